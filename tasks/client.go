@@ -1,0 +1,230 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/seal"
+)
+
+// Keyset seals what is personal. Producers and workers of one installation share it.
+type Keyset = seal.Keyset
+
+// ParseKeyset reads the JSON document that `kycq keys generate` prints.
+func ParseKeyset(doc []byte) (*Keyset, error) { return seal.Parse(doc) }
+
+// ErrDifferentInput means that the verification_id already belongs to a job with another input. It is never another job:
+// choose a new id, or correct the input.
+var ErrDifferentInput = errors.New("this verification_id already belongs to a job with a different input: use a new id")
+
+// ClientConfig holds the parts of a Client.
+type ClientConfig struct {
+	Redis  redis.UniversalClient // required; the caller closes it
+	Keyset *Keyset               // required
+	// Ledger is where jobs are accepted, usually a *storage.Store. Nil is an error unless WithoutLedger is set.
+	Ledger Ledger
+	// WithoutLedger lets Enqueue hand jobs to Redis alone: a job is lost if Redis is, until a worker has claimed it.
+	WithoutLedger bool
+}
+
+// Client enqueues jobs. It is safe for concurrent use.
+type Client struct {
+	cfg       ClientConfig
+	queue     *asynq.Client
+	inspector *asynq.Inspector
+	open      *redisx.OpenSet
+	headroom  *redisx.Headroom
+}
+
+// NewClient checks the configuration; it does not connect.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	switch {
+	case cfg.Redis == nil:
+		return nil, errors.New("tasks client: Redis is missing")
+	case cfg.Keyset == nil:
+		return nil, errors.New("tasks client: the keyset is missing: `kycq keys generate` makes one")
+	case cfg.Ledger == nil && !cfg.WithoutLedger:
+		return nil, errors.New("tasks client: Ledger is missing: give it a storage.Store, or set WithoutLedger and accept that losing Redis loses jobs")
+	}
+	return &Client{
+		cfg:       cfg,
+		queue:     asynq.NewClientFromRedisClient(cfg.Redis),
+		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
+		open:      redisx.NewOpenSet(cfg.Redis),
+		headroom:  redisx.NewHeadroom(cfg.Redis),
+	}, nil
+}
+
+// Status is what Enqueue found or did.
+type Status string
+
+// The three answers of Enqueue.
+const (
+	Enqueued      Status = "enqueued"       // the job is new, or its task was missing and is there again
+	AlreadyQueued Status = "already_queued" // the same job is waiting or being worked on
+	AlreadyDone   Status = "already_done"   // the same job has its final record: nothing was enqueued
+)
+
+// Receipt answers an Enqueue.
+type Receipt struct {
+	Kind           Kind   `json:"kind"`
+	VerificationID string `json:"verification_id"`
+	Queue          string `json:"queue"`
+	TaskID         string `json:"task_id"`
+	Run            int    `json:"run"`
+	Status         Status `json:"status"`
+	// Outcome is set for AlreadyDone: valid, invalid, failed or cancelled.
+	Outcome string `json:"outcome,omitempty"`
+}
+
+// Enqueue validates, seals, accepts and enqueues a job. It may be repeated: see the package comment.
+//
+// Errors: *InvalidError for a bad field; ErrDifferentInput; redisx's memory refusal when Redis is over 70 % of its
+// maxmemory; otherwise the ledger's or Redis' error, after which the same call can simply be made again.
+func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
+	if j.Lane == "" {
+		j.Lane = Live
+	}
+	if j.Run == 0 {
+		j.Run = 1
+	}
+	if err := j.Validate(); err != nil {
+		return Receipt{}, err
+	}
+	p, err := c.seal(j)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if err := c.headroom.Check(ctx); err != nil {
+		return Receipt{}, err
+	}
+	receipt := Receipt{Kind: p.Kind, VerificationID: p.VerificationID, Queue: Queue(p.Kind, p.Lane), Run: p.Run}
+	if !c.cfg.WithoutLedger {
+		standing, err := c.accept(ctx, p)
+		if err != nil {
+			return Receipt{}, err
+		}
+		p.Run, receipt.Run = standing.Run, standing.Run
+		if standing.Final {
+			receipt.Status, receipt.Outcome = AlreadyDone, standing.State
+			receipt.TaskID = TaskID(p.VerificationID, p.Run)
+			return receipt, nil
+		}
+	}
+	receipt.TaskID = TaskID(p.VerificationID, p.Run)
+	receipt.Status, err = c.Push(ctx, p)
+	return receipt, err
+}
+
+// accept adds the id to the open set before the record is written, so that a crash between the two leaves a name to look
+// up, never a record that nobody looks for.
+func (c *Client) accept(ctx context.Context, p Payload) (Standing, error) {
+	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {
+		return Standing{}, fmt.Errorf("enqueue: %w", err)
+	}
+	standing, err := c.cfg.Ledger.Accept(ctx, Entry{
+		Kind: p.Kind, VerificationID: p.VerificationID, Lane: p.Lane, Run: p.Run, Batch: p.Batch, Row: p.Row,
+		SealedInput: p.SealedInput, Fingerprint: p.Fingerprint,
+	})
+	if err != nil {
+		return Standing{}, fmt.Errorf("enqueue: accept in the ledger: %w", err)
+	}
+	if !standing.Created && standing.Fingerprint != p.Fingerprint {
+		return Standing{}, ErrDifferentInput
+	}
+	if standing.Final {
+		if err := c.open.Remove(ctx, string(p.Kind), p.VerificationID); err != nil {
+			return Standing{}, fmt.Errorf("enqueue: %w", err)
+		}
+	}
+	return standing, nil
+}
+
+// seal turns a valid job into its payload.
+func (c *Client) seal(j Job) (Payload, error) {
+	plain, err := EncodeInput(j.Input)
+	if err != nil {
+		return Payload{}, fmt.Errorf("enqueue: %w", err)
+	}
+	sealed, err := c.cfg.Keyset.Seal(plain, InputBinding(j.Kind, j.VerificationID))
+	if err != nil {
+		return Payload{}, fmt.Errorf("enqueue: %w", err)
+	}
+	return Payload{
+		Version: PayloadVersion, Kind: j.Kind, VerificationID: j.VerificationID, Lane: j.Lane, Run: j.Run,
+		Batch: j.Batch, Row: j.Row, SealedInput: sealed,
+		Fingerprint: c.cfg.Keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
+	}, nil
+}
+
+// identity is what makes two inputs of one id the same: an image's content where it is known, else its place.
+func identity(in Input, plain []byte) []byte {
+	if in.Image != nil && in.Image.SHA256 != "" {
+		return []byte("sha256:" + in.Image.SHA256)
+	}
+	return plain
+}
+
+// InputBinding is the associated data of a sealed input: it opens for this job alone.
+func InputBinding(k Kind, id string) seal.Binding {
+	return seal.Binding{Kind: string(k), ID: id, Purpose: seal.PurposeInput}
+}
+
+// AnswerBinding is the associated data of a sealed answer.
+func AnswerBinding(k Kind, id string) seal.Binding {
+	return seal.Binding{Kind: string(k), ID: id, Purpose: seal.PurposeAnswer}
+}
+
+// Push puts the task of an accepted payload into Redis. It is the second half of Enqueue, for those who hold a sealed
+// payload already: the feeder of a batch, and whoever re-creates a task that Redis has lost.
+func (c *Client) Push(ctx context.Context, p Payload) (Status, error) {
+	task, err := newTask(p)
+	if err != nil {
+		return "", err
+	}
+	for range 2 {
+		_, err = c.queue.EnqueueContext(ctx, task)
+		switch {
+		case err == nil:
+			return Enqueued, nil
+		case !errors.Is(err, asynq.ErrTaskIDConflict):
+			return "", fmt.Errorf("enqueue: %w", err)
+		}
+		alive, err := c.clearEndedTask(p)
+		if err != nil {
+			return "", fmt.Errorf("enqueue: look at the task of the same id: %w", err)
+		}
+		if alive {
+			return AlreadyQueued, nil
+		}
+	}
+	// Twice a task of this id was there and had ended: somebody else is working it through. It is in hand.
+	return AlreadyQueued, nil
+}
+
+// clearEndedTask tells whether the task of this id will still be delivered. One that has ended while its record is not
+// final (the caller knows) only blocks the id, and is deleted. asynq's own recoverer brings back an active task whose
+// worker died.
+func (c *Client) clearEndedTask(p Payload) (alive bool, err error) {
+	queue, id := Queue(p.Kind, p.Lane), TaskID(p.VerificationID, p.Run)
+	info, err := c.inspector.GetTaskInfo(queue, id)
+	switch {
+	case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case info.State != asynq.TaskStateArchived && info.State != asynq.TaskStateCompleted:
+		return true, nil
+	}
+	err = c.inspector.DeleteTask(queue, id)
+	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
+		err = nil
+	}
+	return false, err
+}
