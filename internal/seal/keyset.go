@@ -1,0 +1,233 @@
+package seal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/prf"
+	"github.com/tink-crypto/tink-go/v2/tink"
+)
+
+// Keyset seals, opens and fingerprints. It is immutable and safe for concurrent use; it prints as its key ids.
+// The zero Keyset holds no keys and refuses all work: forgetting a keyset never means writing in the clear.
+type Keyset struct {
+	// Everything sits behind one pointer: fmt prints the unexported fields of an outer struct without calling their
+	// Format method, and a pointer shows as an address there.
+	m *material
+}
+
+// material is what a keyset is made of.
+type material struct {
+	insecure bool
+
+	seals   *keyset.Handle // one or more AEAD keys
+	primary uint32
+	keys    []KeyInfo
+	aead    tink.AEAD
+
+	prints *keyset.Handle // exactly one key, the same for ever
+	prf    *prf.Set
+}
+
+// KeyInfo describes one of the keys that seal and open.
+type KeyInfo struct {
+	ID      uint32
+	Primary bool   // seals new texts
+	Type    string // "AES256-GCM" or "XChaCha20-Poly1305"
+}
+
+// Generate makes a keyset of one AES-256-GCM key and one HMAC-SHA-256 key for fingerprints.
+//
+// AES-GCM draws a random 96-bit nonce for each text; one key is good for 2^32 texts, which at Cashfree's 100 calls a
+// minute is 80 years. (XChaCha20-Poly1305 keys, made with Tink's own tool, are accepted too.)
+func Generate() (*Keyset, error) {
+	seals, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return nil, fmt.Errorf("generate keyset: %w", err)
+	}
+	prints, err := keyset.NewHandle(prf.HMACSHA256PRFKeyTemplate())
+	if err != nil {
+		return nil, fmt.Errorf("generate keyset: %w", err)
+	}
+	return newKeyset(seals, prints)
+}
+
+// Insecure is the keyset of --insecure-no-sealing: texts are base64 and marked as such, bindings are not checked, and
+// fingerprints are plain SHA-256. It has no key to marshal or rotate.
+func Insecure() *Keyset { return &Keyset{m: &material{insecure: true}} }
+
+// Sealing tells whether texts are encrypted. It is false for Insecure.
+func (k *Keyset) Sealing() bool {
+	m, err := k.loaded()
+	return err == nil && !m.insecure
+}
+
+// Info lists the keys that seal and open, in the keyset's order. It is empty for Insecure.
+func (k *Keyset) Info() []KeyInfo {
+	m, err := k.loaded()
+	if err != nil {
+		return nil
+	}
+	return append([]KeyInfo(nil), m.keys...)
+}
+
+// Rotate gives a keyset with a new primary key; all old keys stay, so what they sealed still opens. The fingerprint
+// key never changes, since fingerprints are compared over years.
+//
+// Give the new keyset to the workers before the producers: a worker that meets the new key's id without having the key
+// parks the job until it has.
+func (k *Keyset) Rotate() (*Keyset, error) {
+	m, err := k.withKeys()
+	if err != nil {
+		return nil, fmt.Errorf("rotate keyset: %w", err)
+	}
+	manager := keyset.NewManagerFromHandle(m.seals)
+	id, err := manager.Add(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return nil, fmt.Errorf("rotate keyset: %w", err)
+	}
+	if err := manager.SetPrimary(id); err != nil {
+		return nil, fmt.Errorf("rotate keyset: %w", err)
+	}
+	seals, err := manager.Handle()
+	if err != nil {
+		return nil, fmt.Errorf("rotate keyset: %w", err)
+	}
+	return newKeyset(seals, m.prints)
+}
+
+// Without gives a keyset that lacks the key id. Whatever is still sealed with this key can then be opened by nobody,
+// so ask `kycq keys status` first. The primary key cannot be dropped.
+func (k *Keyset) Without(id uint32) (*Keyset, error) {
+	m, err := k.withKeys()
+	if err != nil {
+		return nil, fmt.Errorf("drop key %d: %w", id, err)
+	}
+	switch {
+	case !m.has(id):
+		return nil, fmt.Errorf("drop key %d: it is not in the keyset", id)
+	case m.primary == id:
+		return nil, fmt.Errorf("drop key %d: it is the primary key: rotate first", id)
+	}
+	manager := keyset.NewManagerFromHandle(m.seals)
+	if err := manager.Delete(id); err != nil {
+		return nil, fmt.Errorf("drop key %d: %w", id, err)
+	}
+	seals, err := manager.Handle()
+	if err != nil {
+		return nil, fmt.Errorf("drop key %d: %w", id, err)
+	}
+	return newKeyset(seals, m.prints)
+}
+
+// fingerprintBytes is the whole of an HMAC-SHA-256.
+const fingerprintBytes = 32
+
+// Fingerprint tells inputs of one job apart without showing them: 64 hex digits, equal for equal kind, id and input,
+// under every keyset rotated from the same Generate. It is keyed since inputs are guessable: dates of birth are few.
+func (k *Keyset) Fingerprint(kind, id string, input []byte) string {
+	message := join(fingerprintTag, kind, id, string(input))
+	m, err := k.loaded()
+	if err != nil {
+		panic("seal: Fingerprint of the zero Keyset") // an empty answer would make all inputs equal
+	}
+	if m.insecure {
+		sum := sha256.Sum256(message)
+		return hex.EncodeToString(sum[:])
+	}
+	sum, err := m.prf.ComputePrimaryPRF(message, fingerprintBytes)
+	if err != nil {
+		panic("seal: " + err.Error()) // only for a length that the key cannot give, and newKeyset has tried this one
+	}
+	return hex.EncodeToString(sum)
+}
+
+// newKeyset checks the two handles and makes the primitives.
+func newKeyset(seals, prints *keyset.Handle) (*Keyset, error) {
+	keys, err := checkSeals(seals)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPrints(prints); err != nil {
+		return nil, err
+	}
+	m := &material{seals: seals, prints: prints, keys: keys}
+	for _, key := range keys {
+		if key.Primary {
+			m.primary = key.ID
+		}
+	}
+	if m.aead, err = aead.New(seals); err != nil {
+		return nil, errors.New("the seal keys are not usable by Tink")
+	}
+	if m.prf, err = prf.NewPRFSet(prints); err != nil {
+		return nil, errors.New("the fingerprint key is not usable by Tink")
+	}
+	if _, err := m.prf.ComputePrimaryPRF(nil, fingerprintBytes); err != nil {
+		return nil, fmt.Errorf("the fingerprint key cannot give %d bytes", fingerprintBytes)
+	}
+	return &Keyset{m: m}, nil
+}
+
+func (k *Keyset) loaded() (*material, error) {
+	if k == nil || k.m == nil {
+		return nil, errors.New("no keyset: run `kycq keys generate` and set KYCQ_KEYSET_FILE")
+	}
+	return k.m, nil
+}
+
+func (k *Keyset) withKeys() (*material, error) {
+	m, err := k.loaded()
+	if err == nil && m.insecure {
+		err = errors.New("sealing is off, so there are no keys")
+	}
+	return m, err
+}
+
+func (m *material) has(id uint32) bool {
+	for _, key := range m.keys {
+		if key.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// String shows the key ids, never the keys.
+func (k Keyset) String() string {
+	if k.m == nil {
+		return "keyset(none)"
+	}
+	if k.m.insecure {
+		return "keyset(insecure: no sealing)"
+	}
+	var b strings.Builder
+	for _, key := range k.m.keys {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(formatID(key.ID))
+		if key.Primary {
+			b.WriteString(" primary")
+		}
+	}
+	return "keyset(" + b.String() + ")"
+}
+
+// GoString is String, for %#v.
+func (k Keyset) GoString() string { return k.String() }
+
+// Format covers every verb, %#v and %x included.
+func (k Keyset) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.String()) }
+
+// MarshalText makes encoding/json, YAML and zerolog show the key ids; Marshal writes the keys.
+func (k Keyset) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// LogValue makes log/slog show the key ids.
+func (k Keyset) LogValue() slog.Value { return slog.StringValue(k.String()) }
