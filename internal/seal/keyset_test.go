@@ -203,6 +203,14 @@ func TestAKeysetPrintsItsKeyIDsAndNothingElse(t *testing.T) {
 			}
 		}
 	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(verb+" "+verb, k, *k); got != k.String()+" "+k.String() {
+			t.Errorf("%s prints %q", verb, got)
+		}
+	}
+	if text, err := json.Marshal([]any{k, *k}); err != nil || string(text) != `["`+k.String()+`","`+k.String()+`"]` {
+		t.Errorf("marshals as %s, %v", text, err)
+	}
 	if got := k.String(); !strings.Contains(got, itoa(primary(t, k))+" primary") {
 		t.Errorf("String = %q does not name the primary key", got)
 	}
