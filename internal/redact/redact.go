@@ -2,7 +2,8 @@
 // fixed word; the value itself takes an explicit call to Reveal, which is easy to find with grep.
 //
 // The value sits behind a pointer on purpose: fmt prints unexported fields of an outer struct without calling their
-// String method, and a pointer shows as an address there, never as the text.
+// String method, and a pointer shows as an address there, never as the text. Printers that follow pointers (go-cmp's
+// Diff, go-spew) do reveal it; the linter keeps them out of code that is not a test.
 package redact
 
 import (
