@@ -1,0 +1,100 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kycq/kycq/internal/redact"
+)
+
+// Config says where the three buckets are and who we are there.
+type Config struct {
+	// Endpoint is the base URL of an S3-compatible store; empty means AWS.
+	Endpoint string
+	// Region is "ap-south-1" where empty.
+	Region string
+	// The bucket names; empty means kycq-inbox, kycq-masked, kycq-records. They must differ: the inbox holds unmasked
+	// images, and whoever may read the masked ones need not be allowed to read these.
+	InboxBucket, MaskedBucket, RecordsBucket string
+	// AccessKeyID and SecretAccessKey are both empty for the AWS chain (environment, profile, container or machine role).
+	AccessKeyID     string
+	SecretAccessKey redact.Secret
+	// InboxLifecycle is how long an upload may lie in the inbox before the store removes it, in whole days; zero means
+	// 30 days. Only Init uses it.
+	InboxLifecycle time.Duration
+}
+
+const day = 24 * time.Hour
+
+// bucketForm is the part of AWS' naming rules that keeps a name out of trouble in paths; the store checks the rest.
+var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+// WithDefaults fills what is empty.
+func (c Config) WithDefaults() Config {
+	setDefault := func(s *string, value string) {
+		if *s == "" {
+			*s = value
+		}
+	}
+	setDefault(&c.Region, "ap-south-1")
+	setDefault(&c.InboxBucket, "kycq-inbox")
+	setDefault(&c.MaskedBucket, "kycq-masked")
+	setDefault(&c.RecordsBucket, "kycq-records")
+	if c.InboxLifecycle == 0 {
+		c.InboxLifecycle = 30 * day
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.Endpoint != "" {
+		u, err := url.Parse(c.Endpoint)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" {
+			return fmt.Errorf("storage: endpoint: want http://host:port or https://host, without user or query")
+		}
+	}
+	seen := map[string]bool{}
+	for _, b := range []string{c.InboxBucket, c.MaskedBucket, c.RecordsBucket} {
+		if !bucketForm.MatchString(b) {
+			return fmt.Errorf("storage: bucket name %q: want 3 to 63 of a-z, 0-9, dot and hyphen", b)
+		}
+		if seen[b] {
+			return fmt.Errorf("storage: bucket %q is used twice: inbox, masked and records need one each", b)
+		}
+		seen[b] = true
+	}
+	if (c.AccessKeyID == "") != c.SecretAccessKey.Empty() {
+		return fmt.Errorf("storage: access key id and secret access key: set both or none")
+	}
+	if c.InboxLifecycle < day || c.InboxLifecycle%day != 0 {
+		return fmt.Errorf("storage: inbox lifecycle %s: want whole days, at least one", c.InboxLifecycle)
+	}
+	return nil
+}
+
+// Store is the way to the three buckets. It is safe for concurrent use.
+type Store struct {
+	cfg    Config
+	client *s3.Client
+}
+
+// Open checks the configuration and makes the client. It does not touch the network: Probe does.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	client, err := newClient(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{cfg: cfg, client: client}, nil
+}
+
+// Config returns the configuration in use, defaults filled in.
+func (s *Store) Config() Config { return s.cfg }

@@ -1,0 +1,97 @@
+package storage
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// timeForm has a fixed width, so that the texts of two times sort as the times do.
+const timeForm = "2006-01-02T15:04:05.000Z"
+
+// stamp is a time in the form of the record's contract. Reading needs no such type: time.Time takes the form as it is.
+type stamp time.Time
+
+func (s stamp) MarshalText() ([]byte, error) {
+	return time.Time(s).UTC().AppendFormat(nil, timeForm), nil
+}
+
+// IsZero serves omitzero.
+func (s stamp) IsZero() bool { return time.Time(s).IsZero() }
+
+// Each MarshalJSON below prints its struct with the times replaced: a field of the outer struct shadows the one of the
+// same name in the embedded struct.
+
+type plainRecord Record
+
+// MarshalJSON renders the contract's form, as it stands in S3 and as job show --json prints it.
+func (r Record) MarshalJSON() ([]byte, error) {
+	attempts := r.Attempts
+	if attempts == nil {
+		attempts = []Attempt{} // readers may always iterate
+	}
+	return json.Marshal(struct {
+		plainRecord
+		Attempts        []Attempt `json:"attempts"`
+		NotBefore       stamp     `json:"not_before,omitzero"`
+		Reason          string    `json:"reason,omitempty"`
+		UploadDeletedAt stamp     `json:"upload_deleted_at,omitzero"`
+		Erased          *Erasure  `json:"erased,omitempty"`
+		CreatedAt       stamp     `json:"created_at,omitzero"`
+		UpdatedAt       stamp     `json:"updated_at,omitzero"`
+		CompletedAt     stamp     `json:"completed_at,omitzero"`
+	}{
+		plainRecord(r),
+		attempts, stamp(r.NotBefore), r.Reason, stamp(r.UploadDeletedAt), r.Erased,
+		stamp(r.CreatedAt), stamp(r.UpdatedAt), stamp(r.CompletedAt),
+	})
+}
+
+type plainAttempt Attempt
+
+// MarshalJSON renders the contract's form.
+func (a Attempt) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		plainAttempt
+		SentAt  stamp `json:"sent_at,omitzero"`
+		EndedAt stamp `json:"ended_at,omitzero"`
+	}{plainAttempt(a), stamp(a.SentAt), stamp(a.EndedAt)})
+}
+
+type plainErasure Erasure
+
+// MarshalJSON renders the contract's form.
+func (e Erasure) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		At stamp `json:"at"`
+		plainErasure
+	}{stamp(e.At), plainErasure(e)})
+}
+
+// decodeRecord reads a record and refuses those of a later version. Unknown fields are tolerated on reading; they are
+// never lost by a swap, because a field that must survive comes with a higher version.
+func decodeRecord(body []byte) (*Record, error) {
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(body, &head); err != nil {
+		return nil, fmt.Errorf("not the JSON of a record: %d bytes", len(body))
+	}
+	if head.Version != RecordVersion {
+		return nil, fmt.Errorf("%w: the record has version %d, this kycq reads version %d: use the kycq that wrote it, or a newer one",
+			ErrVersion, head.Version, RecordVersion)
+	}
+	r := new(Record)
+	if err := json.Unmarshal(body, r); err != nil {
+		return nil, fmt.Errorf("not the JSON of a record: %w", shapeOf(err))
+	}
+	return r, nil
+}
+
+// shapeOf keeps what of a JSON error names a place and drops what quotes the text.
+func shapeOf(err error) error {
+	if te, ok := err.(*json.UnmarshalTypeError); ok { //nolint:errorlint // json returns it unwrapped
+		return fmt.Errorf("field %s is no %s", te.Field, te.Type)
+	}
+	return fmt.Errorf("malformed")
+}

@@ -1,0 +1,105 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kycq/kycq/tasks"
+)
+
+// ImageHead reads the first n bytes of an image and its whole size with one ranged request. head is shorter where the
+// image is. Errors: ErrNotFound, ErrNoBucket.
+func (s *Store) ImageHead(parent context.Context, img tasks.Image, n int64) (head []byte, size int64, err error) {
+	const op = "read image head"
+	if err := checkImage(img); err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", op, err)
+	}
+	if n < 1 {
+		return nil, 0, fmt.Errorf("%s: want at least 1 byte", op)
+	}
+	ctx, cancel := context.WithTimeoutCause(parent, callTimeout, errTooSlow)
+	defer cancel()
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
+		Bucket: &img.Bucket, Key: &img.Key, Range: aws.String(fmt.Sprintf("bytes=0-%d", n-1)),
+	})
+	if status, _ := answerOf(err); status == http.StatusRequestedRangeNotSatisfiable {
+		return nil, 0, nil // only an empty object has no byte 0
+	}
+	if err != nil {
+		return nil, 0, classify(parent, op, img.Bucket, err)
+	}
+	defer out.Body.Close()
+	head, err = io.ReadAll(io.LimitReader(out.Body, n))
+	if err != nil {
+		return nil, 0, classify(parent, op, img.Bucket, err)
+	}
+	size, err = wholeSize(out)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", op, err)
+	}
+	return head, size, nil
+}
+
+// wholeSize reads "bytes 0-65535/183220"; a store that does not know ranges answers with everything.
+func wholeSize(out *s3.GetObjectOutput) (int64, error) {
+	if out.ContentRange == nil {
+		if out.ContentLength == nil {
+			return 0, errors.New("S3 answered without a size")
+		}
+		return *out.ContentLength, nil
+	}
+	_, total, _ := strings.Cut(*out.ContentRange, "/")
+	size, err := strconv.ParseInt(total, 10, 64)
+	if err != nil {
+		return 0, errors.New("S3 answered with an unreadable Content-Range")
+	}
+	return size, nil
+}
+
+// OpenImage starts a download and returns its body and size. Nothing is held in memory: what is not read stays with the
+// store. A body that breaks off or stands still for ten seconds gives an error from Read, never a short success. Closing
+// it ends the download; ctx must live until then. Errors: ErrNotFound, ErrNoBucket.
+func (s *Store) OpenImage(parent context.Context, img tasks.Image) (io.ReadCloser, int64, error) {
+	const op = "open image"
+	if err := checkImage(img); err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", op, err)
+	}
+	ctx, cancel := context.WithCancelCause(parent)
+	// The limit is for the answer's head alone; the body has stallTimeout.
+	limit := time.AfterFunc(callTimeout, func() { cancel(errTooSlow) })
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &img.Bucket, Key: &img.Key})
+	if err == nil && !limit.Stop() {
+		out.Body.Close()
+		err = errTooSlow
+	}
+	if err == nil && out.ContentLength == nil {
+		out.Body.Close()
+		err = errors.New("S3 answered without a size")
+	}
+	if err != nil {
+		limit.Stop()
+		cancel(nil)
+		return nil, 0, classify(parent, op, img.Bucket, err)
+	}
+	return newStallingBody(out.Body, cancel), *out.ContentLength, nil
+}
+
+// checkImage accepts any object: the user's own buckets and keys have forms of their own.
+func checkImage(img tasks.Image) error {
+	if !bucketForm.MatchString(img.Bucket) {
+		return fmt.Errorf("bucket name %q: want 3 to 63 of a-z, 0-9, dot and hyphen", img.Bucket)
+	}
+	if img.Key == "" || len(img.Key) > 1024 {
+		return errors.New("image key: want 1 to 1024 bytes")
+	}
+	return nil
+}
