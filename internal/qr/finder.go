@@ -1,0 +1,167 @@
+package qr
+
+import "math"
+
+// A pattern is a finder pattern: a square of 3 modules in a ring of 1 with a gap of 1.
+type pattern struct {
+	at     Point
+	chord  float64 // length of the horizontal line through it, in pixels: 7 modules, more if it is turned
+	seen   int     // on how many scan lines
+	bright bool    // light on dark: a code printed inverted
+}
+
+const (
+	// A pattern of a single line is a coincidence; two lines are gozxing's quorum too.
+	quorum = 2
+	// More patterns than this are not QR codes but a texture. The most often seen ones are kept.
+	maxPatterns = 48
+)
+
+// patterns scans lines for dark:light:dark:light:dark runs of 1:1:3:1:1 and confirms each hit down, across and along
+// both diagonals. Edges are placed between pixels by interpolation, so that modules of 1.5 pixels still show.
+func (f *field) patterns() []pattern {
+	if f.w < 7 || f.h < 7 {
+		return nil
+	}
+	var found []pattern
+	row := make([]int32, f.w)
+	for y := 1; y < f.h; y += 2 {
+		f.thresholds(y, row)
+		f.scan(y, row, func(x, chord float64, bright bool) {
+			p, ok := f.confirm(Point{x, float64(y) + 0.5}, chord, bright)
+			if ok {
+				found = merge(found, p)
+			}
+		})
+	}
+	kept := found[:0]
+	for _, p := range found {
+		if p.seen >= quorum {
+			kept = append(kept, p)
+		}
+	}
+	return strongest(kept)
+}
+
+// scan walks one row and reports the middle and length of each run of five that could be a line through a pattern.
+func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, bright bool)) {
+	pix := f.gray.Pix[y*f.gray.Stride:][:f.w]
+	var e [6]float64 // the last edges; the image's border counts as one
+	edges := 1
+	before := int32(pix[0])<<4 - thresholds[0]
+	edge := func(pos float64, bright bool) {
+		e[0], e[1], e[2], e[3], e[4], e[5] = e[1], e[2], e[3], e[4], e[5], pos
+		edges++
+		if edges >= 6 && finderRatio([5]float64{e[1] - e[0], e[2] - e[1], e[3] - e[2], e[4] - e[3], e[5] - e[4]}, 0.5) {
+			hit((e[2]+e[3])/2, e[5]-e[0], bright)
+		}
+	}
+	for x := 1; x < len(pix); x++ {
+		here := int32(pix[x])<<4 - thresholds[x]
+		if (here <= 0) != (before <= 0) {
+			edge(float64(x)-0.5+float64(before)/float64(before-here), before > 0)
+		}
+		before = here
+	}
+	edge(float64(f.w), before > 0)
+}
+
+// finderRatio tells whether runs are 1:1:3:1:1, each run within tolerance modules per module of its length.
+func finderRatio(runs [5]float64, tolerance float64) bool {
+	total := runs[0] + runs[1] + runs[2] + runs[3] + runs[4]
+	m := total / 7
+	if m < 1 {
+		return false
+	}
+	return math.Abs(runs[2]-3*m) < 3*m*tolerance &&
+		math.Abs(runs[0]-m) < m*tolerance && math.Abs(runs[1]-m) < m*tolerance &&
+		math.Abs(runs[3]-m) < m*tolerance && math.Abs(runs[4]-m) < m*tolerance
+}
+
+// confirm looks at a hit from the other directions and finds its true centre.
+func (f *field) confirm(p Point, chord float64, bright bool) (pattern, bool) {
+	limit := chord * 0.9
+	for range 2 {
+		off, length, ok := f.cross(p, 0, 1, limit, bright, 0.5)
+		if !ok || length < 0.6*chord || length > 1.67*chord {
+			return pattern{}, false
+		}
+		p.Y = math.Floor(p.Y) + 0.5 + off
+		if off, chord, ok = f.cross(p, 1, 0, limit, bright, 0.5); !ok {
+			return pattern{}, false
+		}
+		p.X = math.Floor(p.X) + 0.5 + off
+	}
+	for _, dy := range []int{1, -1} {
+		if _, _, ok := f.cross(p, 1, dy, limit, bright, 0.75); !ok {
+			return pattern{}, false
+		}
+	}
+	return pattern{at: p, chord: chord, seen: 1, bright: bright}, true
+}
+
+// cross measures the pattern along a direction, both ways from p's pixel. off is how far the middle lies from that
+// pixel's centre and length is the whole pattern's, both in steps of (dx, dy).
+func (f *field) cross(p Point, dx, dy int, limit float64, bright bool, tolerance float64) (off, length float64, ok bool) {
+	x, y := int(p.X), int(p.Y)
+	fore, ok := f.walk(x, y, dx, dy, limit, bright)
+	if !ok {
+		return 0, 0, false
+	}
+	back, ok := f.walk(x, y, -dx, -dy, limit, bright)
+	if !ok {
+		return 0, 0, false
+	}
+	runs := [5]float64{back[2] - back[1], back[1] - back[0], back[0] + fore[0], fore[1] - fore[0], fore[2] - fore[1]}
+	if !finderRatio(runs, tolerance) {
+		return 0, 0, false
+	}
+	off = (fore[0] - back[0] + fore[1] - back[1] + fore[2] - back[2]) / 6
+	return off, back[2] + fore[2], true
+}
+
+// walk gives the distances at which the core, the gap and the ring end, in steps from the centre of pixel (x, y).
+func (f *field) walk(x, y, dx, dy int, limit float64, bright bool) (ends [3]float64, ok bool) {
+	if x < 0 || y < 0 || x >= f.w || y >= f.h {
+		return ends, false
+	}
+	before := f.level(x, y)
+	if (before > 0) != bright {
+		return ends, false
+	}
+	n := 0
+	for step := 1; float64(step) <= limit+1; step++ {
+		x, y = x+dx, y+dy
+		if x < 0 || y < 0 || x >= f.w || y >= f.h {
+			// A picture that is cut at the ring's outer edge.
+			ends[2] = float64(step) - 0.5
+			return ends, n == 2
+		}
+		here := f.level(x, y)
+		if (here <= 0) != (before <= 0) {
+			ends[n] = float64(step) - 1 + float64(before)/float64(before-here)
+			if n++; n == 3 {
+				return ends, true
+			}
+		}
+		before = here
+	}
+	return ends, false
+}
+
+// merge joins a sighting with the pattern that it belongs to; centres average out over the lines.
+func merge(found []pattern, p pattern) []pattern {
+	for i := range found {
+		q := &found[i]
+		near := 1.5 * math.Max(p.chord, q.chord) / 7
+		if q.bright != p.bright || math.Abs(p.at.X-q.at.X) > near || math.Abs(p.at.Y-q.at.Y) > near {
+			continue
+		}
+		n := float64(q.seen)
+		q.at = Point{(q.at.X*n + p.at.X) / (n + 1), (q.at.Y*n + p.at.Y) / (n + 1)}
+		q.chord = (q.chord*n + p.chord) / (n + 1)
+		q.seen++
+		return found
+	}
+	return append(found, p)
+}

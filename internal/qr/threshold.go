@@ -1,0 +1,176 @@
+package qr
+
+import "image"
+
+// A field is a brightness plane and the threshold under which a pixel counts as dark. The threshold is a coarse grid,
+// interpolated between the centres of its blocks, in sixteenths of a grey level.
+type field struct {
+	gray       *image.Gray
+	w, h       int
+	cols, rows int
+	block      int
+	grid       []int32
+}
+
+const (
+	blockSize = 8 // pixels; a threshold looks at 5×5 blocks, so modules of 1 to about 15 pixels are judged locally
+	// A block with less contrast than this holds no edge: paper, or the inside of a big module.
+	flatContrast = 24
+)
+
+// localField judges each pixel by its neighbourhood, as gozxing's hybrid binarizer does: right under uneven light.
+func localField(g *image.Gray) *field {
+	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), block: blockSize}
+	f.cols, f.rows = (f.w+blockSize-1)/blockSize, (f.h+blockSize-1)/blockSize
+	points := f.blackPoints()
+	f.grid = make([]int32, f.cols*f.rows)
+	for r := range f.rows {
+		for c := range f.cols {
+			f.grid[r*f.cols+c] = f.around(points, c, r)
+		}
+	}
+	return f
+}
+
+// blackPoints estimates each block's border between dark and light by itself.
+func (f *field) blackPoints() []int32 {
+	points := make([]int32, f.cols*f.rows)
+	for r := range f.rows {
+		for c := range f.cols {
+			lo, hi, mean := f.stats(c, r)
+			at := r*f.cols + c
+			points[at] = mean
+			if hi-lo > flatContrast {
+				continue
+			}
+			// Nothing to tell dark from light here: take it for paper, unless the blocks before say that it is darker than
+			// their border and so the inside of a dark area.
+			points[at] = lo * 8
+			if r > 0 && c > 0 {
+				before := (points[at-f.cols] + 2*points[at-1] + points[at-f.cols-1]) / 4
+				if lo*16 < before {
+					points[at] = before
+				}
+			}
+		}
+	}
+	return points
+}
+
+// stats gives a block's darkest and lightest level, and its mean in sixteenths.
+func (f *field) stats(c, r int) (lo, hi, mean int32) {
+	x0, y0 := c*blockSize, r*blockSize
+	x1, y1 := min(x0+blockSize, f.w), min(y0+blockSize, f.h)
+	l, u, sum := uint8(255), uint8(0), uint32(0)
+	for y := y0; y < y1; y++ {
+		for _, v := range f.gray.Pix[y*f.gray.Stride+x0 : y*f.gray.Stride+x1] {
+			sum += uint32(v)
+			l, u = min(l, v), max(u, v)
+		}
+	}
+	return int32(l), int32(u), int32(sum * 16 / uint32((x1-x0)*(y1-y0)))
+}
+
+// around is the mean over the 5×5 blocks around one.
+func (f *field) around(points []int32, c, r int) int32 {
+	c0, c1 := window(c, f.cols)
+	r0, r1 := window(r, f.rows)
+	sum := int32(0)
+	for y := r0; y < r1; y++ {
+		for _, p := range points[y*f.cols+c0 : y*f.cols+c1] {
+			sum += p
+		}
+	}
+	return sum / int32((c1-c0)*(r1-r0))
+}
+
+// window is the five blocks around i, shifted inwards at the image's border.
+func window(i, n int) (from, to int) {
+	from = max(0, min(i-2, n-5))
+	return from, min(n, from+5)
+}
+
+// globalField uses one threshold for the whole plane (Otsu's): right for very large modules, and where a local
+// threshold is led astray by a dark frame.
+func globalField(g *image.Gray) *field {
+	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), block: max(g.Rect.Dx(), g.Rect.Dy()), cols: 1, rows: 1}
+	var histogram [256]float64
+	total, sum := 0.0, 0.0
+	for y := 0; y < f.h; y += 2 {
+		for _, v := range g.Pix[y*g.Stride:][:f.w] {
+			histogram[v]++
+		}
+	}
+	for v, n := range histogram {
+		total += n
+		sum += n * float64(v)
+	}
+	best, below, sumBelow, threshold := -1.0, 0.0, 0.0, 127
+	for v, n := range histogram {
+		below += n
+		sumBelow += n * float64(v)
+		if below == 0 || below == total {
+			continue
+		}
+		gap := sumBelow/below - (sum-sumBelow)/(total-below)
+		if between := below * (total - below) * gap * gap; between > best {
+			best, threshold = between, v
+		}
+	}
+	f.grid = []int32{int32(threshold)*16 + 8}
+	return f
+}
+
+// level is how much lighter than the threshold a pixel is, in sixteenths of a grey level; dark is 0 or less.
+func (f *field) level(x, y int) int32 {
+	return int32(f.gray.Pix[y*f.gray.Stride+x])<<4 - f.threshold(x, y)
+}
+
+func (f *field) threshold(x, y int) int32 {
+	if len(f.grid) == 1 {
+		return f.grid[0]
+	}
+	c0, c1, fx := f.between(x, f.cols)
+	r0, r1, fy := f.between(y, f.rows)
+	top := f.grid[r0*f.cols+c0]*(2*blockSize-fx) + f.grid[r0*f.cols+c1]*fx
+	bottom := f.grid[r1*f.cols+c0]*(2*blockSize-fx) + f.grid[r1*f.cols+c1]*fx
+	return (top*(2*blockSize-fy) + bottom*fy) / (4 * blockSize * blockSize)
+}
+
+// between finds the two blocks whose centres a pixel lies between, and how far it is from the first in half pixels.
+func (f *field) between(x, n int) (a, b int, part int32) {
+	half := 2*x + 1 - blockSize // in half pixels from the first block's centre
+	if half <= 0 {
+		return 0, 0, 0
+	}
+	a = half / (2 * blockSize)
+	if a >= n-1 {
+		return n - 1, n - 1, 0
+	}
+	return a, a + 1, int32(half % (2 * blockSize))
+}
+
+// thresholds fills one row of them; it is the inner loop's form of threshold.
+func (f *field) thresholds(y int, row []int32) {
+	if len(f.grid) == 1 {
+		for x := range row {
+			row[x] = f.grid[0]
+		}
+		return
+	}
+	r0, r1, fy := f.between(y, f.rows)
+	at := func(c int) int32 {
+		return f.grid[r0*f.cols+c]*(2*blockSize-fy) + f.grid[r1*f.cols+c]*fy
+	}
+	left, right, to := at(0), at(0), 0
+	for x := range row {
+		c0, c1, fx := f.between(x, f.cols)
+		if c1 != to {
+			left, right, to = at(c0), at(c1), c1
+		}
+		if c0 == c1 {
+			left = right
+		}
+		row[x] = (left*(2*blockSize-fx) + right*fx) / (4 * blockSize * blockSize)
+	}
+}

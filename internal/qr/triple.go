@@ -1,0 +1,90 @@
+package qr
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// A triple is three patterns that may be the corners of one code.
+type triple struct {
+	tl, tr, bl pattern
+	module     float64 // pixels per module, corrected for the code's angle
+	distortion float64 // 0 for a perfect right angle with equal legs and equal patterns
+}
+
+const (
+	maxTriples = 64 // tried per pass, the least distorted first
+	maxSlant   = 0.25
+	maxLegs    = 0.30 // natural logarithm of the ratio of the legs
+	maxSpread  = 0.45 // natural logarithm of the ratio of the patterns' sizes
+)
+
+// strongest keeps the patterns that were seen on the most lines, compared to their size.
+func strongest(found []pattern) []pattern {
+	if len(found) > maxPatterns {
+		slices.SortFunc(found, func(a, b pattern) int {
+			return cmp.Compare(float64(b.seen)/b.chord, float64(a.seen)/a.chord)
+		})
+		found = found[:maxPatterns]
+	}
+	return found
+}
+
+// triples lists the sets of three that form a right isosceles triangle, the best first.
+func triples(found []pattern) []triple {
+	var out []triple
+	for i := range found {
+		for j := range found {
+			for k := j + 1; k < len(found); k++ {
+				if i == j || i == k {
+					continue
+				}
+				if t, ok := corner(found[i], found[j], found[k]); ok {
+					out = append(out, t)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b triple) int { return cmp.Compare(a.distortion, b.distortion) })
+	return out[:min(len(out), maxTriples)]
+}
+
+// corner judges a as the top left pattern of a code with b and c.
+func corner(a, b, c pattern) (triple, bool) {
+	if a.bright != b.bright || a.bright != c.bright {
+		return triple{}, false
+	}
+	spread := math.Log(max(a.chord, b.chord, c.chord) / min(a.chord, b.chord, c.chord))
+	if spread > maxSpread {
+		return triple{}, false
+	}
+	ux, uy := b.at.X-a.at.X, b.at.Y-a.at.Y
+	vx, vy := c.at.X-a.at.X, c.at.Y-a.at.Y
+	u, v := math.Hypot(ux, uy), math.Hypot(vx, vy)
+	if u == 0 || v == 0 {
+		return triple{}, false
+	}
+	slant, legs := math.Abs(ux*vx+uy*vy)/(u*v), math.Abs(math.Log(u/v))
+	if slant > maxSlant || legs > maxLegs {
+		return triple{}, false
+	}
+	t := triple{tl: a, tr: b, bl: c, distortion: slant + legs + spread}
+	if ux*vy-uy*vx < 0 { // y grows downwards: clockwise from the top right to the bottom left
+		t.tr, t.bl = c, b
+	}
+	// A line through a square that is turned by θ is longer than its side by 1/cos θ, up to 45°.
+	turn := max(math.Abs(ux), math.Abs(uy)) / u
+	t.module = (a.chord + b.chord + c.chord) / 21 * turn
+	if n := t.modules(); n < 17 || n > 220 {
+		return triple{}, false
+	}
+	return t, true
+}
+
+// modules estimates the code's side. Its error is that of the patterns' size: some percent.
+func (t triple) modules() float64 {
+	return (distance(t.tl.at, t.tr.at)+distance(t.tl.at, t.bl.at))/2/t.module + 7
+}
+
+func distance(a, b Point) float64 { return math.Hypot(a.X-b.X, a.Y-b.Y) }

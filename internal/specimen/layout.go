@@ -1,0 +1,60 @@
+package specimen
+
+// A Layout is one of the forms in which the card is printed.
+type Layout string
+
+// The layouts, after the forms in which Aadhaar is handed out.
+const (
+	Short Layout = "short" // the cut-out strip: front and back side by side
+	Long  Layout = "long"  // the letter: address, number and code above, the strip below
+	PVC   Layout = "pvc"   // the plastic card's front
+)
+
+// Layouts lists every layout.
+func Layouts() []Layout { return []Layout{Short, Long, PVC} }
+
+// A box is a rectangle on a card, in the card's units: pixels at scale 1.
+type box struct{ x, y, w, h float64 }
+
+func (b box) moved(dx, dy float64) box { return box{b.x + dx, b.y + dy, b.w, b.h} }
+
+// grown adds a margin on all sides.
+func (b box) grown(m float64) box { return box{b.x - m, b.y - m, b.w + 2*m, b.h + 2*m} }
+
+// A plan says where on a card the things are that a mask must cover, and what the card's ground looks like.
+type plan struct {
+	w, h    float64
+	codes   []box // the QR codes, without their quiet zones
+	numbers []box // the twelve digits in three groups, as wide as 14 letters
+	bands   []box // dark areas on the light card: what a layout is recognised by
+}
+
+// plans are drawn by draw.go and recognised by mask.go.
+var plans = map[Layout]plan{
+	PVC: {
+		w: 1012, h: 638,
+		codes:   []box{{672, 170, 300, 300}},
+		numbers: []box{{250, 520, 420, 50}},
+		bands:   []box{{0, 0, 1012, 96}, {0, 604, 1012, 34}},
+	},
+	Short: {
+		w: 1600, h: 520,
+		codes:   []box{{1200, 110, 336, 336}},
+		numbers: []box{{230, 422, 390, 46}, {830, 422, 330, 40}},
+		bands:   []box{{0, 0, 780, 76}, {820, 0, 780, 76}, {0, 494, 780, 26}, {820, 494, 780, 26}},
+	},
+	Long: {
+		w: 1240, h: 1754,
+		codes:   []box{{800, 500, 340, 340}, {912, 1372, 256, 256}},
+		numbers: []box{{340, 1010, 560, 66}, {180, 1634, 330, 40}, {660, 1634, 220, 27}},
+		bands: []box{
+			{60, 60, 1120, 110}, {60, 940, 1120, 14}, {60, 1130, 1120, 14},
+			{60, 1290, 548, 50}, {632, 1290, 548, 50}, {60, 1690, 548, 18}, {632, 1690, 548, 18},
+		},
+	},
+}
+
+// firstEight is the part of a number's box that holds its first eight digits: 9 of 14 letters, and half a space after.
+func firstEight(number box) box {
+	return box{number.x, number.y, number.w * 9.5 / 14, number.h}
+}
