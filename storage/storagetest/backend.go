@@ -1,0 +1,90 @@
+package storagetest
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+
+	"github.com/kycq/kycq/internal/testenv"
+)
+
+// Start is StartMinIO where there is a real server or one is required, else StartFake.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	if testenv.HasS3() || testenv.Required(testenv.RealMinIO) {
+		return StartMinIO(t)
+	}
+	return StartFake(t)
+}
+
+// StartFake starts gofakes3 in memory. It honours conditional writes, takes any credentials, and knows no lifecycle.
+func StartFake(t testing.TB) *Server {
+	t.Helper()
+	s := new(Server)
+	s.credentials("fake", "fake")
+	fake := gofakes3.New(s3mem.New(), gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
+	s.front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.date())
+		fake.ServeHTTP(w, r)
+	}))
+	return s
+}
+
+// StartMinIO stands before the server of KYCQ_TEST_S3, with bucket names of the test's own, which are removed at its end.
+// It skips the test where there is none.
+func StartMinIO(t testing.TB) *Server {
+	t.Helper()
+	target, err := url.Parse(testenv.S3(t))
+	if err != nil || target.User == nil {
+		t.Fatal("KYCQ_TEST_S3: want http://user:password@host:port")
+	}
+	s := new(Server)
+	password, _ := target.User.Password()
+	s.credentials(target.User.Username(), password)
+	name := "kycq-test-" + strings.ToLower(rand.Text()[:12])
+	s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket = name+"-inbox", name+"-masked", name+"-records"
+
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	s.front(t, &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+			r.Out.Host = r.In.Host // it is signed
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			answer.Header.Set("Date", s.date())
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	})
+	t.Cleanup(func() { s.removeBuckets(t, target, transport) })
+	return s
+}
+
+// removeBuckets uses MinIO's own header that removes a bucket with all that is in it.
+func (s *Server) removeBuckets(t testing.TB, target *url.URL, transport http.RoundTripper) {
+	password, _ := target.User.Password()
+	client := s3.New(s3.Options{
+		BaseEndpoint: aws.String(target.Scheme + "://" + target.Host), UsePathStyle: true, Region: s.config.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(target.User.Username(), password, ""),
+		HTTPClient:  &http.Client{Transport: transport},
+	}, s3.WithAPIOptions(smithyhttp.AddHeaderValue("x-minio-force-delete", "true")))
+	for _, bucket := range []string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket} {
+		_, err := client.DeleteBucket(context.Background(), &s3.DeleteBucketInput{Bucket: &bucket})
+		if err != nil && !strings.Contains(err.Error(), "NoSuchBucket") {
+			t.Logf("remove the test bucket %s: %v", bucket, err)
+		}
+	}
+}
