@@ -1,0 +1,165 @@
+package tasks_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/tasks"
+)
+
+// ledger is a Ledger in memory.
+type ledger struct {
+	mu      sync.Mutex
+	entries map[string]tasks.Entry
+	state   string
+	err     error
+}
+
+func (l *ledger) Accept(_ context.Context, e tasks.Entry) (tasks.Standing, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return tasks.Standing{}, l.err
+	}
+	key := string(e.Kind) + "/" + e.VerificationID
+	if had, ok := l.entries[key]; ok {
+		return tasks.Standing{State: l.state, Run: had.Run, Fingerprint: had.Fingerprint, Final: l.state == "valid"}, nil
+	}
+	l.entries[key] = e
+	return tasks.Standing{Created: true, State: "queued", Run: e.Run, Fingerprint: e.Fingerprint}, nil
+}
+
+type bench struct {
+	client    *tasks.Client
+	ledger    *ledger
+	redis     *miniredis.Miniredis
+	inspector *asynq.Inspector
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	server := miniredis.RunT(t)
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = rdb.Close() })
+	keyset, err := seal.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &ledger{entries: map[string]tasks.Entry{}, state: "queued"}
+	client, err := tasks.NewClient(tasks.ClientConfig{Redis: rdb, Keyset: keyset, Ledger: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{client: client, ledger: l, redis: server, inspector: asynq.NewInspectorFromRedisClient(rdb)}
+}
+
+func passportJob(id, number string) tasks.Job {
+	return tasks.Job{Kind: tasks.Passport, VerificationID: id, Input: tasks.Input{Passport: &tasks.PassportInput{
+		FileNumber: tasks.NewPersonal(number), DOB: tasks.NewPersonal("1990-01-31"), Name: tasks.NewPersonal("Canary Person"),
+	}}}
+}
+
+func TestEnqueueAcceptsInTheLedgerBeforeRedisHearsOfIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.ledger.err = errors.New("the ledger is down")
+	if _, err := b.client.Enqueue(t.Context(), passportJob("A1", "CANARYNUMBER1")); !errors.Is(err, b.ledger.err) {
+		t.Fatalf("got %v, want the ledger's error", err)
+	}
+	if queues, _ := b.inspector.Queues(); len(queues) != 0 {
+		t.Errorf("a job that was not accepted stands in %v", queues)
+	}
+}
+
+func TestEnqueueIsIdempotentAndSealed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i, want := range []tasks.Status{tasks.Enqueued, tasks.AlreadyQueued} {
+		r, err := b.client.Enqueue(t.Context(), passportJob("A1", "CANARYNUMBER1"))
+		if err != nil || r.Status != want || r.Queue != "passport-live" || r.Run != 1 || r.TaskID != "A1" {
+			t.Fatalf("enqueue %d: %+v, %v", i, r, err)
+		}
+	}
+	if dump := b.redis.Dump(); strings.Contains(strings.ToUpper(dump), "CANARY") {
+		t.Error("the payload in Redis is readable")
+	}
+	info, err := b.inspector.GetTaskInfo("passport-live", "A1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.MaxRetry < 1<<20 || info.Timeout.Hours() != 1 || info.Retention.Hours() != 24 {
+		t.Errorf("options: %+v", info)
+	}
+}
+
+func TestTheSameIDWithAnotherInputIsAnErrorAndNotAnotherJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.client.Enqueue(t.Context(), passportJob("A1", "SPECIMEN1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.client.Enqueue(t.Context(), passportJob("A1", "SPECIMEN2")); !errors.Is(err, tasks.ErrDifferentInput) {
+		t.Errorf("got %v, want ErrDifferentInput", err)
+	}
+}
+
+func TestAFinishedJobIsReportedAndNotEnqueued(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.client.Enqueue(t.Context(), passportJob("A1", "SPECIMEN1")); err != nil {
+		t.Fatal(err)
+	}
+	b.redis.FlushAll()
+	b.ledger.state = "valid"
+	r, err := b.client.Enqueue(t.Context(), passportJob("A1", "SPECIMEN1"))
+	if err != nil || r.Status != tasks.AlreadyDone || r.Outcome != "valid" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if keys := b.redis.Keys(); len(keys) != 0 {
+		t.Errorf("Redis holds %v for a job that is done", keys)
+	}
+}
+
+func TestAnEndedTaskDoesNotBlockAJobThatIsNotDone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, end := range []func() error{
+		func() error { return b.inspector.ArchiveTask("passport-live", "A1") },
+		func() error { b.redis.FlushAll(); return nil },
+	} {
+		if _, err := b.client.Enqueue(t.Context(), passportJob("A1", "SPECIMEN1")); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.client.Enqueue(t.Context(), passportJob("A1", "SPECIMEN1"))
+		if err != nil || r.Status != tasks.Enqueued {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+}
+
+func TestAClientWithoutLedgerMustSaySo(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	t.Cleanup(func() { _ = rdb.Close() })
+	if _, err := tasks.NewClient(tasks.ClientConfig{Redis: rdb, Keyset: seal.Insecure()}); err == nil {
+		t.Error("a client without a ledger was built without being asked for")
+	}
+	client, err := tasks.NewClient(tasks.ClientConfig{Redis: rdb, Keyset: seal.Insecure(), WithoutLedger: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := client.Enqueue(t.Context(), passportJob("A1", "SPECIMEN1")); err != nil || r.Status != tasks.Enqueued {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

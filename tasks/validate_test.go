@@ -1,0 +1,183 @@
+package tasks_test
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"strings"
+	"testing"
+
+	"github.com/kycq/kycq/tasks"
+)
+
+func codeOf(err error) string {
+	var invalid *tasks.InvalidError
+	if errors.As(err, &invalid) {
+		return invalid.Code
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func TestVerificationIDRules(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"ABC00123":                 "",
+		"a":                        "",
+		"._-a":                     "",
+		strings.Repeat("x", 50):    "",
+		"":                         "verification_id_missing",
+		strings.Repeat("x", 51):    "verification_id_length_exceeded",
+		"...":                      "verification_id_value_invalid",
+		"..":                       "verification_id_value_invalid",
+		"a/b":                      "verification_id_value_invalid",
+		"a b":                      "verification_id_value_invalid",
+		"a#2":                      "verification_id_value_invalid",
+		"é":                        "verification_id_value_invalid",
+		"a\x00":                    "verification_id_value_invalid",
+		"ABC.k1.ABCDEFG2":          "verification_id_reserved",
+		"abc.K12.abcdefg2":         "verification_id_reserved",
+		"ABC.k1.ABCDEFG1":          "", // 1 is not base32
+		"ABC.k1.ABCDEFG2.suffixed": "",
+	} {
+		if got := codeOf(tasks.ValidateID(id)); got != want {
+			t.Errorf("%q: got %q, want %q", id, got, want)
+		}
+	}
+}
+
+func TestDerivedIDsFitAndDifferAndAreReserved(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, id := range []string{"A", strings.Repeat("x", 50), strings.Repeat("x", 36) + "y", strings.Repeat("x", 36) + "z"} {
+		for _, kind := range tasks.Kinds() {
+			for _, n := range []int{1, 2, 10, tasks.MaxDerived} {
+				d := tasks.DerivedID(kind, id, n)
+				if len(d) > tasks.MaxIDLength {
+					t.Errorf("%s has %d characters", d, len(d))
+				}
+				if codeOf(tasks.ValidateID(d)) != "verification_id_reserved" {
+					t.Errorf("%s could be chosen by a producer", d)
+				}
+				if seen[d] {
+					t.Errorf("%s was derived twice", d)
+				}
+				seen[d] = true
+			}
+		}
+	}
+	if got, want := tasks.DerivedID(tasks.Aadhaar, "ABC00123", 1), "ABC00123.k1.RKFK7ISL"; got != want {
+		t.Errorf("derived ids must never change: got %s, want %s", got, want)
+	}
+}
+
+func TestPassportRules(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ number, dob, name, want string }{
+		{"PA1079341954215", "2007-03-01", "SPECIMEN", ""},
+		{"A", "1900-01-02", "", ""},
+		{"", "2007-03-01", "", "file_number_missing"},
+		{"PA 1", "2007-03-01", "", "file_number_value_invalid"},
+		{strings.Repeat("1", 21), "2007-03-01", "", "file_number_value_invalid"},
+		{"PA1", "", "", "dob_missing"},
+		{"PA1", "2007-02-30", "", "dob_value_invalid"},
+		{"PA1", "01-03-2007", "", "dob_value_invalid"},
+		{"PA1", "2007-3-1", "", "dob_value_invalid"},
+		{"PA1", "1900-01-01", "", "dob_value_invalid"},
+		{"PA1", "2999-01-01", "", "dob_value_invalid"},
+		{"PA1", "2007-03-01", strings.Repeat("x", 201), "name_length_exceeded"},
+	} {
+		job := tasks.Job{Kind: tasks.Passport, VerificationID: "a", Input: tasks.Input{Passport: &tasks.PassportInput{
+			FileNumber: tasks.NewPersonal(c.number), DOB: tasks.NewPersonal(c.dob), Name: tasks.NewPersonal(c.name),
+		}}}
+		err := job.Validate()
+		if got := codeOf(err); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c, got, c.want)
+		}
+		if err != nil && c.dob != "" && strings.Contains(err.Error(), c.dob) && c.want == "dob_value_invalid" && c.dob != "1900-01-01" {
+			t.Errorf("the error quotes the date of birth: %v", err)
+		}
+	}
+}
+
+func TestJobRulesNameTheField(t *testing.T) {
+	t.Parallel()
+	img := tasks.Input{Image: &tasks.Image{Bucket: "b", Key: "k"}}
+	for name, c := range map[string]struct {
+		job  tasks.Job
+		want string
+	}{
+		"fine":             {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: img}, ""},
+		"kind":             {tasks.Job{Kind: "pan", VerificationID: "a", Input: img}, "kind_invalid"},
+		"lane":             {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Lane: "slow", Input: img}, "lane_invalid"},
+		"run":              {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Run: -1, Input: img}, "run_invalid"},
+		"no image":         {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a"}, "image_missing"},
+		"no key":           {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: tasks.Input{Image: &tasks.Image{Bucket: "b"}}}, "image_missing"},
+		"long key":         {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: tasks.Input{Image: &tasks.Image{Bucket: "b", Key: strings.Repeat("k", 1025)}}}, "image_key_invalid"},
+		"passport's input": {tasks.Job{Kind: tasks.Passport, VerificationID: "a", Input: img}, "passport_missing"},
+	} {
+		if got := codeOf(c.job.Validate()); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestImageRules(t *testing.T) {
+	t.Parallel()
+	var asJPEG, asPNG bytes.Buffer
+	img := image.NewGray(image.Rect(0, 0, 30, 20))
+	if err := jpeg.Encode(&asJPEG, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := png.Encode(&asPNG, img); err != nil {
+		t.Fatal(err)
+	}
+	bomb := bytes.Clone(asPNG.Bytes()[:33])
+	copy(bomb[16:24], []byte{0, 0, 0x2e, 0xe0, 0, 0, 0x2e, 0xe0}) // 12000 x 12000, its checksum now wrong
+	for name, c := range map[string]struct {
+		head []byte
+		size int64
+		want string
+	}{
+		"jpeg":      {asJPEG.Bytes(), int64(asJPEG.Len()), ""},
+		"png":       {asPNG.Bytes(), int64(asPNG.Len()), ""},
+		"at limit":  {asPNG.Bytes(), tasks.MaxImageBytes, ""},
+		"empty":     {nil, 0, "image_empty"},
+		"too large": {asPNG.Bytes(), tasks.MaxImageBytes + 1, "image_too_large"},
+		"pdf":       {[]byte("%PDF-1.7 SPECIMEN"), 17, "image_is_pdf"},
+		"gif":       {[]byte("GIF89a SPECIMEN"), 15, "image_type_invalid"},
+		"text":      {[]byte("SPECIMEN"), 8, "image_type_invalid"},
+		"cut jpeg":  {asJPEG.Bytes()[:20], int64(asJPEG.Len()), "image_header_invalid"},
+		"bomb":      {bomb, 59, "image_header_invalid"},
+	} {
+		info, err := tasks.ValidateImage(c.head, c.size)
+		if got := codeOf(err); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+		if err == nil && (info.Width != 30 || info.Height != 20 || info.Ext == "") {
+			t.Errorf("%s: %+v", name, info)
+		}
+	}
+}
+
+func TestMaskedViewsShowNoMoreThanPromised(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"John Doe": "J*** D**", "": "", "A": "*", "  Ann   B  ": "A** *", "श्री राम": "श*** र**",
+	} {
+		if got := tasks.MaskName(in); got != want {
+			t.Errorf("name: got %q, want %q", got, want)
+		}
+	}
+	for in, want := range map[string]string{
+		"PA1079341954215": "***********4215", "1234567": "*******", "12345678": "****5678", "": "",
+	} {
+		if got := tasks.MaskFileNumber(in); got != want {
+			t.Errorf("file number: got %q, want %q", got, want)
+		}
+	}
+}
