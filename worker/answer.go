@@ -1,0 +1,135 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// answer is what came of one call, with all that is needed to write it into the record later, by another worker. It
+// holds personal data: it leaves this process sealed or not at all.
+type answer struct {
+	Kind        tasks.Kind           `json:"kind"`
+	Run         int                  `json:"run"`
+	ProviderID  string               `json:"provider_id"`
+	SentAt      time.Time            `json:"sent_at"`
+	EndedAt     time.Time            `json:"ended_at"`
+	Probe       bool                 `json:"probe,omitempty"`
+	Class       cashfree.Class       `json:"class"`
+	HTTPStatus  int                  `json:"http_status,omitempty"`
+	Code        string               `json:"code,omitempty"`
+	ReferenceID int64                `json:"reference_id,omitempty"`
+	ImageLink   string               `json:"image_link,omitempty"`
+	Passport    *passportAnswer      `json:"passport,omitempty"`
+	Body        []byte               `json:"body,omitempty"`
+	Source      maskcheck.SourceInfo `json:"source,omitzero"`
+}
+
+type passportAnswer struct {
+	FileNumber              string `json:"file_number"`
+	Name                    string `json:"name"`
+	DOB                     string `json:"dob"`
+	ApplicationType         string `json:"application_type"`
+	ApplicationReceivedDate string `json:"application_received_date"`
+}
+
+func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, source maskcheck.SourceInfo) answer {
+	a := answer{
+		Kind: job.Kind, Run: at.Run, ProviderID: at.ProviderID, SentAt: at.SentAt, EndedAt: time.Now().UTC(), Probe: at.Probe,
+		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Code: reply.Code, ReferenceID: reply.ReferenceID,
+		ImageLink: reply.Image.Reveal(), Body: reply.Body, Source: source,
+	}
+	if p := reply.Passport; p != nil {
+		a.Passport = &passportAnswer{
+			FileNumber: p.FileNumber.Reveal(), Name: p.Name.Reveal(), DOB: p.DOB.Reveal(),
+			ApplicationType: p.ApplicationType, ApplicationReceivedDate: p.ApplicationReceivedDate,
+		}
+	}
+	return a
+}
+
+// whole tells whether the vendor gave an answer at all, so that there is something to lose.
+func (a answer) whole() bool { return a.HTTPStatus != 0 }
+
+// decisive tells whether the answer was paid for, and so beats whatever another worker did meanwhile.
+func (a answer) decisive() bool { return a.Class == cashfree.Valid || a.Class == cashfree.Invalid }
+
+// of tells whether the answer belongs to this attempt.
+func (a answer) of(at storage.Attempt) bool {
+	return at.Run == a.Run && at.ProviderID == a.ProviderID && at.SentAt.Equal(a.SentAt)
+}
+
+// view is what of a passport's answer the record shows.
+func (a answer) view(in *tasks.PassportInput) *storage.PassportView {
+	p := a.Passport
+	if p == nil || in == nil {
+		return nil
+	}
+	return &storage.PassportView{
+		Name: tasks.MaskName(p.Name), FileNumber: tasks.MaskFileNumber(p.FileNumber),
+		ApplicationType: p.ApplicationType, ApplicationReceivedDate: p.ApplicationReceivedDate,
+		Matches: storage.Matches{
+			Name:       sameName(p.Name, in.Name.Reveal()),
+			DOB:        p.DOB == in.DOB.Reveal(),
+			FileNumber: strings.EqualFold(p.FileNumber, in.FileNumber.Reveal()),
+		},
+	}
+}
+
+// sameName ignores case and the spacing between words; a name that was not given matches nothing.
+func sameName(a, b string) bool {
+	fold := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+	return fold(a) == fold(b) && b != ""
+}
+
+// outcome is what the gate must know of a reply.
+func outcome(reply *cashfree.Reply) gate.Outcome {
+	o := gate.Outcome{
+		Kind: gate.Answered, Limit: reply.Rate.Limit, Remaining: reply.Rate.Remaining,
+		Reset: reply.Rate.Reset, RetryAfter: reply.Rate.RetryAfter,
+	}
+	switch reply.Class {
+	case cashfree.Credentials, cashfree.NotAllowed, cashfree.NoBalance:
+		o.Kind = gate.Refused
+	case cashfree.RateLimited:
+		o.Kind = gate.Limited
+	case cashfree.Lost:
+		o.Kind = gate.Failed
+	case cashfree.NotSent, cashfree.SourceBroken:
+		o.Kind = gate.NotSent
+	case cashfree.OtherStatus:
+		if reply.HTTPStatus >= 500 {
+			o.Kind = gate.Failed
+		}
+	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Rejected, cashfree.Duplicate:
+	}
+	return o
+}
+
+func sealAnswer(k *Keyset, id string, a answer) (string, error) {
+	plain, err := json.Marshal(a)
+	if err != nil {
+		return "", errors.New("encode answer: cannot be rendered as JSON")
+	}
+	return k.Seal(plain, tasks.AnswerBinding(a.Kind, id))
+}
+
+func openAnswer(k *Keyset, kind tasks.Kind, id, sealed string) (answer, error) {
+	plain, err := k.Open(sealed, tasks.AnswerBinding(kind, id))
+	if err != nil {
+		return answer{}, fmt.Errorf("open answer: %w", err)
+	}
+	var a answer
+	if err := json.Unmarshal(plain, &a); err != nil {
+		return answer{}, errors.New("open answer: not the JSON that kycq writes")
+	}
+	return a, nil
+}

@@ -1,0 +1,198 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/sabotage"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// call passes the gate, writes the intent, and makes one request.
+func (d *delivery) call(ctx context.Context) (stepName, Verdict) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minRemaining {
+		return stepEnd, later(0, "time_is_up")
+	}
+	began := time.Now()
+	// A shutdown ends the waiting here, and nothing else.
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.draining, cancel)()
+	pass, err := d.Gate.Enter(waiting, gate.Call{Kind: string(d.job.Kind), Lane: string(d.job.Lane), JobID: d.job.VerificationID})
+	d.Observer.WaitedAtGate(d.job.Kind, d.job.Lane, time.Since(began))
+	if err != nil {
+		return d.turnedAway(waiting, err)
+	}
+	sabotage.At(sabotage.GatePassed)
+
+	next, verdict, reply := d.sendOnce(ctx, pass)
+	passed := gate.Outcome{Kind: gate.Unused, Limit: -1, Remaining: -1}
+	if reply != nil {
+		passed = outcome(reply)
+	}
+	if err := d.Gate.Done(context.WithoutCancel(ctx), pass, passed); err != nil {
+		d.log.Warn().Err(err).Msg("the gate did not hear of the answer")
+	}
+	return next, verdict
+}
+
+// sendOnce makes at most one request; reply is nil where none was made.
+func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Verdict, *cashfree.Reply) {
+	// The batch may have been cancelled while the job waited for its slot.
+	if stopped, err := d.stopped(ctx); err != nil {
+		next, verdict := d.infra(err, "redis")
+		return next, verdict, nil
+	} else if stopped {
+		next, verdict := d.cancel(ctx)
+		return next, verdict, nil
+	}
+	body, err := d.openSource(ctx)
+	if err != nil {
+		next, verdict := d.sourceFault(ctx, err)
+		return next, verdict, nil
+	}
+	defer func() { _ = body.Close() }()
+
+	if err := d.writeIntent(ctx, pass.Probe); err != nil {
+		var spent *idsSpentError
+		if errors.As(err, &spent) {
+			next, verdict := d.fail(ctx, "provider_ids_spent")
+			return next, verdict, nil
+		}
+		next, verdict := d.lost(err)
+		return next, verdict, nil
+	}
+	sabotage.At(sabotage.SentWritten)
+	// The lease may have gone while the intent was written: then another worker may have the task already.
+	if ctx.Err() != nil && !sabotage.Broken(sabotage.SkipContextCheck) {
+		next, verdict := d.unsend(ctx)
+		return next, verdict, nil
+	}
+	reply := d.send(context.WithoutCancel(ctx), body)
+	sabotage.At(sabotage.Answered)
+	a := newAnswer(d.job, *d.rec.LastAttempt(), reply, d.source)
+	d.answer = &a
+	d.logCall(reply)
+	d.Observer.Called(d.job.Kind, reply.Class, reply.Duration)
+	return stepSettle, Verdict{}, reply
+}
+
+// turnedAway is a job at a closed gate: it goes back as it came, and its record stays as it is.
+func (d *delivery) turnedAway(ctx context.Context, err error) (stepName, Verdict) {
+	var closed *gate.ClosedError
+	switch {
+	case errors.As(err, &closed):
+		return stepEnd, later(closed.RetryAfter, closed.Reason)
+	case ctx.Err() != nil:
+		return stepEnd, later(0, "interrupted")
+	}
+	return d.infra(err, "redis")
+}
+
+// source is the image on its way into the request, empty for a passport.
+type source struct {
+	io.ReadCloser
+	size int64
+}
+
+// openSource opens the image before the intent is written: a fault of S3 then costs a slot, not a sent record.
+func (d *delivery) openSource(ctx context.Context) (source, error) {
+	if d.input.Image == nil {
+		return source{ReadCloser: io.NopCloser(nil)}, nil
+	}
+	// The body outlives a lost lease together with the call that reads it.
+	body, size, err := d.Images.OpenImage(context.WithoutCancel(ctx), *d.input.Image)
+	if err != nil {
+		return source{}, fmt.Errorf("open the image: %w", err)
+	}
+	return source{ReadCloser: body, size: size}, nil
+}
+
+func (d *delivery) sourceFault(ctx context.Context, err error) (stepName, Verdict) {
+	if errors.Is(err, storage.ErrNotFound) {
+		return d.fail(ctx, "image_not_found")
+	}
+	return d.infra(err, "storage")
+}
+
+type idsSpentError struct{}
+
+func (*idsSpentError) Error() string { return "no derived ids are left" }
+
+// writeIntent puts the attempt into the record, as sent. An intent older than sendWithin is written again, because a
+// takeover counts its age from the last write.
+func (d *delivery) writeIntent(ctx context.Context, probe bool) error {
+	id, ok := nextProviderID(d.rec)
+	if !ok {
+		return &idsSpentError{}
+	}
+	rec := d.rec.Clone()
+	rec.State, rec.Reason, rec.NotBefore = storage.StateSent, "", time.Time{}
+	rec.Code, rec.Message, rec.NextAction = "", "", ""
+	rec.Attempts = append(rec.Attempts, storage.Attempt{
+		Run: rec.Run, ProviderID: id, SentAt: time.Now().UTC().Truncate(time.Millisecond),
+		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: probe,
+		Reissue: isReissue(d.rec, id),
+	})
+	if sabotage.Broken(sabotage.SkipSent) {
+		d.rec = rec
+		return nil
+	}
+	for {
+		began := time.Now()
+		rec.LastAttempt().SentAt = began.UTC().Truncate(time.Millisecond)
+		if err := d.save(ctx, rec); err != nil {
+			return err
+		}
+		if time.Since(began) < sendWithin || ctx.Err() != nil {
+			return nil
+		}
+		rec = d.rec.Clone()
+	}
+}
+
+// unsend takes an intent back that nothing followed.
+func (d *delivery) unsend(ctx context.Context) (stepName, Verdict) {
+	rec := d.rec.Clone()
+	last := rec.LastAttempt()
+	last.Result, last.EndedAt = resultNotSent, time.Now().UTC().Truncate(time.Millisecond)
+	wait(rec, 0, "interrupted")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerPatience)
+	defer cancel()
+	if err := d.save(ctx, rec); err != nil && !errors.Is(err, storage.ErrConflict) {
+		d.log.Warn().Err(err).Msg("the record still says sent: it is taken over by its age")
+	}
+	return stepEnd, later(0, "interrupted")
+}
+
+// send makes the request. Nothing but its own timeout ends it.
+func (d *delivery) send(ctx context.Context, body source) *cashfree.Reply {
+	id := d.rec.LastAttempt().ProviderID
+	if d.job.Kind == tasks.Passport {
+		in := d.input.Passport
+		return d.Vendor.VerifyPassport(ctx, cashfree.PassportRequest{
+			ProviderID: id, FileNumber: in.FileNumber, DOB: in.DOB, Name: in.Name,
+		})
+	}
+	hashed := newHashingReader(body)
+	reply := d.Vendor.MaskAadhaar(ctx, cashfree.MaskRequest{
+		ProviderID: id, Image: hashed, Size: body.size, ContentType: d.info.ContentType, Ext: d.info.Ext,
+	})
+	d.source.SHA256 = hashed.sum(d.source.SHA256)
+	return reply
+}
+
+func (d *delivery) logCall(reply *cashfree.Reply) {
+	e := d.log.Info()
+	if reply.Err != nil {
+		e = d.log.Warn().Err(reply.Err)
+	}
+	e.Int("attempt", len(d.rec.Attempts)).Str("class", string(reply.Class)).Int("status", reply.HTTPStatus).
+		Str("code", reply.Code).Dur("took_ms", reply.Duration).Msg("call")
+}

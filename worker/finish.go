@@ -1,0 +1,69 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kycq/kycq/internal/sabotage"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// tailPatience bounds the tail, which runs on although the task's time may be up.
+const tailPatience = 30 * time.Second
+
+// finish does what follows a final record. Every part may be repeated: a worker that dies here leaves the task to the
+// next, which finds the record final and comes here again.
+func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tailPatience)
+	defer cancel()
+	if err := d.deleteUpload(ctx); errors.Is(err, seal.ErrKeyMissing) {
+		d.log.Warn().Err(err).Msg("the upload stays until the key is there")
+		return stepEnd, later(missingKeyDelay, "key_missing")
+	} else if err != nil {
+		return d.infra(err, "storage")
+	}
+	if d.rec.Batch != "" && d.Batches != nil {
+		if err := d.Batches.Settled(ctx, d.rec); err != nil {
+			return d.infra(err, "redis")
+		}
+	}
+	kind, id := string(d.job.Kind), d.job.VerificationID
+	if err := d.Hints.DropAnswer(ctx, kind, id); err != nil {
+		return d.infra(err, "redis")
+	}
+	if err := d.Hints.CloseJob(ctx, kind, id); err != nil {
+		return d.infra(err, "redis")
+	}
+	d.Observer.Finished(d.rec)
+	sabotage.At(sabotage.TailDone)
+	return stepEnd, Verdict{Decision: Final}
+}
+
+// deleteUpload removes the unmasked image that kycq itself uploaded, once the vendor has had the last word about it, and
+// leaves the time as evidence. A user's own object is never touched.
+func (d *delivery) deleteUpload(ctx context.Context) error {
+	answered := d.rec.State == storage.StateValid || d.rec.State == storage.StateInvalid
+	if d.job.Kind != tasks.Aadhaar || !answered || !d.rec.UploadDeletedAt.IsZero() || d.rec.Erased != nil {
+		return nil
+	}
+	in, err := d.openInput()
+	if err != nil {
+		return err
+	}
+	if !in.Image.Uploaded {
+		return nil
+	}
+	if err := d.Images.DeleteUpload(ctx, *in.Image); err != nil {
+		return err
+	}
+	rec := d.rec.Clone()
+	rec.UploadDeletedAt = time.Now().UTC().Truncate(time.Millisecond)
+	err = d.save(ctx, rec)
+	if errors.Is(err, storage.ErrConflict) {
+		return d.reread(ctx) // somebody else ran the same tail, or began the next run
+	}
+	return err
+}

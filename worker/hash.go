@@ -1,0 +1,33 @@
+package worker
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+)
+
+// hashingReader learns the image's hash while it streams into the request, so that the masked image can be compared with
+// it: the producer may not have read the object.
+type hashingReader struct {
+	r    io.Reader
+	hash hash.Hash
+	done bool
+}
+
+func newHashingReader(r io.Reader) *hashingReader { return &hashingReader{r: r, hash: sha256.New()} }
+
+func (h *hashingReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	_, _ = h.hash.Write(p[:n])
+	h.done = h.done || err == io.EOF //nolint:errorlint // io.Reader's contract: EOF itself
+	return n, err
+}
+
+// sum is the hash of what was read, or otherwise if the stream was not read to its end.
+func (h *hashingReader) sum(otherwise string) string {
+	if !h.done {
+		return otherwise
+	}
+	return hex.EncodeToString(h.hash.Sum(nil))
+}
