@@ -1,0 +1,169 @@
+package simulator
+
+import (
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+)
+
+// endless is the balance that never runs out.
+const endless = -1
+
+// books are what the vendor knows about money and ids: balance, used-up ids, the ledger and its totals. One lock holds
+// them together, since a charge must move all of them or none.
+type books struct {
+	mu      sync.Mutex
+	takeIDs string
+	balance int
+	taken   map[idKey]struct{}
+	ledger  *ledger
+	totals  map[Endpoint]*Totals
+}
+
+// idKey: ids are unique per endpoint. That the vendor keeps the two apart is an assumption; kycq's ids are per kind too.
+type idKey struct {
+	endpoint Endpoint
+	id       string
+}
+
+// Totals counts the ledger's entries of one endpoint.
+type Totals struct {
+	Requests int            `json:"requests"`
+	ByStatus map[int]int    `json:"by_status"` // 0 is no answer
+	ByCode   map[string]int `json:"by_code"`
+	ByFault  map[string]int `json:"by_fault"`
+	Charged  int            `json:"charged"`
+	IDsTaken int            `json:"ids_taken"`
+}
+
+func newBooks(cfg Config) (*books, error) {
+	b := &books{balance: cfg.Balance, taken: make(map[idKey]struct{}), totals: make(map[Endpoint]*Totals)}
+	for _, e := range endpoints() {
+		b.totals[e] = &Totals{ByStatus: map[int]int{}, ByCode: map[string]int{}, ByFault: map[string]int{}}
+	}
+	if err := b.setTakeIDs(cfg.TakeIDs); err != nil {
+		return nil, err
+	}
+	var err error
+	b.ledger, err = openLedger(cfg.LedgerPath, func(e Entry) {
+		b.count(e)
+		if e.TookID {
+			b.taken[idKey{e.Endpoint, e.VerificationID}] = struct{}{}
+		}
+	})
+	return b, err
+}
+
+func (b *books) setTakeIDs(mode string) error {
+	if mode != TakeOnArrival && mode != TakeOnSuccess {
+		return fmt.Errorf("take ids on %q: use %s or %s", mode, TakeOnArrival, TakeOnSuccess)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.takeIDs = mode
+	return nil
+}
+
+// arrive is steps 12 and 13: it takes the id, where ids are taken on arrival, and looks into the purse.
+func (b *books) arrive(e *Entry) *vendorError {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := idKey{e.Endpoint, e.VerificationID}
+	if _, gone := b.taken[key]; gone {
+		return errIDTaken
+	}
+	if b.takeIDs == TakeOnArrival {
+		b.taken[key] = struct{}{}
+		e.TookID = true
+	}
+	if b.balance == 0 {
+		return errBalance
+	}
+	return nil
+}
+
+// charge writes the entry, takes the money and uses up the id. Another call may have been faster since arrive, so it
+// looks again. Where the ledger cannot be written there is no charge.
+func (b *books) charge(e *Entry) (*vendorError, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := idKey{e.Endpoint, e.VerificationID}
+	if !e.TookID {
+		if _, gone := b.taken[key]; gone {
+			return errIDTaken, nil
+		}
+	}
+	if b.balance == 0 {
+		return errBalance, nil
+	}
+	paid := *e
+	paid.Charged, paid.TookID = true, true
+	if err := b.write(&paid); err != nil {
+		return nil, err
+	}
+	*e = paid
+	b.taken[key] = struct{}{}
+	if b.balance != endless {
+		b.balance--
+	}
+	return nil, nil
+}
+
+// record writes the entry of a request that is not charged.
+func (b *books) record(e *Entry) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.write(e)
+}
+
+func (b *books) write(e *Entry) error {
+	e.At = time.Now().UTC()
+	if err := b.ledger.append(e); err != nil {
+		return err
+	}
+	b.count(*e)
+	return nil
+}
+
+func (b *books) count(e Entry) {
+	t := b.totals[e.Endpoint]
+	if t == nil { // a foreign line in a ledger that was given to us
+		return
+	}
+	t.Requests++
+	t.ByStatus[e.Status]++
+	if e.Code != "" {
+		t.ByCode[e.Code]++
+	}
+	if e.Fault != "" {
+		t.ByFault[e.Fault]++
+	}
+	if e.Charged {
+		t.Charged++
+	}
+	if e.TookID {
+		t.IDsTaken++
+	}
+}
+
+func (b *books) setBalance(calls int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.balance = max(calls, endless)
+}
+
+// topUp adds to a balance that is not endless.
+func (b *books) topUp(calls int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.balance != endless {
+		b.balance = max(0, b.balance+calls)
+	}
+}
+
+func (b *books) entries() iter.Seq2[Entry, error] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ledger.entries(b.ledger.size)
+}

@@ -1,0 +1,135 @@
+package simulator
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"time"
+)
+
+// Entry is one request in the ledger. It holds no personal data but what a caller hides in a verification_id.
+type Entry struct {
+	// Seq counts from 1 without gaps.
+	Seq int64 `json:"seq"`
+	// At is when the entry was written: for a charged call, the moment of the charge.
+	At       time.Time `json:"at"`
+	Endpoint Endpoint  `json:"endpoint"`
+	// VerificationID is empty where the request was refused before its body was read.
+	VerificationID string `json:"verification_id"`
+	// Status is the HTTP status that the client was to see, 0 where no answer left (hang, reset).
+	Status int `json:"status"`
+	// Code is the vendor's code of an error; empty for a 200.
+	Code string `json:"code"`
+	// Result is VALID, INVALID or INVALID_DOCUMENT where the call was decided.
+	Result  string `json:"result,omitempty"`
+	Charged bool   `json:"charged"`
+	// TookID says that this request used up its verification_id.
+	TookID bool `json:"took_id"`
+	// Fault is the name of the fault that struck.
+	Fault       string `json:"fault"`
+	ReferenceID int64  `json:"reference_id,omitempty"`
+}
+
+// ledger is an append-only file of one JSON object a line. Each entry is one write(2) that returns before the answer
+// goes out: what a killed process wrote so is in the page cache and safe; only a power cut could lose it. It is not safe
+// for concurrent use, but for entries.
+type ledger struct {
+	file      *os.File
+	size      int64
+	seq       int64
+	temporary bool
+}
+
+// openLedger hands each entry of a file that exists to replay.
+func openLedger(path string, replay func(Entry)) (*ledger, error) {
+	l := &ledger{temporary: path == ""}
+	var err error
+	if l.temporary {
+		l.file, err = os.CreateTemp("", "kycq-simulator-ledger-*.jsonl")
+	} else {
+		l.file, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if err := l.replay(replay); err != nil {
+		return nil, errors.Join(fmt.Errorf("read ledger: %w", err), l.file.Close())
+	}
+	return l, nil
+}
+
+// replay stops before a last line that has no end: a process died, or the disk filled, in the middle of it, so its
+// answer never left. The next entry is written in its place.
+func (l *ledger) replay(each func(Entry)) error {
+	r := bufio.NewReader(l.file)
+	for {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return l.cut()
+		}
+		if err != nil {
+			return err
+		}
+		var e Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("byte %d: %w", l.size, err)
+		}
+		l.size += int64(len(line))
+		l.seq = e.Seq
+		each(e)
+	}
+}
+
+// append gives the entry its number and writes it. After an error nothing of it remains in the file.
+func (l *ledger) append(e *Entry) error {
+	e.Seq = l.seq + 1
+	line, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("write ledger: %w", err)
+	}
+	line = append(line, '\n')
+	if _, err := l.file.Write(line); err != nil {
+		return errors.Join(fmt.Errorf("write ledger: %w", err), l.cut())
+	}
+	l.seq, l.size = e.Seq, l.size+int64(len(line))
+	return nil
+}
+
+// cut drops what lies behind the last whole line.
+func (l *ledger) cut() error {
+	if err := l.file.Truncate(l.size); err != nil {
+		return err
+	}
+	_, err := l.file.Seek(l.size, io.SeekStart) // a temporary file is not in append mode
+	return err
+}
+
+// entries reads the first size bytes back. It may run while append does, since those bytes never change.
+func (l *ledger) entries(size int64) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		lines := bufio.NewScanner(io.NewSectionReader(l.file, 0, size))
+		for lines.Scan() {
+			var e Entry
+			err := json.Unmarshal(bytes.TrimSpace(lines.Bytes()), &e)
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(Entry{}, err)
+		}
+	}
+}
+
+func (l *ledger) close() error {
+	err := l.file.Close()
+	if l.temporary {
+		err = errors.Join(err, os.Remove(l.file.Name()))
+	}
+	return err
+}

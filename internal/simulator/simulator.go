@@ -1,0 +1,177 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Simulator is the vendor. It is safe for concurrent use; serve it over plain HTTP/1.1, since the faults that cut the
+// connection need the connection to themselves.
+type Simulator struct {
+	account    *account
+	addresses  *addresses
+	operations map[Endpoint]*operation
+	faults     *faults
+	books      *books
+	cards      *cards
+	images     *images
+	publicURL  string
+	latency    atomic.Int64 // nanoseconds
+	lastRef    atomic.Int64
+	inFlight   atomic.Int64
+	log        zerolog.Logger
+	control    http.Handler
+
+	ctx  context.Context //nolint:containedctx // the simulator's own life: what hangs, hangs until Close
+	stop context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+// New checks the configuration and opens the ledger. The caller closes what it returns.
+func New(cfg Config) (*Simulator, error) {
+	cfg = cfg.withDefaults()
+	s, err := build(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	s.latency.Store(int64(cfg.Latency))
+	s.control = s.controlRoutes()
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s, nil
+}
+
+func build(cfg Config) (*Simulator, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	who, err := newAccount(cfg)
+	if err != nil {
+		return nil, err
+	}
+	limit := Limit{Calls: cfg.Limit, Per: cfg.Per, Window: cfg.Window, Burst: cfg.Burst}
+	operations := make(map[Endpoint]*operation)
+	for _, e := range endpoints() {
+		if operations[e], err = newOperation(limit); err != nil {
+			return nil, err
+		}
+	}
+	store, err := newImages(cfg.LinkTTL)
+	if err != nil {
+		return nil, err
+	}
+	ledgers, err := newBooks(cfg)
+	if err != nil {
+		return nil, errors.Join(err, store.close())
+	}
+	s := &Simulator{
+		account: who, operations: operations, books: ledgers, images: store,
+		addresses: &addresses{limit: cfg.LimitPerIP, per: cfg.Per},
+		faults:    newFaults(cfg.Seed),
+		cards:     newCards(cfg.Masker, store),
+		publicURL: strings.TrimSuffix(cfg.PublicURL, "/"),
+		log:       cfg.Log,
+	}
+	// Reference numbers go on where the ledger ends, so that they stay unique over a restart.
+	s.lastRef.Store(firstReference + ledgers.ledger.seq)
+	return s, nil
+}
+
+// firstReference makes the numbers look like the vendor's.
+const firstReference = 354_000_000
+
+// Close lets go of the calls that hang, waits for the others, and removes temporary files. Calls that come later have
+// their connection cut. Close the server after it, not before: a server waits for its handlers.
+func (s *Simulator) Close() error {
+	s.mu.Lock()
+	was := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if was {
+		return nil
+	}
+	s.stop()
+	s.running.Wait()
+	return errors.Join(s.books.ledger.close(), s.images.close())
+}
+
+// enter counts a request that Close must wait for.
+func (s *Simulator) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+// ServeHTTP answers the two calls, under /verification and without it, the image links, and /_sim/.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		reset(w)
+		return
+	}
+	defer s.running.Done()
+	switch path := strings.TrimPrefix(r.URL.Path, "/verification"); {
+	case path == "/aadhaar-masking":
+		s.serveCall(w, r, AadhaarMasking)
+	case path == "/passport":
+		s.serveCall(w, r, Passport)
+	case strings.HasPrefix(path, imagePath):
+		s.images.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, "/_sim/"):
+		s.control.ServeHTTP(w, r)
+	default:
+		writeError(w, errNoRoute)
+	}
+}
+
+// AddFault adds a rule; what it returns has its ID. POST /_sim/faults does the same.
+func (s *Simulator) AddFault(f Fault) (Fault, error) { return s.faults.add(f) }
+
+// ClearFaults drops every rule.
+func (s *Simulator) ClearFaults() { s.faults.clear() }
+
+// SetBalance sets the number of paid calls left; below 0 it is endless.
+func (s *Simulator) SetBalance(calls int) { s.books.setBalance(calls) }
+
+// SetCredentials changes the account's pair; both empty accepts any.
+func (s *Simulator) SetCredentials(clientID, clientSecret string) {
+	s.account.setCredentials(clientID, clientSecret)
+}
+
+// SetLimit begins a fresh window for the endpoint.
+func (s *Simulator) SetLimit(e Endpoint, l Limit) error { return s.operations[e].setLimit(l) }
+
+// SetLatency changes how long an answer takes.
+func (s *Simulator) SetLatency(d time.Duration) { s.latency.Store(int64(max(d, 0))) }
+
+// Ledger reads every entry written so far, the oldest first.
+func (s *Simulator) Ledger() iter.Seq2[Entry, error] { return s.books.entries() }
+
+// wait passes the latency. A client that goes in the meantime changes nothing: the vendor has the request, and will
+// decide and charge. Only Close cuts it short.
+func (s *Simulator) wait() {
+	d := time.Duration(s.latency.Load())
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.ctx.Done():
+	}
+}
