@@ -88,16 +88,7 @@ type Receipt struct {
 // Errors: *InvalidError for a bad field; ErrDifferentInput; redisx's memory refusal when Redis is over 70 % of its
 // maxmemory; otherwise the ledger's or Redis' error, after which the same call can simply be made again.
 func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
-	if j.Lane == "" {
-		j.Lane = Live
-	}
-	if j.Run == 0 {
-		j.Run = 1
-	}
-	if err := j.Validate(); err != nil {
-		return Receipt{}, err
-	}
-	p, err := c.seal(j)
+	p, err := c.Prepare(j)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -146,8 +137,17 @@ func (c *Client) accept(ctx context.Context, p Payload) (Standing, error) {
 	return standing, nil
 }
 
-// seal turns a valid job into its payload.
-func (c *Client) seal(j Job) (Payload, error) {
+// Prepare is the first half of Enqueue: it validates a job and seals it into its payload, and writes nothing.
+func (c *Client) Prepare(j Job) (Payload, error) {
+	if j.Lane == "" {
+		j.Lane = Live
+	}
+	if j.Run == 0 {
+		j.Run = 1
+	}
+	if err := j.Validate(); err != nil {
+		return Payload{}, err
+	}
 	plain, err := EncodeInput(j.Input)
 	if err != nil {
 		return Payload{}, fmt.Errorf("enqueue: %w", err)
