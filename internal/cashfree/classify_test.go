@@ -1,0 +1,239 @@
+package cashfree
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestEveryDocumentedAnswerHasItsClass holds the two vendor pages' tables row by row (message only, as the pages print
+// them), the vendor OpenAPI's codes, and the bodies that are no documented answer.
+func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
+	t.Parallel()
+	coded := func(typ, code, message string) string {
+		b, _ := json.Marshal(map[string]string{"type": typ, "code": code, "message": message})
+		return string(b)
+	}
+	said := func(message string) string { return coded("validation_error", "", message) }
+	invalid := func(code string) string { return coded("validation_error", code, "") }
+	const html = "<html><body>x-client-id is missing, Insufficient balance</body></html>"
+	passport := `{"verification_id":"ABC00123","reference_id":1358,"status":"%s","name":"Specimen Person"}`
+
+	tests := []struct {
+		name   string
+		e      endpoint
+		status int
+		body   string
+		class  Class
+		code   string
+		advice advice
+	}{
+		// Page "Aadhaar Masking".
+		{"aadhaar valid", maskAadhaar, 200, okMasked, Valid, "", advice{}},
+		{"aadhaar invalid document", maskAadhaar, 200, `{"status":"INVALID_DOCUMENT","verification_id":"ABC00123"}`, Invalid, "", maskAadhaar.ifInvalid},
+		{"aadhaar no client id", maskAadhaar, 400, said("x-client-id is missing in the request"), Credentials, "x-client-id_missing", fixHeaders},
+		{"aadhaar no image", maskAadhaar, 400, said("image is missing in the request"), Rejected, "image_missing", fixImage},
+		{"aadhaar bad id", maskAadhaar, 400, said("verification_id can include only alphanum, dot, hyphen and underscores"), Rejected, "verification_id_value_invalid", fixID},
+		{"aadhaar test secret", maskAadhaar, 400, said("Client secret belongs to test environment"), Credentials, "x-client-secret_value_invalid", fixEnvironment},
+		{"aadhaar 401", maskAadhaar, 401, said("Invalid clientId and clientSecret combination"), Credentials, "authentication_failed", fixCredentials},
+		{"aadhaar 403", maskAadhaar, 403, said("IP not whitelisted your current ip is 106.51.91.104.For IP whitelisting assistance, visit our guide"), NotAllowed, "ip_validation_failed", fixAddress},
+		{"aadhaar 409", maskAadhaar, 409, said("verification ID already exists"), Duplicate, "verification_id_already_exists", fixDuplicate},
+		{"aadhaar 413", maskAadhaar, 413, said("file size exceeded"), Rejected, "", fixSize},
+		{"aadhaar 422", maskAadhaar, 422, said("Insufficient balance to process this request."), NoBalance, "insufficient_balance", fixBalance},
+		{"aadhaar 500", maskAadhaar, 500, said("something went wrong"), OtherStatus, "", tryLater},
+
+		// Page "Verify Passport".
+		{"passport valid", verifyPassport, 200, fmt.Sprintf(passport, "VALID"), Valid, "", advice{}},
+		{"passport invalid", verifyPassport, 200, fmt.Sprintf(passport, "INVALID"), Invalid, "", verifyPassport.ifInvalid},
+		{"passport no id", verifyPassport, 400, said("verification_id is missing in the request."), Rejected, "verification_id_missing", fixID},
+		{"passport bad id", verifyPassport, 400, said("verification_id can include only alphanum, dot, hyphen, and underscores."), Rejected, "verification_id_value_invalid", fixID},
+		{"passport no file number", verifyPassport, 400, said("file_number is missing in the request."), Rejected, "file_number_missing", fixFileNumber},
+		{"passport no dob", verifyPassport, 400, said("dob is missing in the request."), Rejected, "dob_missing", fixDOB},
+		{"passport bad dob", verifyPassport, 400, said("dob should be of type YYYY-MM-DD."), Rejected, "dob_value_invalid", fixDOB},
+		{"passport test secret", verifyPassport, 400, said("Client secret belongs to test environment."), Credentials, "x-client-secret_value_invalid", fixEnvironment},
+		{"passport no client id", verifyPassport, 400, said("x-client-id is missing in the request."), Credentials, "x-client-id_missing", fixHeaders},
+		{"passport 401", verifyPassport, 401, said("Invalid clientId and clientSecret combination."), Credentials, "authentication_failed", fixCredentials},
+		{"passport 403", verifyPassport, 403, said("IP not whitelisted your current IP is 106.51.91.104. For IP whitelisting assistance, visit our IP Whitelisting guide"), NotAllowed, "ip_validation_failed", fixAddress},
+		{"passport 409", verifyPassport, 409, said("verification ID already exists."), Duplicate, "verification_id_already_exists", fixDuplicate},
+		{"passport 422", verifyPassport, 422, said("Insufficient balance to process this request."), NoBalance, "insufficient_balance", fixBalance},
+		{"passport 500", verifyPassport, 500, said("something went wrong."), OtherStatus, "", tryLater},
+		{"passport 502", verifyPassport, 502, said("verification attempt failed."), OtherStatus, "", tryLater},
+
+		// Vendor OpenAPI: the codes, without any message.
+		{"code verification_id_missing", maskAadhaar, 400, invalid("verification_id_missing"), Rejected, "verification_id_missing", fixID},
+		{"code verification_id_value_invalid", maskAadhaar, 400, invalid("verification_id_value_invalid"), Rejected, "verification_id_value_invalid", fixID},
+		{"code verification_id_length_exceeded", maskAadhaar, 400, invalid("verification_id_length_exceeded"), Rejected, "verification_id_length_exceeded", fixID},
+		{"code image_missing", maskAadhaar, 400, invalid("image_missing"), Rejected, "image_missing", fixImage},
+		{"code file_number_missing", verifyPassport, 400, invalid("file_number_missing"), Rejected, "file_number_missing", fixFileNumber},
+		{"code dob_missing", verifyPassport, 400, invalid("dob_missing"), Rejected, "dob_missing", fixDOB},
+		{"code dob_value_invalid", verifyPassport, 400, invalid("dob_value_invalid"), Rejected, "dob_value_invalid", fixDOB},
+		{"code x-client-id_missing", verifyPassport, 400, invalid("x-client-id_missing"), Credentials, "x-client-id_missing", fixHeaders},
+		{"code x-client-secret_missing", verifyPassport, 400, invalid("x-client-secret_missing"), Credentials, "x-client-secret_missing", fixHeaders},
+		{"code x-client-secret_value_invalid", verifyPassport, 400, invalid("x-client-secret_value_invalid"), Credentials, "x-client-secret_value_invalid", fixEnvironment},
+		{"code authentication_failed", verifyPassport, 401, coded("authentication_error", "authentication_failed", ""), Credentials, "authentication_failed", fixCredentials},
+		{"code ip_validation_failed", verifyPassport, 403, coded("authentication_error", "ip_validation_failed", ""), NotAllowed, "ip_validation_failed", fixAddress},
+		{"signature missing", verifyPassport, 403, coded("authentication_error", "ip_validation_failed", "x-cf-signature missing in the request header"), NotAllowed, "ip_validation_failed", fixSignature},
+		{"signature missing, no code", verifyPassport, 403, said("x-cf-signature missing in the request header"), NotAllowed, "ip_validation_failed", fixSignature},
+		{"code verification_id_already_exists", verifyPassport, 409, invalid("verification_id_already_exists"), Duplicate, "verification_id_already_exists", fixDuplicate},
+		{"code insufficient_balance", verifyPassport, 422, invalid("insufficient_balance"), NoBalance, "insufficient_balance", fixBalance},
+		{"code too_many_requests_per_operation", verifyPassport, 429, coded("rate_limit_error", "too_many_requests_per_operation", ""), RateLimited, "too_many_requests_per_operation", slowDown},
+		{"code too_many_requests_per_ip", verifyPassport, 429, coded("rate_limit_error", "too_many_requests_per_ip", ""), RateLimited, "too_many_requests_per_ip", slowDown},
+		{"code verification_failed", verifyPassport, 500, coded("internal_error", "verification_failed", "something went wrong"), OtherStatus, "verification_failed", tryLater},
+		{"code verification_failed 502", verifyPassport, 502, coded("internal_error", "verification_failed", "verification attempt failed"), OtherStatus, "verification_failed", tryLater},
+
+		// Code before message, message before status; case and space do not matter.
+		{"a known code beats a message", verifyPassport, 400, coded("", "dob_missing", "x-client-id is missing in the request"), Rejected, "dob_missing", fixDOB},
+		{"a credentials code beats a message", maskAadhaar, 400, coded("", "x-client-id_missing", "image is missing in the request"), Credentials, "x-client-id_missing", fixHeaders},
+		{"an unknown code leaves it to the message", maskAadhaar, 400, coded("", "bad_request", "Client  Secret belongs to\ttest environment"), Credentials, "bad_request", fixEnvironment},
+		{"another x-client code", maskAadhaar, 400, invalid("x-client-id_value_invalid"), Credentials, "x-client-id_value_invalid", fixHeaders},
+		{"400 about the signature", maskAadhaar, 400, said("x-cf-signature is invalid"), Credentials, "", fixSignature},
+		{"400 of another kind", maskAadhaar, 400, coded("", "image_blurred", "try again"), Rejected, "image_blurred", fixRequest},
+		{"422 of another kind", maskAadhaar, 422, coded("", "image_unreadable", "cannot process"), Rejected, "image_unreadable", fixRequest},
+		{"upper-case code", maskAadhaar, 422, invalid("INSUFFICIENT_BALANCE"), NoBalance, "insufficient_balance", fixBalance},
+		{"keys in capitals", maskAadhaar, 422, `{"CODE":"insufficient_balance"}`, NoBalance, "insufficient_balance", fixBalance},
+		{"404", maskAadhaar, 404, said("no such route"), Rejected, "", fixRequest},
+
+		// Errors that are not JSON are known by their status alone.
+		{"400 html", maskAadhaar, 400, html, Rejected, "", fixRequest},
+		{"401 empty", maskAadhaar, 401, "", Credentials, "", fixCredentials},
+		{"403 html", maskAadhaar, 403, html, NotAllowed, "", fixAddress},
+		{"409 empty", maskAadhaar, 409, "", Duplicate, "", fixDuplicate},
+		{"413 html", maskAadhaar, 413, html, Rejected, "", fixSize},
+		{"422 html", maskAadhaar, 422, html, Rejected, "", fixRequest},
+		{"429 html", maskAadhaar, 429, html, RateLimited, "", slowDown},
+		{"500 array", maskAadhaar, 500, `["code"]`, OtherStatus, "", tryLater},
+		{"502 html", maskAadhaar, 502, html, OtherStatus, "", tryLater},
+		{"503", maskAadhaar, 503, html, OtherStatus, "", tryLater},
+		{"504", maskAadhaar, 504, "", OtherStatus, "", askVendor},
+		{"201", maskAadhaar, 201, okMasked, OtherStatus, "", askVendor},
+		{"302", maskAadhaar, 302, "", OtherStatus, "", askVendor},
+
+		// A code that is none.
+		{"code is an address", maskAadhaar, 400, invalid("106.51.91.104"), Rejected, "", fixRequest},
+		{"code is a number of a person", maskAadhaar, 400, invalid("pa1079341954215"), Rejected, "", fixRequest},
+		{"code is a sentence", maskAadhaar, 400, invalid("it went wrong"), Rejected, "", fixRequest},
+		{"code is too long", maskAadhaar, 400, invalid(strings.Repeat("a", 65)), Rejected, "", fixRequest},
+		{"code is an object", maskAadhaar, 400, `{"code":{"x":1},"message":"image is missing"}`, Rejected, "image_missing", fixImage},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := classify(tt.e, testID, tt.status, []byte(tt.body))
+			if f.class != tt.class || f.code != tt.code || f.message != tt.advice.message || f.nextAction != tt.advice.nextAction {
+				t.Errorf("got %q %q %q %q, want %q %q %+v", f.class, f.code, f.message, f.nextAction, tt.class, tt.code, tt.advice)
+			}
+			mustNotLeak(t, f.code+f.message+f.nextAction)
+		})
+	}
+}
+
+// TestOnlyAnExactAnswerCounts: 200 is paid for, so anything but our own id and a known status is kept for a person.
+func TestOnlyAnExactAnswerCounts(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		e     endpoint
+		body  string
+		class Class
+		ref   int64
+	}{
+		"number as reference":         {maskAadhaar, okMasked, Valid, 354768},
+		"digits as reference":         {verifyPassport, `{"status":"VALID","verification_id":"ABC00123","reference_id":"1358"}`, Valid, 1358},
+		"big reference":               {verifyPassport, `{"status":"VALID","verification_id":"ABC00123","reference_id":9223372036854775807}`, Valid, 9223372036854775807},
+		"reference that is none":      {verifyPassport, `{"status":"VALID","verification_id":"ABC00123","reference_id":[1]}`, Valid, 0},
+		"negative reference":          {verifyPassport, `{"status":"VALID","verification_id":"ABC00123","reference_id":-4}`, Valid, 0},
+		"other case, unknown fields":  {verifyPassport, `{"STATUS":" Valid ","Verification_Id":"ABC00123","x":{"y":[1]}}`, Valid, 0},
+		"last of a key given twice":   {verifyPassport, `{"status":"VALID","status":"INVALID","verification_id":"ABC00123"}`, Invalid, 0},
+		"either call's invalid":       {verifyPassport, `{"status":"INVALID_DOCUMENT","verification_id":"ABC00123"}`, Invalid, 0},
+		"name is an object":           {verifyPassport, `{"status":"VALID","verification_id":"ABC00123","name":{"first":"x"}}`, Valid, 0},
+		"another id":                  {maskAadhaar, strings.Replace(okMasked, testID, "ABC00124", 1), Unexpected, 0},
+		"an id in other case":         {maskAadhaar, strings.Replace(okMasked, testID, "abc00123", 1), Unexpected, 0},
+		"invalid for another id":      {verifyPassport, `{"status":"INVALID","verification_id":"ABC00124"}`, Unexpected, 0},
+		"no id":                       {verifyPassport, `{"status":"VALID"}`, Unexpected, 0},
+		"null id":                     {verifyPassport, `{"status":"VALID","verification_id":null}`, Unexpected, 0},
+		"no link":                     {maskAadhaar, `{"status":"VALID","verification_id":"ABC00123"}`, Unexpected, 0},
+		"null link":                   {maskAadhaar, `{"status":"VALID","verification_id":"ABC00123","image_link":null}`, Unexpected, 0},
+		"another status":              {maskAadhaar, strings.Replace(okMasked, "VALID", "PENDING", 1), Unexpected, 0},
+		"no status":                   {verifyPassport, `{"verification_id":"ABC00123"}`, Unexpected, 0},
+		"status is true":              {verifyPassport, `{"status":true,"verification_id":"ABC00123"}`, Unexpected, 0},
+		"html":                        {maskAadhaar, "<html>VALID</html>", Unexpected, 0},
+		"empty":                       {maskAadhaar, "", Unexpected, 0},
+		"null":                        {maskAadhaar, "null", Unexpected, 0},
+		"array":                       {maskAadhaar, "[" + okMasked + "]", Unexpected, 0},
+		"two objects":                 {maskAadhaar, okMasked + okMasked, Unexpected, 0},
+		"half an object":              {maskAadhaar, okMasked[:len(okMasked)-1], Unexpected, 0},
+		"an error body":               {maskAadhaar, `{"code":"insufficient_balance"}`, Unexpected, 0},
+		"nested deeper than anything": {maskAadhaar, strings.Repeat("[", 100_000), Unexpected, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := classify(tt.e, testID, 200, []byte(tt.body))
+			if f.class != tt.class || f.referenceID != tt.ref {
+				t.Errorf("got %q %d, want %q %d", f.class, f.referenceID, tt.class, tt.ref)
+			}
+			if f.class == Unexpected && (f.passport != nil || !f.image.Empty() || f.message == "" || f.nextAction == "") {
+				t.Errorf("an unexpected answer must carry advice and nothing else: %+v", f)
+			}
+		})
+	}
+	if f := classify(verifyPassport, "", 200, []byte(`{"status":"VALID"}`)); f.class != Unexpected {
+		t.Errorf("no id asked, none answered: got %q", f.class)
+	}
+}
+
+func TestPassportAnswerCarriesTheVendorsFields(t *testing.T) {
+	t.Parallel()
+	f := classify(verifyPassport, testID, 200, []byte(`{"verification_id":"ABC00123","reference_id":1358,"status":"VALID",
+		"file_number":"ZZ0000SPECIMEN","name":"Specimen Person","dob":"1990-02-28","application_type":"NORMAL","application_received_date":"2003-12-31"}`))
+	got := []string{
+		f.passport.FileNumber.Reveal(), f.passport.Name.Reveal(), f.passport.DOB.Reveal(),
+		f.passport.ApplicationType.Reveal(), f.passport.ApplicationReceivedDate.Reveal(),
+	}
+	if diff := cmp.Diff([]string{"ZZ0000SPECIMEN", "Specimen Person", "1990-02-28", "NORMAL", "2003-12-31"}, got); diff != "" {
+		t.Error(diff)
+	}
+	mustNotLeak(t, fmt.Sprintf("%+v %#v", *f.passport, *f.passport))
+}
+
+// FuzzClassify: whatever a server sends, the class is one of the set, a verdict needs a 200, and what we pass on as safe
+// is safe.
+func FuzzClassify(f *testing.F) {
+	for _, status := range []int{200, 302, 400, 401, 403, 409, 413, 422, 429, 500, 502, 503, 999} {
+		f.Add(true, status, []byte(okMasked))
+		f.Add(false, status, []byte(`{"type":"t","code":"insufficient_balance","message":"Insufficient balance"}`))
+		f.Add(false, status, []byte(`{"status":"VALID","verification_id":"ABC00123","reference_id":"12"}`))
+		f.Add(false, status, []byte("<html>"))
+	}
+	classes := []Class{Valid, Invalid, Unexpected, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited, OtherStatus}
+	words := map[advice]bool{{}: true, askVendor: true, maskAadhaar.ifInvalid: true, verifyPassport.ifInvalid: true}
+	for _, r := range rules {
+		words[r.advice] = true
+	}
+	f.Fuzz(func(t *testing.T, aadhaar bool, status int, body []byte) {
+		e := verifyPassport
+		if aadhaar {
+			e = maskAadhaar
+		}
+		got := classify(e, testID, status, body)
+		if !slices.Contains(classes, got.class) {
+			t.Fatalf("class %q", got.class)
+		}
+		verdict := got.class == Valid || got.class == Invalid || got.class == Unexpected
+		if verdict != (status == 200) {
+			t.Fatalf("status %d gave %q", status, got.class)
+		}
+		if got.class == Valid && aadhaar == got.image.Empty() {
+			t.Fatal("a link belongs to a valid Aadhaar, and only there")
+		}
+		if got.code != "" && checkCode(got.code) != got.code {
+			t.Fatalf("code %q", got.code)
+		}
+		if got.class != Unexpected && !words[advice{got.message, got.nextAction}] {
+			t.Fatalf("words that are not ours: %q %q", got.message, got.nextAction)
+		}
+	})
+}

@@ -1,0 +1,135 @@
+package cashfree
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/kycq/kycq/internal/redact"
+)
+
+// maxImage is the largest masked image that is fetched, in bytes. The vendor takes originals of at most 10 MB (vendor
+// page); a masked one can be a little larger where it was encoded anew.
+const maxImage = 20 << 20
+
+// FetchedImage is what an image link led to. ContentType is told from the bytes, not from the server's header.
+type FetchedImage struct {
+	Body        []byte
+	ContentType string
+}
+
+// LinkError is why an image was not fetched. Its text never holds the link, its host or what the server said. Where
+// neither Gone nor Refused is set, the same link may work later.
+type LinkError struct {
+	// Gone: the link cannot be fetched any more. 403, 404 and 410; also the other 4xx except 408, 425 and 429, because
+	// object stores answer 400 or 401 to an expired signature.
+	Gone bool
+	// Refused: the guard did not follow the link, or the image is too large. The same link will be refused again.
+	Refused bool
+	// HTTPStatus is 0 where no answer began.
+	HTTPStatus int
+	err        error
+}
+
+func (e *LinkError) Error() string { return "image link: " + e.err.Error() }
+
+func (e *LinkError) Unwrap() error { return e.err }
+
+// FetchImage gets what an image_link leads to, at most 20 MB. The link comes from the network and is not trusted: https
+// only, public addresses only, no redirect, no proxy, no cookie, no credentials. Every error is a *LinkError.
+func (c *Client) FetchImage(ctx context.Context, link redact.Secret) (*FetchedImage, error) {
+	return c.images.fetch(ctx, link)
+}
+
+type fetcher struct {
+	hosts     imageHosts
+	timeout   time.Duration
+	userAgent string
+	transport *http.Transport
+}
+
+// newFetcher builds the guard into the dialer. base carries what tests put in its place: a resolver, a second control.
+func newFetcher(hosts imageHosts, timeout time.Duration, userAgent string, base net.Dialer) *fetcher {
+	base.Timeout = connectTimeout
+	open, guarded := base, base
+	guarded.ControlContext = func(ctx context.Context, network, address string, conn syscall.RawConn) error {
+		if err := control(network, address, conn); err != nil {
+			return err
+		}
+		if base.ControlContext != nil {
+			return base.ControlContext(ctx, network, address, conn)
+		}
+		return nil
+	}
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(addr)
+		if err == nil && hosts.allow(host, port) {
+			return open.DialContext(ctx, network, addr)
+		}
+		return guarded.DialContext(ctx, network, addr)
+	}
+	return &fetcher{hosts: hosts, timeout: timeout, userAgent: userAgent, transport: newTransport(dial)}
+}
+
+func (f *fetcher) fetch(ctx context.Context, link redact.Secret) (*FetchedImage, error) {
+	u, err := f.hosts.checkLink(link.Reveal())
+	if err != nil {
+		return nil, &LinkError{Refused: true, err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header, 2)}).WithContext(ctx)
+	req.Header.Set("User-Agent", f.userAgent)
+	req.Header.Set("Accept", "image/*")
+	resp, err := f.transport.RoundTrip(req)
+	if err != nil {
+		return nil, &LinkError{Refused: asRefusal(err), err: cause(err)}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, statusError(resp.StatusCode)
+	}
+	return readImage(resp)
+}
+
+// statusError judges an answer without an image.
+func statusError(status int) *LinkError {
+	e := &LinkError{HTTPStatus: status, err: fmt.Errorf("status %d", status)}
+	switch {
+	case status >= 300 && status < 400:
+		e.Refused, e.err = true, refusedRedirect
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
+	case status >= 400 && status < 500:
+		e.Gone = true
+	}
+	return e
+}
+
+func readImage(resp *http.Response) (*FetchedImage, error) {
+	if resp.ContentLength > maxImage {
+		return nil, &LinkError{Refused: true, HTTPStatus: resp.StatusCode, err: refusedTooLarge}
+	}
+	body, err := readUpTo(resp.Body, resp.ContentLength, maxImage)
+	switch {
+	case err != nil:
+		return nil, &LinkError{HTTPStatus: resp.StatusCode, err: cause(err)}
+	case len(body) > maxImage:
+		return nil, &LinkError{Refused: true, HTTPStatus: resp.StatusCode, err: refusedTooLarge}
+	}
+	return &FetchedImage{Body: body, ContentType: http.DetectContentType(body)}, nil
+}
+
+// readUpTo reads all of r, or limit+1 bytes of it. announced is the Content-Length or -1: where it is known the image is
+// read into one slice of its size, instead of one that is doubled on the way.
+func readUpTo(r io.Reader, announced, limit int64) ([]byte, error) {
+	if announced < 0 {
+		return io.ReadAll(io.LimitReader(r, limit+1))
+	}
+	body := make([]byte, announced)
+	_, err := io.ReadFull(r, body)
+	return body, err
+}
