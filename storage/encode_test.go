@@ -1,0 +1,146 @@
+package storage_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+	"github.com/kycq/kycq/tasks"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// goldenRecord has every field set.
+func goldenRecord() *storage.Record {
+	at := func(second int) time.Time {
+		return time.Date(2026, 1, 2, 3, 4, second, 120_000_000, time.UTC)
+	}
+	return &storage.Record{
+		Version: 1, Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk,
+		Batch: "backfill-2026-1f00c3aa", Row: 17, Run: 2, WriteID: "0f0e0d0c0b0a09080706050403020100",
+		State: storage.StateValid, ReferenceID: 354768,
+		MaskedImage: &storage.MaskedImage{
+			Bucket: "kycq-masked", Key: "masked/ABC00123.jpg", SHA256: "00ff", Bytes: 183220,
+			ContentType: "image/jpeg", Width: 1012, Height: 638,
+		},
+		Review: "finder patterns without a readable code",
+		Passport: &storage.PassportView{
+			Name: "J*** D**", FileNumber: "***********4215", ApplicationType: "NORMAL",
+			ApplicationReceivedDate: "2003-12-31", Matches: storage.Matches{Name: true, FileNumber: true},
+		},
+		SealedInput: "kq1.1.aW5wdXQ", Sealed: "kq1.1.YW5zd2Vy", Fingerprint: "f1",
+		Attempts: []storage.Attempt{
+			{Run: 1, ProviderID: "ABC00123", SentAt: at(1), TimeoutMS: 30000, EndedAt: at(2), HTTPStatus: 502, Code: "verification_failed", Result: "retry", Counted: true},
+			{Run: 2, ProviderID: "ABC00123.k1.ABCDEFGH", SentAt: at(3), TimeoutMS: 30000, EndedAt: at(4), HTTPStatus: 200, Result: "answered", Counted: true, Reissue: true, Probe: true},
+		},
+		NotBefore: at(5), Reason: "retry", UploadDeletedAt: at(6),
+		Erased:    &storage.Erasure{At: at(7), By: "officer", Reason: "request"},
+		CreatedAt: at(0), UpdatedAt: at(8), CompletedAt: at(9),
+	}
+}
+
+func TestTheRecordsFormIsAContract(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]*storage.Record{
+		"full": goldenRecord(),
+		"queued": {
+			Version: 1, Kind: tasks.Passport, VerificationID: "P-1", Lane: tasks.Live, Run: 1, WriteID: "00",
+			State: storage.StateQueued, SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
+			CreatedAt: time.Date(2026, 1, 2, 8, 34, 5, 999_999, time.FixedZone("IST", 19800)),
+			UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := json.MarshalIndent(r, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, '\n')
+			path := "testdata/record_" + name + ".json"
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("(-golden +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestARecordThisProgramDoesNotUnderstandIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"a later version":    `{"version":2,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
+		"no version":         `{"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
+		"another job's":      `{"version":1,"kind":"aadhaar","verification_id":"Y","run":1,"state":"queued"}`,
+		"not JSON":           `<html>SPECIMEN NAME</html>`,
+		"of the wrong types": `{"version":1,"kind":"aadhaar","verification_id":"X","run":"SPECIMEN NAME"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := storagetest.StartFake(t)
+			store := server.Store(t)
+			server.Use(serveBody(body))
+			_, _, err := store.Record(t.Context(), tasks.Aadhaar, "X")
+			if err == nil {
+				t.Fatal("it was read")
+			}
+			if name == "a later version" && !errors.Is(err, storage.ErrVersion) {
+				t.Errorf("got %v, want ErrVersion", err)
+			}
+			if containsPersonal(err) {
+				t.Errorf("the error quotes the record: %v", err)
+			}
+		})
+	}
+}
+
+func TestUnknownFieldsAreTolerated(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	store := server.Store(t)
+	server.Use(serveBody(`{"version":1,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued","later":{"a":1}}`))
+	r, _, err := store.Record(t.Context(), tasks.Aadhaar, "X")
+	if err != nil || r.State != storage.StateQueued {
+		t.Errorf("got %v, %v", r, err)
+	}
+}
+
+func TestACloneSharesNothing(t *testing.T) {
+	t.Parallel()
+	r := goldenRecord()
+	c := r.Clone()
+	if diff := cmp.Diff(r, c); diff != "" {
+		t.Fatalf("(-record +clone):\n%s", diff)
+	}
+	c.MaskedImage.Key, c.Passport.Name, c.Erased.By, c.LastAttempt().Code = "other", "other", "other", "other"
+	if diff := cmp.Diff(goldenRecord(), r); diff != "" {
+		t.Errorf("a change of the clone reached the record:\n%s", diff)
+	}
+}
+
+func TestFinalStates(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[storage.State]bool{
+		storage.StateQueued: false, storage.StateWaiting: false, storage.StateSent: false, storage.StateAnswered: false,
+		storage.StateValid: true, storage.StateInvalid: true, storage.StateFailed: true, storage.StateCancelled: true,
+	} {
+		if state.Final() != want {
+			t.Errorf("%s: final %v, want %v", state, state.Final(), want)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package storage_test
+
+import (
+	"bytes"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// contract runs a test over both stores: what it promises, kycq needs of every store.
+func contract(t *testing.T, test func(t *testing.T, server *storagetest.Server)) {
+	t.Parallel()
+	t.Run("gofakes3", func(t *testing.T) {
+		t.Parallel()
+		test(t, storagetest.StartFake(t))
+	})
+	t.Run("minio", func(t *testing.T) {
+		t.Parallel()
+		test(t, storagetest.StartMinIO(t))
+	})
+}
+
+func queued(id string) *storage.Record {
+	return &storage.Record{
+		Kind: tasks.Aadhaar, VerificationID: id, Lane: tasks.Bulk, Run: 1, State: storage.StateQueued,
+		SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "f1",
+	}
+}
+
+// created is a record that stands in the store.
+func created(t *testing.T, store *storage.Store, id string) (*storage.Record, storage.Version) {
+	t.Helper()
+	r := queued(id)
+	v, err := store.CreateRecord(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, v
+}
+
+// specimenPNG is a PNG by its first bytes and n bytes long; nothing here decodes it.
+func specimenPNG(n int) []byte {
+	return append([]byte("\x89PNG\r\n\x1a\n"), bytes.Repeat([]byte("SPECIMEN"), n/8-1)...)
+}
