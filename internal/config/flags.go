@@ -21,7 +21,7 @@ func AddFlags(flags *pflag.FlagSet, areas ...Area) {
 			f.Annotations = map[string][]string{SettingAnnotation: {s.Name}}
 		}
 		if name := s.FileFlag(); name != "" {
-			f := flags.VarPF(&flagText{form: "path"}, name, "", "file to read "+s.Env()+" from: "+s.Help)
+			f := flags.VarPF(&flagText{form: "path"}, name, "", "file that holds "+s.Env())
 			f.Annotations = map[string][]string{SettingAnnotation: {s.Name}}
 		}
 	}

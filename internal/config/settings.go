@@ -100,11 +100,6 @@ var table = []Setting{
 		set:  redisURL,
 	},
 	{
-		Name: "allow_volatile_redis", Area: Redis, Form: "bool", Default: "false",
-		Help: "accept a Redis that may drop keys (development)",
-		set:  boolean(func(c *Config) *bool { return &c.AllowVolatileRedis }),
-	},
-	{
 		Name: "s3_endpoint", Area: S3, Form: "url", Default: "",
 		Help: "S3-compatible server, for example http://127.0.0.1:9000; empty means AWS",
 		set:  baseURL(func(c *Config) *string { return &c.S3Endpoint }),
@@ -178,6 +173,11 @@ var table = []Setting{
 		Name: "passport_rate", Area: Rates, Form: "rate", Default: "100/m",
 		Help: "Cashfree's limit for passport verification, for the whole fleet",
 		set:  rate(func(c *Config) *string { return &c.PassportRate }),
+	},
+	{
+		Name: "allow_volatile_redis", Area: Work, Form: "bool", Default: "false",
+		Help: "accept a Redis that may drop keys (development)",
+		set:  boolean(func(c *Config) *bool { return &c.AllowVolatileRedis }),
 	},
 	{
 		Name: "aadhaar_concurrency", Area: Work, Form: "N", Default: "8",

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/tasks"
+)
+
+func newEnqueue(a *app) *cobra.Command {
+	return a.group(&cobra.Command{
+		Use:   "enqueue",
+		Short: "hand one job to the workers",
+		Long: `enqueue checks the input, writes the job's record to S3, and puts the job into Redis. The same command can be
+repeated: a job that is queued or done is not enqueued again, and nothing is paid twice.`,
+	}, newEnqueueAadhaar(a), newEnqueuePassport(a))
+}
+
+// enqueueAreas are what a producer needs. It never calls Cashfree.
+var enqueueAreas = []config.Area{config.Redis, config.S3, config.Sealing}
+
+// jobFlags are those of both kinds.
+type jobFlags struct{ id, lane string }
+
+func (f *jobFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.id, "id", "", "verification_id: 1 to 50 letters, digits, dots, hyphens and underscores; used once for ever")
+	cmd.Flags().StringVar(&f.lane, "lane", string(tasks.Live), "live (somebody waits) or bulk")
+	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{string(tasks.Live), string(tasks.Bulk)}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// job begins a job of the kind and checks what the flags say.
+func (f *jobFlags) job(kind tasks.Kind) (tasks.Job, error) {
+	if f.id == "" {
+		return tasks.Job{}, usagef("--id is missing: name the job, for example --id ABC00123")
+	}
+	if err := tasks.ValidateID(f.id); err != nil {
+		return tasks.Job{}, usageError(err)
+	}
+	lane, err := tasks.ParseLane(f.lane)
+	if err != nil {
+		return tasks.Job{}, usagef("--lane: %w", err)
+	}
+	return tasks.Job{Kind: kind, VerificationID: f.id, Lane: lane}, nil
+}
+
+// enqueued is the answer of enqueue.
+type enqueued struct {
+	tasks.Receipt
+	// Next is the command to run next.
+	Next string `json:"next"`
+}
+
+func (p *producer) enqueue(ctx context.Context, job tasks.Job) (enqueued, error) {
+	receipt, err := p.client.Enqueue(ctx, job)
+	if err != nil {
+		return enqueued{}, err
+	}
+	next := "wait"
+	if receipt.Status == tasks.AlreadyDone {
+		next = "show"
+	}
+	return enqueued{receipt, fmt.Sprintf("kycq job %s %s --kind %s", next, receipt.VerificationID, receipt.Kind)}, nil
+}
+
+func (a *app) printEnqueued(e enqueued) error {
+	if a.json {
+		return a.printLine(e)
+	}
+	state := "queued in " + e.Queue
+	switch e.Status {
+	case tasks.AlreadyQueued:
+		state = "already queued in " + e.Queue
+	case tasks.AlreadyDone:
+		state = "already done: " + e.Outcome
+	case tasks.Enqueued:
+	}
+	if err := a.print("%s %s %s\n", e.Kind, e.VerificationID, state); err != nil {
+		return err
+	}
+	a.note("next: %s", e.Next)
+	return nil
+}
+
+// conflicted tells whether the id belongs to a job with another input.
+func conflicted(err error) bool { return errors.Is(err, tasks.ErrDifferentInput) }

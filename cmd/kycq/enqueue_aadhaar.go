@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func newEnqueueAadhaar(a *app) *cobra.Command {
+	var f jobFlags
+	var image string
+	cmd := uses(&cobra.Command{
+		Use:   "aadhaar",
+		Short: "have an Aadhaar card masked",
+		Long: `aadhaar enqueues the masking of one card. The image is JPEG or PNG, at most 10 MB and 40 megapixels; its content
+decides, not its name. A local file is uploaded to the inbox bucket, and deleted there once the job is valid or invalid; an
+object that you name as s3://bucket/key stays yours.`,
+		Example: `  kycq enqueue aadhaar --id ABC00123 --image card.jpg
+  kycq enqueue aadhaar --id ABC00124 --image s3://my-bucket/cards/124.png --lane bulk --json`,
+		Args: cobra.NoArgs,
+		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+			job, err := f.job(tasks.Aadhaar)
+			if err != nil {
+				return err
+			}
+			if image == "" {
+				return usagef("--image is missing: name a JPEG or PNG file, or s3://bucket/key")
+			}
+			return a.enqueueAadhaar(cmd, job, image)
+		}),
+	}, enqueueAreas...)
+	f.register(cmd)
+	cmd.Flags().StringVar(&image, "image", "", "JPEG or PNG file, or s3://bucket/key")
+	return cmd
+}
+
+func (a *app) enqueueAadhaar(cmd *cobra.Command, job tasks.Job, image string) error {
+	ctx := cmd.Context()
+	source, err := findImage(image)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	cfg, err := a.settings(cmd)
+	if err != nil {
+		return err
+	}
+	p, err := openProducer(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	ref, err := source.reference(ctx, p.store, job.VerificationID)
+	if err != nil {
+		return err
+	}
+	job.Input.Image = &ref
+	answer, err := p.enqueue(ctx, job)
+	if unwanted(answer, err) {
+		err = errors.Join(err, dropUpload(ctx, p.store, ref))
+	}
+	if err != nil {
+		return err
+	}
+	return a.printEnqueued(answer)
+}
+
+// unwanted tells whether no job will ever read, and so delete, the upload: the id is another image's, or its job is done.
+// (The image of a failed job stays, for its retry.)
+func unwanted(answer enqueued, err error) bool {
+	return conflicted(err) ||
+		answer.Status == tasks.AlreadyDone && (answer.Outcome == string(storage.StateValid) || answer.Outcome == string(storage.StateInvalid))
+}
+
+func dropUpload(ctx context.Context, store *storage.Store, ref tasks.Image) error {
+	if !ref.Uploaded {
+		return nil
+	}
+	return store.DeleteUpload(ctx, ref)
+}
+
+// imageSource is a card, on disk (file) or in S3 (ref).
+type imageSource struct {
+	name string
+	file *os.File
+	ref  tasks.Image
+}
+
+// findImage checks as much of the image as needs no network.
+func findImage(name string) (*imageSource, error) {
+	if rest, ok := strings.CutPrefix(name, "s3://"); ok {
+		bucket, key, _ := strings.Cut(rest, "/")
+		if bucket == "" || key == "" {
+			return nil, usagef("--image: %s names no object: write s3://bucket/key", name)
+		}
+		return &imageSource{name: name, ref: tasks.Image{Bucket: bucket, Key: key}}, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, usagef("--image: %w", err)
+	}
+	s := &imageSource{name: name, file: f}
+	if err := s.checkFile(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *imageSource) Close() {
+	if s.file != nil {
+		_ = s.file.Close()
+	}
+}
+
+func (s *imageSource) checkFile() error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return usagef("--image: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return usagef("--image: %s is not a file", s.name)
+	}
+	var head bytes.Buffer
+	if _, err := io.CopyN(&head, s.file, tasks.ImageHeadBytes); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read image: %w", err)
+	}
+	return s.check(head.Bytes(), info.Size())
+}
+
+func (s *imageSource) check(head []byte, size int64) error {
+	if _, err := tasks.ValidateImage(head, size); err != nil {
+		return usageError(fmt.Errorf("%s: %w", s.name, err))
+	}
+	return nil
+}
+
+// reference uploads the file, or looks at the object.
+func (s *imageSource) reference(ctx context.Context, store *storage.Store, id string) (tasks.Image, error) {
+	if s.file != nil {
+		if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+			return tasks.Image{}, fmt.Errorf("read image: %w", err)
+		}
+		ref, err := store.UploadImage(ctx, storage.SingleGroup, id, s.file)
+		if err != nil {
+			return tasks.Image{}, adviseBuckets(err)
+		}
+		return ref, nil
+	}
+	head, size, err := store.ImageHead(ctx, s.ref, tasks.ImageHeadBytes)
+	if err != nil {
+		return tasks.Image{}, fmt.Errorf("%s: %w", s.name, err)
+	}
+	return s.ref, s.check(head, size)
+}
+
+// adviseBuckets is for errors about kycq's own buckets.
+func adviseBuckets(err error) error {
+	if errors.Is(err, storage.ErrNoBucket) {
+		return fmt.Errorf("%w: kycq storage init creates kycq's buckets", err)
+	}
+	return err
+}

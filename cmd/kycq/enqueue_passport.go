@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/tasks"
+)
+
+func newEnqueuePassport(a *app) *cobra.Command {
+	var f jobFlags
+	var fields passportFields
+	cmd := uses(&cobra.Command{
+		Use:   "passport [-]",
+		Short: "have a passport verified",
+		Long: `passport enqueues the verification of a passport by its file number and the date of birth. With - it reads JSON
+objects from stdin instead, one or many (JSONL), each with verification_id, file_number, dob and, as you like, name and lane;
+nothing is enqueued unless all of them are right.
+
+Flags show in the process list: use them for trials, and stdin for real people.`,
+		Example: `  kycq enqueue passport --id P-0001 --file-number X00001234567 --dob 1990-02-17 --name "Specimen Person"
+  echo '{"verification_id":"P-0002","file_number":"X00001234568","dob":"1991-03-18"}' | kycq enqueue passport -`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: a.command(func(cmd *cobra.Command, args []string) error {
+			jobs, err := passportJobs(a.in, args, f, fields)
+			if err != nil {
+				return err
+			}
+			return a.enqueuePassports(cmd, jobs)
+		}),
+	}, enqueueAreas...)
+	f.register(cmd)
+	cmd.Flags().StringVar(&fields.FileNumber, "file-number", "", "the passport's file number: 1 to 20 letters and digits")
+	cmd.Flags().StringVar(&fields.DOB, "dob", "", "date of birth, YYYY-MM-DD")
+	cmd.Flags().StringVar(&fields.Name, "name", "", "name, optional")
+	return cmd
+}
+
+// passportFields is a line of stdin.
+type passportFields struct {
+	ID         string `json:"verification_id"`
+	FileNumber string `json:"file_number"`
+	DOB        string `json:"dob"`
+	Name       string `json:"name"`
+	Lane       string `json:"lane"`
+}
+
+var passportFieldNames = []string{"verification_id", "file_number", "dob", "name", "lane"}
+
+func (p passportFields) job(lane string) (tasks.Job, error) {
+	if p.Lane != "" {
+		lane = p.Lane
+	}
+	f := jobFlags{id: p.ID, lane: lane}
+	job, err := f.job(tasks.Passport)
+	if err != nil {
+		return tasks.Job{}, err
+	}
+	job.Input.Passport = &tasks.PassportInput{
+		FileNumber: tasks.NewPersonal(p.FileNumber), DOB: tasks.NewPersonal(p.DOB), Name: tasks.NewPersonal(p.Name),
+	}
+	return job, job.Validate()
+}
+
+// passportJobs reads the jobs from the flags, or from stdin where the argument is "-". They are all valid.
+func passportJobs(stdin io.Reader, args []string, f jobFlags, fields passportFields) ([]tasks.Job, error) {
+	switch {
+	case len(args) == 0:
+		fields.ID = f.id
+		job, err := fields.job(f.lane)
+		return []tasks.Job{job}, err
+	case args[0] != "-":
+		return nil, usagef("unknown argument %q: the only one is -, to read JSON from stdin", args[0])
+	case fields != passportFields{} || f.id != "":
+		return nil, usagef("- takes the fields from stdin: drop --id, --file-number, --dob and --name")
+	}
+	return readPassports(stdin, f.lane)
+}
+
+// maxStdin bounds what is held in memory; backfills go by batch.
+const maxStdin = 16 << 20
+
+func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
+	text, err := io.ReadAll(io.LimitReader(stdin, maxStdin+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read stdin: %w", err)
+	case len(text) > maxStdin:
+		return nil, usagef("stdin holds over %d MB: split it", maxStdin>>20)
+	}
+	var jobs []tasks.Job
+	d := json.NewDecoder(bytes.NewReader(text))
+	for n := 1; ; n++ {
+		var object json.RawMessage
+		if err := d.Decode(&object); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, usagef("stdin, object %d: is not JSON: write one object a line, each like {\"verification_id\":...,\"file_number\":...,\"dob\":...}", n)
+		}
+		job, err := readPassport(object, lane)
+		if err != nil {
+			return nil, usagef("stdin, object %d: %w", n, err)
+		}
+		jobs = append(jobs, job)
+	}
+	if len(jobs) == 0 {
+		return nil, usagef("stdin is empty: write one JSON object a line")
+	}
+	return jobs, nil
+}
+
+// readPassport reads one object. encoding/json's own errors can quote a value, so they are not passed on.
+func readPassport(object []byte, lane string) (tasks.Job, error) {
+	var names map[string]json.RawMessage
+	if err := json.Unmarshal(object, &names); err != nil {
+		return tasks.Job{}, errors.New("is not a JSON object")
+	}
+	for name := range names {
+		if !slices.Contains(passportFieldNames, name) {
+			return tasks.Job{}, fmt.Errorf("holds an unknown field: known are %v", passportFieldNames)
+		}
+	}
+	var fields passportFields
+	if err := json.Unmarshal(object, &fields); err != nil {
+		return tasks.Job{}, errors.New("holds a field that is not a string: put values into quotes")
+	}
+	return fields.job(lane)
+}
+
+func (a *app) enqueuePassports(cmd *cobra.Command, jobs []tasks.Job) error {
+	cfg, err := a.settings(cmd)
+	if err != nil {
+		return err
+	}
+	p, err := openProducer(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	for i, job := range jobs {
+		answer, err := p.enqueue(cmd.Context(), job)
+		if err != nil && len(jobs) > 1 {
+			err = fmt.Errorf("stdin, object %d (%s): %w (the %d before it are enqueued; the same input can be sent again)", i+1, job.VerificationID, err, i)
+		}
+		if err != nil {
+			return adviseBuckets(err)
+		}
+		if err := a.printEnqueued(answer); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/storage"
+)
+
+func newJobShow(a *app) *cobra.Command {
+	var name jobName
+	var reveal bool
+	cmd := uses(&cobra.Command{
+		Use:   "show ID",
+		Short: "show a job's record",
+		Long: `show prints the record of a job as it stands in S3: its state, the outcome, every attempt, and what to do next. What is
+about a person is masked; --reveal opens the sealed input and answer with the keyset and prints them.`,
+		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal",
+		Args:    oneID,
+		RunE: a.command(func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			kinds, err := name.kinds()
+			if err != nil {
+				return err
+			}
+			store, err := openStore(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			rec, err := findRecord(cmd.Context(), store, kinds, args[0])
+			if err != nil {
+				return err
+			}
+			if reveal {
+				return a.revealRecord(cfg, rec)
+			}
+			return a.printRecord(rec)
+		}),
+	}, config.S3, config.Sealing)
+	name.register(cmd)
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "open the sealed input and answer, and print them")
+	return cmd
+}
+
+func (a *app) printRecord(rec *storage.Record) error {
+	if a.json {
+		return a.printJSON(rec)
+	}
+	return a.print("%s", describe(rec))
+}
+
+// describe is a record for people.
+func describe(rec *storage.Record) string {
+	var text strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			_, _ = fmt.Fprintf(&text, "%-12s %s\n", name, value)
+		}
+	}
+	line("job", fmt.Sprintf("%s %s (%s, run %d)", rec.Kind, rec.VerificationID, rec.Lane, rec.Run))
+	if rec.Batch != "" {
+		line("batch", fmt.Sprintf("%s, row %d", rec.Batch, rec.Row))
+	}
+	line("state", strings.TrimSpace(string(rec.State)+" "+rec.Code))
+	line("message", rec.Message)
+	line("next action", rec.NextAction)
+	if rec.State == storage.StateWaiting {
+		line("waits for", rec.Reason)
+		line("not before", stamp(rec.NotBefore))
+	}
+	if rec.ReferenceID != 0 {
+		line("reference", strconv.FormatInt(rec.ReferenceID, 10))
+	}
+	if m := rec.MaskedImage; m != nil {
+		line("masked image", fmt.Sprintf("s3://%s/%s (%s, %d x %d, %d bytes)", m.Bucket, m.Key, m.ContentType, m.Width, m.Height, m.Bytes))
+	}
+	line("review", rec.Review)
+	if p := rec.Passport; p != nil {
+		line("passport", strings.TrimSpace(p.Name+" "+p.FileNumber))
+		line("matches", fmt.Sprintf("name %s, date of birth %s, file number %s", yesNo(p.Matches.Name), yesNo(p.Matches.DOB), yesNo(p.Matches.FileNumber)))
+	}
+	for i, at := range rec.Attempts {
+		line(fmt.Sprintf("attempt %d", i+1), describeAttempt(at))
+	}
+	line("created", stamp(rec.CreatedAt))
+	line("completed", stamp(rec.CompletedAt))
+	return text.String()
+}
+
+func describeAttempt(at storage.Attempt) string {
+	parts := []string{stamp(at.SentAt), at.ProviderID}
+	if at.HTTPStatus != 0 {
+		parts = append(parts, strconv.Itoa(at.HTTPStatus))
+	}
+	if at.Code != "" {
+		parts = append(parts, at.Code)
+	}
+	result := at.Result
+	if result == "" {
+		result = "answer not known"
+	}
+	if !at.EndedAt.IsZero() {
+		result += " after " + at.EndedAt.Sub(at.SentAt).Round(time.Millisecond).String()
+	}
+	return strings.Join(append(parts, result), "  ")
+}
+
+func stamp(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

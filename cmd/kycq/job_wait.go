@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func newJobWait(a *app) *cobra.Command {
+	var name jobName
+	var timeout time.Duration
+	cmd := uses(&cobra.Command{
+		Use:   "wait ID",
+		Short: "wait until a job has its outcome",
+		Long: `wait prints the record of a job as soon as it is final. Exit code 0 where the outcome is valid, 3 where it is invalid,
+failed or cancelled, 1 where the time is over before.`,
+		Example: "  kycq job wait ABC00123\n  kycq job wait ABC00123 --timeout 30s --json",
+		Args:    oneID,
+		RunE: a.command(func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			kinds, err := name.kinds()
+			if err != nil {
+				return err
+			}
+			store, err := openStore(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			rec, err := a.waitForRecord(cmd.Context(), store, kinds, args[0], timeout)
+			if err != nil {
+				return err
+			}
+			if err := a.printRecord(rec); err != nil {
+				return err
+			}
+			if rec.State != storage.StateValid {
+				return ended(exitSomeFailed)
+			}
+			return nil
+		}),
+	}, config.S3)
+	name.register(cmd)
+	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "give up after this time; 0: never")
+	return cmd
+}
+
+const (
+	firstPoll = 200 * time.Millisecond
+	lastPoll  = 2 * time.Second
+)
+
+// waitForRecord polls until the record is final. Trouble with S3 is waited out as long as there is time; a job that does
+// not exist is an error at once.
+func (a *app) waitForRecord(parent context.Context, store *storage.Store, kinds []tasks.Kind, id string, timeout time.Duration) (*storage.Record, error) {
+	ctx := parent
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(parent, timeout)
+		defer cancel()
+	}
+	last := "not read yet"
+	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+		rec, err := findRecord(ctx, store, kinds, id)
+		switch {
+		case err == nil && rec.State.Final():
+			return rec, nil
+		case err == nil:
+			kinds = []tasks.Kind{rec.Kind} // from now on one look-up is enough
+			a.tellState(rec, &last)
+		case ctx.Err() == nil && !errors.Is(err, storage.ErrUnreachable):
+			return nil, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			if parent.Err() != nil {
+				return nil, parent.Err()
+			}
+			if err != nil && errors.Is(err, storage.ErrUnreachable) {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%s is not final after %s (%s)", id, timeout, last)
+		}
+	}
+}
+
+// tellState says each new state once.
+func (a *app) tellState(rec *storage.Record, last *string) {
+	state := string(rec.State)
+	if rec.State == storage.StateWaiting && rec.Reason != "" {
+		state += " (" + rec.Reason + ")"
+	}
+	if state != *last {
+		*last = state
+		a.note("%s %s: %s", rec.Kind, rec.VerificationID, state)
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/storage"
+)
+
+func newStorage(a *app) *cobra.Command {
+	return a.group(&cobra.Command{Use: "storage", Short: "prepare the buckets"}, newStorageInit(a))
+}
+
+func newStorageInit(a *app) *cobra.Command {
+	return uses(&cobra.Command{
+		Use:   "init",
+		Short: "create the buckets that are missing, and check the store",
+		Long: `init creates the inbox, masked and records buckets where they are missing, lets the inbox forget uploads after
+30 days (where the server supports lifecycles), and makes sure that the store honours conditional writes, without which
+kycq could pay twice. It can be repeated: what is there stays as it is.
+
+Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, roles).`,
+		Example: `  AWS_ACCESS_KEY_ID=minioadmin AWS_SECRET_ACCESS_KEY=minioadmin kycq storage init --s3-endpoint http://127.0.0.1:9000`,
+		Args:    cobra.NoArgs,
+		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			store, err := openStore(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			steps, err := store.Init(cmd.Context())
+			if err == nil {
+				err = store.Probe(cmd.Context())
+			}
+			if printErr := a.printSteps(steps); printErr != nil {
+				return printErr
+			}
+			if err != nil {
+				return fmt.Errorf("storage init: %w", err)
+			}
+			a.note("the store is ready")
+			return nil
+		}),
+	}, config.S3)
+}
+
+func (a *app) printSteps(steps []storage.InitStep) error {
+	if a.json {
+		return a.printJSON(map[string]any{"steps": steps})
+	}
+	for _, s := range steps {
+		state := "created"
+		if s.Existed {
+			state = "was there"
+		}
+		if s.Warning != "" {
+			state = s.Warning
+		}
+		if err := a.print("%-10s %-24s %s\n", s.What, s.Bucket, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}

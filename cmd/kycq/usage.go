@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kycq/kycq/internal/config"
+)
+
+// usage prints how a command is used. Unlike cobra's own it keeps the settings, of which there are many and which every
+// command spells alike, apart from the command's own flags.
+func usage(cmd *cobra.Command) error {
+	var text strings.Builder
+	line := cmd.UseLine()
+	if cmd.Annotations[groupAnnotation] != "" || cmd.HasAvailableSubCommands() {
+		line = cmd.CommandPath() + " COMMAND"
+	}
+	section(&text, "Usage", "  "+line)
+	section(&text, "Examples", cmd.Example)
+	section(&text, "Commands", subcommands(cmd))
+	own, settings := splitFlags(cmd.LocalFlags())
+	section(&text, "Flags", own.FlagUsages())
+	section(&text, "Settings (each also a KYCQ_ variable and a YAML key: --redis-url is KYCQ_REDIS_URL and redis_url)", settings.FlagUsages())
+	section(&text, "Flags of all commands", cmd.InheritedFlags().FlagUsages())
+	_, err := io.WriteString(cmd.OutOrStderr(), text.String())
+	return err
+}
+
+func section(text *strings.Builder, title, body string) {
+	if body = strings.TrimRight(body, "\n"); body == "" {
+		return
+	}
+	if text.Len() > 0 {
+		text.WriteString("\n")
+	}
+	_, _ = fmt.Fprintf(text, "%s:\n%s\n", title, body)
+}
+
+func subcommands(cmd *cobra.Command) string {
+	var text strings.Builder
+	for _, child := range cmd.Commands() {
+		if child.IsAvailableCommand() || child.Name() == "help" {
+			_, _ = fmt.Fprintf(&text, "  %-*s %s\n", child.NamePadding(), child.Name(), child.Short)
+		}
+	}
+	return text.String()
+}
+
+func splitFlags(all *pflag.FlagSet) (own, settings *pflag.FlagSet) {
+	own, settings = pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.VisitAll(func(f *pflag.Flag) {
+		if f.Annotations[config.SettingAnnotation] != nil {
+			settings.AddFlag(f)
+		} else {
+			own.AddFlag(f)
+		}
+	})
+	return own, settings
+}
