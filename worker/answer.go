@@ -50,7 +50,7 @@ func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, sou
 	if p := reply.Passport; p != nil {
 		a.Passport = &passportAnswer{
 			FileNumber: p.FileNumber.Reveal(), Name: p.Name.Reveal(), DOB: p.DOB.Reveal(),
-			ApplicationType: p.ApplicationType, ApplicationReceivedDate: p.ApplicationReceivedDate,
+			ApplicationType: p.ApplicationType.Reveal(), ApplicationReceivedDate: p.ApplicationReceivedDate.Reveal(),
 		}
 	}
 	return a

@@ -69,8 +69,8 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 		return next, verdict, nil
 	}
 	sabotage.At(sabotage.SentWritten)
-	// The lease may have gone while the intent was written: then another worker may have the task already.
-	if ctx.Err() != nil && !sabotage.Broken(sabotage.SkipContextCheck) {
+	// The lease may have gone meanwhile: then another worker may have the task already.
+	if pass.Leave(ctx) != nil && !sabotage.Broken(sabotage.SkipContextCheck) {
 		next, verdict := d.unsend(ctx)
 		return next, verdict, nil
 	}
@@ -88,7 +88,7 @@ func (d *delivery) turnedAway(ctx context.Context, err error) (stepName, Verdict
 	var closed *gate.ClosedError
 	switch {
 	case errors.As(err, &closed):
-		return stepEnd, later(closed.RetryAfter, closed.Reason)
+		return stepEnd, later(closed.RetryAfter, string(closed.Reason))
 	case ctx.Err() != nil:
 		return stepEnd, later(0, "interrupted")
 	}

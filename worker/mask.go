@@ -13,7 +13,6 @@ import (
 	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 )
 
 // maskPatience bounds the fetch, the check and the store of one masked image.
@@ -38,7 +37,7 @@ func (d *delivery) mask(ctx context.Context) (stepName, Verdict) {
 	}
 	var report maskcheck.Report
 	poisoned, err := d.guarded(ctx, func() error {
-		report, err = d.MaskCheck.Check(ctx, fetched.Body, a.Source)
+		report, err = d.CheckMask(ctx, fetched.Body, a.Source)
 		return err
 	})
 	var unsafe *maskcheck.UnsafeError
@@ -46,7 +45,7 @@ func (d *delivery) mask(ctx context.Context) (stepName, Verdict) {
 	case poisoned:
 		return d.fail(ctx, "poison")
 	case errors.As(err, &unsafe):
-		d.Observer.MaskChecked(unsafe.Code)
+		d.Observer.MaskChecked(string(unsafe.Code))
 		return d.quarantine(ctx, fetched, unsafe)
 	case ctx.Err() != nil:
 		return stepEnd, later(0, "interrupted")
@@ -77,12 +76,12 @@ func (d *delivery) store(ctx context.Context, body []byte, report maskcheck.Repo
 
 // quarantine puts an image that is not safely masked where people look, and ends the job without paying again.
 func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImage, unsafe *maskcheck.UnsafeError) (stepName, Verdict) {
-	d.log.Error().Str("reason", unsafe.Code).Msg("the masked image failed its check: quarantined")
+	d.log.Error().Str("reason", string(unsafe.Code)).Msg("the masked image failed its check: quarantined")
 	if _, _, err := d.MaskedImages.PutQuarantine(ctx, d.job.VerificationID, fetched.ContentType, fetched.Body); err != nil {
 		return d.infra(err, "storage")
 	}
 	rec := d.rec.Clone()
-	rec.Review = unsafe.Code
+	rec.Review = string(unsafe.Code)
 	end(rec, storage.StateFailed, "unsafe_mask", "")
 	return d.conclude(ctx, rec)
 }

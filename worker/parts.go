@@ -49,11 +49,6 @@ type Gate interface {
 	RaiseHold(ctx context.Context, h gate.Hold) (first bool, err error)
 }
 
-// MaskCheck proves that an image is masked.
-type MaskCheck interface {
-	Check(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error)
-}
-
 // Keyset seals answers and opens inputs.
 type Keyset = tasks.Keyset
 
@@ -101,10 +96,11 @@ type Parts struct {
 	Vendor       Vendor
 	Gate         Gate
 	Keyset       *Keyset
-	MaskCheck    MaskCheck
-	Hints        Hints
-	Batches      Batches
-	Observer     Observer
+	// CheckMask proves that an image is masked: maskcheck.Check.
+	CheckMask func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error)
+	Hints     Hints
+	Batches   Batches
+	Observer  Observer
 	// OnHold runs once for each hold that this process is the first to raise: it pauses the queues.
 	OnHold func(ctx context.Context, h gate.Hold)
 	Log    zerolog.Logger

@@ -1,0 +1,474 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/redact"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+var errInjected = errors.New("injected fault")
+
+// died is the panic with which a fake ends the worker that called it, as SIGKILL would.
+type died struct{}
+
+// chaos decides about faults. Its zero value injects none.
+type chaos struct {
+	mu   sync.Mutex
+	rand *rand.Rand // nil: none
+	on   bool
+}
+
+// hit tells whether an event of probability p happens now.
+func (c *chaos) hit(p float64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.on && c.rand != nil && c.rand.Float64() < p
+}
+
+func (c *chaos) pick(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rand == nil {
+		return 0
+	}
+	return c.rand.IntN(n)
+}
+
+func (c *chaos) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.on = false
+}
+
+// step is what every fake does first: it takes a moment, and may kill the worker.
+func (c *chaos) step(p float64) {
+	time.Sleep(time.Duration(1+c.pick(20)) * time.Millisecond)
+	if c.hit(p) {
+		panic(died{})
+	}
+}
+
+const deathRate, faultRate = 0.03, 0.04
+
+// fakeS3 is a compare-and-swap store in memory, with S3's clock.
+type fakeS3 struct {
+	chaos  *chaos
+	mu     sync.Mutex
+	docs   map[string]fakeDoc
+	etags  int
+	masked map[string][]byte
+	inbox  map[string][]byte
+	quar   map[string][]byte
+	calls  int
+}
+
+type fakeDoc struct {
+	json     []byte
+	etag     string
+	modified time.Time
+}
+
+func newFakeS3(c *chaos) *fakeS3 {
+	return &fakeS3{chaos: c, docs: map[string]fakeDoc{}, masked: map[string][]byte{}, inbox: map[string][]byte{}, quar: map[string][]byte{}}
+}
+
+func (s *fakeS3) Record(ctx context.Context, k tasks.Kind, id string) (*storage.Record, storage.Version, error) {
+	s.chaos.step(deathRate)
+	if ctx.Err() != nil {
+		return nil, storage.Version{}, ctx.Err()
+	}
+	if s.chaos.hit(faultRate) {
+		return nil, storage.Version{}, storage.ErrUnreachable
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read(k, id)
+}
+
+func (s *fakeS3) read(k tasks.Kind, id string) (*storage.Record, storage.Version, error) {
+	d, ok := s.docs[string(k)+id]
+	if !ok {
+		return nil, storage.Version{}, storage.ErrNotFound
+	}
+	var rec storage.Record
+	if err := json.Unmarshal(d.json, &rec); err != nil {
+		return nil, storage.Version{}, err
+	}
+	return &rec, storage.Version{ETag: d.etag, Age: time.Since(d.modified)}, nil
+}
+
+func (s *fakeS3) CreateRecord(ctx context.Context, rec *storage.Record) (storage.Version, error) {
+	return s.write(ctx, rec, "")
+}
+
+func (s *fakeS3) SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error) {
+	return s.write(ctx, rec, was.ETag)
+}
+
+func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (storage.Version, error) {
+	s.chaos.step(deathRate)
+	if ctx.Err() != nil {
+		return storage.Version{}, ctx.Err()
+	}
+	if s.chaos.hit(faultRate) {
+		return storage.Version{}, storage.ErrUnreachable
+	}
+	s.mu.Lock()
+	if s.docs[string(rec.Kind)+rec.VerificationID].etag != etag {
+		s.mu.Unlock()
+		if etag == "" {
+			return storage.Version{}, storage.ErrExists
+		}
+		return storage.Version{}, storage.ErrConflict
+	}
+	raw, err := json.Marshal(rec)
+	if err != nil {
+		s.mu.Unlock()
+		return storage.Version{}, err
+	}
+	s.etags++
+	d := fakeDoc{json: raw, etag: fmt.Sprint(s.etags), modified: time.Now()}
+	s.docs[string(rec.Kind)+rec.VerificationID] = d
+	s.mu.Unlock()
+	s.chaos.step(deathRate)
+	if s.chaos.hit(faultRate) { // written, but the reply never came
+		return storage.Version{}, storage.ErrUnreachable
+	}
+	return storage.Version{ETag: d.etag}, nil
+}
+
+func (s *fakeS3) ImageHead(_ context.Context, img tasks.Image, n int64) ([]byte, int64, error) {
+	s.chaos.step(deathRate)
+	if s.chaos.hit(faultRate) {
+		return nil, 0, storage.ErrUnreachable
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	body, ok := s.inbox[img.Key]
+	if !ok {
+		return nil, 0, storage.ErrNotFound
+	}
+	return body[:min(int64(len(body)), n)], int64(len(body)), nil
+}
+
+func (s *fakeS3) OpenImage(_ context.Context, img tasks.Image) (io.ReadCloser, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	body, ok := s.inbox[img.Key]
+	if !ok {
+		return nil, 0, storage.ErrNotFound
+	}
+	return io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+}
+
+func (s *fakeS3) DeleteUpload(_ context.Context, img tasks.Image) error {
+	s.chaos.step(deathRate)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.inbox, img.Key)
+	return nil
+}
+
+func (s *fakeS3) PutMasked(_ context.Context, id, ext, _ string, body []byte) (string, string, error) {
+	s.chaos.step(deathRate)
+	if s.chaos.hit(faultRate) {
+		return "", "", storage.ErrUnreachable
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.masked[id] = body
+	return "kycq-masked", "masked/" + id + "." + ext, nil
+}
+
+func (s *fakeS3) PutQuarantine(_ context.Context, id, _ string, body []byte) (string, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quar[id] = body
+	return "kycq-inbox", "quarantine/" + id, nil
+}
+
+// fakeHints is the part of Redis beside the queues.
+type fakeHints struct {
+	chaos    *chaos
+	mu       sync.Mutex
+	poison   map[string]int64
+	kept     map[string]string
+	closed   map[string]bool
+	reissues int
+}
+
+func newFakeHints(c *chaos) *fakeHints {
+	return &fakeHints{chaos: c, poison: map[string]int64{}, kept: map[string]string{}, closed: map[string]bool{}}
+}
+
+func (h *fakeHints) fault() error {
+	if h.chaos.hit(faultRate) {
+		return errInjected
+	}
+	return nil
+}
+
+func (h *fakeHints) PoisonCount(_ context.Context, kind, id string) (int64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.poison[kind+id], h.fault()
+}
+
+func (h *fakeHints) RaisePoison(_ context.Context, kind, id string) (int64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.poison[kind+id]++
+	return h.poison[kind+id], nil
+}
+
+func (h *fakeHints) ClearPoison(_ context.Context, kind, id string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.poison, kind+id)
+	return nil
+}
+
+func (h *fakeHints) KeepAnswer(_ context.Context, kind, id, sealed string) error {
+	h.chaos.step(0)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.fault(); err != nil {
+		return err
+	}
+	h.kept[kind+id] = sealed
+	return nil
+}
+
+func (h *fakeHints) KeptAnswer(_ context.Context, kind, id string) (string, bool, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sealed, ok := h.kept[kind+id]
+	return sealed, ok, h.fault()
+}
+
+func (h *fakeHints) DropAnswer(_ context.Context, kind, id string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.kept, kind+id)
+	return h.fault()
+}
+
+func (h *fakeHints) TakeReissue(_ context.Context, perDay int) (bool, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.fault(); err != nil {
+		return false, err
+	}
+	h.reissues++
+	return h.reissues <= perDay, nil
+}
+
+func (h *fakeHints) CloseJob(_ context.Context, kind, id string) error {
+	h.chaos.step(deathRate)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed[kind+id] = true
+	return h.fault()
+}
+
+// openGate lets everything through.
+type openGate struct {
+	mu       sync.Mutex
+	outcomes []gate.OutcomeKind
+	held     *gate.Hold
+}
+
+func (g *openGate) Enter(ctx context.Context, _ gate.Call) (*gate.Pass, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held != nil {
+		return nil, &gate.ClosedError{Reason: gate.ReasonHeld, RetryAfter: time.Second, Hold: g.held}
+	}
+	return &gate.Pass{}, nil
+}
+
+func (g *openGate) Done(_ context.Context, _ *gate.Pass, o gate.Outcome) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.outcomes = append(g.outcomes, o.Kind)
+	return nil
+}
+
+func (g *openGate) RaiseHold(_ context.Context, h gate.Hold) (bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	first := g.held == nil
+	g.held = &h
+	return first, nil
+}
+
+// fakeVendor charges for every 200, and takes ids on arrival or on success. script holds the answers of the next calls;
+// where it is empty, VALID.
+type fakeVendor struct {
+	chaos     *chaos
+	onArrival bool
+
+	mu      sync.Mutex
+	used    map[string]bool
+	charges int
+	calls   []string
+	script  []*cashfree.Reply
+	fetched []error // the errors of the next image fetches, nil for success
+	image   []byte
+}
+
+func (v *fakeVendor) MaskAadhaar(_ context.Context, r cashfree.MaskRequest) *cashfree.Reply {
+	_, _ = io.Copy(io.Discard, r.Image)
+	return v.call(r.ProviderID)
+}
+
+func (v *fakeVendor) VerifyPassport(_ context.Context, r cashfree.PassportRequest) *cashfree.Reply {
+	return v.call(r.ProviderID)
+}
+
+func (v *fakeVendor) call(id string) *cashfree.Reply {
+	v.chaos.step(deathRate) // on the way there
+	if v.chaos.hit(faultRate) {
+		return &cashfree.Reply{Class: cashfree.NotSent, Err: errInjected}
+	}
+	reply := v.serve(id)
+	time.Sleep(time.Duration(v.chaos.pick(3)) * 10 * time.Second)
+	v.chaos.step(deathRate) // on the way back
+	if v.chaos.hit(faultRate) {
+		return &cashfree.Reply{Class: cashfree.Lost, Err: errInjected}
+	}
+	return reply
+}
+
+func (v *fakeVendor) serve(id string) *cashfree.Reply {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.calls = append(v.calls, id)
+	if v.used[id] {
+		return &cashfree.Reply{Class: cashfree.Duplicate, HTTPStatus: 409}
+	}
+	v.used[id] = v.onArrival
+	if len(v.script) > 0 {
+		reply := v.script[0]
+		v.script = v.script[1:]
+		if reply.Class != cashfree.Valid && reply.Class != cashfree.Invalid {
+			return reply
+		}
+		v.used[id] = true
+		v.charges++
+		return reply
+	}
+	if v.chaos.hit(0.2) {
+		return []*cashfree.Reply{
+			{Class: cashfree.OtherStatus, HTTPStatus: 502},
+			{Class: cashfree.OtherStatus, HTTPStatus: 500},
+			{Class: cashfree.RateLimited, HTTPStatus: 429},
+		}[v.chaos.rand.IntN(3)]
+	}
+	v.used[id] = true
+	v.charges++
+	return validReply()
+}
+
+func validReply() *cashfree.Reply {
+	return &cashfree.Reply{
+		Class: cashfree.Valid, HTTPStatus: 200, ReferenceID: 7, Image: redact.NewSecret("https://images.invalid/1"), Body: []byte("{}"),
+		Passport: &cashfree.PassportAnswer{
+			FileNumber: redact.NewPersonal("SPECIMEN00001"), Name: redact.NewPersonal("Specimen Person"), DOB: redact.NewPersonal("1990-01-31"),
+		},
+	}
+}
+
+func (v *fakeVendor) FetchImage(context.Context, redact.Secret) (*cashfree.FetchedImage, error) {
+	v.chaos.step(deathRate)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.fetched) > 0 {
+		err := v.fetched[0]
+		v.fetched = v.fetched[1:]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &cashfree.FetchedImage{Body: []byte("masked"), ContentType: "image/png"}, nil
+}
+
+func checkAlwaysSafe(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
+	return maskcheck.Report{Width: 30, Height: 20, ContentType: "image/png", Ext: "png"}, nil
+}
+
+// world is one worker's surroundings in memory.
+type world struct {
+	chaos  *chaos
+	s3     *fakeS3
+	hints  *fakeHints
+	gate   *openGate
+	vendor *fakeVendor
+	keyset *seal.Keyset
+	parts  Parts
+}
+
+func newWorld(c *chaos, keyset *seal.Keyset) *world {
+	w := &world{
+		chaos: c, s3: newFakeS3(c), hints: newFakeHints(c), gate: &openGate{}, keyset: keyset,
+		vendor: &fakeVendor{chaos: c, used: map[string]bool{}},
+	}
+	w.parts = Parts{
+		Records: w.s3, Images: w.s3, MaskedImages: w.s3, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
+		CheckMask: checkAlwaysSafe, Hints: w.hints, Log: zerolog.Nop(),
+	}
+	return w
+}
+
+// payload is a job of the kind, as a producer seals it.
+func (w *world) payload(kind tasks.Kind, id string) tasks.Payload {
+	in := tasks.Input{Passport: &tasks.PassportInput{
+		FileNumber: tasks.NewPersonal("SPECIMEN00001"), DOB: tasks.NewPersonal("1990-01-31"), Name: tasks.NewPersonal("specimen  person"),
+	}}
+	if kind == tasks.Aadhaar {
+		key := "single/" + id
+		w.s3.inbox[key] = specimenPNG
+		in = tasks.Input{Image: &tasks.Image{Bucket: "kycq-inbox", Key: key, Uploaded: true}}
+	}
+	plain, err := tasks.EncodeInput(in)
+	if err != nil {
+		panic(err)
+	}
+	sealed, err := w.keyset.Seal(plain, tasks.InputBinding(kind, id))
+	if err != nil {
+		panic(err)
+	}
+	return tasks.Payload{
+		Version: 1, Kind: kind, VerificationID: id, Lane: tasks.Live, Run: 1, SealedInput: sealed,
+		Fingerprint: w.keyset.Fingerprint(string(kind), id, plain),
+	}
+}
+
+func (w *world) record(kind tasks.Kind, id string) *storage.Record {
+	w.s3.mu.Lock()
+	defer w.s3.mu.Unlock()
+	rec, _, err := w.s3.read(kind, id)
+	if err != nil {
+		return nil
+	}
+	return rec
+}

@@ -1,0 +1,454 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/png"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+var specimenPNG = func() []byte {
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 30, 20))); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}()
+
+var testKeyset = func() *seal.Keyset {
+	k, err := seal.Generate()
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
+
+// calm is a world without faults, and a processor in it, inside a bubble of fake time.
+func calm(t *testing.T, policy Policy, test func(t *testing.T, w *world, p *Processor)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&chaos{}, testKeyset)
+		p, err := NewProcessor(w.parts, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, w, p)
+		p.Drain()
+	})
+}
+
+func reply(class cashfree.Class, status int) *cashfree.Reply {
+	return &cashfree.Reply{Class: class, HTTPStatus: status, Body: []byte("{}")}
+}
+
+func wantState(t *testing.T, w *world, kind tasks.Kind, id string, state storage.State, code string) *storage.Record {
+	t.Helper()
+	rec := w.record(kind, id)
+	if rec == nil {
+		t.Fatalf("%s has no record", id)
+	}
+	if rec.State != state || rec.Code != code {
+		t.Fatalf("%s is %s %q, want %s %q", id, rec.State, rec.Code, state, code)
+	}
+	return rec
+}
+
+func TestAPassportIsCheckedOnceAndForAll(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Passport, "A")
+		for range 3 {
+			if v := p.Process(t.Context(), job); v.Decision != Final {
+				t.Fatalf("%+v", v)
+			}
+		}
+		rec := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if len(w.vendor.calls) != 1 || w.vendor.charges != 1 {
+			t.Errorf("%d calls, %d charges", len(w.vendor.calls), w.vendor.charges)
+		}
+		if m := rec.Passport.Matches; !m.Name || !m.DOB || !m.FileNumber {
+			t.Errorf("matches: %+v", m)
+		}
+		if rec.Passport.Name != "S******* P*****" || rec.Passport.FileNumber != "*********0001" || rec.ReferenceID != 7 || rec.CompletedAt.IsZero() {
+			t.Errorf("%+v", rec.Passport)
+		}
+	})
+}
+
+func TestAnAadhaarEndsWithItsImageAndWithoutItsUpload(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+		if rec.MaskedImage == nil || rec.MaskedImage.Key != "masked/A.png" || rec.MaskedImage.Bytes != 6 {
+			t.Errorf("%+v", rec.MaskedImage)
+		}
+		if len(w.s3.inbox) != 0 || rec.UploadDeletedAt.IsZero() {
+			t.Error("the unmasked upload is still there, or its deletion has no evidence")
+		}
+		if !w.hints.closed["aadhaarA"] {
+			t.Error("the job is still on the open set")
+		}
+	})
+}
+
+func TestErrorsOf500And502AreRetriedUntilTheAttemptsAreSpent(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{MaxAttempts: 4}, func(t *testing.T, w *world, p *Processor) {
+		for range 9 {
+			w.vendor.script = append(w.vendor.script, reply(cashfree.OtherStatus, 502))
+		}
+		job := w.payload(tasks.Passport, "A")
+		for i := range 3 {
+			v := p.Process(t.Context(), job)
+			if v.Decision != Retry || v.After <= 0 {
+				t.Fatalf("delivery %d: %+v", i, v)
+			}
+			if again := p.Process(t.Context(), job); again.Decision != Later || len(w.vendor.calls) != i+1 {
+				t.Fatalf("the backoff was not kept: %+v, %d calls", again, len(w.vendor.calls))
+			}
+			time.Sleep(v.After)
+		}
+		if v := p.Process(t.Context(), job); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		rec := wantState(t, w, tasks.Passport, "A", storage.StateFailed, "provider_error")
+		for _, id := range w.vendor.calls {
+			if id != "A" {
+				t.Errorf("called as %s", id)
+			}
+		}
+		if len(w.vendor.calls) != 4 || rec.NextAction == "" {
+			t.Errorf("%d calls, next action %q", len(w.vendor.calls), rec.NextAction)
+		}
+	})
+}
+
+func TestA429IsWaitedOutByTheSameDelivery(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{MaxAttempts: 1}, func(t *testing.T, w *world, p *Processor) {
+		w.vendor.script = []*cashfree.Reply{reply(cashfree.RateLimited, 429), reply(cashfree.RateLimited, 429)}
+		if v := p.Process(t.Context(), w.payload(tasks.Passport, "A")); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		rec := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if len(rec.Attempts) != 3 || rec.Attempts[0].Counted || rec.Attempts[1].Result != resultLimited {
+			t.Errorf("%+v", rec.Attempts)
+		}
+		if w.gate.outcomes[0] != gate.Limited || w.gate.outcomes[2] != gate.Answered {
+			t.Errorf("the gate heard %v", w.gate.outcomes)
+		}
+	})
+}
+
+func TestARefusedAccountHoldsTheFleetAndHarmsNoJob(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{MaxAttempts: 1}, func(t *testing.T, w *world, p *Processor) {
+		w.vendor.script = []*cashfree.Reply{reply(cashfree.NoBalance, 422)}
+		job := w.payload(tasks.Passport, "A")
+		if v := p.Process(t.Context(), job); v.Decision != Later {
+			t.Fatalf("%+v", v)
+		}
+		if w.gate.held == nil || w.gate.held.Code != "insufficient_balance" || w.gate.held.NextAction == "" {
+			t.Fatalf("hold: %+v", w.gate.held)
+		}
+		for range 5 {
+			if v := p.Process(t.Context(), job); v.Decision != Later || len(w.vendor.calls) != 1 {
+				t.Fatalf("%+v, %d calls", v, len(w.vendor.calls))
+			}
+		}
+		w.gate.held = nil
+		if v := p.Process(t.Context(), job); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+	})
+}
+
+func TestALostAnswerIsForAPersonUnlessThePolicySaysReissue(t *testing.T) {
+	t.Parallel()
+	for name, policy := range map[string]Policy{"review": {}, "reissue": {ReissueLostAnswers: true, ReissuesPerDay: 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calm(t, policy, func(t *testing.T, w *world, p *Processor) {
+				w.vendor.script = []*cashfree.Reply{reply(cashfree.Lost, 0)}
+				w.vendor.used["A"] = false
+				job := w.payload(tasks.Passport, "A")
+				v := p.Process(t.Context(), job)
+				w.vendor.used["A"] = true // the vendor had taken it, and charged
+				w.vendor.charges++
+				time.Sleep(v.After)
+				if v = p.Process(t.Context(), job); v.Decision != Final {
+					t.Fatalf("%+v", v)
+				}
+				if !policy.ReissueLostAnswers {
+					wantState(t, w, tasks.Passport, "A", storage.StateFailed, "answer_lost")
+					if w.vendor.charges != 1 {
+						t.Errorf("%d charges", w.vendor.charges)
+					}
+					return
+				}
+				rec := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+				last := rec.Attempts[len(rec.Attempts)-1]
+				if !last.Reissue || last.ProviderID != tasks.DerivedID(tasks.Passport, "A", 1) || w.vendor.charges != 2 {
+					t.Errorf("%+v, %d charges", last, w.vendor.charges)
+				}
+			})
+		})
+	}
+}
+
+func TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{CallTimeout: 30 * time.Second}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Passport, "A")
+		rec := newRecord(job)
+		rec.State = storage.StateSent
+		rec.Attempts = []storage.Attempt{{Run: 1, ProviderID: "A", SentAt: time.Now(), TimeoutMS: 30_000}}
+		if _, err := w.s3.CreateRecord(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			v := p.Process(t.Context(), job)
+			if v.Decision == Final {
+				break
+			}
+			if v.Decision != Later || v.After > 45*time.Second || len(w.vendor.calls) != 0 {
+				t.Fatalf("%+v, %d calls", v, len(w.vendor.calls))
+			}
+			time.Sleep(v.After)
+		}
+		got := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if got.Attempts[0].Result != resultUnknown || got.Attempts[0].Counted || got.Attempts[1].ProviderID != "A" {
+			t.Errorf("%+v", got.Attempts)
+		}
+	})
+}
+
+func TestAnAnswerThatS3RefusesIsKeptAndNeverBoughtAgain(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Passport, "A")
+		broken := &refusingRecords{fakeS3: w.s3, refuseAfter: 1}
+		p.Records = broken
+		if v := p.Process(t.Context(), job); v.Decision != Later {
+			t.Fatalf("%+v", v)
+		}
+		wantState(t, w, tasks.Passport, "A", storage.StateSent, "")
+		if len(w.hints.kept) != 1 {
+			t.Fatal("the answer is not kept")
+		}
+		p.Records = w.s3
+		if v := p.Process(t.Context(), job); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if len(w.vendor.calls) != 1 || len(w.hints.kept) != 0 {
+			t.Errorf("%d calls, %d kept", len(w.vendor.calls), len(w.hints.kept))
+		}
+	})
+}
+
+// refusingRecords takes refuseAfter writes, then none.
+type refusingRecords struct {
+	*fakeS3
+	refuseAfter int
+}
+
+func (r *refusingRecords) CreateRecord(ctx context.Context, rec *storage.Record) (storage.Version, error) {
+	if r.refuseAfter--; r.refuseAfter < 0 {
+		return storage.Version{}, storage.ErrUnreachable
+	}
+	return r.fakeS3.CreateRecord(ctx, rec)
+}
+
+func (r *refusingRecords) SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error) {
+	if r.refuseAfter--; r.refuseAfter < 0 {
+		return storage.Version{}, storage.ErrUnreachable
+	}
+	return r.fakeS3.SwapRecord(ctx, rec, was)
+}
+
+func TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone(t *testing.T) {
+	t.Parallel()
+	t.Run("S3 is down", func(t *testing.T) {
+		t.Parallel()
+		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			p.Records = &refusingRecords{fakeS3: w.s3}
+			if v := p.Process(t.Context(), w.payload(tasks.Passport, "A")); v.Decision != Later || len(w.vendor.calls) != 0 {
+				t.Errorf("%+v, %d calls", v, len(w.vendor.calls))
+			}
+		})
+	})
+	t.Run("the lease is gone", func(t *testing.T) {
+		t.Parallel()
+		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			ctx, cancel := context.WithCancel(t.Context())
+			p.Records = &leaseLoser{fakeS3: w.s3, lose: cancel}
+			job := w.payload(tasks.Passport, "A")
+			if v := p.Process(ctx, job); v.Decision != Later || len(w.vendor.calls) != 0 {
+				t.Fatalf("%+v, %d calls", v, len(w.vendor.calls))
+			}
+			wantState(t, w, tasks.Passport, "A", storage.StateWaiting, "")
+			p.Records = w.s3
+			if v := p.Process(t.Context(), job); v.Decision != Final || w.vendor.calls[0] != "A" {
+				t.Fatalf("%+v, %v", v, w.vendor.calls)
+			}
+		})
+	})
+}
+
+// leaseLoser loses the task's lease while the intent is written.
+type leaseLoser struct {
+	*fakeS3
+	lose func()
+}
+
+func (l *leaseLoser) CreateRecord(ctx context.Context, rec *storage.Record) (storage.Version, error) {
+	v, err := l.fakeS3.CreateRecord(ctx, rec)
+	l.lose()
+	return v, err
+}
+
+func TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
+			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.ReadableQR}
+		}
+		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")
+		if len(w.s3.masked) != 0 || len(w.s3.quar) != 1 || len(w.vendor.calls) != 1 {
+			t.Errorf("masked %d, quarantined %d, calls %d", len(w.s3.masked), len(w.s3.quar), len(w.vendor.calls))
+		}
+	})
+}
+
+func TestAJobThatTakesItsWorkersDownEndsAsPoison(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		deaths := 0
+		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
+			deaths++
+			panic(died{})
+		}
+		job := w.payload(tasks.Aadhaar, "A")
+		for range 20 {
+			if processOrDie(t.Context(), p, job) == Final {
+				break
+			}
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "poison")
+		if deaths != maxPoison || len(w.vendor.calls) != 1 {
+			t.Errorf("%d deaths, %d calls", deaths, len(w.vendor.calls))
+		}
+	})
+}
+
+// processOrDie delivers a job; a worker that dies gives no verdict.
+func processOrDie(ctx context.Context, p *Processor, job tasks.Payload) (d Decision) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(died); !ok {
+				panic(r)
+			}
+			d = ""
+		}
+	}()
+	return p.Process(ctx, job).Decision
+}
+
+func TestAnotherInputUnderTheSameIDCallsNothing(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Process(t.Context(), w.payload(tasks.Passport, "A"))
+		other := w.payload(tasks.Passport, "A")
+		other.Fingerprint = "another"
+		if v := p.Process(t.Context(), other); v.Decision != Final || v.Reason != "different_input" || len(w.vendor.calls) != 1 {
+			t.Errorf("%+v, %d calls", v, len(w.vendor.calls))
+		}
+	})
+}
+
+func TestAFurtherRunStartsUnderADerivedID(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.vendor.script = []*cashfree.Reply{reply(cashfree.Rejected, 400)}
+		job := w.payload(tasks.Passport, "A")
+		p.Process(t.Context(), job)
+		wantState(t, w, tasks.Passport, "A", storage.StateFailed, "request_rejected")
+		second := job
+		second.Run = 2
+		if v := p.Process(t.Context(), second); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		rec := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if rec.Run != 2 || w.vendor.calls[1] != tasks.DerivedID(tasks.Passport, "A", 1) {
+			t.Errorf("run %d, calls %v", rec.Run, w.vendor.calls)
+		}
+		if v := p.Process(t.Context(), job); v.Decision != Final || v.Reason != "superseded" {
+			t.Errorf("the first run's task: %+v", v)
+		}
+	})
+}
+
+func TestAMissingKeyParksTheJobAndFailsNothing(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		other, err := seal.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Keyset = other
+		job := w.payload(tasks.Passport, "A")
+		if v := p.Process(t.Context(), job); v.Decision != Later || v.Reason != "key_missing" {
+			t.Fatalf("%+v", v)
+		}
+		if rec := wantState(t, w, tasks.Passport, "A", storage.StateWaiting, ""); rec.Reason != "key_missing" {
+			t.Errorf("reason %q", rec.Reason)
+		}
+		p.Keyset = w.keyset
+		if v := p.Process(t.Context(), job); v.Decision != Final {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+func TestALinkThatIsGoneIsALostAnswer(t *testing.T) {
+	t.Parallel()
+	gone := &cashfree.LinkError{Gone: true}
+	calm(t, Policy{ReissueLostAnswers: true, ReissuesPerDay: 1}, func(t *testing.T, w *world, p *Processor) {
+		w.vendor.fetched = []error{gone}
+		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		if rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, ""); !rec.Attempts[1].Reissue {
+			t.Errorf("%+v", rec.Attempts)
+		}
+		w.vendor.fetched = []error{gone}
+		p.Process(t.Context(), w.payload(tasks.Aadhaar, "B"))
+		wantState(t, w, tasks.Aadhaar, "B", storage.StateFailed, "answer_lost") // the day's one reissue is spent
+	})
+}
+
+func TestDrainingSendsJobsBackUnharmed(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Drain()
+		if v := p.Process(t.Context(), w.payload(tasks.Passport, "A")); v.Decision != Later || len(w.vendor.calls) != 0 || w.record(tasks.Passport, "A") != nil {
+			t.Errorf("%+v", v)
+		}
+	})
+}

@@ -1,0 +1,120 @@
+package worker
+
+import (
+	"testing"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// Every row of the verdict table, in the design's order.
+func TestVerdictTable(t *testing.T) {
+	t.Parallel()
+	const none = storage.State("")
+	earlier := func(results ...string) []storage.Attempt {
+		var list []storage.Attempt
+		for _, r := range results {
+			list = append(list, storage.Attempt{Run: 1, ProviderID: "A", Result: r})
+		}
+		return list
+	}
+	hold := Policy{}.WithDefaults()
+	fail := Policy{FailOnAccountError: true}.WithDefaults()
+	wide := Policy{RetryCodes: []int{500, 502, 503}}.WithDefaults()
+	for name, c := range map[string]struct {
+		policy  Policy
+		answer  answer
+		earlier []storage.Attempt
+		reissue bool
+		want    ruling
+	}{
+		"200 VALID aadhaar":     {answer: answer{Kind: tasks.Aadhaar, Class: cashfree.Valid, HTTPStatus: 200}, want: ruling{toAnswered, none, resultAnswered, "", true}},
+		"200 VALID passport":    {answer: answer{Kind: tasks.Passport, Class: cashfree.Valid, HTTPStatus: 200}, want: ruling{toFinal, storage.StateValid, resultAnswered, "", true}},
+		"200 INVALID_DOCUMENT":  {answer: answer{Kind: tasks.Aadhaar, Class: cashfree.Invalid, HTTPStatus: 200}, want: ruling{toFinal, storage.StateInvalid, resultAnswered, "invalid_document", true}},
+		"200 INVALID":           {answer: answer{Kind: tasks.Passport, Class: cashfree.Invalid, HTTPStatus: 200}, want: ruling{toFinal, storage.StateInvalid, resultAnswered, "invalid_passport", true}},
+		"200 otherwise":         {answer: answer{Class: cashfree.Unexpected, HTTPStatus: 200}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_answer", true}},
+		"400 about credentials": {answer: answer{Class: cashfree.Credentials, HTTPStatus: 400, Code: "x-client-id_missing"}, want: ruling{toHold, none, resultHeld, "x-client-id_missing", false}},
+		"401":                   {answer: answer{Class: cashfree.Credentials, HTTPStatus: 401}, want: ruling{toHold, none, resultHeld, "authentication_failed", false}},
+		"401, fail on it":       {policy: fail, answer: answer{Class: cashfree.Credentials, HTTPStatus: 401}, want: ruling{toFinal, storage.StateFailed, resultRefused, "authentication_failed", false}},
+		"403":                   {answer: answer{Class: cashfree.NotAllowed, HTTPStatus: 403}, want: ruling{toHold, none, resultHeld, "ip_validation_failed", false}},
+		"422 balance":           {answer: answer{Class: cashfree.NoBalance, HTTPStatus: 422}, want: ruling{toHold, none, resultHeld, "insufficient_balance", false}},
+		"422 balance, fail":     {policy: fail, answer: answer{Class: cashfree.NoBalance, HTTPStatus: 422}, want: ruling{toFinal, storage.StateFailed, resultRefused, "insufficient_balance", false}},
+		"400 other":             {answer: answer{Class: cashfree.Rejected, HTTPStatus: 400, Code: "dob_value_invalid"}, want: ruling{toFinal, storage.StateFailed, resultRefused, "dob_value_invalid", true}},
+		"400 without a code":    {answer: answer{Class: cashfree.Rejected, HTTPStatus: 400}, want: ruling{toFinal, storage.StateFailed, resultRefused, "request_rejected", true}},
+		"404":                   {answer: answer{Class: cashfree.Rejected, HTTPStatus: 404}, want: ruling{toFinal, storage.StateFailed, resultRefused, "not_found", true}},
+		"413":                   {answer: answer{Class: cashfree.Rejected, HTTPStatus: 413}, want: ruling{toFinal, storage.StateFailed, resultRefused, "file_size_exceeded", true}},
+		"422 other":             {answer: answer{Class: cashfree.Rejected, HTTPStatus: 422, Code: "other"}, want: ruling{toFinal, storage.StateFailed, resultRefused, "other", true}},
+		"409, none of ours":     {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409, only unsent":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultNotSent), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409, all errors":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultError, resultLimited, resultHeld), want: ruling{toDerivedID, none, resultDuplicate, "verification_id_used_up", false}},
+		"409, one unknown":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultError, resultUnknown), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
+		"409, unknown, reissue": {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultUnknown), reissue: true, want: ruling{toDerivedID, none, resultDuplicate, "answer_lost", false}},
+		"429":                   {answer: answer{Class: cashfree.RateLimited, HTTPStatus: 429}, want: ruling{toWaitRate, none, resultLimited, "rate_limited", false}},
+		"500":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 500, Code: "internal_error"}, want: ruling{toRetry, none, resultError, "internal_error", true}},
+		"502":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 502}, want: ruling{toRetry, none, resultError, "provider_error", true}},
+		"nothing was sent":      {answer: answer{Class: cashfree.NotSent}, want: ruling{toResend, none, resultNotSent, "cashfree_unreachable", false}},
+		"no whole answer":       {answer: answer{Class: cashfree.Lost}, want: ruling{toRetry, none, resultUnknown, "answer_unknown", true}},
+		"source broke off":      {answer: answer{Class: cashfree.SourceBroken}, want: ruling{toRetry, none, resultUnknown, "answer_unknown", true}},
+		"503":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 503}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_status", true}},
+		"503, listed":           {policy: wide, answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 503}, want: ruling{toRetry, none, resultError, "provider_error", true}},
+		"504":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 504}, want: ruling{toFinal, storage.StateFailed, resultUnknown, "unexpected_status", true}},
+		"302":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 302}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_status", true}},
+	} {
+		policy := c.policy
+		if policy.MaxAttempts == 0 {
+			policy = hold
+		}
+		if got := policy.rule(c.answer, c.earlier, c.reissue); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestEveryCodeThatEndsAJobHasAdvice(t *testing.T) {
+	t.Parallel()
+	for code, a := range adviceByCode {
+		if a.message == "" || a.next == "" {
+			t.Errorf("%s: message %q, next action %q", code, a.message, a.next)
+		}
+	}
+	if a := adviceFor(tasks.Passport, "some_new_vendor_code", resultRefused); a.message == "" || a.next == "" {
+		t.Error("an unknown code of the vendor's has no advice")
+	}
+	if a := adviceFor(tasks.Passport, "unexpected_status", resultUnknown); a == adviceFor(tasks.Passport, "unexpected_status", resultRefused) {
+		t.Error("a 504 is not flagged as possibly charged")
+	}
+}
+
+func TestAttemptsAreExhaustedAtTheirLimit(t *testing.T) {
+	t.Parallel()
+	p := Policy{MaxAttempts: 3}.WithDefaults()
+	retry := ruling{next: toRetry}
+	for _, c := range []struct {
+		counted, sent int
+		want          bool
+	}{{1, 1, false}, {2, 8, false}, {3, 3, true}, {0, 9, true}} {
+		if got := p.exhausted(retry, c.counted, c.sent); got != c.want {
+			t.Errorf("counted %d, sent %d: %v", c.counted, c.sent, got)
+		}
+	}
+	if p.exhausted(ruling{next: toWaitRate}, 99, 99) {
+		t.Error("a 429 ended a job")
+	}
+}
+
+func TestBackoffGrowsWithJitterAndStaysBelowItsMaximum(t *testing.T) {
+	t.Parallel()
+	p := Policy{}.WithDefaults()
+	for n := 1; n < 80; n++ {
+		full := p.RetryMax
+		if n < 8 {
+			full = min(p.RetryBase<<(n-1), p.RetryMax)
+		}
+		for range 20 {
+			if d := p.backoff(n); d < full/2 || d > full {
+				t.Fatalf("attempt %d: %v is outside of %v to %v", n, d, full/2, full)
+			}
+		}
+	}
+}
