@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
@@ -16,3 +18,5 @@ func serveBody(body string) storagetest.Intercept {
 }
 
 func containsPersonal(err error) bool { return strings.Contains(err.Error(), "SPECIMEN NAME") }
+
+func listInput(bucket string) *s3.ListObjectsV2Input { return &s3.ListObjectsV2Input{Bucket: &bucket} }

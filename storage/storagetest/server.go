@@ -68,7 +68,8 @@ func (s *Server) Open(t testing.TB) *storage.Store {
 	return store
 }
 
-// Advance makes every object look older by d: the server's Date runs ahead of Last-Modified.
+// Advance makes every object look older by d: the server's Date runs ahead of Last-Modified. MinIO refuses requests once
+// that is more than 15 minutes, because the SDK's clock follows; the fake does not mind.
 func (s *Server) Advance(d time.Duration) { s.ahead.Add(int64(d)) }
 
 // Use puts an intercept before the store; nil takes it away.

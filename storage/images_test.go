@@ -1,0 +1,259 @@
+package storage_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestAnUploadIsNamedByItsContentAndReadsBack(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store := server.Store(t)
+		for name, body := range map[string][]byte{"small": specimenPNG(800), "10 MB": specimenPNG(10_000_000), "empty": {}} {
+			sum := sha256.Sum256(body)
+			digest := hex.EncodeToString(sum[:])
+			want := tasks.Image{
+				Bucket: server.Config().InboxBucket, Key: "single/IMG-1." + digest[:12],
+				SHA256: digest, Bytes: int64(len(body)), Uploaded: true,
+			}
+			got, err := store.UploadImage(t.Context(), storage.SingleGroup, "IMG-1", bytes.NewReader(body))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+			assertContent(t, store, got, body)
+		}
+	})
+}
+
+func assertContent(t *testing.T, store *storage.Store, img tasks.Image, want []byte) {
+	t.Helper()
+	src, size, err := store.OpenImage(t.Context(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	got, err := io.ReadAll(src)
+	if err != nil || size != int64(len(want)) || !bytes.Equal(got, want) {
+		t.Errorf("read %d of %d bytes (%v), want the %d that were uploaded", len(got), size, err, len(want))
+	}
+	head, size, err := store.ImageHead(t.Context(), img, 64<<10)
+	if err != nil || size != int64(len(want)) || !bytes.Equal(head, want[:min(len(want), 64<<10)]) {
+		t.Errorf("head: %d bytes of %d, %v", len(head), size, err)
+	}
+}
+
+func TestAnUploadKeepsItsTypeBySniffing(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store := server.Store(t)
+		for body, want := range map[string]string{
+			"\xff\xd8\xff\xe0 SPECIMEN":       "image/jpeg",
+			"\x89PNG\r\n\x1a\n SPECIMEN":      "image/png",
+			"%PDF-1.7 SPECIMEN":               "application/octet-stream",
+			"<html><script>1</script></html>": "application/octet-stream",
+			"":                                "application/octet-stream",
+		} {
+			var sent atomic.Value
+			server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if puts(r) {
+					sent.Store(r.Header.Get("Content-Type"))
+				}
+				next.ServeHTTP(w, r)
+			})
+			if _, err := store.UploadImage(t.Context(), "batch-1", "TYPE", strings.NewReader(body)); err != nil {
+				t.Fatal(err)
+			}
+			if sent.Load() != want {
+				t.Errorf("%.8q went as %v, want %s", body, sent.Load(), want)
+			}
+		}
+	})
+}
+
+func TestUploadingTheSameBytesAgainSendsNothing(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store := server.Store(t)
+		var sent atomic.Int64
+		server.Use(storagetest.Count(&sent, puts))
+		upload := func() tasks.Image {
+			img, err := store.UploadImage(t.Context(), storage.SingleGroup, "SAME", bytes.NewReader(specimenPNG(800)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return img
+		}
+		first, second := upload(), upload()
+		if first != second || sent.Load() != 1 {
+			t.Errorf("%v, %v with %d PUTs, want the same with one", first, second, sent.Load())
+		}
+	})
+}
+
+func TestAnUploadIsWrittenAnewOnlyAfterHalfOfItsLife(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t) // MinIO would refuse a clock that is days ahead
+	store := server.Store(t)
+	var sent atomic.Int64
+	server.Use(storagetest.Count(&sent, puts))
+	for _, step := range []struct {
+		after time.Duration
+		want  int64
+	}{{0, 1}, {14 * 24 * time.Hour, 1}, {2 * 24 * time.Hour, 2}} {
+		server.Advance(step.after)
+		if _, err := store.UploadImage(t.Context(), storage.SingleGroup, "OLD", bytes.NewReader(specimenPNG(800))); err != nil {
+			t.Fatal(err)
+		}
+		if sent.Load() != step.want {
+			t.Errorf("%s later: %d PUTs, want %d", step.after, sent.Load(), step.want)
+		}
+	}
+}
+
+func TestAMissingImageAndAMissingBucketAreToldApart(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store := server.Store(t)
+		for _, c := range []struct {
+			img  tasks.Image
+			want error
+		}{
+			{tasks.Image{Bucket: server.Config().InboxBucket, Key: "nobody/put/this.jpg"}, storage.ErrNotFound},
+			{tasks.Image{Bucket: "kycq-no-such-bucket", Key: "a.jpg"}, storage.ErrNoBucket},
+		} {
+			if _, _, err := store.OpenImage(t.Context(), c.img); !errors.Is(err, c.want) {
+				t.Errorf("open: got %v, want %v", err, c.want)
+			}
+			if _, _, err := store.ImageHead(t.Context(), c.img, 10); !errors.Is(err, c.want) {
+				t.Errorf("head: got %v, want %v", err, c.want)
+			}
+		}
+	})
+}
+
+func TestADownloadThatBreaksOffIsAnError(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	store := server.Store(t)
+	img, err := store.UploadImage(t.Context(), storage.SingleGroup, "CUT", bytes.NewReader(specimenPNG(1<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Use(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("Content-Length", "1048576")
+		_, _ = w.Write(specimenPNG(1 << 16))
+		storagetest.Drop()
+	})
+	src, _, err := store.OpenImage(t.Context(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if n, err := io.Copy(io.Discard, src); err == nil {
+		t.Errorf("%d bytes of a broken body passed for the whole", n)
+	}
+}
+
+func TestOnlyKycqsOwnUploadsAreDeleted(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store := server.Store(t)
+		inbox := server.Config().InboxBucket
+		img, err := store.UploadImage(t.Context(), storage.SingleGroup, "GONE", bytes.NewReader(specimenPNG(80)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, refused := range map[string]tasks.Image{
+			"not uploaded by kycq": {Bucket: inbox, Key: img.Key},
+			"another bucket":       {Bucket: server.Config().MaskedBucket, Key: img.Key, Uploaded: true},
+			"the quarantine":       {Bucket: inbox, Key: "quarantine/GONE.0123456789ab", Uploaded: true},
+			"a key of the user's":  {Bucket: inbox, Key: "cards/GONE.jpg", Uploaded: true},
+			"a path trick":         {Bucket: inbox, Key: "single/../GONE.0123456789ab", Uploaded: true},
+		} {
+			if err := store.DeleteUpload(t.Context(), refused); err == nil {
+				t.Errorf("%s: deleted", name)
+			}
+		}
+		for range 2 {
+			if err := store.DeleteUpload(t.Context(), img); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := store.OpenImage(t.Context(), img); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("after deleting: %v, want ErrNotFound", err)
+		}
+	})
+}
+
+func TestAMaskedImageIsStoredByteForByteWithItsType(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store := server.Store(t)
+		body := specimenPNG(4096)
+		bucket, key, err := store.PutMasked(t.Context(), "MASK", "png", "image/png", body)
+		if err != nil || bucket != server.Config().MaskedBucket || key != "masked/MASK.png" {
+			t.Fatalf("%s %s %v", bucket, key, err)
+		}
+		got, err := store.Masked(t.Context(), key)
+		if err != nil || !bytes.Equal(got, body) {
+			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+		var contentType atomic.Value
+		server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			next.ServeHTTP(w, r)
+			contentType.Store(w.Header().Get("Content-Type"))
+		})
+		if _, err = store.Masked(t.Context(), key); err != nil || contentType.Load() != "image/png" {
+			t.Errorf("content type %v, %v", contentType.Load(), err)
+		}
+		for range 2 {
+			if err := store.DeleteMasked(t.Context(), "MASK"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := store.Masked(t.Context(), key); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("after deleting: %v", err)
+		}
+	})
+}
+
+func TestWhatIsNoImageIsNotStoredAsMasked(t *testing.T) {
+	t.Parallel()
+	store := storagetest.NewFake(t)
+	for name, put := range map[string][2]string{
+		"a wrong extension": {"exe", "image/png"}, "a wrong type": {"png", "text/html"}, "a path in the extension": {"png/../x.png", "image/png"},
+	} {
+		if _, _, err := store.PutMasked(t.Context(), "M", put[0], put[1], nil); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+}
+
+func TestTheQuarantineLiesInTheInboxWithoutAnUploadTag(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store := server.Store(t)
+		var tagged atomic.Bool
+		server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			tagged.Store(r.Header.Get("X-Amz-Tagging") != "")
+			next.ServeHTTP(w, r)
+		})
+		bucket, key, err := store.PutQuarantine(t.Context(), "UNSAFE", "image/png", specimenPNG(80))
+		if err != nil || bucket != server.Config().InboxBucket || key != "quarantine/UNSAFE" || tagged.Load() {
+			t.Errorf("%s %s, tagged %v, %v", bucket, key, tagged.Load(), err)
+		}
+		if err := store.DeleteQuarantine(t.Context(), "UNSAFE"); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package storage_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+)
+
+func TestInitCreatesWhatIsMissingAndMayBeRepeated(t *testing.T) {
+	contract(t, func(t *testing.T, server *storagetest.Server) {
+		store, cfg := server.Open(t), server.Config()
+		for _, existed := range []bool{false, true} {
+			steps, err := store.Init(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			lifecycle := steps[len(steps)-1]
+			want := []storage.InitStep{
+				{Bucket: cfg.InboxBucket, What: "bucket", Existed: existed},
+				{Bucket: cfg.MaskedBucket, What: "bucket", Existed: existed},
+				{Bucket: cfg.RecordsBucket, What: "bucket", Existed: existed},
+				{Bucket: cfg.InboxBucket, What: "lifecycle", Existed: existed},
+			}
+			if lifecycle.Warning != "" { // gofakes3 knows no lifecycle, which is no reason to fail
+				want[3].Existed, want[3].Warning = false, lifecycle.Warning
+			}
+			if diff := cmp.Diff(want, steps); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+		if err := store.Probe(t.Context()); err != nil {
+			t.Errorf("probe after init: %v", err)
+		}
+	})
+}
+
+func TestAStoreWithoutLifecycleIsAWarningThatSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	steps, err := storagetest.StartFake(t).Open(t).Init(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := steps[3].Warning; !strings.Contains(w, "remove uploads older than 30 days yourself") || strings.Contains(w, "\n") {
+		t.Errorf("warning %q", w)
+	}
+}
+
+func TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartMinIO(t)
+	store, ctx, bucket := server.Store(t), t.Context(), server.Config().InboxBucket
+	raw := rawClient(server)
+	user := types.LifecycleRule{
+		ID: aws.String("users-own"), Status: types.ExpirationStatusEnabled,
+		Filter: &types.LifecycleRuleFilter{Prefix: aws.String("cards/")}, Expiration: &types.LifecycleExpiration{Days: aws.Int32(7)},
+	}
+	outdated := types.LifecycleRule{
+		ID: aws.String("kycq-inbox-uploads"), Status: types.ExpirationStatusEnabled,
+		Filter: &types.LifecycleRuleFilter{Prefix: aws.String("")}, Expiration: &types.LifecycleExpiration{Days: aws.Int32(1)},
+	}
+	_, err := raw.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
+		Bucket: &bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{user, outdated}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if steps, err := store.Init(ctx); err != nil || steps[3].Existed || steps[3].Warning != "" {
+		t.Fatalf("%+v, %v", steps, err)
+	}
+	out, err := raw.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &bucket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, r := range out.Rules {
+		if r.Filter.Tag != nil {
+			got[*r.ID] = *r.Filter.Tag.Key + "=" + *r.Filter.Tag.Value
+		} else {
+			got[*r.ID] = aws.ToString(r.Filter.Prefix)
+		}
+		if *r.ID == "kycq-inbox-uploads" && *r.Expiration.Days != 30 {
+			t.Errorf("expires after %d days, want 30", *r.Expiration.Days)
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"users-own": "cards/", "kycq-inbox-uploads": "kycq=upload"}, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnUploadCarriesTheTagThatTheLifecycleLooksFor(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartMinIO(t)
+	img, err := server.Store(t).UploadImage(t.Context(), storage.SingleGroup, "TAG", strings.NewReader("SPECIMEN"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := rawClient(server).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: &img.Bucket, Key: &img.Key})
+	if err != nil || len(out.TagSet) != 1 || *out.TagSet[0].Key != "kycq" || *out.TagSet[0].Value != "upload" {
+		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// rawClient is a plain SDK client, to look at what the store itself holds.
+func rawClient(server *storagetest.Server) *s3.Client {
+	cfg := server.Config()
+	return s3.New(s3.Options{
+		BaseEndpoint: &cfg.Endpoint, UsePathStyle: true, Region: cfg.Region, HTTPClient: &http.Client{},
+		Credentials: credentials.NewStaticCredentialsProvider(cfg.AccessKeyID, cfg.SecretAccessKey.Reveal(), ""),
+	})
+}
