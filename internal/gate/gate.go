@@ -2,103 +2,179 @@ package gate
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 )
 
-// ErrNotHeld is returned by Resume when the account is not on hold.
-var ErrNotHeld = errors.New("the account is not on hold")
+// Errors that callers tell apart with errors.Is.
+var (
+	ErrNotHeld = errors.New("the account is not on hold") // by Resume
+	ErrClosed  = errors.New("the gate is shut down")      // by Enter, after Close
+)
 
 // Config is what a gate needs. Redis and Rates are required.
 type Config struct {
-	// Redis should be opened with ContextTimeoutEnabled, so that a silent Redis is noticed within seconds.
+	// Redis should be opened with ContextTimeoutEnabled, so that a silent Redis is noticed within 3 s.
 	Redis redis.UniversalClient
 	// Rates holds the vendor's limit of every kind that exists, also of those that this process never calls: a hold
 	// stops them all. A rate set with SetRate is stronger.
 	Rates map[string]Rate
 	// Lead is how long before its slot Enter returns, so that the caller can write down what it is about to do and
-	// still leave on time; it must then call Pass.Leave just before the request. At most half an interval is used.
-	// 0: Enter returns at the slot.
+	// still leave on time; it then calls Pass.Leave just before the request. At most half the distance of two slots is
+	// used. 0: Enter returns at the slot.
 	Lead time.Duration
-	// Log takes the few events that an operator should see once. The zero value logs nothing.
+	// Log takes the few events that an operator should see once for the whole fleet. The zero value logs nothing.
 	Log zerolog.Logger
 }
 
-// Gate paces the calls of this process as its share of the fleet. It is safe for concurrent use.
-type Gate struct{ cfg Config }
+// Gate paces the calls of this process as its share of the fleet's. It is safe for concurrent use.
+type Gate struct {
+	cfg     Config
+	process string // names this process among the others
+	lines   map[string]*line
+	account account
 
-// New checks the configuration. It does not touch the network.
-func New(cfg Config) (*Gate, error) { return &Gate{cfg: cfg}, nil }
+	ctx   context.Context // ends with Close; of the goroutines, not of any call
+	stop  context.CancelFunc
+	start sync.Once
+	work  sync.WaitGroup
+}
 
-// Close ends all waiting and gives the slots in hand back.
-func (g *Gate) Close() {}
+// New checks the configuration. It neither touches the network nor starts anything: the first Enter does.
+func New(cfg Config) (*Gate, error) {
+	if cfg.Redis == nil {
+		return nil, errors.New("gate: no Redis client")
+	}
+	if len(cfg.Rates) == 0 {
+		return nil, errors.New("gate: no rates")
+	}
+	if cfg.Lead < 0 {
+		return nil, errors.New("gate: the lead is negative")
+	}
+	g := &Gate{cfg: cfg, process: rand.Text()[:10], lines: map[string]*line{}}
+	for kind, r := range cfg.Rates {
+		if err := r.validate(); err != nil {
+			return nil, fmt.Errorf("gate: rate of %s: %w", kind, err)
+		}
+		g.lines[kind] = newLine(g, kind, r)
+	}
+	g.ctx, g.stop = context.WithCancel(context.Background())
+	g.account.suspect()
+	return g, nil
+}
+
+// Close sends everybody away who waits (ErrClosed), gives the slots in hand back and ends all goroutines. Passes that
+// are out may still be handed back.
+func (g *Gate) Close() {
+	g.stop()
+	g.start.Do(func() {}) // no start after this
+	g.work.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, l := range g.lines {
+		l.leave(ctx)
+	}
+}
+
+func (g *Gate) run() {
+	g.work.Go(func() { g.listen(g.ctx) })
+	for _, l := range g.lines {
+		g.work.Go(func() { l.run(g.ctx) })
+	}
+}
 
 // Pass is the permission to make one call. It is handed back with Done exactly once.
 type Pass struct {
-	// Probe says that this call finds out whether the vendor is well again. A failed probe is not an attempt.
+	// Probe says that this call finds out whether the account or the vendor is well again. A failed probe is not an
+	// attempt.
 	Probe bool
-	at    time.Time
+
+	line   *line
+	call   Call
+	number uint64
+	probe  probe
+	slot   int64     // by Redis' clock
+	at     time.Time // the same by this machine's
+	done   atomic.Bool
 }
 
-// Leave waits out what is left until the pass' slot. It returns at once when Config.Lead is 0.
-func (p *Pass) Leave(ctx context.Context) error { return ctx.Err() }
-
-// Enter waits until the call may leave.
-func (g *Gate) Enter(ctx context.Context, c Call) (*Pass, error) { return nil, errNotBuilt }
-
-// Done hands a pass back.
-func (g *Gate) Done(ctx context.Context, p *Pass, o Outcome) error { return errNotBuilt }
-
-// RaiseHold stops every kind. first is true for the one caller that raised it.
-func (g *Gate) RaiseHold(ctx context.Context, h Hold) (first bool, err error) {
-	return false, errNotBuilt
+// Leave waits out what is left until the pass' slot; it returns at once when Config.Lead is 0. The error is ctx's.
+func (p *Pass) Leave(ctx context.Context) error {
+	wait := time.Until(p.at)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// Hold returns the hold, or nil.
-func (g *Gate) Hold(ctx context.Context) (*Hold, error) { return nil, errNotBuilt }
-
-// Resume lets one call through to find out whether the account works again.
-func (g *Gate) Resume(ctx context.Context) error { return errNotBuilt }
-
-// ClearHold ends the hold without a probe.
-func (g *Gate) ClearHold(ctx context.Context) error { return errNotBuilt }
-
-// SetRate changes the rate of a kind for the whole fleet.
-func (g *Gate) SetRate(ctx context.Context, kind string, r Rate) error { return errNotBuilt }
-
-// Status tells how each kind is doing.
-func (g *Gate) Status(ctx context.Context) ([]KindStatus, *Hold, error) {
-	return nil, nil, errNotBuilt
+// Enter waits until the call may leave: no hold, the breaker closed (or this call its probe), and a slot of the rate.
+// It fails with a *ClosedError when waiting is pointless, with ctx's error, or with Redis' when no slot can be reserved;
+// in each case the job is unharmed and should come again. Once Enter returned a pass, the call should leave at once.
+func (g *Gate) Enter(ctx context.Context, c Call) (*Pass, error) {
+	l, ok := g.lines[c.Kind]
+	if !ok {
+		return nil, fmt.Errorf("gate: unknown kind %q", c.Kind)
+	}
+	if c.Lane != Live && c.Lane != Bulk {
+		return nil, fmt.Errorf("gate: unknown lane %q", c.Lane)
+	}
+	g.start.Do(g.run)
+	for {
+		if g.ctx.Err() != nil {
+			return nil, ErrClosed
+		}
+		p, err := g.admit(ctx, l, c)
+		if err != nil {
+			return nil, err
+		}
+		pass, err := l.enter(ctx, c, p)
+		if err == nil {
+			return pass, nil
+		}
+		if p.any() {
+			g.release(ctx, l, c, p)
+		}
+		if !errors.Is(err, errRecheck) {
+			return nil, err
+		}
+	}
 }
 
-// KindStatus is how one kind is doing, over the whole fleet.
-type KindStatus struct {
-	Kind         string        `json:"kind"`
-	Configured   Rate          `json:"configured"`              // the rate in force: set while running, or from the configuration
-	PerMinute    float64       `json:"per_minute"`              // the pace that the gate keeps now, in calls a minute
-	VendorLimit  int           `json:"vendor_limit,omitempty"`  // calls in Configured.Per by the vendor's header, where lower than configured
-	LastMinute   int           `json:"last_minute"`             // calls that left in the last 60 s
-	WaitingLive  int           `json:"waiting_live"`            // calls waiting inside workers
-	WaitingBulk  int           `json:"waiting_bulk"`            //
-	Limited      int           `json:"limited"`                 // 429s, all time
-	LastLimited  time.Time     `json:"last_limited,omitzero"`   //
-	StoppedFor   time.Duration `json:"stopped_for,omitempty"`   // the vendor asked for silence that lasts this much longer
-	Breaker      BreakerState  `json:"breaker"`                 //
-	BreakerFails int           `json:"breaker_fails,omitempty"` // failures in a row
-	BreakerFor   time.Duration `json:"breaker_for,omitempty"`   // open for this much longer
+// admit passes hold and breaker, in this order.
+func (g *Gate) admit(ctx context.Context, l *line, c Call) (probe, error) {
+	hold, err := g.admitHold(ctx, l)
+	if err != nil {
+		return probe{}, err
+	}
+	p := probe{hold: hold}
+	p.breaker, err = l.admitBreaker(ctx, c)
+	if err != nil && p.any() {
+		g.release(ctx, l, c, p)
+	}
+	return p, err
 }
 
-// BreakerState is one of closed, open, probing.
-type BreakerState string
-
-// The states of a breaker.
-const (
-	BreakerClosed  BreakerState = "closed"
-	BreakerOpen    BreakerState = "open"
-	BreakerProbing BreakerState = "probing"
-)
-
-var errNotBuilt = errors.New("gate: not built yet")
+// release lets go of the tokens of a probe that found no slot. If that fails they run out after 60 s.
+func (g *Gate) release(ctx context.Context, l *line, c Call, p probe) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	defer cancel()
+	pass := &Pass{line: l, call: c, probe: p, Probe: true}
+	pass.at = time.Now().Add(-time.Hour) // there is no slot to give back
+	if err := g.Done(ctx, pass, Outcome{Kind: NotSent}); err != nil {
+		g.cfg.Log.Debug().Err(err).Str("kind", c.Kind).Msg("gate: probe not released")
+	}
+}
