@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs every linter, all of them even if one complains, and tells at the end which did.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+tools=$(scripts/tools.sh gofumpt golangci-lint gitleaks) || exit 1
+failed=()
+
+# step NAME FIX COMMAND... runs one check. FIX says what to do about a complaint.
+step() {
+	local name=$1 fix=$2
+	shift 2
+	local began=$SECONDS
+	if "$@"; then
+		printf 'lint: %-14s ok (%d s)\n' "$name" $((SECONDS - began))
+	else
+		printf 'lint: %-14s FAILED (%d s): %s\n' "$name" $((SECONDS - began)) "$fix"
+		failed+=("$name")
+	fi
+}
+
+formatted() {
+	local files
+	files=$("$tools/gofumpt" -l .) && [[ -z $files ]] || {
+		printf '%s\n' "$files"
+		return 1
+	}
+}
+
+step gofumpt 'run `make fmt`' formatted
+step 'go vet' 'see above' go vet ./...
+step 'go mod tidy' 'run `go mod tidy`' go mod tidy -diff
+step golangci-lint 'see above; .golangci.yml says why each rule is there' "$tools/golangci-lint" run ./...
+step gitleaks 'remove the secret, or allow it narrowly in .gitleaks.toml' \
+	"$tools/gitleaks" dir --no-banner --redact --log-level warn --config .gitleaks.toml .
+
+if [[ ${#failed[@]} -gt 0 ]]; then
+	printf 'lint: failed: %s\n' "${failed[*]}"
+	exit 1
+fi

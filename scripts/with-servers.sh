@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Runs a command with a Redis and a MinIO of its own, and stops both whatever happens to the command.
+#
+#   scripts/with-servers.sh COMMAND [ARGUMENT...]
+#
+# The servers listen on free loopback ports and keep their data in a temporary folder, which is removed. The command
+# finds them in KYCQ_TEST_REDIS and KYCQ_TEST_S3; KYCQ_TEST_REQUIRE makes a test that cannot use them fail, not skip.
+set -euo pipefail
+set -m # every background job gets a process group: Ctrl-C goes to this script alone, which ends the rest in order
+
+[[ $# -gt 0 ]] || {
+	echo "usage: $0 COMMAND [ARGUMENT...]" >&2
+	exit 2
+}
+tools=$("$(dirname "$0")/tools.sh" redis minio)
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/kycq-servers.XXXXXX")
+command_pid=
+server_pids=()
+
+# end PID gives a process group 10 s to end by itself.
+end() {
+	kill -TERM -- "-$1" 2>/dev/null || return 0
+	for _ in {1..100}; do
+		kill -0 -- "-$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill -KILL -- "-$1" 2>/dev/null || true
+}
+
+clean_up() {
+	local status=$?
+	trap - EXIT INT TERM HUP
+	{
+		[[ -z $command_pid ]] || end "$command_pid"
+		for pid in "${server_pids[@]}"; do
+			end "$pid"
+		done
+		wait
+	} 2>/dev/null
+	rm -rf "$folder"
+	exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# ask PORT REQUEST PATTERN sends one line to a loopback port and tells whether the first line of the reply matches.
+ask() {
+	local reply=
+	{ exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
+	printf '%b' "$2" >&3 2>/dev/null || true
+	IFS= read -r -t 2 reply <&3 || true
+	exec 3>&-
+	[[ $reply == $3 ]]
+}
+
+# free_port prints a loopback port on which nobody answers. Somebody may still take it first: start tries again.
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) # below the range from which Linux picks ports by itself
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	echo "$port"
+}
+
+# start NAME REQUEST PATTERN starts the server that the function run_NAME describes, and leaves its port in $port.
+start() {
+	local pid
+	for _ in 1 2 3; do
+		port=$(free_port)
+		mkdir -p "$folder/$1"
+		"run_$1" "$port" "$folder/$1" >"$folder/$1.log" 2>&1 </dev/null &
+		pid=$!
+		for _ in {1..300}; do
+			kill -0 "$pid" 2>/dev/null || break # it ended: most likely the port was taken
+			if ask "$port" "$2" "$3" && kill -0 "$pid" 2>/dev/null; then
+				server_pids+=("$pid")
+				return
+			fi
+			sleep 0.1
+		done
+		end "$pid"
+	done
+	echo "with-servers: $1 did not start; its last words:" >&2
+	tail -n 20 "$folder/$1.log" >&2
+	exit 1
+}
+
+run_redis() {
+	# As kycq wants it in production (noeviction) but nothing on disk; a database for each test that asks for one.
+	exec redis-server --bind 127.0.0.1 --port "$1" --dir "$2" --databases 1024 \
+		--appendonly no --save '' --maxmemory-policy noeviction
+}
+
+run_minio() {
+	# A home of its own keeps it from reading and writing ~/.minio.
+	HOME=$2 MINIO_ROOT_USER=minioadmin MINIO_ROOT_PASSWORD=minioadmin MINIO_BROWSER=off MINIO_UPDATE=off \
+		exec "$tools/minio" server --quiet --address "127.0.0.1:$1" "$2/data"
+}
+
+start redis 'PING\r\n' '+PONG*'
+export KYCQ_TEST_REDIS=redis://127.0.0.1:$port/0
+start minio 'GET /minio/health/cluster HTTP/1.1\r\nHost: kycq\r\nConnection: close\r\n\r\n' 'HTTP/1.1 200*'
+export KYCQ_TEST_S3=http://minioadmin:minioadmin@127.0.0.1:$port
+export KYCQ_TEST_REQUIRE=redis,minio
+echo "with-servers: $KYCQ_TEST_REDIS http://127.0.0.1:$port" >&2
+
+"$@" </dev/null &
+command_pid=$!
+status=0
+wait "$command_pid" || status=$?
+command_pid=
+exit "$status"
