@@ -68,10 +68,10 @@ func TestFlagsBeatEnvironmentBeatsYAMLBeatsDefaults(t *testing.T) {
 	yaml := map[string]string{"kycq.yaml": "max_attempts: 2\nretry_base: 2s\ns3_region: eu-west-1\nretry_codes: [500, 503]\ninsecure_no_sealing: true\n"}
 	c := given{
 		files: yaml,
-		env:   []string{"KYCQ_CONFIG=kycq.yaml", "KYCQ_RETRY_BASE=3s", "KYCQ_S3_REGION=eu-west-2"},
+		env:   []string{"KYCQ_CONFIG=kycq.yaml", "KYCQ_PASSPORT_RATE=50/30s", "KYCQ_RETRY_BASE=3s", "KYCQ_S3_REGION=eu-west-2"},
 		args:  []string{"--s3-region=eu-west-3"},
 	}.mustLoad(t)
-	if c.MaxAttempts != 2 || c.RetryBase != 3*time.Second || c.S3Region != "eu-west-3" || c.LiveConcurrency != 4 ||
+	if c.MaxAttempts != 2 || c.RetryBase != 3*time.Second || c.S3Region != "eu-west-3" || c.PassportRate != "50/30s" || c.LiveConcurrency != 4 ||
 		fmt.Sprint(c.RetryCodes) != "[500 503]" || !c.InsecureNoSealing {
 		t.Errorf("got %+v", c)
 	}
@@ -168,6 +168,7 @@ func TestBadSettingsAreRefusedWithTheFix(t *testing.T) {
 		"bucket name":           {env("KYCQ_S3_INBOX_BUCKET=My_Bucket"), "is no bucket name"},
 		"rate":                  {env("KYCQ_AADHAAR_RATE=100"), "for example 100/m"},
 		"rate of zero":          {env("KYCQ_AADHAAR_RATE=0/m"), "for example 100/m"},
+		"rate of no unit":       {env("KYCQ_AADHAAR_RATE=100/x"), "for example 100/m"},
 		"retry code":            {env("KYCQ_RETRY_CODES=500,422"), `"422" is not a status that can be retried`},
 		"timeout too long":      {env("KYCQ_CASHFREE_TIMEOUT=10m"), "from 1s to 5m"},
 		"timeout without unit":  {env("KYCQ_CASHFREE_TIMEOUT=30"), "with its unit"},

@@ -96,12 +96,17 @@ func choice(f field[string], allowed ...string) func(*Config, string) error {
 	}
 }
 
-var rateForm = regexp.MustCompile(`^([1-9][0-9]{0,6})/(s|m|h)$`)
-
+// rate checks what the gate will read: calls, a slash, and a unit or a duration.
 func rate(f field[string]) func(*Config, string) error {
 	return func(c *Config, text string) error {
-		if !rateForm.MatchString(text) {
-			return fmt.Errorf("%q is not a rate: write calls per second, minute or hour, for example 100/m", text)
+		calls, per, _ := strings.Cut(text, "/")
+		if per == "s" || per == "m" || per == "h" {
+			per = "1" + per
+		}
+		n, err := strconv.Atoi(calls)
+		d, bad := time.ParseDuration(per)
+		if err != nil || bad != nil || n < 1 || n > 1_000_000 || d < time.Second || d > 24*time.Hour {
+			return fmt.Errorf("%q is not a rate: write calls per s, m, h or duration, for example 100/m or 50/30s", text)
 		}
 		*f(c) = text
 		return nil

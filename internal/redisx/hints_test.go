@@ -1,0 +1,249 @@
+package redisx_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/testenv"
+)
+
+// fake is a miniredis, for tests that move its clock.
+func fake(t *testing.T) (*miniredis.Miniredis, redis.UniversalClient) {
+	t.Helper()
+	server := miniredis.RunT(t)
+	return server, open(t, "redis://"+server.Addr())
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	t.Helper()
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenSetListsTheLongestForgottenFirst(t *testing.T) {
+	t.Parallel()
+	ctx, set := t.Context(), redisx.NewOpenSet(testenv.RedisClient(t))
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	check(t, set.Add(ctx, "aadhaar", "late", noon))
+	check(t, set.Add(ctx, "aadhaar", "early", noon.Add(-time.Hour)))
+	check(t, set.Add(ctx, "passport", "other", noon.Add(-2*time.Hour)))
+
+	list := must[[]string](t)
+	if got := list(set.Range(ctx, "aadhaar", noon.Add(time.Millisecond), 10)); !slices.Equal(got, []string{"early", "late"}) {
+		t.Errorf("got %v", got)
+	}
+	if got := list(set.Range(ctx, "aadhaar", noon, 10)); !slices.Equal(got, []string{"early"}) {
+		t.Errorf("before noon: got %v", got)
+	}
+	if got := list(set.Range(ctx, "aadhaar", noon.Add(time.Hour), 1)); !slices.Equal(got, []string{"early"}) {
+		t.Errorf("one of two: got %v", got)
+	}
+	check(t, set.Add(ctx, "aadhaar", "early", noon.Add(time.Minute)))
+	if got := list(set.Range(ctx, "aadhaar", noon.Add(time.Second), 10)); !slices.Equal(got, []string{"late"}) {
+		t.Errorf("a job that was seen to again is still among the forgotten: %v", got)
+	}
+}
+
+func TestOpenSetForgetsWhatIsRemoved(t *testing.T) {
+	t.Parallel()
+	client := testenv.RedisClient(t)
+	ctx, set := t.Context(), redisx.NewOpenSet(client)
+	ids := make([]string, 2500)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("ID%d", i)
+	}
+	check(t, set.AddAll(ctx, "passport", ids, time.Now()))
+	check(t, set.Remove(ctx, "passport", "ID7"))
+	check(t, redisx.NewHints(client).CloseJob(ctx, "passport", "ID8"))
+	check(t, set.Remove(ctx, "passport", "never there"))
+	if got := must[int64](t)(set.Count(ctx, "passport")); got != 2498 {
+		t.Errorf("got %d open jobs, want 2498", got)
+	}
+}
+
+func TestPoisonCountsUntilClearedOrADayHasPassed(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t)
+	ctx, hints, count := t.Context(), redisx.NewHints(client), must[int64](t)
+	for want := int64(1); want <= 3; want++ {
+		if got := count(hints.RaisePoison(ctx, "aadhaar", "A")); got != want {
+			t.Errorf("raise %d: got %d", want, got)
+		}
+	}
+	if got := count(hints.PoisonCount(ctx, "passport", "A")); got != 0 {
+		t.Errorf("another kind's job has the count %d", got)
+	}
+	server.FastForward(23 * time.Hour)
+	if got := count(hints.PoisonCount(ctx, "aadhaar", "A")); got != 3 {
+		t.Errorf("after 23 hours: got %d", got)
+	}
+	check(t, hints.ClearPoison(ctx, "aadhaar", "A"))
+	if got := count(hints.PoisonCount(ctx, "aadhaar", "A")); got != 0 {
+		t.Errorf("cleared: got %d", got)
+	}
+	count(hints.RaisePoison(ctx, "aadhaar", "A"))
+	server.FastForward(25 * time.Hour)
+	if got := count(hints.PoisonCount(ctx, "aadhaar", "A")); got != 0 {
+		t.Errorf("after 25 hours: got %d", got)
+	}
+}
+
+func TestAnswersAreKeptForSevenDays(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t)
+	ctx, hints := t.Context(), redisx.NewHints(client)
+	kept := func() string {
+		t.Helper()
+		sealed, ok, err := hints.KeptAnswer(ctx, "aadhaar", "A")
+		check(t, err)
+		if ok != (sealed != "") {
+			t.Errorf("ok is %t for %q", ok, sealed)
+		}
+		return sealed
+	}
+	if got := kept(); got != "" {
+		t.Errorf("before: got %q", got)
+	}
+	check(t, hints.KeepAnswer(ctx, "aadhaar", "A", "kq1.1.old"))
+	check(t, hints.KeepAnswer(ctx, "aadhaar", "A", "kq1.1.new"))
+	server.FastForward(167 * time.Hour)
+	if got := kept(); got != "kq1.1.new" {
+		t.Errorf("got %q", got)
+	}
+	if !server.Exists("kycq:{aadhaar}:answer:A") {
+		t.Error("the key is not that of the contract")
+	}
+	check(t, hints.DropAnswer(ctx, "aadhaar", "A"))
+	if got := kept(); got != "" {
+		t.Errorf("dropped: got %q", got)
+	}
+	check(t, hints.KeepAnswer(ctx, "aadhaar", "A", "kq1.1.new"))
+	server.FastForward(169 * time.Hour)
+	if got := kept(); got != "" {
+		t.Errorf("after a week: got %q", got)
+	}
+}
+
+func TestReissuesAreCountedByDayOverTheFleet(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t)
+	ctx, one, two := t.Context(), redisx.NewHints(client), redisx.NewHints(client)
+	take := must[bool](t)
+	server.SetTime(time.Date(2026, 3, 1, 23, 59, 0, 0, time.UTC))
+	if got := []bool{take(one.TakeReissue(ctx, 2)), take(two.TakeReissue(ctx, 2)), take(one.TakeReissue(ctx, 2))}; !slices.Equal(got, []bool{true, true, false}) {
+		t.Errorf("limit 2: got %v", got)
+	}
+	if take(two.TakeReissue(ctx, 0)) {
+		t.Error("a limit of 0 gave one")
+	}
+	server.SetTime(time.Date(2026, 3, 2, 0, 0, 1, 0, time.UTC))
+	if !take(two.TakeReissue(ctx, 2)) {
+		t.Error("the next day gave none")
+	}
+}
+
+func TestEpochIsLostUntilARebuildHasEnded(t *testing.T) {
+	t.Parallel()
+	client := testenv.RedisClient(t)
+	ctx, epoch := t.Context(), redisx.NewEpoch(client)
+	lost, done := must[bool](t), must[bool](t)
+	if !lost(epoch.Lost(ctx)) {
+		t.Error("an empty Redis has an epoch")
+	}
+	first := must[string](t)(epoch.Begin(ctx))
+	if !lost(epoch.Lost(ctx)) {
+		t.Error("a rebuild that has not ended counts as ended")
+	}
+	second := must[string](t)(epoch.Begin(ctx))
+	if done(epoch.Finish(ctx, first)) {
+		t.Error("a rebuild ended although another was begun after it")
+	}
+	if !done(epoch.Finish(ctx, second)) || lost(epoch.Lost(ctx)) {
+		t.Error("the epoch is lost after a rebuild")
+	}
+	third := must[string](t)(epoch.Begin(ctx))
+	check(t, client.FlushDB(ctx).Err())
+	if done(epoch.Finish(ctx, third)) || !lost(epoch.Lost(ctx)) {
+		t.Error("a wipe in the middle of a rebuild went unseen")
+	}
+}
+
+func TestOnlyOneLeads(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t)
+	ctx, leads := t.Context(), must[bool](t)
+	a, b := redisx.NewLeader(client, "sweep", time.Minute), redisx.NewLeader(client, "sweep", time.Minute)
+	if !leads(a.Lead(ctx)) || leads(b.Lead(ctx)) {
+		t.Fatal("want a to lead, and b not to")
+	}
+	server.FastForward(45 * time.Second)
+	if !leads(a.Lead(ctx)) {
+		t.Error("a could not renew")
+	}
+	server.FastForward(45 * time.Second)
+	if leads(b.Lead(ctx)) {
+		t.Error("b leads although a has renewed")
+	}
+	server.FastForward(20 * time.Second)
+	if !leads(b.Lead(ctx)) || leads(a.Lead(ctx)) {
+		t.Error("want b to lead after a's time, and a not to")
+	}
+	check(t, a.Resign(ctx))
+	if leads(a.Lead(ctx)) {
+		t.Error("a resigned b's leadership")
+	}
+	check(t, b.Resign(ctx))
+	if !leads(a.Lead(ctx)) {
+		t.Error("a could not lead after b had resigned")
+	}
+	other := redisx.NewLeader(client, "janitor", time.Minute)
+	if !leads(other.Lead(ctx)) {
+		t.Error("leaderships of other names get into each other's way")
+	}
+}
+
+func TestFaultsOfRedisComeBackAsErrors(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t)
+	server.SetError("LOADING Redis is loading the dataset in memory")
+	ctx, hints, set := context.WithoutCancel(t.Context()), redisx.NewHints(client), redisx.NewOpenSet(client)
+	for name, call := range map[string]func() error{
+		"add":    func() error { return set.Add(ctx, "aadhaar", "A", time.Now()) },
+		"remove": func() error { return set.Remove(ctx, "aadhaar", "A") },
+		"range":  func() error { _, err := set.Range(ctx, "aadhaar", time.Now(), 1); return err },
+		"count":  func() error { _, err := set.Count(ctx, "aadhaar"); return err },
+		"raise":  func() error { _, err := hints.RaisePoison(ctx, "aadhaar", "A"); return err },
+		"poison": func() error { _, err := hints.PoisonCount(ctx, "aadhaar", "A"); return err },
+		"clear":  func() error { return hints.ClearPoison(ctx, "aadhaar", "A") },
+		"keep":   func() error { return hints.KeepAnswer(ctx, "aadhaar", "A", "x") },
+		"kept":   func() error { _, _, err := hints.KeptAnswer(ctx, "aadhaar", "A"); return err },
+		"drop":   func() error { return hints.DropAnswer(ctx, "aadhaar", "A") },
+		"take":   func() error { _, err := hints.TakeReissue(ctx, 1); return err },
+		"lost":   func() error { _, err := redisx.NewEpoch(client).Lost(ctx); return err },
+		"lead":   func() error { _, err := redisx.NewLeader(client, "x", time.Second).Lead(ctx); return err },
+		"check":  func() error { _, err := redisx.Check(ctx, client); return err },
+	} {
+		if call() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
