@@ -53,7 +53,7 @@ func (c *Client) exchange(ctx context.Context, e endpoint, id, contentType strin
 		return reply
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err == nil && brokeOff(resp, body) {
+	if err == nil && len(body) <= maxBody && brokeOff(resp, body) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {

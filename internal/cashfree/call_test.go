@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -302,6 +303,13 @@ func TestAnErrorStatusNeedsNoReadableBody(t *testing.T) {
 
 func TestAnOversizedAnswerIsCutAndKnownByItsStatus(t *testing.T) {
 	t.Parallel()
+	unframed := wire(t, func(_ int, conn *net.TCPConn, r *bufio.Reader) {
+		_ = readRequest(r)
+		_, _ = io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n[\""+strings.Repeat("x", 2*maxBody))
+	})
+	if r := verify(t.Context(), testClient(t, unframed)); r.Class != Unexpected || len(r.Body) != maxBody {
+		t.Errorf("unframed: got %v with a body of %d (%v)", r, len(r.Body), r.Err)
+	}
 	for status, class := range map[int]Class{200: Unexpected, 500: OtherStatus, 401: Credentials} {
 		c := vendor(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
@@ -320,20 +328,33 @@ func TestAnEarlyAnswerIsRead(t *testing.T) {
 	t.Parallel()
 	const calls = 60
 	image := make([]byte, 8<<20)
-	for status, class := range map[int]Class{413: Rejected, 401: Credentials, 429: RateLimited} {
-		t.Run(strconv.Itoa(status), func(t *testing.T) {
+	certs := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(certs.Close)
+	tests := []struct {
+		status int
+		class  Class
+		secure bool
+	}{{413, Rejected, false}, {401, Credentials, true}, {429, RateLimited, false}, {413, Rejected, true}}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%d secure=%t", tt.status, tt.secure), func(t *testing.T) {
 			t.Parallel()
-			c := testClient(t, wire(t, func(_ int, conn *net.TCPConn, r *bufio.Reader) {
-				for line := "-"; strings.TrimSpace(line) != ""; {
-					var err error
-					if line, err = r.ReadString('\n'); err != nil {
-						return
-					}
+			url := wire(t, func(_ int, tcp *net.TCPConn, r *bufio.Reader) {
+				var conn net.Conn = tcp
+				if tt.secure {
+					conn = tls.Server(tcp, &tls.Config{Certificates: certs.TLS.Certificates})
+					r = bufio.NewReader(conn)
 				}
-				_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d No\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", status)
-			}))
+				if readHeader(r) == nil {
+					_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d No\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", tt.status)
+				}
+			})
+			if tt.secure {
+				url = strings.Replace(url, "http:", "https:", 1)
+			}
+			c := testClient(t, url)
+			c.transport.TLSClientConfig.RootCAs = rootsOf(certs)
 			for i := range calls {
-				if r := mask(t.Context(), c, image); r.Class != class || r.HTTPStatus != status || string(r.Body) != "{}" {
+				if r := mask(t.Context(), c, image); r.Class != tt.class || r.HTTPStatus != tt.status || string(r.Body) != "{}" {
 					t.Fatalf("call %d: got %v (%v)", i, r, r.Err)
 				}
 			}
@@ -416,7 +437,7 @@ func TestTheTimeoutCoversTheWholeCall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := testClient(t, hang(t, before), func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+			c := testClient(t, hang(t, before), func(cfg *Config) { cfg.Timeout = 300 * time.Millisecond })
 			r := verify(t.Context(), c)
 			if r.Class != Lost || !errors.Is(r.Err, context.DeadlineExceeded) || r.Duration > 5*time.Second {
 				t.Errorf("got %v (%v)", r, r.Err)
@@ -443,7 +464,7 @@ func TestHTTP2WorksAlike(t *testing.T) {
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	c := testClient(t, srv.URL)
-	c.transport.TLSClientConfig.RootCAs = srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	c.transport.TLSClientConfig.RootCAs = rootsOf(srv)
 	for range 20 {
 		if r := mask(t.Context(), c, make([]byte, 2<<20)); r.Class != Rejected || r.HTTPStatus != 413 {
 			t.Fatalf("got %v (%v)", r, r.Err)

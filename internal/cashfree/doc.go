@@ -15,5 +15,5 @@
 // It must not log, keep state between calls, decide what happens next, or know about queues, records and Redis.
 //
 // Where a comment says "vendor page", it means the vendor's reference pages "Aadhaar Masking" and "Verify Passport";
-// "vendor OpenAPI" means the description of the same two calls at https://www.cashfree.com/docs/api-reference/vrs.
+// "vendor OpenAPI" means the vendor's published description of the same two calls, which adds the codes.
 package cashfree

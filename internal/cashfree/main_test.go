@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -82,6 +83,23 @@ func readRequest(r *bufio.Reader) error {
 	}
 	_, err = io.Copy(io.Discard, req.Body)
 	return err
+}
+
+// readHeader reads a request as far as its header goes.
+func readHeader(r *bufio.Reader) error {
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil || strings.TrimSpace(line) == "" {
+			return err
+		}
+	}
+}
+
+// rootsOf returns the authority that srv's certificate is signed by.
+func rootsOf(srv *httptest.Server) *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	return roots
 }
 
 func mask(ctx context.Context, c *Client, image []byte) *Reply {

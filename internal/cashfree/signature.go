@@ -32,9 +32,9 @@ func newSigner(clientID, keyPEM string) (*signer, error) {
 	return s, nil
 }
 
-// sign returns base64(RSA-OAEP(SHA-1, public key, clientID "." unix seconds)). The vendor lets it live for some minutes
-// from the named second, so every call gets a fresh one. OAEP with SHA-1 is the vendor's choice (its own SDKs use it);
-// OAEP does not rest on SHA-1's collision resistance.
+// sign returns base64(RSA-OAEP(SHA-1, public key, clientID "." unix seconds)), as the vendor describes x-cf-signature.
+// It names a second and so does not live long: every call gets a fresh one. SHA-1 is the vendor's choice; OAEP does not
+// rest on its collision resistance.
 func (s *signer) sign(now time.Time) (string, error) {
 	message := s.clientID + "." + strconv.FormatInt(now.Unix(), 10)
 	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, s.key, []byte(message), nil) //nolint:gosec // see above

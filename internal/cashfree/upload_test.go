@@ -108,6 +108,22 @@ func TestAnySourceThatKeepsItsSizeIsFine(t *testing.T) {
 	}
 }
 
+// TestAnAbandonedRequestGivesNoByte: once a call was reported as NotSent, a transport that is late finds nothing to send.
+func TestAnAbandonedRequestGivesNoByte(t *testing.T) {
+	t.Parallel()
+	up := &upload{prelude: []byte("{}")}
+	if !up.flight.abandon() {
+		t.Fatal("nothing has left")
+	}
+	if n, err := up.Read(make([]byte, 9)); n != 0 || !errors.Is(err, errCallOver) {
+		t.Errorf("got %d bytes (%v)", n, err)
+	}
+	gone := &upload{prelude: []byte("{}")}
+	if _, err := gone.Read(make([]byte, 1)); err != nil || gone.flight.abandon() {
+		t.Errorf("a byte has left, the request cannot be taken back (%v)", err)
+	}
+}
+
 func TestNoImageIsNotSent(t *testing.T) {
 	t.Parallel()
 	c := vendor(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
@@ -122,7 +138,7 @@ func TestNoImageIsNotSent(t *testing.T) {
 func TestAHangingSourceDoesNotHoldTheCall(t *testing.T) {
 	t.Parallel()
 	c := vendor(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },
-		func(cfg *Config) { cfg.Timeout = 50 * time.Millisecond })
+		func(cfg *Config) { cfg.Timeout = 300 * time.Millisecond })
 	source, writer := io.Pipe()
 	r := c.MaskAadhaar(t.Context(), MaskRequest{ProviderID: testID, Image: source, Size: 5, ContentType: "image/png", Ext: "png"})
 	if r.Class != Lost || !errors.Is(r.Err, context.DeadlineExceeded) || r.Duration > 5*time.Second {
