@@ -13,7 +13,10 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-var modelRuns = flag.Int("model.sequences", 10_000, "how many random sequences the model test plays")
+var (
+	modelRuns = flag.Int("model.sequences", 10_000, "how many random sequences the model test plays")
+	modelSeed = flag.Uint64("model.seed", 1, "the seed of the model test; 0 takes the time")
+)
 
 // TestModelNeverLosesNorPaysTwice plays random histories of one job: deliveries, duplicates of them at the same time,
 // workers that die at any step, S3 and Redis faults with and without effect, lost requests and replies, 429 and 5xx, in
@@ -21,7 +24,10 @@ var modelRuns = flag.Int("model.sequences", 10_000, "how many random sequences t
 // at most one charge and one for each reissue in the record.
 func TestModelNeverLosesNorPaysTwice(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
+	seed := *modelSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
 	t.Logf("seed %d", seed)
 	sequences := *modelRuns
 	if testing.Short() {

@@ -1,0 +1,46 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+var (
+	// ErrNotFinal means that the job is still being worked on: there is nothing to run again.
+	ErrNotFinal = errors.New("the job is not finished: wait for it (`kycq job wait`)")
+	// ErrErased means that the job's input was erased.
+	ErrErased = errors.New("the job's input was erased: submit it again under a new verification_id")
+)
+
+// Rerun begins the next run of a finished job on an operator's word: the record first, by compare-and-swap, then the open
+// set and the task. Calls of the new run go out under a derived id and are paid for.
+func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind tasks.Kind, id string) (tasks.Payload, error) {
+	rec, version, err := records.Record(ctx, kind, id)
+	switch {
+	case err != nil:
+		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
+	case !rec.State.Final():
+		return tasks.Payload{}, ErrNotFinal
+	case rec.SealedInput == "":
+		return tasks.Payload{}, ErrErased
+	}
+	next := PayloadOf(rec)
+	next.Run++
+	if err := open.AddAll(ctx, string(kind), []string{id}, time.Now()); err != nil {
+		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
+	}
+	if _, err := records.SwapRecord(ctx, beginRun(rec, next), version); errors.Is(err, storage.ErrConflict) {
+		return tasks.Payload{}, fmt.Errorf("retry: somebody else changed the record at the same time: look at it and try again: %w", err)
+	} else if err != nil {
+		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
+	}
+	if _, err := push(ctx, next); err != nil {
+		return tasks.Payload{}, fmt.Errorf("retry: the run is recorded and starts by itself within minutes: %w", err)
+	}
+	return next, nil
+}
