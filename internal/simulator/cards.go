@@ -37,11 +37,13 @@ type cards struct {
 	least int64
 }
 
-func newCards(mask Masker, store *images) *cards {
+// newCards makes a budget of so many pixels for all the images that are decoded at one time; it must be maxPixels at
+// least, or the largest image would wait for ever.
+func newCards(mask Masker, store *images, budget int64) *cards {
 	return &cards{
 		mask: mask, images: store,
-		pixels: semaphore.NewWeighted(maxPixels),
-		least:  maxPixels / int64(runtime.GOMAXPROCS(0)),
+		pixels: semaphore.NewWeighted(budget),
+		least:  budget / int64(runtime.GOMAXPROCS(0)),
 	}
 }
 

@@ -57,6 +57,9 @@ func openLedger(path string, replay func(Entry)) (*ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
+	if info, err := l.file.Stat(); err != nil || !info.Mode().IsRegular() { // a device can be read without end
+		return nil, errors.Join(fmt.Errorf("open ledger: %s is not a regular file", path), err, l.file.Close())
+	}
 	if err := l.replay(replay); err != nil {
 		return nil, errors.Join(fmt.Errorf("read ledger: %w", err), l.file.Close())
 	}

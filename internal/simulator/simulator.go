@@ -79,7 +79,7 @@ func build(cfg Config) (*Simulator, error) {
 		account: who, operations: operations, books: ledgers, images: store,
 		addresses: &addresses{limit: cfg.LimitPerIP, per: cfg.Per},
 		faults:    newFaults(cfg.Seed),
-		cards:     newCards(cfg.Masker, store),
+		cards:     newCards(cfg.Masker, store, maxPixels),
 		publicURL: strings.TrimSuffix(cfg.PublicURL, "/"),
 		log:       cfg.Log,
 	}
