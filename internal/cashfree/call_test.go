@@ -423,6 +423,7 @@ func TestAConnectionThatWentStaleIsNotReplayed(t *testing.T) {
 func TestTheTimeoutCoversTheWholeCall(t *testing.T) {
 	t.Parallel()
 	hang := func(t *testing.T, before string) string {
+		t.Helper()
 		release := make(chan struct{})
 		url := wire(t, func(_ int, conn *net.TCPConn, r *bufio.Reader) {
 			_ = readRequest(r)

@@ -53,7 +53,7 @@ type trap struct {
 
 var errWouldDial = errors.New("test: would leave for a public address")
 
-func newTrap(t *testing.T, hosts imageHosts, dns ...netip.Addr) *trap {
+func newTrap(t *testing.T, dns ...netip.Addr) *trap {
 	t.Helper()
 	tr := &trap{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -67,7 +67,7 @@ func newTrap(t *testing.T, hosts imageHosts, dns ...netip.Addr) *trap {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	_, tr.port, _ = net.SplitHostPort(srv.Listener.Addr().String())
-	tr.fetcher = newFetcher(hosts, 5*time.Second, "kycq", net.Dialer{
+	tr.fetcher = newFetcher(nil, 5*time.Second, "kycq", net.Dialer{
 		Resolver: fakeDNS(t, dns),
 		ControlContext: func(context.Context, string, string, syscall.RawConn) error {
 			tr.public.Add(1)
@@ -101,7 +101,7 @@ func TestHostileLinksReachNothing(t *testing.T) {
 	for _, link := range links {
 		t.Run(link, func(t *testing.T) {
 			t.Parallel()
-			tr := newTrap(t, nil, netip.MustParseAddr("127.0.0.1"))
+			tr := newTrap(t, netip.MustParseAddr("127.0.0.1"))
 			_, err := tr.fetcher.fetch(t.Context(), redact.NewSecret(strings.ReplaceAll(link, "PORT", tr.port)))
 			var linkErr *LinkError
 			if !errors.As(err, &linkErr) || !linkErr.Refused || linkErr.Gone {
@@ -122,7 +122,7 @@ func TestHostileLinksReachNothing(t *testing.T) {
 func TestANameThatChangesItsMindReachesNothing(t *testing.T) {
 	t.Parallel()
 	public, private := netip.MustParseAddr("93.184.215.14"), netip.MustParseAddr("127.0.0.1")
-	tr := newTrap(t, nil, public, private, public, private)
+	tr := newTrap(t, public, private, public, private)
 	refused := 0
 	for range 4 {
 		_, err := tr.fetcher.fetch(t.Context(), redact.NewSecret("https://rebind.example:"+tr.port+"/"))
@@ -141,7 +141,7 @@ func TestANameThatChangesItsMindReachesNothing(t *testing.T) {
 
 func TestAPublicNameIsDialed(t *testing.T) {
 	t.Parallel()
-	tr := newTrap(t, nil, netip.MustParseAddr("93.184.215.14"))
+	tr := newTrap(t, netip.MustParseAddr("93.184.215.14"))
 	for _, link := range []string{"https://images.example/x?token=y#z", "https://8.8.8.8/", "https://[2606:4700::1111]/", "https://xn--bcher-kva.example/", "https://4ever.example/"} {
 		before := tr.public.Load()
 		_, err := tr.fetcher.fetch(t.Context(), redact.NewSecret(link))
@@ -173,7 +173,7 @@ func TestOnlyTheNamedHostIsOpened(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tr := newTrap(t, nil, netip.MustParseAddr("127.0.0.1"))
+			tr := newTrap(t, netip.MustParseAddr("127.0.0.1"))
 			hosts, err := parseImageHosts([]string{strings.ReplaceAll(tt.entry, "PORT", tr.port)})
 			if err != nil {
 				t.Fatal(err)

@@ -27,8 +27,8 @@ const (
 )
 
 // testClient returns a client of base with a short timeout; change alters its configuration.
-func testClient(t testing.TB, base string, change ...func(*Config)) *Client {
-	t.Helper()
+func testClient(tb testing.TB, base string, change ...func(*Config)) *Client {
+	tb.Helper()
 	cfg := Config{
 		URL: base, ClientID: "CF_SPECIMEN", ClientSecret: redact.NewSecret("specimen-secret"), Timeout: 10 * time.Second,
 	}
@@ -37,29 +37,29 @@ func testClient(t testing.TB, base string, change ...func(*Config)) *Client {
 	}
 	c, err := New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(c.Close)
+	tb.Cleanup(c.Close)
 	return c
 }
 
 // vendor serves h and returns a client of it.
-func vendor(t testing.TB, h http.HandlerFunc, change ...func(*Config)) *Client {
-	t.Helper()
+func vendor(tb testing.TB, h http.HandlerFunc, change ...func(*Config)) *Client {
+	tb.Helper()
 	srv := httptest.NewServer(h)
-	t.Cleanup(srv.Close)
-	return testClient(t, srv.URL+"/verification", change...)
+	tb.Cleanup(srv.Close)
+	return testClient(tb, srv.URL+"/verification", change...)
 }
 
 // wire serves raw connections: answer gets each accepted one and its number from 1, and closes it by returning.
-func wire(t testing.TB, answer func(n int, conn *net.TCPConn, r *bufio.Reader)) string {
-	t.Helper()
+func wire(tb testing.TB, answer func(n int, conn *net.TCPConn, r *bufio.Reader)) string {
+	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	done := make(chan struct{})
-	t.Cleanup(func() { _ = ln.Close(); <-done })
+	tb.Cleanup(func() { _ = ln.Close(); <-done })
 	go func() {
 		defer close(done)
 		for n := 1; ; n++ {
@@ -120,11 +120,11 @@ var leaky = []string{
 	"ZZ0000SPECIMEN", "1990-02-28", "Specimen Person", "specimen-secret", "bearer-specimen", "images.example", "106.51.91.104",
 }
 
-func mustNotLeak(t testing.TB, text string) {
-	t.Helper()
+func mustNotLeak(tb testing.TB, text string) {
+	tb.Helper()
 	for _, s := range leaky {
 		if strings.Contains(text, s) {
-			t.Errorf("%q shows up in %q", s, text)
+			tb.Errorf("%q shows up in %q", s, text)
 		}
 	}
 }

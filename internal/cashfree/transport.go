@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,16 +67,20 @@ func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn
 // together; net/http would take whichever goroutine wakes first, and a failed write would hide an answer that lies
 // in the receive buffer. With the writer waiting, the reader decides: it finds the answer, or it finds the
 // connection broken, closes it, and so releases the writer at once.
+//
+// A write under a deadline is not held back. Neither net/http nor HTTP/2 as set up here use one; tls.Conn.Close does, for
+// its goodbye, and that one must not wait for the very Close that it is part of.
 type patientConn struct {
 	net.Conn
-	once   sync.Once
-	closed chan struct{}
+	once    sync.Once
+	closed  chan struct{}
+	hurried atomic.Bool
 }
 
 func (c *patientConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if err == nil {
-		return n, nil
+	if err == nil || c.hurried.Load() {
+		return n, err
 	}
 	grace := time.NewTimer(answerGrace)
 	defer grace.Stop()
@@ -84,6 +89,11 @@ func (c *patientConn) Write(p []byte) (int, error) {
 	case <-grace.C:
 	}
 	return n, err
+}
+
+func (c *patientConn) SetWriteDeadline(t time.Time) error {
+	c.hurried.Store(!t.IsZero())
+	return c.Conn.SetWriteDeadline(t)
 }
 
 func (c *patientConn) Close() error {

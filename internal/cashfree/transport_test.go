@@ -1,0 +1,42 @@
+package cashfree
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAFailedWriteWaitsForTheReaderAndForNothingElse(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		prepare func(c *patientConn)
+		want    time.Duration
+	}{
+		"nobody closes": {func(*patientConn) {}, answerGrace},
+		"the reader closes": {func(c *patientConn) {
+			time.AfterFunc(10*time.Millisecond, func() { _ = c.Close() })
+		}, 10 * time.Millisecond},
+		"closed before":      {func(c *patientConn) { _ = c.Close() }, 0},
+		"the goodbye of TLS": {func(c *patientConn) { _ = c.SetWriteDeadline(time.Now().Add(time.Hour)) }, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ours, peer := net.Pipe()
+				_ = peer.Close()
+				c := &patientConn{Conn: ours, closed: make(chan struct{})}
+				tt.prepare(c)
+				began := time.Now()
+				if _, err := c.Write([]byte("x")); err == nil {
+					t.Error("the write must fail in the end")
+				}
+				if waited := time.Since(began); waited != tt.want {
+					t.Errorf("waited %s, want %s", waited, tt.want)
+				}
+				_ = c.Close()
+			})
+		})
+	}
+}
