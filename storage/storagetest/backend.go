@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/kycq/kycq/internal/testenv"
 )
+
+const removalTimeout = 10 * time.Second
 
 // Start is StartMinIO where there is a real server or one is required, else StartFake.
 func Start(t testing.TB) *Server {
@@ -76,7 +79,8 @@ func StartMinIO(t testing.TB) *Server {
 	return s
 }
 
-// removeBuckets uses MinIO's own header that removes a bucket with all that is in it.
+// removeBuckets uses MinIO's own header that removes a bucket with all that is in it. MinIO may wait long for a request
+// that a test has cut off; what it does not remove in time goes with its folder.
 func (s *Server) removeBuckets(t testing.TB, target *url.URL, transport http.RoundTripper) {
 	password, _ := target.User.Password()
 	client := s3.New(s3.Options{
@@ -84,8 +88,10 @@ func (s *Server) removeBuckets(t testing.TB, target *url.URL, transport http.Rou
 		Credentials: credentials.NewStaticCredentialsProvider(target.User.Username(), password, ""),
 		HTTPClient:  &http.Client{Transport: transport},
 	}, s3.WithAPIOptions(smithyhttp.AddHeaderValue("x-minio-force-delete", "true")))
+	ctx, cancel := context.WithTimeout(context.Background(), removalTimeout)
+	defer cancel()
 	for _, bucket := range []string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket} {
-		_, err := client.DeleteBucket(context.Background(), &s3.DeleteBucketInput{Bucket: &bucket})
+		_, err := client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &bucket})
 		if err != nil && !strings.Contains(err.Error(), "NoSuchBucket") {
 			t.Logf("remove the test bucket %s: %v", bucket, err)
 		}

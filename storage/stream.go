@@ -1,0 +1,108 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// streamPart is what is held of a stream at a time. S3 takes 10,000 parts of at least 5 MiB, so a stream may be 80 GiB long.
+const streamPart = 8 << 20
+
+// PutStream writes a generic object of unknown length, overwriting what stands there, and holds no more than 8 MiB of it.
+// Nothing is visible before write has returned without an error and all has arrived. write must not keep its Writer.
+func (s *Store) PutStream(ctx context.Context, key, contentType string, write func(io.Writer) error) error {
+	const op = "put stream"
+	if err := checkObjectKey(key); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	w := &streamWriter{ctx: ctx, store: s, op: op, key: key, contentType: contentType}
+	err := write(w)
+	if err == nil {
+		err = w.finish()
+	}
+	if err != nil {
+		w.abort()
+	}
+	return err
+}
+
+// streamWriter collects parts. A stream that fits into one is put as a plain object.
+type streamWriter struct {
+	ctx                  context.Context
+	store                *Store
+	op, key, contentType string
+	buf                  bytes.Buffer
+	upload               *string
+	parts                []types.CompletedPart
+}
+
+func (w *streamWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		take := min(len(p), streamPart-w.buf.Len())
+		w.buf.Write(p[:take])
+		p = p[take:]
+		if w.buf.Len() == streamPart {
+			if err := w.flush(); err != nil {
+				return n - len(p), err
+			}
+		}
+	}
+	return n, nil
+}
+
+func (w *streamWriter) flush() error {
+	bucket := w.store.cfg.RecordsBucket
+	if w.upload == nil {
+		out, err := w.store.client.CreateMultipartUpload(w.ctx, &s3.CreateMultipartUploadInput{
+			Bucket: &bucket, Key: &w.key, ContentType: &w.contentType,
+		})
+		if err != nil {
+			return classify(w.ctx, w.op, bucket, err)
+		}
+		w.upload = out.UploadId
+	}
+	number := aws.Int32(int32(len(w.parts) + 1)) //nolint:gosec // at most 10,000
+	out, err := w.store.client.UploadPart(w.ctx, &s3.UploadPartInput{ // bounded by stallTimeout, see client.go
+		Bucket: &bucket, Key: &w.key, UploadId: w.upload, PartNumber: number, Body: bytes.NewReader(w.buf.Bytes()),
+	})
+	if err != nil {
+		return classify(w.ctx, w.op, bucket, err)
+	}
+	w.parts = append(w.parts, types.CompletedPart{PartNumber: number, ETag: out.ETag})
+	w.buf.Reset()
+	return nil
+}
+
+func (w *streamWriter) finish() error {
+	bucket := w.store.cfg.RecordsBucket
+	if w.upload == nil {
+		return w.store.overwrite(w.ctx, w.op, &s3.PutObjectInput{Bucket: &bucket, Key: &w.key, ContentType: &w.contentType}, w.buf.Bytes())
+	}
+	if w.buf.Len() > 0 {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	_, err := w.store.client.CompleteMultipartUpload(w.ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &bucket, Key: &w.key, UploadId: w.upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: w.parts},
+	})
+	return classify(w.ctx, w.op, bucket, err)
+}
+
+// abort lets the store forget the parts; one that is not reached keeps them until the bucket's own rules do.
+func (w *streamWriter) abort() {
+	if w.upload == nil {
+		return
+	}
+	bucket := w.store.cfg.RecordsBucket
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(w.ctx), callTimeout, errTooSlow)
+	defer cancel()
+	_, _ = w.store.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &bucket, Key: &w.key, UploadId: w.upload})
+}
