@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	modelRuns = flag.Int("model.sequences", 10_000, "how many random sequences the model test plays")
+	modelRuns = flag.Int("model.sequences", modelDefault, "how many random sequences the model test plays")
 	modelSeed = flag.Uint64("model.seed", 1, "the seed of the model test; 0 takes the time")
 )
 
