@@ -5,7 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // the vendor's scheme
+	"crypto/sha1" // the vendor's scheme
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -97,7 +97,7 @@ func TestEveryCallIsSignedAfresh(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				plain, err := rsa.DecryptOAEP(sha1.New(), nil, key, sealed, nil) //nolint:gosec // the vendor's scheme
+				plain, err := rsa.DecryptOAEP(sha1.New(), nil, key, sealed, nil) // the vendor's scheme
 				if err != nil {
 					t.Error(err)
 				}
@@ -132,7 +132,7 @@ func TestAKeyThatCannotSignIsRefusedAtStart(t *testing.T) {
 	block := func(kind string, b []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
 	}
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // too short on purpose
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 1024) // too short on purpose
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func TestAFetchEndsWithItsContextOrItsTimeout(t *testing.T) {
 	}
 }
 
-func TestTheProxyOfTheEnvironmentSeesNoLink(t *testing.T) { //nolint:paralleltest // it sets the environment
+func TestTheProxyOfTheEnvironmentSeesNoLink(t *testing.T) { // not parallel: it sets the environment
 	var seen atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	t.Cleanup(proxy.Close)

@@ -148,7 +148,7 @@ func TestAHangingSourceDoesNotHoldTheCall(t *testing.T) {
 }
 
 // TestAnUploadNeverHoldsTheImage counts every byte that is allocated on either side of ten uploads of 10 MB.
-func TestAnUploadNeverHoldsTheImage(t *testing.T) { //nolint:paralleltest // it measures the whole process
+func TestAnUploadNeverHoldsTheImage(t *testing.T) { // not parallel: it measures the whole process
 	const size, calls = 10 << 20, 10
 	c := vendor(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
