@@ -75,6 +75,8 @@ var meanings = map[Code]string{
 // UnsafeError says that an image must not be stored as masked. The same image always gives the same code.
 type UnsafeError struct{ Code Code }
 
-func (e *UnsafeError) Error() string { return fmt.Sprintf("mask check: %s: %s", e.Code, meanings[e.Code]) }
+func (e *UnsafeError) Error() string {
+	return fmt.Sprintf("mask check: %s: %s", e.Code, meanings[e.Code])
+}
 
 func unsafe(code Code) error { return &UnsafeError{Code: code} }

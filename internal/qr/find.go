@@ -86,7 +86,7 @@ func (s *search) pass(f *field, scale float64) {
 	found := f.patterns()
 	used := make(map[Point]bool)
 	for _, t := range triples(found) {
-		if s.covered(t.tl.at, scale) && s.covered(t.tr.at, scale) && s.covered(t.bl.at, scale) {
+		if s.known(t, scale) {
 			continue
 		}
 		code, ok := f.read(t)
@@ -100,6 +100,14 @@ func (s *search) pass(f *field, scale float64) {
 			s.unreadable = append(s.unreadable, code)
 		}
 	}
+	for _, t := range f.pairs(slices.DeleteFunc(slices.Clone(found), func(p pattern) bool { return s.covered(p.at, scale) })) {
+		if t.module == 0 || s.known(t, scale) {
+			continue
+		}
+		if code, ok := f.read(t); ok {
+			s.readable = append(s.readable, code.scaled(scale))
+		}
+	}
 	for _, p := range found {
 		s.lone = append(s.lone, p.code().scaled(scale))
 	}
@@ -108,6 +116,10 @@ func (s *search) pass(f *field, scale float64) {
 // strictDistortion is what three patterns may differ from a perfect corner and still be called a code without being
 // read.
 const strictDistortion = 0.35
+
+func (s *search) known(t triple, scale float64) bool {
+	return s.covered(t.tl.at, scale) && s.covered(t.tr.at, scale) && s.covered(t.bl.at, scale)
+}
 
 func (s *search) covered(p Point, scale float64) bool {
 	return slices.ContainsFunc(s.readable, func(c Code) bool { return c.holds(Point{p.X * scale, p.Y * scale}) })

@@ -8,3 +8,5 @@
 // Mask is the simulator's stand-in for the vendor's masking. It recognises the layouts of this package and nothing
 // else: the package must not be taken for a way to mask real documents.
 package specimen
+
+//go:generate go run ./gen ../../examples

@@ -1,5 +1,7 @@
 package specimen
 
+import "image"
+
 // A Layout is one of the forms in which the card is printed.
 type Layout string
 
@@ -48,8 +50,13 @@ var plans = map[Layout]plan{
 		codes:   []box{{800, 500, 340, 340}, {912, 1372, 256, 256}},
 		numbers: []box{{340, 1010, 560, 66}, {180, 1634, 330, 40}, {660, 1634, 220, 27}},
 		bands: []box{
-			{60, 60, 1120, 110}, {60, 940, 1120, 14}, {60, 1130, 1120, 14},
-			{60, 1290, 548, 50}, {632, 1290, 548, 50}, {60, 1690, 548, 18}, {632, 1690, 548, 18},
+			{60, 60, 1120, 110},
+			{60, 940, 1120, 14},
+			{60, 1130, 1120, 14},
+			{60, 1290, 548, 50},
+			{632, 1290, 548, 50},
+			{60, 1690, 548, 18},
+			{632, 1690, 548, 18},
 		},
 	},
 }
@@ -57,4 +64,24 @@ var plans = map[Layout]plan{
 // firstEight is the part of a number's box that holds its first eight digits: 9 of 14 letters, and half a space after.
 func firstEight(number box) box {
 	return box{number.x, number.y, number.w * 9.5 / 14, number.h}
+}
+
+// CodeAreas says where a layout's QR codes are drawn at a scale, in pixels.
+func CodeAreas(layout Layout, scale float64) []image.Rectangle { return areas(plans[layout].codes, scale) }
+
+// DigitAreas says where the first eight digits of each number are drawn at a scale, in pixels.
+func DigitAreas(layout Layout, scale float64) []image.Rectangle {
+	var eights []box
+	for _, b := range plans[layout].numbers {
+		eights = append(eights, firstEight(b))
+	}
+	return areas(eights, scale)
+}
+
+func areas(boxes []box, scale float64) []image.Rectangle {
+	var out []image.Rectangle
+	for _, b := range boxes {
+		out = append(out, canvas{scale: scale}.pixels(b))
+	}
+	return out
 }

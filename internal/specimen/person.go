@@ -18,10 +18,10 @@ type Person struct {
 var (
 	women = []string{"Asha", "Meera", "Lata", "Kavita", "Nandini", "Usha", "Farida", "Grace", "Harpreet", "Ila"}
 	men   = []string{"Ravi", "Arjun", "Mohan", "Imran", "Joseph", "Kiran", "Gurdeep", "Suresh", "Tenzin", "Vikram"}
-	// Each of these means sample, example or imaginary in Hindi, Marathi, Kannada, Tamil, Sanskrit or Urdu.
-	surnames = []string{"Namoona", "Udaharan", "Misal", "Maadari", "Maathiri", "Kalpit", "Nidarshan", "Farzi"}
+	// Each of these means sample, example or imaginary in Hindi, Kannada, Tamil, Sanskrit or Urdu.
+	surnames = []string{"Namoona", "Udaharan", "Maadari", "Maathiri", "Kalpit", "Nidarshan", "Farzi"}
 	lanes    = []string{"Imaginary Lane", "Invented Street", "Example Cross Road", "Nowhere Marg", "Pattern Gali"}
-	towns    = []string{"Namoonapur", "Udaharanagar", "Kalpit Nagar", "Misalgaon", "Nowhere Town"}
+	towns    = []string{"Namoonapur", "Udaharanagar", "Kalpit Nagar", "Farzigaon", "Nowhere Town"}
 )
 
 // NewPerson invents somebody; the same seed gives the same person.

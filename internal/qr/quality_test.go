@@ -1,0 +1,117 @@
+package qr_test
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
+
+	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/internal/specimen/distort"
+)
+
+// A shot is a card as it comes out of a phone: turned, blurred, recompressed, with a code that may be half covered.
+type shot struct {
+	name string
+	jpeg []byte
+}
+
+// photograph makes the i-th card; the same i gives the same card.
+func photograph(i int) shot {
+	rng := rand.New(rand.NewPCG(uint64(i), 77))
+	layout := specimen.Layouts()[i%3]
+	least := map[specimen.Layout]float64{specimen.PVC: 0.8, specimen.Short: 0.7, specimen.Long: 0.7}
+	card := specimen.Card{
+		Layout: layout, Person: specimen.NewPerson(uint64(i)), Version: 12 + rng.IntN(29),
+		Scale: least[layout] * (1 + 0.8*rng.Float64()), Tough: rng.IntN(3) == 0,
+	}
+	img := specimen.Draw(card)
+	covered := 0.0
+	switch rng.IntN(6) {
+	case 0:
+		covered = 0.66 * rng.Float64()
+	case 1:
+		covered = 0.12 * rng.Float64()
+	}
+	coverCodes(img, card, covered, rng)
+	angle := 0.0
+	switch rng.IntN(4) {
+	case 0:
+		angle = 360*rng.Float64() - 180
+	case 1, 2:
+		angle = 20*rng.Float64() - 10
+	}
+	blur, quality := 1.4*rng.Float64(), 25+rng.IntN(71)
+	out := img
+	if angle != 0 {
+		out = distort.Turn(img, angle)
+	}
+	return shot{
+		name: fmt.Sprintf("%03d-%s-v%d-scale%.2f-angle%.0f-blur%.2f-q%d-cover%.2f", i, layout, card.Version, card.Scale, angle, blur, quality, covered),
+		jpeg: distort.JPEG(distort.Blur(distort.Grey(out), blur), quality),
+	}
+}
+
+// coverCodes paints over a part of each code, from a random side.
+func coverCodes(img *image.RGBA, card specimen.Card, part float64, rng *rand.Rand) {
+	shade, side := color.Gray{Y: uint8(255 * rng.IntN(2))}, rng.IntN(4)
+	for _, a := range specimen.CodeAreas(card.Layout, card.Scale) {
+		hidden := int(part * float64(a.Dx()))
+		switch side {
+		case 0:
+			a.Max.X = a.Min.X + hidden
+		case 1:
+			a.Min.X = a.Max.X - hidden
+		case 2:
+			a.Max.Y = a.Min.Y + hidden
+		default:
+			a.Min.Y = a.Max.Y - hidden
+		}
+		distort.Cover(img, a, shade)
+	}
+}
+
+func open(t testing.TB, data []byte) image.Image {
+	t.Helper()
+	img, err := jpeg.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatalf("decode: %v", err)
+	}
+	return img
+}
+
+// gozxingReads is the library's own reader at its most patient.
+func gozxingReads(img image.Image) bool {
+	bitmap, err := gozxing.NewBinaryBitmapFromImage(img)
+	if err != nil {
+		return false
+	}
+	hints := map[gozxing.DecodeHintType]interface{}{gozxing.DecodeHintType_TRY_HARDER: true}
+	_, err = qrcode.NewQRCodeReader().Decode(bitmap, hints)
+	return err == nil
+}
+
+// zbarReads counts the codes that zbarimg reads; 0 where it is not installed.
+func zbarReads(t testing.TB, dir string, s shot) int {
+	t.Helper()
+	tool, err := exec.LookPath("zbarimg")
+	if err != nil {
+		return 0
+	}
+	path := filepath.Join(dir, s.name+".jpg")
+	if err := os.WriteFile(path, s.jpeg, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := exec.CommandContext(t.Context(), tool, "-q", "--raw", "-Sdisable", "-Sqrcode.enable", path).Output()
+	return strings.Count(string(out), "<SPECIMEN")
+}

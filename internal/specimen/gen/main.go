@@ -1,0 +1,42 @@
+// Command gen writes the files of examples/: specimen cards, and the manifests that name them. The same program writes
+// the same files, so that a change in them shows in review.
+//
+//	go run ./internal/specimen/gen examples
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("usage: gen FOLDER")
+	}
+	files := cards()
+	files = append(files, file{"aadhaar.csv", aadhaarCSV(files)}, file{"passports.csv", passportsCSV()})
+	for _, f := range files {
+		path := filepath.Join(args[0], filepath.FromSlash(f.name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, f.data, 0o644); err != nil { //nolint:gosec // examples are for everybody to read
+			return err
+		}
+	}
+	return nil
+}
+
+// A file's name is relative to the folder, with slashes.
+type file struct {
+	name string
+	data []byte
+}
