@@ -150,23 +150,11 @@ func (s *imageSource) reference(ctx context.Context, store *storage.Store, id st
 		if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 			return tasks.Image{}, fmt.Errorf("read image: %w", err)
 		}
-		ref, err := store.UploadImage(ctx, storage.SingleGroup, id, s.file)
-		if err != nil {
-			return tasks.Image{}, adviseBuckets(err)
-		}
-		return ref, nil
+		return store.UploadImage(ctx, storage.SingleGroup, id, s.file)
 	}
 	head, size, err := store.ImageHead(ctx, s.ref, tasks.ImageHeadBytes)
 	if err != nil {
 		return tasks.Image{}, fmt.Errorf("%s: %w", s.name, err)
 	}
 	return s.ref, s.check(head, size)
-}
-
-// adviseBuckets is for errors about kycq's own buckets.
-func adviseBuckets(err error) error {
-	if errors.Is(err, storage.ErrNoBucket) {
-		return fmt.Errorf("%w: kycq storage init creates kycq's buckets", err)
-	}
-	return err
 }

@@ -149,7 +149,7 @@ func (a *app) enqueuePassports(cmd *cobra.Command, jobs []tasks.Job) error {
 			err = fmt.Errorf("stdin, object %d (%s): %w (the %d before it are enqueued; the same input can be sent again)", i+1, job.VerificationID, err, i)
 		}
 		if err != nil {
-			return adviseBuckets(err)
+			return err
 		}
 		if err := a.printEnqueued(answer); err != nil {
 			return err

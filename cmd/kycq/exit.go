@@ -91,15 +91,11 @@ func exitCode(ctx context.Context, err error) int {
 	return exitFailure
 }
 
-// redisUnreachable tells network trouble from an answer of Redis. S3's is classified by storage.
+// redisUnreachable tells network trouble from an answer of Redis. S3's is classified by storage. (net.Error would not do:
+// every system error, a missing file's too, is one.)
 func redisUnreachable(err error) bool {
-	var network net.Error
-	var answer redis.Error
-	switch {
-	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, redis.ErrPoolTimeout):
-		return true
-	case errors.As(err, &answer):
-		return redis.IsLoadingError(err) || redis.IsMasterDownError(err)
-	}
-	return false
+	var network *net.OpError
+	var name *net.DNSError
+	return errors.As(err, &network) || errors.As(err, &name) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrPoolTimeout) ||
+		redis.IsLoadingError(err) || redis.IsMasterDownError(err)
 }

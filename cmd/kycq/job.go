@@ -43,7 +43,7 @@ func findRecord(ctx context.Context, store *storage.Store, kinds []tasks.Kind, i
 		case errors.Is(err, storage.ErrNotFound):
 			continue
 		case err != nil:
-			return nil, adviseBuckets(err)
+			return nil, err
 		case found != nil:
 			return nil, usagef("%s is the id of a job of each kind: choose one with --kind %s or --kind %s", id, found.Kind, kind)
 		}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"kycq": main})
+}
+
+// stack is what a script runs against: a Redis and a store of its own.
+type stack struct {
+	redis  *miniredis.Miniredis
+	server *storagetest.Server
+	store  *storage.Store
+}
+
+// TestScripts runs each script of testdata/script against the program in a process of its own, with an environment that
+// points to a fresh Redis and store. The keyset is that of keyset.json in the script's folder.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			s := &stack{redis: miniredis.RunT(t), server: storagetest.StartFake(t)}
+			s.store = s.server.Store(t)
+			testscript.Run(t, testscript.Params{
+				Files: []string{file}, Setup: s.setup, RequireExplicitExec: true, RequireUniqueNames: true,
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"empty":   s.cmdEmpty,
+					"finish":  s.cmdFinish,
+					"redis":   s.cmdRedis,
+					"upload":  s.cmdUpload,
+					"exits":   cmdExits,
+					"refuses": cmdRefuses,
+					"polled":  s.cmdPolled,
+					"waitfor": cmdWaitFor,
+				},
+			})
+		})
+	}
+}
+
+func (s *stack) setup(env *testscript.Env) error {
+	cfg := s.server.Config()
+	for name, value := range map[string]string{
+		"KYCQ_REDIS_URL": "redis://" + s.redis.Addr() + "/0", "KYCQ_S3_ENDPOINT": cfg.Endpoint, "KYCQ_S3_REGION": cfg.Region,
+		"KYCQ_S3_INBOX_BUCKET": cfg.InboxBucket, "KYCQ_S3_MASKED_BUCKET": cfg.MaskedBucket, "KYCQ_S3_RECORDS_BUCKET": cfg.RecordsBucket,
+		"AWS_ACCESS_KEY_ID": cfg.AccessKeyID, "AWS_SECRET_ACCESS_KEY": cfg.SecretAccessKey.Reveal(), "AWS_EC2_METADATA_DISABLED": "true",
+		"KYCQ_KEYSET_FILE": filepath.Join(env.WorkDir, "keyset.json"), "REDIS_ADDR": s.redis.Addr(),
+	} {
+		if value != "" {
+			env.Setenv(name, value)
+		}
+	}
+	files := map[string][]byte{
+		"card.png":  samplePNG(color.White),
+		"other.png": samplePNG(color.Black),
+		"empty.jpg": {},
+		"card.pdf":  []byte("%PDF-1.7\n%an e-Aadhaar\n"),
+		"notes.jpg": []byte("this is a text"),
+		"cut.png":   samplePNG(color.White)[:20],
+		"big.png":   append(samplePNG(color.White), make([]byte, 11<<20)...),
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	return writeTestKeyset(filepath.Join(env.WorkDir, "keyset.json"))
+}
+
+func samplePNG(c color.Color) []byte {
+	img := image.NewGray(image.Rect(0, 0, 64, 40))
+	for y := range 40 {
+		for x := range 64 {
+			img.Set(x, y, c)
+		}
+	}
+	var out bytes.Buffer
+	if err := png.Encode(&out, img); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func writeTestKeyset(path string) error {
+	var out, errs bytes.Buffer
+	if code := run(context.Background(), []string{"keys", "generate"}, nil, &out, &errs, nil); code != exitOK {
+		return os.ErrInvalid
+	}
+	return os.WriteFile(path, out.Bytes(), 0o600)
+}
+
+// cmdEmpty asserts that nothing was enqueued: no key in Redis, no object in the inbox, no record.
+func (s *stack) cmdEmpty(ts *testscript.TestScript, neg bool, _ []string) {
+	found := s.redis.Keys()
+	for _, kind := range tasks.Kinds() {
+		for id, err := range s.store.Records(context.Background(), kind) {
+			ts.Check(err)
+			found = append(found, "record "+id)
+		}
+	}
+	switch {
+	case neg && len(found) == 0:
+		ts.Fatalf("nothing was enqueued")
+	case !neg && len(found) > 0:
+		ts.Fatalf("something was enqueued: %v", found)
+	}
+}
+
+// cmdFinish ends a job as a worker would: finish aadhaar ABC00123 valid.
+func (s *stack) cmdFinish(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	kind, err := tasks.ParseKind(args[0])
+	ts.Check(err)
+	rec, v, err := s.store.Record(ctx, kind, args[1])
+	ts.Check(err)
+	rec.State = storage.State(args[2])
+	if rec.State == storage.StateFailed {
+		rec.Code, rec.Message, rec.NextAction = "provider_error", "the provider failed six times", "try again after some time"
+	}
+	_, err = s.store.SwapRecord(ctx, rec, v)
+	ts.Check(err)
+}
+
+// cmdRedis stops the server, or looks for a text in all that it holds: redis stop; ! redis grep TEXT.
+func (s *stack) cmdRedis(ts *testscript.TestScript, neg bool, args []string) {
+	if args[0] == "stop" {
+		s.redis.Close()
+		return
+	}
+	if found := strings.Contains(s.everythingInRedis(ts), args[1]); found == neg {
+		ts.Fatalf("%q in Redis: %t", args[1], found)
+	}
+}
+
+func (s *stack) everythingInRedis(ts *testscript.TestScript) string {
+	var all strings.Builder
+	for _, key := range s.redis.Keys() {
+		_, _ = fmt.Fprintln(&all, key)
+		switch s.redis.Type(key) {
+		case "hash":
+			fields, err := s.redis.HKeys(key)
+			ts.Check(err)
+			for _, field := range fields {
+				_, _ = fmt.Fprintln(&all, field, s.redis.HGet(key, field))
+			}
+		case "string":
+			text, err := s.redis.Get(key)
+			ts.Check(err)
+			_, _ = fmt.Fprintln(&all, text)
+		case "list":
+			items, err := s.redis.List(key)
+			ts.Check(err)
+			_, _ = fmt.Fprintln(&all, items)
+		}
+	}
+	return all.String()
+}
+
+// cmdUpload puts a file into the masked bucket, as an object of the user's own: upload card.png key.
+func (s *stack) cmdUpload(ts *testscript.TestScript, _ bool, args []string) {
+	_, _, err := s.store.PutMasked(context.Background(), args[1], "png", "image/png", []byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+}
+
+// cmdExits runs a program and asserts its exit code: exits 3 kycq job wait ABC00123.
+func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
+	if got := exitCodeOf(ts, args[1:]); strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit code %d, want %s", got, args[0])
+	}
+}
+
+// cmdRefuses runs a program and asserts its exit code, an empty stdout, and one line on stderr that matches:
+// refuses 2 'dob must be' kycq enqueue passport ...
+func cmdRefuses(ts *testscript.TestScript, _ bool, args []string) {
+	got := exitCodeOf(ts, args[2:])
+	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	switch {
+	case strconv.Itoa(got) != args[0]:
+		ts.Fatalf("exit code %d, want %s", got, args[0])
+	case stdout != "":
+		ts.Fatalf("stdout is not empty")
+	case strings.Count(stderr, "\n") != 1:
+		ts.Fatalf("stderr is not one line")
+	case !regexp.MustCompile(args[1]).MatchString(stderr):
+		ts.Fatalf("stderr does not match %s", args[1])
+	}
+}
+
+func exitCodeOf(ts *testscript.TestScript, command []string) int {
+	err := ts.Exec(command[0], command[1:]...)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		ts.Check(err)
+	}
+	if exit == nil {
+		return 0
+	}
+	return exit.ExitCode()
+}
+
+// cmdPolled waits until a program in the background has read an object of this name twice: polled A1.
+func (s *stack) cmdPolled(ts *testscript.TestScript, _ bool, args []string) {
+	var reads atomic.Int64
+	s.server.Use(storagetest.Count(&reads, func(r *http.Request) bool {
+		return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/"+args[0]+".json")
+	}))
+	waitUntil(ts, "the record is read twice", func() bool { return reads.Load() >= 2 })
+}
+
+// cmdWaitFor waits until a file exists.
+func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	waitUntil(ts, args[0]+" exists", func() bool {
+		_, err := os.Stat(ts.MkAbs(args[0]))
+		return err == nil
+	})
+}
+
+func waitUntil(ts *testscript.TestScript, what string, is func() bool) {
+	const patience = 30 * time.Second
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	ts.Fatalf("%s: not within %s", what, patience)
+}
