@@ -26,6 +26,8 @@ type answer struct {
 	Class       cashfree.Class       `json:"class"`
 	HTTPStatus  int                  `json:"http_status,omitempty"`
 	Code        string               `json:"code,omitempty"`
+	Message     string               `json:"message,omitempty"`     // the cashfree package's words, not the vendor's
+	NextAction  string               `json:"next_action,omitempty"` // likewise
 	ReferenceID int64                `json:"reference_id,omitempty"`
 	ImageLink   string               `json:"image_link,omitempty"`
 	Passport    *passportAnswer      `json:"passport,omitempty"`
@@ -44,7 +46,7 @@ type passportAnswer struct {
 func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, source maskcheck.SourceInfo) answer {
 	a := answer{
 		Kind: job.Kind, Run: at.Run, ProviderID: at.ProviderID, SentAt: at.SentAt, EndedAt: time.Now().UTC(), Probe: at.Probe,
-		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Code: reply.Code, ReferenceID: reply.ReferenceID,
+		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Code: reply.Code, Message: reply.Message, NextAction: reply.NextAction, ReferenceID: reply.ReferenceID,
 		ImageLink: reply.Image.Reveal(), Body: reply.Body, Source: source,
 	}
 	if p := reply.Passport; p != nil {

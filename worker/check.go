@@ -91,7 +91,7 @@ func (d *delivery) park(ctx context.Context, cause error, after time.Duration, r
 	d.log.Warn().Err(cause).Str("reason", reason).Msg("job parked")
 	if d.rec.State != storage.StateWaiting || d.rec.Reason != reason {
 		rec := d.rec.Clone()
-		wait(rec, 0, reason) // free to go at once when the cause is gone; the task's own delay paces the looks
+		wait(rec, 0, reason, advice{}) // free to go at once when the cause is gone; the task's own delay paces the looks
 		if err := d.save(ctx, rec); err != nil {
 			return d.lost(err)
 		}
@@ -110,7 +110,7 @@ func (d *delivery) stopped(ctx context.Context) (bool, error) {
 // cancel ends a row of a cancelled batch: nothing is out for it.
 func (d *delivery) cancel(ctx context.Context) (stepName, Verdict) {
 	rec := d.rec.Clone()
-	end(rec, storage.StateCancelled, "cancelled", "")
+	end(rec, storage.StateCancelled, "cancelled", "", advice{})
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}

@@ -70,7 +70,7 @@ func (d *delivery) store(ctx context.Context, body []byte, report maskcheck.Repo
 		ContentType: report.ContentType, Width: report.Width, Height: report.Height,
 	}
 	rec.Review = report.ReviewReason
-	end(rec, storage.StateValid, "", "")
+	end(rec, storage.StateValid, "", "", advice{})
 	return d.conclude(ctx, rec)
 }
 
@@ -82,7 +82,7 @@ func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImag
 	}
 	rec := d.rec.Clone()
 	rec.Review = string(unsafe.Code)
-	end(rec, storage.StateFailed, "unsafe_mask", "")
+	end(rec, storage.StateFailed, "unsafe_mask", "", advice{})
 	return d.conclude(ctx, rec)
 }
 
@@ -121,10 +121,10 @@ func (d *delivery) linkGone(ctx context.Context) (stepName, Verdict) {
 		last.Result = resultLinkGone
 	}
 	if !again {
-		end(rec, storage.StateFailed, "answer_lost", "")
+		end(rec, storage.StateFailed, "answer_lost", "", advice{})
 		return d.conclude(ctx, rec)
 	}
-	wait(rec, 0, "answer_lost")
+	wait(rec, 0, "answer_lost", advice{})
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}

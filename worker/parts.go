@@ -101,7 +101,7 @@ type Parts struct {
 	Hints     Hints
 	Batches   Batches
 	Observer  Observer
-	// OnHold runs once for each hold that this process is the first to raise: it pauses the queues.
+	// OnHold pauses the queues; it runs for every job that meets a refused account, and may be repeated.
 	OnHold func(ctx context.Context, h gate.Hold)
 	Log    zerolog.Logger
 }

@@ -184,20 +184,20 @@ func (d *delivery) infra(err error, part string) (stepName, Verdict) {
 	return stepEnd, later(infraDelay, part+"_unreachable")
 }
 
-// end makes rec final; the caller saves it.
-func end(rec *storage.Record, state storage.State, code, result string) {
+// end makes rec final; the caller saves it. vendors is what Cashfree's answer advises, if there is one.
+func end(rec *storage.Record, state storage.State, code, result string, vendors advice) {
 	rec.State, rec.Code, rec.Message, rec.NextAction = state, code, "", ""
 	rec.NotBefore, rec.Reason = time.Time{}, ""
 	rec.CompletedAt = time.Now().UTC().Truncate(time.Millisecond)
 	if code != "" {
-		a := adviceFor(rec.Kind, code, result)
+		a := adviceFor(code, result, vendors)
 		rec.Message, rec.NextAction = a.message, a.next
 	}
 }
 
 // wait parks rec; the caller saves it.
-func wait(rec *storage.Record, after time.Duration, reason string) {
-	a := adviceFor(rec.Kind, reason, "")
+func wait(rec *storage.Record, after time.Duration, reason string, vendors advice) {
+	a := adviceFor(reason, "", vendors)
 	rec.State, rec.Reason = storage.StateWaiting, reason
 	rec.Code, rec.Message, rec.NextAction = "", a.message, a.next
 	rec.NotBefore = time.Now().UTC().Add(after).Truncate(time.Millisecond)
@@ -206,7 +206,7 @@ func wait(rec *storage.Record, after time.Duration, reason string) {
 // fail ends the job without a call.
 func (d *delivery) fail(ctx context.Context, code string) (stepName, Verdict) {
 	rec := d.rec.Clone()
-	end(rec, storage.StateFailed, code, "")
+	end(rec, storage.StateFailed, code, "", advice{})
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}

@@ -156,7 +156,7 @@ func TestA429IsWaitedOutByTheSameDelivery(t *testing.T) {
 func TestARefusedAccountHoldsTheFleetAndHarmsNoJob(t *testing.T) {
 	t.Parallel()
 	calm(t, Policy{MaxAttempts: 1}, func(t *testing.T, w *world, p *Processor) {
-		w.vendor.script = []*cashfree.Reply{reply(cashfree.NoBalance, 422)}
+		w.vendor.script = []*cashfree.Reply{{Class: cashfree.NoBalance, HTTPStatus: 422, Message: "the balance is too low", NextAction: "top up"}}
 		job := w.payload(tasks.Passport, "A")
 		if v := p.Process(t.Context(), job); v.Decision != Later {
 			t.Fatalf("%+v", v)

@@ -111,16 +111,14 @@ func (d *delivery) enact(rec *storage.Record, r ruling, a answer) error {
 			}
 			rec.Passport = a.view(d.input.Passport)
 		}
-		end(rec, r.state, r.code, r.result)
+		end(rec, r.state, r.code, r.result, said(a, r.next))
 	case toRetry:
 		counted, _ := spent(rec)
-		wait(rec, d.policy.backoff(counted), r.code)
+		wait(rec, d.policy.backoff(counted), r.code, said(a, r.next))
 	case toResend:
-		wait(rec, infraDelay, r.code)
-	case toHold:
-		wait(rec, 0, r.code)
-	case toWaitRate, toDerivedID:
-		wait(rec, 0, r.code)
+		wait(rec, infraDelay, r.code, said(a, r.next))
+	case toHold, toWaitRate, toDerivedID:
+		wait(rec, 0, r.code, said(a, r.next))
 	}
 	return nil
 }
@@ -139,6 +137,7 @@ func (d *delivery) reopenInput(rec *storage.Record) error {
 
 // follow does what the saved ruling says.
 func (d *delivery) follow(ctx context.Context, r ruling) (stepName, Verdict) {
+	a := *d.answer
 	d.answer = nil
 	switch r.next {
 	case toAnswered:
@@ -149,7 +148,7 @@ func (d *delivery) follow(ctx context.Context, r ruling) (stepName, Verdict) {
 	case toRetry:
 		return stepEnd, Verdict{Decision: Retry, After: time.Until(d.rec.NotBefore), Reason: r.code}
 	case toHold:
-		d.hold(ctx, r.code)
+		d.hold(ctx, r.code, said(a, r.next))
 		return stepEnd, later(heldDelay, "held")
 	case toWaitRate, toDerivedID:
 		return d.again(), Verdict{}
@@ -173,11 +172,11 @@ const heldDelay = 10 * time.Second
 type gateHold = gate.Hold
 
 // hold stops the fleet. The first job that sees the refusal raises it, logs it and pauses the queues.
-func (d *delivery) hold(ctx context.Context, code string) {
+func (d *delivery) hold(ctx context.Context, code string, vendors advice) {
 	if sabotage.Broken(sabotage.SkipHold) {
 		return
 	}
-	a := adviceFor(d.job.Kind, code, resultHeld)
+	a := adviceFor(code, resultHeld, vendors)
 	h := gate.Hold{Reason: a.message, Code: code, NextAction: a.next, By: "worker", Since: time.Now().UTC()}
 	first, err := d.Gate.RaiseHold(ctx, h)
 	if err != nil {
@@ -187,8 +186,8 @@ func (d *delivery) hold(ctx context.Context, code string) {
 	if first {
 		d.log.Error().Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the whole fleet is on hold")
 		d.Observer.Held(code)
-		d.OnHold(ctx, h)
 	}
+	d.OnHold(ctx, h)
 }
 
 // mayReissue asks whether an answer that proves lost may be bought again at once. It spends one of the day's reissues, so

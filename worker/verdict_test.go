@@ -78,10 +78,10 @@ func TestEveryCodeThatEndsAJobHasAdvice(t *testing.T) {
 			t.Errorf("%s: message %q, next action %q", code, a.message, a.next)
 		}
 	}
-	if a := adviceFor(tasks.Passport, "some_new_vendor_code", resultRefused); a.message == "" || a.next == "" {
+	if a := adviceFor("some_new_vendor_code", resultRefused, advice{}); a.message == "" || a.next == "" {
 		t.Error("an unknown code of the vendor's has no advice")
 	}
-	if a := adviceFor(tasks.Passport, "unexpected_status", resultUnknown); a == adviceFor(tasks.Passport, "unexpected_status", resultRefused) {
+	if a := adviceFor("unexpected_status", resultUnknown, advice{}); a == adviceFor("unexpected_status", resultRefused, advice{}) {
 		t.Error("a 504 is not flagged as possibly charged")
 	}
 }
