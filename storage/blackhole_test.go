@@ -6,14 +6,12 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/storage/storagetest"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -21,7 +19,7 @@ import (
 func TestAStoreThatSwallowsEverythingEndsEachCallInTime(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes 17 seconds")
+		t.Skip("takes 10 seconds")
 	}
 	store, err := storage.Open(t.Context(), storage.Config{
 		Endpoint: "http://" + blackhole(t), AccessKeyID: "a", SecretAccessKey: redact.NewSecret("b"),
@@ -87,31 +85,6 @@ func blackhole(t *testing.T) string {
 		conns.Wait()
 	})
 	return l.Addr().String()
-}
-
-func TestADownloadThatStandsStillEndsWithAnError(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes 10 seconds")
-	}
-	server := storagetest.StartFake(t)
-	store := server.Store(t)
-	server.Use(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		w.Header().Set("Content-Length", "1048576")
-		_, _ = w.Write(specimenPNG(1 << 16))
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	})
-	src, _, err := store.OpenImage(t.Context(), tasks.Image{Bucket: "kycq-inbox", Key: "card.jpg"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	start := time.Now()
-	_, err = io.Copy(io.Discard, src)
-	if took := time.Since(start); err == nil || took > 12*time.Second {
-		t.Errorf("ended after %s with %v, want an error after 10 s", took, err)
-	}
 }
 
 func TestACallEndsWithItsCallersContext(t *testing.T) {

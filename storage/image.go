@@ -78,11 +78,11 @@ func (s *Store) OpenImage(parent context.Context, img tasks.Image) (io.ReadClose
 	limit := time.AfterFunc(callTimeout, func() { cancel(errTooSlow) })
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &img.Bucket, Key: &img.Key})
 	if err == nil && !limit.Stop() {
-		out.Body.Close()
+		_ = out.Body.Close()
 		err = errTooSlow
 	}
 	if err == nil && out.ContentLength == nil {
-		out.Body.Close()
+		_ = out.Body.Close()
 		err = errors.New("S3 answered without a size")
 	}
 	if err != nil {

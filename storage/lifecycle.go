@@ -18,13 +18,14 @@ const lifecycleRule = "kycq-inbox-uploads"
 // so the rule goes by the tag that UploadImage sets: it spares the quarantine, and the user's own objects in the bucket
 // too. In a versioned bucket a removed upload would live on as a noncurrent version; that goes a day later.
 func (s *Store) inboxRule() types.LifecycleRule {
+	days := int32(s.cfg.InboxLifecycle / day) //nolint:gosec // the longest Duration has 106,751 days
 	return types.LifecycleRule{
 		ID:     aws.String(lifecycleRule),
 		Status: types.ExpirationStatusEnabled,
 		Filter: &types.LifecycleRuleFilter{
 			Tag: &types.Tag{Key: aws.String(uploadTagKey), Value: aws.String(uploadTagValue)},
 		},
-		Expiration:                  &types.LifecycleExpiration{Days: aws.Int32(int32(s.cfg.InboxLifecycle / day))},
+		Expiration:                  &types.LifecycleExpiration{Days: &days},
 		NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(1)},
 	}
 }
