@@ -88,7 +88,8 @@ func (a *account) allows(from netip.Addr) bool {
 	return false
 }
 
-// ofTestEnvironment knows a sandbox secret by its form: Cashfree's begin with "TEST" or read "cfsk_ma_test_...".
+// ofTestEnvironment knows a sandbox secret by its form, "cfsk_ma_test_..." or "TEST...": no page of the vendor's states the
+// rule, but its secrets look like that.
 func ofTestEnvironment(secret string) bool {
 	return strings.HasPrefix(secret, "TEST") || strings.Contains(secret, "_test_")
 }

@@ -32,7 +32,7 @@ func TestImagesThatDoNotFitTheBudgetAreDecodedOneAfterTheOther(t *testing.T) {
 			defer func() { _ = store.close() }()
 			c := newCards(func(img image.Image) (image.Image, bool) {
 				most.Store(max(most.Load(), now.Add(1)))
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				now.Add(-1)
 				return img, false
 			}, store, budget)

@@ -134,7 +134,7 @@ type faults struct {
 }
 
 func newFaults(seed uint64) *faults {
-	return &faults{nextID: 1, random: rand.New(rand.NewPCG(seed, 0x6b796371))} //nolint:gosec // repeatable on purpose
+	return &faults{nextID: 1, random: rand.New(rand.NewPCG(seed, 0x6b796371))}
 }
 
 func (fs *faults) add(f Fault) (Fault, error) {

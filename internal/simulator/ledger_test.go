@@ -1,6 +1,7 @@
 package simulator_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -49,7 +50,7 @@ func TestTheLedgersFileHoldsARequestBeforeItsAnswerLeaves(t *testing.T) {
 	}
 }
 
-// aborted is a writer whose connection cannot be taken over; the reset then is a panic of http.ErrAbortHandler.
+// The recorder's connection cannot be taken over; the reset then is a panic of http.ErrAbortHandler.
 func TestTheLedgersFileHoldsAChargeBeforeTheReset(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
@@ -57,7 +58,7 @@ func TestTheLedgersFileHoldsAChargeBeforeTheReset(t *testing.T) {
 	addFault(t, sim, simulator.Fault{Fault: "reset_after"})
 	func() {
 		defer func() {
-			if recover() != http.ErrAbortHandler {
+			if cut, ok := recover().(error); !ok || !errors.Is(cut, http.ErrAbortHandler) {
 				t.Error("the connection was not cut")
 			}
 			if content, _ := os.ReadFile(path); !strings.Contains(string(content), `"charged":true`) {

@@ -2,7 +2,7 @@ package simulator
 
 import (
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // the vendor's scheme is RSA-OAEP with SHA-1
+	"crypto/sha1" // the vendor's scheme is RSA-OAEP with SHA-1
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -25,7 +25,7 @@ func checkSignature(key *rsa.PrivateKey, signature, clientID string, now time.Ti
 	if err != nil {
 		return errSignatureInvalid
 	}
-	plain, err := rsa.DecryptOAEP(sha1.New(), nil, key, sealed, nil) //nolint:gosec // see the import
+	plain, err := rsa.DecryptOAEP(sha1.New(), nil, key, sealed, nil)
 	if err != nil {
 		return errSignatureInvalid
 	}

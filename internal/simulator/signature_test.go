@@ -3,7 +3,7 @@ package simulator_test
 import (
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // the vendor's scheme
+	"crypto/sha1"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -30,7 +30,7 @@ func testKey(t *testing.T) *rsa.PrivateKey {
 func sign(t *testing.T, key *rsa.PrivateKey, clientID string, at time.Time) string {
 	t.Helper()
 	plain := fmt.Sprintf("%s.%d", clientID, at.Unix())
-	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &key.PublicKey, []byte(plain), nil) //nolint:gosec // see above
+	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, &key.PublicKey, []byte(plain), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

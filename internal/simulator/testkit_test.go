@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -156,6 +157,9 @@ func ledger(t *testing.T, sim *simulator.Simulator) []simulator.Entry {
 	t.Helper()
 	return (&simtest.Server{Sim: sim}).Entries(t)
 }
+
+// pass lets time pass, in a synctest bubble alone, where it costs nothing.
+func pass(d time.Duration) { <-time.After(d) }
 
 // picture is a small PNG that blank masks.
 func picture(t *testing.T) []byte {

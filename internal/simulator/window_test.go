@@ -57,13 +57,13 @@ func TestAFixedWindowCountsAnewAtEachBorder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProbe(t, limited("fixed", 100, 0))
-		time.Sleep(59*time.Second + 500*time.Millisecond) // fake time begins at a full minute
+		pass(59*time.Second + 500*time.Millisecond) // fake time begins at a full minute
 		p.rate(200, "99", "1", "")
 		p.burst(150, 99)
 		p.rate(429, "0", "1", "1")
-		time.Sleep(500 * time.Millisecond)
+		pass(500 * time.Millisecond)
 		p.burst(150, 100) // twice the limit within half a second: that is the shape
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		p.rate(429, "0", "40", "40")
 	})
 }
@@ -72,14 +72,14 @@ func TestASlidingWindowHoldsTheLimitInEverySpan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProbe(t, limited("sliding", 100, 0))
-		time.Sleep(59 * time.Second)
+		pass(59 * time.Second)
 		p.burst(40, 40)
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		p.burst(100, 60)
 		p.rate(429, "0", "30", "30")
-		time.Sleep(30*time.Second - time.Nanosecond)
+		pass(30*time.Second - time.Nanosecond)
 		p.burst(1, 0)
-		time.Sleep(time.Nanosecond)
+		pass(time.Nanosecond)
 		p.rate(200, "39", "30", "") // the 40 left; the oldest is now of the 60
 		p.burst(100, 39)
 	})
@@ -91,14 +91,14 @@ func TestABucketOfOneAdmitsExactSpacingAndNothingCloser(t *testing.T) {
 		p := newProbe(t, limited("bucket", 100, 0))
 		for range 300 {
 			p.burst(1, 1)
-			time.Sleep(600 * time.Millisecond)
+			pass(600 * time.Millisecond)
 		}
 		p.burst(2, 1)
-		time.Sleep(600*time.Millisecond - time.Nanosecond)
+		pass(600*time.Millisecond - time.Nanosecond)
 		p.rate(429, "0", "1", "1")
-		time.Sleep(time.Nanosecond)
+		pass(time.Nanosecond)
 		p.burst(1, 1)
-		time.Sleep(time.Hour) // saves up no more than its burst
+		pass(time.Hour) // saves up no more than its burst
 		p.burst(10, 1)
 	})
 }
@@ -109,7 +109,7 @@ func TestABucketLetsABurstThroughAndThenItsRate(t *testing.T) {
 		p := newProbe(t, limited("bucket", 60, 10))
 		p.rate(200, "9", "1", "")
 		p.burst(20, 9)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		p.burst(20, 3)
 	})
 }
@@ -138,7 +138,7 @@ func TestOneAddressIsLimitedOverBothEndpoints(t *testing.T) {
 		if got.Header.Get("Retry-After") != "60" {
 			t.Errorf("headers %v", got.Header)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		p.burst(4, 3)
 	})
 }
@@ -153,7 +153,7 @@ func TestARefusedCallIsFreeAndLeavesItsID(t *testing.T) {
 		for range 3 {
 			wantError(t, call(sim, passportRequest("", passportBody("second"))), 429, "too_many_requests_per_operation")
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := call(sim, passportRequest("", passportBody("second"))); got.Status != 200 {
 			t.Errorf("after the window: %d %s", got.Status, got.Raw)
 		}
@@ -167,14 +167,14 @@ func TestThePeakIsTheMostCallsInAnySpan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProbe(t, limited("fixed", 10, 0))
-		time.Sleep(55 * time.Second)
+		pass(55 * time.Second)
 		p.burst(10, 10)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		p.burst(12, 10)
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		for range 100 {
 			p.burst(1, 1)
-			time.Sleep(6 * time.Second)
+			pass(6 * time.Second)
 		}
 		if peak := p.sim.State().Endpoints[simulator.Passport].PeakInWindow; peak != 22 {
 			t.Errorf("peak %d, want the 22 around the minute's border", peak)
