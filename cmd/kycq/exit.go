@@ -96,6 +96,6 @@ func exitCode(ctx context.Context, err error) int {
 func redisUnreachable(err error) bool {
 	var network *net.OpError
 	var name *net.DNSError
-	return errors.As(err, &network) || errors.As(err, &name) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrPoolTimeout) ||
+	return errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrPoolTimeout) ||
 		redis.IsLoadingError(err) || redis.IsMasterDownError(err)
 }

@@ -19,7 +19,7 @@ kycq config print shows what is in force.
 ` + exitCodesHelp,
 		Example: `  kycq keys generate > keyset.json && chmod 600 keyset.json
   kycq storage init
-  kycq simulator
+  kycq worker
   kycq enqueue aadhaar --id ABC00123 --image card.jpg
   kycq job wait ABC00123`,
 		SilenceErrors: true,
@@ -35,7 +35,7 @@ kycq config print shows what is in force.
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the answer as JSON")
 	config.AddConfigFlag(root.PersistentFlags())
 	root.AddCommand(
-		newEnqueue(a), newJob(a),
+		newWorker(a), newEnqueue(a), newJob(a),
 		newStorage(a), newKeys(a), newConfig(a), newSimulator(a), newVersion(a),
 	)
 	return root

@@ -63,6 +63,7 @@ func openKeyset(cfg *config.Config) (*tasks.Keyset, error) {
 
 // producer is what it takes to enqueue.
 type producer struct {
+	keyset *tasks.Keyset
 	redis  redis.UniversalClient
 	store  *storage.Store
 	client *tasks.Client
@@ -87,7 +88,7 @@ func openProducer(ctx context.Context, cfg *config.Config) (*producer, error) {
 		_ = rdb.Close()
 		return nil, err
 	}
-	return &producer{redis: rdb, store: store, client: client}, nil
+	return &producer{keyset: keyset, redis: rdb, store: store, client: client}, nil
 }
 
 func (p *producer) Close() { _ = p.redis.Close() }

@@ -282,3 +282,8 @@ func (c *Config) RequireSealing() error {
 	}
 	return nil
 }
+
+// RequireCredentials reports what is missing to call Cashfree.
+func (c *Config) RequireCredentials() error {
+	return c.Require("cashfree_client_id", "cashfree_client_secret")
+}
