@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 )
 
 // The limits in time. The worst they must survive is a store that swallows packets: every call fails in about ten
@@ -51,6 +52,8 @@ func newClient(ctx context.Context, cfg Config) (*s3.Client, error) {
 		config.WithRegion(cfg.Region),
 		// A BuildableClient, not an http.Client: it is the form to which the SDK can add AWS_CA_BUNDLE.
 		config.WithHTTPClient(newHTTPClient()),
+		// The SDK would print its warnings past our log, onto stderr.
+		config.WithLogger(logging.Nop{}),
 	}
 	if cfg.AccessKeyID != "" {
 		static := credentials.NewStaticCredentialsProvider(cfg.AccessKeyID, cfg.SecretAccessKey.Reveal(), "")

@@ -54,7 +54,7 @@ func (s *Store) write(parent context.Context, w conditionalWrite) (Version, erro
 	}
 	cause := classify(parent, w.op, w.bucket, err)
 	if parent.Err() != nil {
-		return Version{}, fmt.Errorf("%w: %w", ErrUncertain, cause)
+		return Version{}, fmt.Errorf("%w: %w", cause, ErrUncertain)
 	}
 	return s.settle(parent, w, refused, cause)
 }
@@ -71,7 +71,7 @@ func (s *Store) settle(parent context.Context, w conditionalWrite, refused bool,
 	case err != nil && !gone, // nothing learned
 		gone && w.ifMatch == "",                              // what refused the create is gone again, or a silent one has not arrived
 		!gone && !refused && found.version.ETag == w.ifMatch: // a silent swap has not arrived
-		return Version{}, fmt.Errorf("%w: %w", ErrUncertain, cause)
+		return Version{}, fmt.Errorf("%w: %w", cause, ErrUncertain)
 	case w.ifMatch == "":
 		return Version{}, fmt.Errorf("%s: %w", w.op, ErrExists)
 	}
