@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
@@ -18,7 +21,9 @@ func TestProbePassesAndLeavesNothingBehind(t *testing.T) {
 		if err := server.Store(t).Probe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		out, err := rawClient(server).ListObjectsV2(t.Context(), listInput(server.Config().RecordsBucket))
+		out, err := rawClient(server).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+			Bucket: aws.String(server.Config().RecordsBucket),
+		})
 		if err != nil || len(out.Contents) != 0 {
 			t.Errorf("%d objects left, %v", len(out.Contents), err)
 		}
