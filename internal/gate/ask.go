@@ -67,7 +67,7 @@ func (l *line) ask(ctx context.Context, a ask) {
 	reply, err := l.gate.onKind(ctx, takeScript, l.kind, l.rate, l.gate.process, a.lane, a.want, a.turn, flag(a.more),
 		a.known, flag(a.caution), flag(a.holdProbe), a.nonce, a.live, a.bulk, a.unused,
 		a.seen.limit, a.seen.remaining, a.seen.reset.Microseconds(), a.seen.slot, flag(a.first))
-	if err == nil && len(reply) < 7 {
+	if err == nil && len(reply) < 8 {
 		err = fmt.Errorf("reply of %d numbers", len(reply))
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (l *line) answered(a ask, sent, received time.Time, reply []int64) {
 	l.asking, l.asked, l.caution = false, true, false
 	l.clock.sample(sent, received, reply[1])
 	l.setStep(micros(reply[4]))
-	l.ease = micros(reply[5])
+	l.ease, l.tight = micros(reply[5]), reply[7] == 1
 	l.failing = reply[6] == 1
 	code, come := reply[0], time.Time{}
 	if reply[3] > 0 {
@@ -104,13 +104,13 @@ func (l *line) answered(a ask, sent, received time.Time, reply []int64) {
 	}
 	switch {
 	case a.epoch != l.epoch: // void before it came
-		l.unused += len(reply) - 7
+		l.unused += len(reply) - 8
 	case a.lane == Bulk:
 		l.turn, l.bulkCome = reply[2], come
-		l.slots = append(l.slots, reply[7:]...)
+		l.slots = append(l.slots, reply[8:]...)
 	default:
 		l.liveCome = come
-		l.slots = append(l.slots, reply[7:]...)
+		l.slots = append(l.slots, reply[8:]...)
 	}
 	if code == codeHeld {
 		l.mirror = true

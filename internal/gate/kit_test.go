@@ -2,9 +2,13 @@ package gate
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"net"
 	"os"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +16,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 )
 
@@ -75,7 +80,8 @@ func (f *fleet) mend() {
 
 func (f *fleet) client() *redis.Client {
 	c := redis.NewClient(&redis.Options{
-		Dialer: f.dial, ContextTimeoutEnabled: true, PoolSize: 100, MaxRetries: -1, DisableIdentity: true, Protocol: 2,
+		Addr: "127.0.0.1:1", Dialer: f.dial, ContextTimeoutEnabled: true, PoolSize: 100, MaxRetries: -1,
+		DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	f.t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -97,3 +103,142 @@ func (f *fleet) process(rates map[string]Rate, change ...func(*Config)) *Gate {
 }
 
 var hundred = map[string]Rate{"aadhaar": {Calls: 100, Per: time.Minute}}
+
+// vendor writes down when calls came, in fake time.
+type vendor struct {
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (v *vendor) call() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.at = append(v.at, time.Now())
+}
+
+func (v *vendor) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.at)
+}
+
+// between counts the calls in [from, to).
+func (v *vendor) between(from, to time.Time) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := 0
+	for _, at := range v.at {
+		if !at.Before(from) && at.Before(to) {
+			n++
+		}
+	}
+	return n
+}
+
+// most is the largest number of calls in any stretch of that length; where it stays within the limit, no fixed window at
+// any phase and no sliding window sees more.
+func (v *vendor) most(per time.Duration) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	most, first := 0, 0
+	for i := range v.at {
+		for v.at[i].Sub(v.at[first]) >= per {
+			first++
+		}
+		most = max(most, i-first+1)
+	}
+	return most
+}
+
+// closest is the smallest distance of two calls.
+func (v *vendor) closest() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	closest := time.Duration(1<<63 - 1)
+	for i := 1; i < len(v.at); i++ {
+		closest = min(closest, v.at[i].Sub(v.at[i-1]))
+	}
+	return closest
+}
+
+// backlog keeps so many calls of a kind and lane waiting at a gate until ctx ends. latency is the vendor's.
+func backlog(ctx context.Context, wg *sync.WaitGroup, g *Gate, kind, lane string, waiting int, v *vendor, latency time.Duration) {
+	for range waiting {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				p, err := g.Enter(ctx, Call{Kind: kind, Lane: lane, JobID: rand.Text()})
+				if err != nil {
+					pause(ctx, 100*time.Millisecond)
+					continue
+				}
+				v.call()
+				pause(ctx, latency)
+				_ = g.Done(ctx, p, Outcome{Kind: Answered})
+			}
+		})
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// enter must get a pass.
+func enter(t *testing.T, g *Gate, lane, job string) *Pass {
+	t.Helper()
+	p, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: lane, JobID: job})
+	if err != nil {
+		t.Fatalf("enter as %s: %v", job, err)
+	}
+	return p
+}
+
+// done must be taken.
+func done(t *testing.T, g *Gate, p *Pass, o Outcome) {
+	t.Helper()
+	if err := g.Done(t.Context(), p, o); err != nil {
+		t.Fatalf("done %s: %v", o.Kind, err)
+	}
+}
+
+// refused must be turned away by a closed gate.
+func refused(t *testing.T, g *Gate, job string, reason Reason) *ClosedError {
+	t.Helper()
+	p, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: job})
+	var closed *ClosedError
+	if !errors.As(err, &closed) || closed.Reason != reason {
+		t.Fatalf("enter as %s: %v, %v; want a gate closed because of %s", job, p, err, reason)
+	}
+	if closed.RetryAfter <= 0 {
+		t.Fatalf("closed without a time to come again: %+v", closed)
+	}
+	return closed
+}
+
+// counter counts the commands that a client sends.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *counter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.n.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		c.n.Add(int64(len(cmds)))
+		return next(ctx, cmds)
+	}
+}
+
+// number reads a field of the kind's hash.
+func (f *fleet) number(field string) int64 {
+	n, _ := strconv.ParseInt(f.mini.HGet(kindKey("aadhaar"), field), 10, 64)
+	return n
+}

@@ -54,6 +54,7 @@ type line struct {
 	step    time.Duration // distance of two slots; 0: not known yet
 	pacer   *rate.Limiter // calls leave this process no closer than this, whatever the clocks do
 	ease    time.Duration // see pace.lua
+	tight   bool          // the vendor's limit forgives no lateness
 	failing bool          // the breaker counts failures, so it must hear of successes
 	limit   int           // X-RateLimit-Limit as told last
 
@@ -245,8 +246,12 @@ func (l *line) expire(now time.Time) {
 // clockError is how far two readings of Redis' clock may differ.
 const clockError = 5 * time.Millisecond
 
-// tolerance is how late a slot may be used: half an interval, which a bucket of two calls and every window forgive.
+// tolerance is how late a slot may be used: half an interval, which a bucket of two calls and every window forgive. In a
+// bucket of one call a late call spoils the next, which costs more than the slot.
 func (l *line) tolerance() time.Duration {
+	if l.tight {
+		return max(l.step/50, 3*time.Millisecond)
+	}
 	return min(max(l.step/2, 10*time.Millisecond), 250*time.Millisecond)
 }
 

@@ -13,8 +13,6 @@ import (
 // News tells processes at once what they would find out with their next request for slots. Nothing depends on it
 // arriving; it makes the fleet obey within a round trip.
 const (
-	newsChannel = "kycq:gate:news"
-
 	newsHold    = "hold"    // look at the hold again
 	newsRate    = "rate"    // a rate was set: slots and turns are void
 	newsSilence = "silence" // the vendor wants silence until a time of Redis' clock
@@ -22,9 +20,18 @@ const (
 	newsFailing = "failing" // a breaker counts: successes must be told
 )
 
+// newsChannel is one for each logical database: channels, unlike keys, are common to all of them.
+func newsChannel(c redis.UniversalClient) string {
+	db := 0
+	if single, ok := c.(*redis.Client); ok {
+		db = single.Options().DB
+	}
+	return "kycq:gate:news:" + strconv.Itoa(db)
+}
+
 // announce is best effort.
 func (g *Gate) announce(ctx context.Context, what, kind string, at int64) {
-	err := g.cfg.Redis.Publish(ctx, newsChannel, fmt.Sprintf("%s %s %d", what, kind, at)).Err()
+	err := g.cfg.Redis.Publish(ctx, newsChannel(g.cfg.Redis), fmt.Sprintf("%s %s %d", what, kind, at)).Err()
 	if err != nil {
 		g.cfg.Log.Debug().Err(err).Str("news", what).Msg("gate: other workers were not told")
 	}
@@ -32,7 +39,7 @@ func (g *Gate) announce(ctx context.Context, what, kind string, at int64) {
 
 // listen follows the news until ctx ends. The client reconnects by itself.
 func (g *Gate) listen(ctx context.Context) {
-	sub := g.cfg.Redis.Subscribe(ctx, newsChannel)
+	sub := g.cfg.Redis.Subscribe(ctx, newsChannel(g.cfg.Redis))
 	defer func() { _ = sub.Close() }()
 	messages := sub.ChannelWithSubscriptions(redis.WithChannelHealthCheckInterval(10 * time.Second))
 	again := false

@@ -123,8 +123,8 @@ func (l *line) report(ctx context.Context, p *Pass, o Outcome, word string) erro
 		l.silence(time.Now().Add(max(o.silence(), l.interval())))
 	}
 	reply, err := l.gate.onKind(ctx, reportScript, l.kind, l.rate, word, jobHash(p.call.JobID), p.probe.breaker,
-		o.silence().Microseconds(), h.limit, h.remaining, h.reset.Microseconds(), h.slot)
-	if err == nil && len(reply) < 7 {
+		o.silence().Microseconds(), h.limit, h.remaining, h.reset.Microseconds(), p.slot)
+	if err == nil && len(reply) < 8 {
 		err = fmt.Errorf("reply of %d numbers", len(reply))
 	}
 	if err != nil {
@@ -139,7 +139,7 @@ func (l *line) report(ctx context.Context, p *Pass, o Outcome, word string) erro
 		l.limit = h.limit
 	}
 	l.setStep(micros(reply[5]))
-	l.ease = micros(reply[6])
+	l.ease, l.tight = micros(reply[6]), reply[7] == 1
 	l.mu.Unlock()
 
 	if until > now && (word == sayLimited || h.remaining == 0) {

@@ -14,7 +14,8 @@
 --   cap                   the vendor's own limit, where it is lower
 --   cut cut_at            share taken off the pace after a 429 (millionths), and when
 --   high zeros            highest X-RateLimit-Remaining seen; zeros seen in a row since
---   emptied trickle       a silence began with Remaining 0; the answer after it showed that calls come back one by one
+--   left flat             the X-RateLimit-Remaining before, and how often in a row it was small and did not fall
+--   emptied trickle       a silence began with Remaining 0; calls come back one by one, not a whole window at a time
 --   held                  when the account's hold was raised (the hold itself is another key)
 --   fails jobs            failures in a row, and the last jobs that failed (hashes)
 --   open_until open_len   the breaker; open_until 0 means closed
@@ -32,7 +33,7 @@ local bucket = math.floor(now / (10 * SECOND))
 local count_field = 'n' .. (bucket % 7)
 
 local numbers = {'last', 'since', 'tail', 'keep', 'until', 'streak', 'calls', 'per', 'cap', 'cut', 'cut_at', 'high', 'zeros',
-  'emptied', 'trickle', 'held', 'fails', 'open_until', 'open_len', 'probe_until', 'others', 'limited', 'limited_at', count_field}
+  'left', 'flat', 'emptied', 'trickle', 'held', 'fails', 'open_until', 'open_len', 'probe_until', 'others', 'limited', 'limited_at', count_field}
 local texts = {'jobs', 'probe_nonce', 'probe_job'}
 
 local names = {}
@@ -76,13 +77,19 @@ local function cut_now()
   return math.max(0, s.cut - math.max(0, now - s.cut_at) / per * 1000)
 end
 
+-- tight is 1 when every answer said that nothing remains: a bucket of one call.
+local function tight()
+  if s.high == 0 and s.zeros >= 3 then return 1 end
+  return 0
+end
+
 -- interval is the distance of two slots. The margin under the limit is 1.5 % while nothing is known (measured: enough
 -- for every shape of window). A vendor that shows how much is left lets us go closer: half a percent, but at least
 -- 50 ms a window for calls that leave late. A bucket that holds one call forgives nothing: 2 %, at least 3 ms a call.
 local function interval()
   local nominal = per / limit
   local i
-  if s.high == 0 and s.zeros >= 3 then
+  if tight() == 1 then
     i = nominal + math.max(nominal * 0.02, 3000)
   elseif s.high > 0 then
     i = nominal * math.max(1 / 0.995, (per + 50000) / per)
@@ -105,11 +112,13 @@ if s['until'] > now + 121 * SECOND then set('until', 0) end
 
 -- ease is the longest X-RateLimit-Reset, said with Remaining 0, that our own even pace explains and keeps: the vendor
 -- counts whole seconds, so obeying it to the letter would cost up to a second each time. That is so when calls come
--- back one by one (a sliding window, a small bucket), or when the slots were unbroken for a whole window, so that
--- limit + 1 of our calls do not fit into one; not after a 429, which says that somebody else calls too.
+-- back one by one (a sliding window, a small bucket), as they do where never more than a few were left; or when the
+-- slots were unbroken for a whole window, so that limit + 1 of our calls do not fit into one. A 429 says that somebody
+-- else calls too: then only the first reason counts.
 local function ease()
-  local unbroken = s.since > 0 and s.last - s.since >= per and cut_now() == 0
-  if s.trickle == 1 or unbroken then return SECOND + step end
+  local small = s.high <= limit / 20
+  local unbroken = s.since > 0 and s.last - s.since >= per
+  if s.trickle == 1 or (small or unbroken) and cut_now() == 0 then return SECOND + step end
   return 0
 end
 
@@ -141,6 +150,10 @@ local function note(said, remaining, reset, slot)
     set('emptied', 0)
     if remaining < limit / 2 then set('trickle', 1) end
   end
+  -- In a fixed window every call of ours makes it fall; in a bucket or a sliding window our pace keeps it where it is.
+  if remaining <= limit / 10 and remaining >= s.left then set('flat', math.min(s.flat + 1, 3)) else set('flat', 0) end
+  set('left', remaining)
+  if s.flat >= 3 then set('trickle', 1) end
   if remaining >= limit / 2 then set('trickle', 0) end
   if remaining > s.high then set('high', remaining) end
   if remaining > 0 then

@@ -6,7 +6,7 @@
 -- ARGV[6]  silence that the vendor asked for, in µs; 0 unknown (limited)
 -- ARGV[7..10] limit, remaining, reset and slot of the call (see note)
 --
--- Result: {now, until, breaker changed (0 no, 1 opened, 2 closed), failing, the vendor's limit where it changed (-1 no), step, ease}
+-- Result: {now, until, breaker changed (0 no, 1 opened, 2 closed), failing, the vendor's limit where it changed (-1 no), step, ease, tight}
 local outcome, job, nonce = ARGV[3], ARGV[4], ARGV[5]
 local wait, slot = tonumber(ARGV[6]), tonumber(ARGV[10])
 
@@ -27,11 +27,14 @@ if outcome == 'limited' then
   set('limited', s.limited + 1)
   set('limited_at', now)
   -- Calls that were out when the first 429 came say nothing new.
-  if slot >= s.cut_at or s.cut_at > now then
+  if slot > s.cut_at or s.cut_at > now then
     -- Without a time from the vendor the silence doubles: 1 s, 2 s, ... 64 s, as long as each ends in another 429.
     local recent = now < s['until'] + 10 * SECOND + 2 * step
     if recent then set('streak', math.min(s.streak + 1, 6)) else set('streak', 0) end
-    set('cut', math.floor(math.min(500000, cut_now() * 1.5 + 10000)))
+    -- One percent; where a bucket of one call may be what refused, at least 2 ms a call, because its limit is jitter.
+    local more = 10000
+    if s.high == 0 then more = math.max(more, 2000 * limit / per * SECOND) end
+    set('cut', math.floor(math.min(500000, cut_now() * 1.5 + more)))
     set('cut_at', now)
     step = interval()
   end
@@ -67,4 +70,4 @@ end
 save()
 local failing = 0
 if s.fails > 0 then failing = 1 end
-return {now, s['until'], breaker, failing, new_limit, step, ease()}
+return {now, s['until'], breaker, failing, new_limit, step, ease(), tight()}

@@ -14,7 +14,7 @@
 -- ARGV[15..18] limit, remaining, reset and slot of the newest answer (see note; -1 -1 0 0 for none)
 -- ARGV[19] 1: the first call of this process; what dead processes left behind is swept
 --
--- Result: {code, now, turn, come, step, ease, failing, slot...}
+-- Result: {code, now, turn, come, step, ease, failing, tight, slot...}
 --   code 0  slots are granted; turn (0 none) and come say when to ask for the next
 --   code 1  nothing yet: come back at come
 --   code 2  the account is held; code 3: the breaker is not closed
@@ -49,7 +49,7 @@ local function answer(code, new_turn, come)
   save('w:' .. process, string.format('%.0f:%.0f:%.0f', live, bulk, now))
   local failing = 0
   if s.fails > 0 then failing = 1 end
-  return {code, now, new_turn, come, step, ease(), failing, unpack(granted)}
+  return {code, now, new_turn, come, step, ease(), failing, tight(), unpack(granted)}
 end
 
 if s.held > 0 and ARGV[10] ~= '1' then return answer(2, 0, 0) end

@@ -1,0 +1,134 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLiveCallTakesTheNextSlotWhileBulkIsSaturated(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []Rate{{100, time.Minute}, {100, 6 * time.Second}, {600, 6 * time.Second}} {
+		for _, where := range []string{"in a busy process", "in an idle process"} {
+			t.Run(rate.String()+" "+where, func(t *testing.T) {
+				t.Parallel()
+				inFakeTime(t, func(t *testing.T, f *fleet) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					var wg sync.WaitGroup
+					rates := map[string]Rate{"aadhaar": rate}
+					var v vendor
+					var busy *Gate
+					for range 7 {
+						busy = f.process(rates)
+						backlog(ctx, &wg, busy, "aadhaar", Bulk, 8, &v, 100*time.Millisecond)
+					}
+					live := f.process(rates)
+					if where == "in a busy process" {
+						live = busy
+					}
+					time.Sleep(rate.Per / 2)
+					var worst time.Duration
+					for i := range 40 {
+						time.Sleep(rate.Interval()*7 + time.Duration(i)*rate.Interval()/40) // at every phase
+						arrived := time.Now()
+						done(t, live, enter(t, live, Live, fmt.Sprint(i)), Outcome{Kind: Answered})
+						worst = max(worst, time.Since(arrived))
+					}
+					if bound := max(3*rate.Interval(), 250*time.Millisecond); worst > bound {
+						t.Errorf("a live call waited %s, allowed are %s", worst, bound)
+					}
+					cancel()
+					wg.Wait()
+				})
+			})
+		}
+	}
+}
+
+func TestBurstOfLiveCallsPassesBeforeBulkOfOtherProcesses(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var wg sync.WaitGroup
+		var bulk vendor
+		for range 4 {
+			backlog(ctx, &wg, f.process(hundred), "aadhaar", Bulk, 8, &bulk, time.Second)
+		}
+		live := f.process(hundred)
+		time.Sleep(20 * time.Second)
+		arrived := time.Now()
+		var crowd sync.WaitGroup
+		for i := range 10 {
+			crowd.Go(func() {
+				done(t, live, enter(t, live, Live, fmt.Sprint(i)), Outcome{Kind: Answered})
+			})
+		}
+		crowd.Wait()
+		between := bulk.between(arrived, time.Now())
+		cancel()
+		wg.Wait()
+		if between > 3 { // those whose slots were reserved when the crowd came
+			t.Errorf("%d bulk calls left before the last of 10 live calls", between)
+		}
+	})
+}
+
+func TestCallersOfALaneLeaveInTheOrderInWhichTheyCame(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(hundred)
+		if got, want := departures(t, g, []string{"a", "b", "c", "d"}, nil), []string{"a", "b", "c", "d"}; !slices.Equal(got, want) {
+			t.Errorf("left as %v, came as %v", got, want)
+		}
+	})
+}
+
+func TestJobTurnedBackByA429KeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(hundred)
+		got := departures(t, g, []string{"a", "b", "c", "d", "e"}, []string{"b", "a"})
+		if want := []string{"a", "b", "a", "b", "c", "d", "e"}; !slices.Equal(got, want) {
+			t.Errorf("left as %v, want %v", got, want)
+		}
+	})
+}
+
+// departures lets jobs wait for slots and returns the order in which they left. Those in limited meet a 429 the first
+// time, 0.7 s after they left, so that two are out at once.
+func departures(t *testing.T, g *Gate, jobs, limited []string) []string {
+	t.Helper()
+	var mu sync.Mutex
+	var left []string
+	var wg sync.WaitGroup
+	for _, job := range jobs {
+		wg.Go(func() {
+			again := slices.Contains(limited, job)
+			for {
+				p := enter(t, g, Bulk, job)
+				mu.Lock()
+				left = append(left, job)
+				mu.Unlock()
+				o := Outcome{Kind: Answered}
+				if again {
+					time.Sleep(700 * time.Millisecond)
+					o = Outcome{Kind: Limited, RetryAfter: time.Second}
+				}
+				done(t, g, p, o)
+				if !again {
+					return
+				}
+				again = false
+			}
+		})
+		synctest.Wait()
+	}
+	wg.Wait()
+	return left
+}
