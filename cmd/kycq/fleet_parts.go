@@ -87,7 +87,7 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Log: log,
 	})
 	f.sweeper = &worker.Sweeper{
-		Processor: processor, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
+		Processor: processor, Records: f.store, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
 		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push,
 		Mirror: func(ctx context.Context) error { return queues.mirror(ctx, f.gate) }, Log: log,
 	}

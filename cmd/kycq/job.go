@@ -12,7 +12,7 @@ import (
 )
 
 func newJob(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "job", Short: "look at single jobs"}, newJobShow(a), newJobWait(a))
+	return a.group(&cobra.Command{Use: "job", Short: "look at single jobs, run them again, find lost ones"}, newJobShow(a), newJobWait(a), newJobRetry(a), newJobReconcile(a))
 }
 
 // jobName is how a command names a job. Ids are unique per kind, so the kind can mostly be left out.

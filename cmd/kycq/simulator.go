@@ -166,7 +166,9 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, closeHandler fun
 	if err := srv.Shutdown(stopping); err != nil {
 		_ = srv.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		closed = errors.Join(closed, fmt.Errorf("serve: %w", err))
+	}
 	return closed
 }
 

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+	"github.com/kycq/kycq/worker"
+)
+
+func newErase(a *app) *cobra.Command {
+	var reason string
+	cmd := uses(&cobra.Command{
+		Use:   "erase KIND ID",
+		Short: "remove what is kept of a person, and leave a tombstone",
+		Long: `erase removes the masked image, the sealed input and answer, and kycq's own upload of a finished job. The id, the outcome,
+the attempts and their times stay, with who erased it and why, so that the ledger remains whole. Objects of your own in S3
+are not touched. It cannot be undone.`,
+		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal"`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usagef("name a kind and one verification_id: kycq erase aadhaar ABC00123")
+			}
+			return tasks.ValidateID(args[1])
+		},
+		RunE: a.command(func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			kind, err := tasks.ParseKind(args[0])
+			if err != nil {
+				return usageError(err)
+			}
+			if reason == "" {
+				return usagef("--reason: say why: it stays in the record and in the audit trail (no personal data)")
+			}
+			keyset, err := openKeyset(cfg)
+			if err != nil {
+				return err
+			}
+			store, err := openStore(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return a.erase(cmd.Context(), store, keyset, kind, args[1], reason)
+		}),
+	}, config.S3, config.Sealing)
+	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
+	return cmd
+}
+
+func (a *app) erase(ctx context.Context, store *storage.Store, keyset *tasks.Keyset, kind tasks.Kind, id, reason string) error {
+	user, _, err := audit.Here()
+	if err != nil {
+		return err
+	}
+	if err := enter(ctx, store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
+		return err
+	}
+	rec, err := worker.Erase(ctx, store, keyset, kind, id, user, reason)
+	if err != nil {
+		return err
+	}
+	return a.printRecord(rec)
+}

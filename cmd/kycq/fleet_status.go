@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/tasks"
+)
+
+// fleetStatus is how the fleet is doing.
+type fleetStatus struct {
+	Hold  *gate.Hold   `json:"hold"`
+	Kinds []kindStatus `json:"kinds"`
+}
+
+type kindStatus struct {
+	gate.KindStatus
+	Queues map[tasks.Lane]redisx.Depth `json:"queues"`
+	// ETASeconds is the queued work at the present pace.
+	ETASeconds int64 `json:"eta_seconds"`
+}
+
+func newFleetStatus(a *app) *cobra.Command {
+	var watch bool
+	cmd := a.fleetCommand(&cobra.Command{
+		Use:   "status",
+		Short: "show rate, waiting jobs, 429s, hold and breaker of each kind",
+		Long: `status shows for each kind: the configured and the effective rate, the calls of the last minute, the waiting jobs by
+lane, 429s, the breaker, and how long the queued work takes at the present pace. Rows of a batch that are not fed yet are
+in kycq batch status.`,
+		Example: "  kycq fleet status\n  kycq fleet status --watch\n  kycq fleet status --json | jq .hold",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, o *operator, _ []string) error {
+		for {
+			st, err := readFleet(ctx, o)
+			if err != nil {
+				return err
+			}
+			if err := a.printFleet(st, watch); err != nil || !watch {
+				return err
+			}
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return nil // watching ends with Ctrl-C
+			}
+		}
+	})
+	cmd.Flags().BoolVar(&watch, "watch", false, "refresh every second until Ctrl-C")
+	return cmd
+}
+
+func readFleet(ctx context.Context, o *operator) (fleetStatus, error) {
+	kinds, hold, err := o.gate.Status(ctx)
+	if err != nil {
+		return fleetStatus{}, err
+	}
+	st := fleetStatus{Hold: hold}
+	for _, k := range kinds {
+		ks := kindStatus{KindStatus: k, Queues: map[tasks.Lane]redisx.Depth{}}
+		var waiting int64
+		for _, lane := range tasks.Lanes() {
+			depth, err := redisx.ReadDepth(ctx, o.redis, tasks.Queue(tasks.Kind(k.Kind), lane))
+			if err != nil {
+				return fleetStatus{}, err
+			}
+			ks.Queues[lane] = depth
+			waiting += depth.Waiting()
+		}
+		if k.PerMinute > 0 {
+			ks.ETASeconds = int64(float64(waiting) / k.PerMinute * 60)
+		}
+		st.Kinds = append(st.Kinds, ks)
+	}
+	return st, nil
+}
+
+const clearScreen = "\x1b[H\x1b[2J"
+
+func (a *app) printFleet(st fleetStatus, watch bool) error {
+	if a.json {
+		if watch {
+			return a.printLine(st)
+		}
+		return a.printJSON(st)
+	}
+	text := describeFleet(st)
+	if watch && isTerminal(a.out) {
+		text = clearScreen + text
+	}
+	return a.print("%s", text)
+}
+
+// describeFleet is the status for people.
+func describeFleet(st fleetStatus) string {
+	var text strings.Builder
+	_, _ = fmt.Fprintln(&text, describeHold(st.Hold))
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "KIND\tRATE\tEFFECTIVE\tLAST MINUTE\tLIVE\tBULK\t429S\tBREAKER\tETA")
+	for _, k := range st.Kinds {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%.1f/m\t%d\t%d\t%d\t%d\t%s\t%s\n", k.Kind, k.Configured, k.PerMinute, k.LastMinute,
+			k.Queues[tasks.Live].Waiting(), k.Queues[tasks.Bulk].Waiting(), k.Limited, describeBreaker(k.KindStatus),
+			(time.Duration(k.ETASeconds) * time.Second).String())
+	}
+	_ = w.Flush()
+	return text.String()
+}
+
+func describeBreaker(k gate.KindStatus) string {
+	if k.BreakerFor > 0 {
+		return fmt.Sprintf("%s for %s", k.Breaker, k.BreakerFor.Round(time.Second))
+	}
+	return string(k.Breaker)
+}
+
+func describeHold(h *gate.Hold) string {
+	switch {
+	case h == nil:
+		return "hold: none"
+	case h.Probing:
+		return fmt.Sprintf("hold: probing with one call, on hold since %s (%s: %s)", stamp(h.Since), h.Code, h.Reason)
+	}
+	return fmt.Sprintf("hold: %s: %s, since %s\nnext: %s", h.Code, h.Reason, stamp(h.Since), h.NextAction)
+}

@@ -1,0 +1,134 @@
+// Package devstack is everything that kycq needs around it, in one process: Redis (miniredis), an S3-compatible store
+// (gofakes3) whose objects can be opened as files, and the simulator of Cashfree, each on a loopback port of its own. It
+// is for the demo and for trying things out: what it holds is gone when it is closed, but for the files.
+//
+// The package knows nothing of jobs. It must not be used in production, where nothing of it keeps a promise.
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/johannesboyne/gofakes3"
+
+	"github.com/kycq/kycq/internal/simulator"
+)
+
+// Credentials are the S3 keys of the stack, and the client ID and secret that its simulator takes.
+const Credentials = "demo"
+
+// Config says where the files lie and which account is simulated.
+type Config struct {
+	// Dir holds the folder s3, with one folder per bucket. It must exist.
+	Dir string
+	// Simulator is the account; its credentials are set by Start.
+	Simulator simulator.Config
+}
+
+// Stack is a running stack. Every address is on the loopback interface.
+type Stack struct {
+	RedisURL      string // redis://127.0.0.1:port/0
+	S3Endpoint    string // http://127.0.0.1:port
+	CashfreeURL   string // http://127.0.0.1:port/verification
+	SimulatorHost string // 127.0.0.1:port, as KYCQ_IMAGE_HOSTS wants it
+	Simulator     *simulator.Simulator
+
+	redis   *miniredis.Miniredis
+	files   *folders
+	servers []*http.Server
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Start starts all of it. The caller closes what it returns.
+func Start(cfg Config) (*Stack, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Stack{stop: stop}
+	if err := s.start(ctx, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("development stack: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context, cfg Config) error {
+	s.redis = miniredis.NewMiniRedis()
+	if err := s.redis.StartAddr("127.0.0.1:0"); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	s.RedisURL = "redis://" + s.redis.Addr() + "/0"
+	s.running.Go(func() { s.age(ctx) })
+
+	var err error
+	if s.files, err = openFolders(filepath.Join(cfg.Dir, "s3")); err != nil {
+		return fmt.Errorf("s3: %w", err)
+	}
+	fake := gofakes3.New(s.files, gofakes3.WithLogger(gofakes3.DiscardLog()))
+	host, err := s.serve(ctx, fake.Server())
+	if err != nil {
+		return fmt.Errorf("s3: %w", err)
+	}
+	s.S3Endpoint = "http://" + host
+
+	cfg.Simulator.ClientID, cfg.Simulator.ClientSecret = Credentials, Credentials
+	if s.Simulator, err = simulator.New(cfg.Simulator); err != nil {
+		return err
+	}
+	if s.SimulatorHost, err = s.serve(ctx, s.Simulator); err != nil {
+		return fmt.Errorf("simulator: %w", err)
+	}
+	s.CashfreeURL = "http://" + s.SimulatorHost + "/verification"
+	return nil
+}
+
+// age lets miniredis' keys grow old: by itself it keeps its clock still for expiry.
+func (s *Stack) age(ctx context.Context) {
+	const step = time.Second
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.redis.FastForward(step)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Stack) serve(ctx context.Context, h http.Handler) (host string, err error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	s.servers = append(s.servers, srv)
+	s.running.Go(func() { _ = srv.Serve(l) }) // it ends with Close
+	return l.Addr().String(), nil
+}
+
+// Close stops everything at once, calls that hang included.
+func (s *Stack) Close() error {
+	s.stop()
+	var errs []error
+	if s.Simulator != nil {
+		errs = append(errs, s.Simulator.Close())
+	}
+	for _, srv := range s.servers {
+		errs = append(errs, srv.Close())
+	}
+	s.running.Wait()
+	if s.redis != nil {
+		s.redis.Close()
+	}
+	if s.files != nil {
+		errs = append(errs, s.files.Close())
+	}
+	return errors.Join(errs...)
+}
