@@ -13,7 +13,7 @@ var _ tasks.Ledger = (*Store)(nil)
 // fingerprint, run one higher) by compare-and-swap. Where neither is due, it tells what stands there.
 func (s *Store) Accept(ctx context.Context, e tasks.Entry) (tasks.Standing, error) {
 	e.Run = max(e.Run, 1)
-	r := newRecord(e)
+	r := NewRecord(e)
 	_, err := s.CreateRecord(ctx, r)
 	if err == nil {
 		return standingOf(r, true), nil
@@ -45,7 +45,8 @@ func (s *Store) Accept(ctx context.Context, e tasks.Entry) (tasks.Standing, erro
 	return standingOf(standing, false), nil
 }
 
-func newRecord(e tasks.Entry) *Record {
+// NewRecord returns the queued record of a job that is new.
+func NewRecord(e tasks.Entry) *Record {
 	return &Record{
 		Version: RecordVersion, Kind: e.Kind, VerificationID: e.VerificationID, Lane: e.Lane, Batch: e.Batch, Row: e.Row,
 		Run: e.Run, State: StateQueued, SealedInput: e.SealedInput, Fingerprint: e.Fingerprint,
@@ -55,7 +56,7 @@ func newRecord(e tasks.Entry) *Record {
 // NextRun returns the queued record of the run that e begins. What belongs to the job for ever is kept: creation time and
 // every attempt of the earlier runs, whose provider ids are used up at Cashfree.
 func (r *Record) NextRun(e tasks.Entry) *Record {
-	next := newRecord(e)
+	next := NewRecord(e)
 	next.CreatedAt = r.CreatedAt
 	next.Attempts = r.Clone().Attempts
 	return next

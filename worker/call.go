@@ -74,6 +74,7 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 		next, verdict := d.unsend(ctx)
 		return next, verdict, nil
 	}
+	d.Observer.Sending(d.job.Kind, *d.rec.LastAttempt())
 	reply := d.send(context.WithoutCancel(ctx), body)
 	sabotage.At(sabotage.Answered)
 	a := newAnswer(d.job, *d.rec.LastAttempt(), reply, d.source)

@@ -71,8 +71,10 @@ func (d *delivery) checkImage(ctx context.Context) (stepName, Verdict) {
 	return stepCall, Verdict{}
 }
 
-func (d *delivery) openInput() (tasks.Input, error) {
-	plain, err := d.Keyset.Open(d.rec.SealedInput, tasks.InputBinding(d.job.Kind, d.job.VerificationID))
+func (d *delivery) openInput() (tasks.Input, error) { return openInput(d.Keyset, d.rec) }
+
+func openInput(keyset *Keyset, rec *storage.Record) (tasks.Input, error) {
+	plain, err := keyset.Open(rec.SealedInput, tasks.InputBinding(rec.Kind, rec.VerificationID))
 	if err != nil {
 		return tasks.Input{}, fmt.Errorf("open input: %w", err)
 	}
@@ -80,7 +82,7 @@ func (d *delivery) openInput() (tasks.Input, error) {
 	if err != nil {
 		return tasks.Input{}, err
 	}
-	if (d.job.Kind == tasks.Aadhaar) != (in.Image != nil) {
+	if (rec.Kind == tasks.Aadhaar) != (in.Image != nil) {
 		return tasks.Input{}, errors.New("open input: of another kind")
 	}
 	return in, nil

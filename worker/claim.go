@@ -19,7 +19,8 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		rec, version = newRecord(d.job), storage.Version{}
+		rec, version = storage.NewRecord(entryOf(d.job)), storage.Version{}
+		rec.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
 	case err != nil:
 		return d.infra(err, "storage")
 	}
@@ -34,7 +35,7 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 	case rec.Run < d.job.Run && !rec.State.Final():
 		return stepEnd, later(earlierRunDelay, "earlier_run_open")
 	case rec.Run < d.job.Run:
-		d.rec = beginRun(rec, d.job)
+		d.rec = rec.NextRun(entryOf(d.job))
 		return stepCheck, Verdict{}
 	}
 	return d.resume(ctx)
@@ -124,19 +125,10 @@ func (d *delivery) conflict(ctx context.Context) (stepName, Verdict) {
 	return stepEnd, Verdict{Decision: Final, Reason: "different_input"}
 }
 
-func newRecord(job tasks.Payload) *storage.Record {
-	return &storage.Record{
-		Version: storage.RecordVersion, Kind: job.Kind, VerificationID: job.VerificationID, Lane: job.Lane,
-		Batch: job.Batch, Row: job.Row, Run: job.Run, State: storage.StateQueued,
+// entryOf is the job as the ledger keeps it.
+func entryOf(job tasks.Payload) tasks.Entry {
+	return tasks.Entry{
+		Kind: job.Kind, VerificationID: job.VerificationID, Lane: job.Lane, Run: job.Run, Batch: job.Batch, Row: job.Row,
 		SealedInput: job.SealedInput, Fingerprint: job.Fingerprint,
-		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
-}
-
-// beginRun is a final record, begun again: the attempts stay, because they say which provider ids are used up.
-func beginRun(rec *storage.Record, job tasks.Payload) *storage.Record {
-	next := newRecord(job)
-	next.CreatedAt = rec.CreatedAt
-	next.Attempts = rec.Clone().Attempts
-	return next
 }

@@ -37,7 +37,6 @@ func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
 	if err := d.Hints.CloseJob(ctx, kind, id); err != nil {
 		return d.infra(err, "redis")
 	}
-	d.Observer.Finished(d.rec)
 	sabotage.At(sabotage.TailDone)
 	return stepEnd, Verdict{Decision: Final}
 }

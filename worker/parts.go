@@ -80,10 +80,14 @@ type Batches interface {
 
 // Observer counts what happens, for metrics. It must not block.
 type Observer interface {
-	Called(kind tasks.Kind, class cashfree.Class, took time.Duration)
 	WaitedAtGate(kind tasks.Kind, lane tasks.Lane, took time.Duration)
+	// Sending is told before a request leaves, Called when its answer is there or lost.
+	Sending(kind tasks.Kind, a storage.Attempt)
+	Called(kind tasks.Kind, class cashfree.Class, took time.Duration)
+	// Finished is told once for each run of a job, by the write that made its record final.
 	Finished(rec *storage.Record)
 	MaskChecked(result string)
+	// RecordWritten is told of writes that happened, and of those that another writer's was faster than.
 	RecordWritten(kind tasks.Kind, conflict bool)
 	Held(code string)
 }

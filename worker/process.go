@@ -158,9 +158,16 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 	} else {
 		version, err = d.Records.SwapRecord(ctx, rec, d.version)
 	}
-	d.Observer.RecordWritten(d.job.Kind, errors.Is(err, storage.ErrConflict))
-	if err != nil {
+	switch {
+	case errors.Is(err, storage.ErrConflict):
+		d.Observer.RecordWritten(d.job.Kind, true)
 		return err
+	case err != nil:
+		return err
+	}
+	d.Observer.RecordWritten(d.job.Kind, false)
+	if rec.State.Final() && (d.rec == nil || !d.rec.State.Final()) {
+		d.Observer.Finished(rec)
 	}
 	d.rec, d.version = rec, version
 	return nil

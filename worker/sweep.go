@@ -46,7 +46,9 @@ type Push func(ctx context.Context, p tasks.Payload) (tasks.Status, error)
 // Sweeper finds jobs that no task drives and has them driven again. It is what makes a wiped Redis cost time and nothing
 // else.
 type Sweeper struct {
+	// Processor ends jobs that need no call; Reconcile does without.
 	Processor *Processor
+	Records   Records
 	Listing   Listing
 	OpenSet   OpenSet
 	Epoch     Epoch
@@ -150,7 +152,7 @@ func (s *Sweeper) sweep(ctx context.Context, kind tasks.Kind) error {
 
 // drive sees to one job. It tells what it found: the state, empty where there is no record.
 func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) (storage.State, error) {
-	rec, _, err := s.Processor.Records.Record(ctx, kind, id)
+	rec, _, err := s.Records.Record(ctx, kind, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		// A row whose task waits for its first delivery, or a producer that died before the ledger took its job.
@@ -224,7 +226,7 @@ func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
 // reopen makes a record's job known to Redis again, if it is not final. An answered one gets a task too: its delivery
 // needs no slot.
 func (s *Sweeper) reopen(ctx context.Context, kind tasks.Kind, id string) (open, enqueued bool, err error) {
-	rec, _, err := s.Processor.Records.Record(ctx, kind, id)
+	rec, _, err := s.Records.Record(ctx, kind, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return false, false, nil // erased since it was listed

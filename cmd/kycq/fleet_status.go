@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
 )
@@ -92,7 +93,7 @@ func (a *app) printFleet(st fleetStatus, watch bool) error {
 		return a.printJSON(st)
 	}
 	text := describeFleet(st)
-	if watch && isTerminal(a.out) {
+	if watch && logx.IsTerminal(a.out) {
 		text = clearScreen + text
 	}
 	return a.print("%s", text)

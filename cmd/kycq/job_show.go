@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/storage"
 )
@@ -19,7 +20,7 @@ func newJobShow(a *app) *cobra.Command {
 		Use:   "show ID",
 		Short: "show a job's record",
 		Long: `show prints the record of a job as it stands in S3: its state, the outcome, every attempt, and what to do next. What is
-about a person is masked; --reveal opens the sealed input and answer with the keyset and prints them.`,
+about a person is masked; --reveal opens the sealed input and answer with the keyset and prints them, after an entry in the audit trail.`,
 		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal",
 		Args:    oneID,
 		RunE: a.command(func(cmd *cobra.Command, args []string) error {
@@ -40,6 +41,10 @@ about a person is masked; --reveal opens the sealed input and answer with the ke
 				return err
 			}
 			if reveal {
+				act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID}
+				if err := enter(cmd.Context(), store, act); err != nil {
+					return err
+				}
 				return a.revealRecord(cfg, rec)
 			}
 			return a.printRecord(rec)

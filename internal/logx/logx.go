@@ -35,7 +35,7 @@ func New(w io.Writer, format, level string) (zerolog.Logger, error) {
 	case "console":
 		w = console(w)
 	case "auto", "":
-		if isTerminal(w) {
+		if IsTerminal(w) {
 			w = console(w)
 		}
 	default:
@@ -55,13 +55,14 @@ func (utcTime) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 func console(w io.Writer) io.Writer {
 	return zerolog.ConsoleWriter{
 		Out:          w,
-		NoColor:      !isTerminal(w), // the writer itself heeds NO_COLOR
+		NoColor:      !IsTerminal(w), // the writer itself heeds NO_COLOR
 		TimeFormat:   time.TimeOnly,
 		TimeLocation: time.Local,
 	}
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal tells whether a person looks at what is written there.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/devstack"
+	"github.com/kycq/kycq/internal/redact"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/storage"
+)
+
+func newDemo(a *app) *cobra.Command {
+	var dir string
+	var keep bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "run the whole way on invented people, with everything embedded",
+		Long: `demo starts an embedded Redis, S3 store and simulator of Cashfree and one worker in this process, works through 24
+invented Aadhaar cards and 40 invented passports, and shows what came of each. Some rows fail, as they should: a PDF, an
+unreadable card, malformed passports; and a few calls fail first and are retried. Nothing needs to be installed, nothing
+leaves this machine. It takes about ten seconds; images, records and the log are left in a folder.`,
+		Example: "  kycq demo\n  kycq demo --dir /tmp/kycq-demo --keep",
+		Args:    cobra.NoArgs,
+		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+			return a.demo(cmd.Context(), dir, keep)
+		}),
+	}
+	cmd.Flags().StringVar(&dir, "dir", "kycq-demo", "folder for images, records and the log; an earlier demo's is emptied")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running until Ctrl-C, to try other commands on it")
+	return cmd
+}
+
+const (
+	// demoTime is far above what the demo takes; it only keeps a broken one from running for ever.
+	demoTime = 3 * time.Minute
+	// demoRate and the retry base make the demo short; the vendor's own limit is 100 a minute.
+	demoRate      = "600/m"
+	demoCalls     = 600
+	demoRetryBase = "500ms"
+)
+
+// demo is a running demo.
+type demo struct {
+	dir   string
+	stack *devstack.Stack
+	env   []string
+	store *storage.Store
+	fleet *fleet
+	log   *os.File
+}
+
+func (a *app) demo(ctx context.Context, dir string, keep bool) error {
+	rows, err := exampleRows()
+	if err != nil {
+		return err
+	}
+	if err := emptyDemoFolder(dir); err != nil {
+		return err
+	}
+	d, err := startDemo(ctx, dir)
+	if err != nil {
+		return err
+	}
+	working, stop := context.WithCancel(ctx)
+	worked := make(chan error, 1)
+	go func() { worked <- d.fleet.Run(working) }()
+	err = a.runDemo(ctx, d, rows)
+	if err == nil && keep {
+		err = a.keepDemo(ctx, d)
+	}
+	stop()
+	return errors.Join(err, <-worked, d.Close())
+}
+
+// runDemo submits the rows, waits for all of them, and prints what came of them.
+func (a *app) runDemo(parent context.Context, d *demo, rows []*demoRow) error {
+	ctx, cancel := context.WithTimeoutCause(parent, demoTime, fmt.Errorf("the demo did not end within %s: see %s", demoTime, d.log.Name()))
+	defer cancel()
+	began := time.Now()
+	if err := d.scriptFaults(); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := row.submit(ctx, d); err != nil {
+			return fmt.Errorf("submit %s: %w", row.ID, err)
+		}
+	}
+	if err := a.watchDemo(ctx, d, rows); err != nil {
+		if parent.Err() == nil && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	return a.printDemo(d, rows, time.Since(began))
+}
+
+// demoMark says that a folder is an earlier demo's, and may be emptied.
+const demoMark = ".kycq-demo"
+
+func emptyDemoFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist), err == nil && len(entries) == 0:
+	case err != nil:
+		return fmt.Errorf("demo folder: %w", err)
+	default:
+		if _, err := os.Stat(filepath.Join(dir, demoMark)); err != nil {
+			return usagef("--dir: %s is not empty and not an earlier demo's: choose another folder", dir)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("demo folder: %w", err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("demo folder: %w", err)
+	}
+	return os.WriteFile(filepath.Join(dir, demoMark), nil, 0o600)
+}
+
+func startDemo(ctx context.Context, dir string) (*demo, error) {
+	d := &demo{dir: dir}
+	if err := d.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the demo: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+func (d *demo) start(ctx context.Context) error {
+	keyset, err := d.makeKeyset()
+	if err != nil {
+		return err
+	}
+	if d.stack, err = devstack.Start(devstack.Config{Dir: d.dir, Simulator: simulator.Config{
+		Limit: demoCalls, Latency: 50 * time.Millisecond, LedgerPath: filepath.Join(d.dir, "simulator.jsonl"),
+	}}); err != nil {
+		return err
+	}
+	d.env = []string{
+		"KYCQ_REDIS_URL=" + d.stack.RedisURL, "KYCQ_S3_ENDPOINT=" + d.stack.S3Endpoint, "KYCQ_CASHFREE_URL=" + d.stack.CashfreeURL,
+		"KYCQ_CASHFREE_CLIENT_ID=" + devstack.Credentials, "KYCQ_CASHFREE_CLIENT_SECRET=" + devstack.Credentials,
+		"KYCQ_IMAGE_HOSTS=" + d.stack.SimulatorHost, "KYCQ_KEYSET_FILE=" + d.keysetPath(),
+		"KYCQ_AADHAAR_RATE=" + demoRate, "KYCQ_PASSPORT_RATE=" + demoRate, "KYCQ_RETRY_BASE=" + demoRetryBase,
+	}
+	// The same reading of settings as everywhere, of an environment of the demo's own.
+	cfg, err := config.Load(config.Sources{Environ: d.env})
+	if err != nil {
+		return err
+	}
+	if d.store, err = storage.Open(ctx, storage.Config{
+		Endpoint: cfg.S3Endpoint, AccessKeyID: devstack.Credentials, SecretAccessKey: redact.NewSecret(devstack.Credentials),
+	}); err != nil {
+		return err
+	}
+	if _, err := d.store.Init(ctx); err != nil {
+		return err
+	}
+	if d.log, err = os.OpenFile(filepath.Join(d.dir, "worker.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+		return err
+	}
+	return d.openFleet(ctx, cfg, keyset, zerolog.New(d.log).With().Timestamp().Logger())
+}
+
+func (d *demo) openFleet(ctx context.Context, cfg *config.Config, keyset *seal.Keyset, log zerolog.Logger) error {
+	vendor, err := openVendor(cfg)
+	if err != nil {
+		return err
+	}
+	rdb, err := openRedis(ctx, cfg)
+	if err != nil {
+		vendor.Close()
+		return err
+	}
+	d.fleet = &fleet{redis: rdb, store: d.store, vendor: vendor}
+	return d.fleet.assemble(cfg, keyset, log)
+}
+
+func (d *demo) keysetPath() string { return filepath.Join(d.dir, "keyset.json") }
+
+func (d *demo) makeKeyset() (*seal.Keyset, error) {
+	keyset, err := seal.Generate()
+	if err != nil {
+		return nil, err
+	}
+	doc, err := keyset.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	return keyset, writeSecretFile(d.keysetPath(), doc)
+}
+
+// Close stops what start has started, in the reverse order.
+func (d *demo) Close() error {
+	var errs []error
+	if d.fleet != nil {
+		d.fleet.Close()
+	}
+	if d.stack != nil {
+		errs = append(errs, d.stack.Close())
+	}
+	if d.log != nil {
+		errs = append(errs, d.log.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// keepDemo writes down how to reach the stack, and waits for Ctrl-C.
+func (a *app) keepDemo(ctx context.Context, d *demo) error {
+	path := filepath.Join(d.dir, "env")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the demo's environment: %w", err)
+	}
+	out := bufio.NewWriter(f)
+	for _, entry := range append(d.env, "AWS_ACCESS_KEY_ID="+devstack.Credentials, "AWS_SECRET_ACCESS_KEY="+devstack.Credentials) {
+		_, _ = fmt.Fprintf(out, "export %s\n", entry) // Flush tells
+	}
+	if err := errors.Join(out.Flush(), f.Close()); err != nil {
+		return fmt.Errorf("write the demo's environment: %w", err)
+	}
+	a.note("\neverything keeps running until Ctrl-C; in another terminal:\n\n  . %s\n  kycq job show specimen-01-pvc-scan", path)
+	<-ctx.Done()
+	return nil
+}

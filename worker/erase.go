@@ -1,0 +1,66 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// Erasable is what an erasure needs of the store.
+type Erasable interface {
+	Records
+	DeleteMasked(ctx context.Context, id string) error
+	DeleteUpload(ctx context.Context, img tasks.Image) error
+	DeleteQuarantine(ctx context.Context, id string) error
+}
+
+// Erase removes what kycq keeps of a person for a finished job: the masked image, its own upload, the quarantined image,
+// the sealed input and answer, the masked view and the fingerprint. What stays is a tombstone: the id, the outcome, the
+// attempts with their times, who erased it and why. An object of the user's own in S3 is not touched. It may be repeated.
+func Erase(ctx context.Context, store Erasable, keyset *Keyset, kind tasks.Kind, id, by, reason string) (*storage.Record, error) {
+	rec, version, err := store.Record(ctx, kind, id)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("erase: %w", err)
+	case !rec.State.Final():
+		return nil, ErrNotFinal
+	}
+	if err := deleteImages(ctx, store, keyset, rec); err != nil {
+		return nil, fmt.Errorf("erase: %w", err)
+	}
+	rec = rec.Clone()
+	rec.SealedInput, rec.Sealed, rec.Fingerprint = "", "", ""
+	rec.MaskedImage, rec.Passport = nil, nil
+	if rec.Erased == nil {
+		rec.Erased = &storage.Erasure{At: time.Now().UTC().Truncate(time.Millisecond), By: by, Reason: reason}
+	}
+	if _, err := store.SwapRecord(ctx, rec, version); err != nil {
+		return nil, fmt.Errorf("erase: %w", err)
+	}
+	return rec, nil
+}
+
+// deleteImages comes before the tombstone, so that a record that still has its seals is one whose erasure is not done.
+func deleteImages(ctx context.Context, store Erasable, keyset *Keyset, rec *storage.Record) error {
+	if rec.Kind != tasks.Aadhaar {
+		return nil
+	}
+	if rec.SealedInput != "" {
+		in, err := openInput(keyset, rec)
+		if err != nil {
+			return err
+		}
+		if in.Image.Uploaded {
+			if err := store.DeleteUpload(ctx, *in.Image); err != nil {
+				return err
+			}
+		}
+	}
+	if err := store.DeleteMasked(ctx, rec.VerificationID); err != nil {
+		return err
+	}
+	return store.DeleteQuarantine(ctx, rec.VerificationID)
+}
