@@ -1,0 +1,8 @@
+-- Takes one call out of the cap. A batch without a board has none to keep.
+-- KEYS: progress hash. Returns 1 where the call may be made.
+local h = redis.call('HMGET', KEYS[1], 'pass', 'cap', 'calls')
+if not h[1] then return 1 end
+local cap = tonumber(h[2] or '0')
+if cap > 0 and tonumber(h[3] or '0') >= cap then return 0 end
+redis.call('HINCRBY', KEYS[1], 'calls', 1)
+return 1

@@ -1,0 +1,9 @@
+-- Begins the next pass. One over all rows begins with all of them open.
+-- KEYS: progress hash, rows string. ARGV: pass that is over, next pass, 1 where all rows are opened, highest state.
+if redis.call('HGET', KEYS[1], 'pass') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'pass', ARGV[2], 'cursor', 0)
+if ARGV[3] == '1' then
+  redis.call('DEL', KEYS[2])
+  for state = 1, tonumber(ARGV[4]) do redis.call('HDEL', KEYS[1], 'n' .. state) end
+end
+return 1

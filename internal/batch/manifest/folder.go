@@ -1,0 +1,115 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/kycq/kycq/tasks"
+)
+
+// Folder is where the images of a manifest lie. Nothing outside of it is opened, by no path and through no symbolic link:
+// a manifest comes from elsewhere and must not be a way to send a file of this machine to the vendor.
+type Folder struct {
+	root *os.Root
+	path string
+}
+
+// OpenFolder opens the folder that confines the images. The caller closes it.
+func OpenFolder(path string) (*Folder, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the images: %w", err)
+	}
+	root, err := os.OpenRoot(absolute)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the images: %w", err)
+	}
+	return &Folder{root: root, path: absolute}, nil
+}
+
+// Close closes the folder.
+func (f *Folder) Close() error { return f.root.Close() }
+
+// Open opens an image. The Problem says why the row is to blame; err is a fault of the machine's.
+func (f *Folder) Open(name string) (*os.File, *Problem, error) {
+	if filepath.IsAbs(name) {
+		inside, err := filepath.Rel(f.path, name)
+		if err != nil {
+			return nil, outside(), nil
+		}
+		name = inside
+	}
+	if strings.IndexByte(name, 0) >= 0 || !filepath.IsLocal(name) {
+		return nil, outside(), nil
+	}
+	info, err := f.root.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, &Problem{"image_not_a_file", "the image is not a regular file"}, nil // opening a pipe would wait for ever
+	}
+	var file *os.File
+	if err == nil {
+		file, err = f.root.Open(name)
+	}
+	switch {
+	case err == nil:
+		return file, nil, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
+		return nil, &Problem{"image_not_found", "there is no such image in the folder (--images names another one)"}, nil
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &Problem{"image_not_readable", "the image may not be read by this user"}, nil
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
+		return nil, nil, fmt.Errorf("open an image: %w", errno(err))
+	}
+	return nil, outside(), nil // os.Root names no error for a link that leads out
+}
+
+func outside() *Problem {
+	return &Problem{"image_outside_folder", "the image's path leads out of the folder of the images"}
+}
+
+// errno drops the path, which may name a person.
+func errno(err error) error {
+	var e syscall.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return errors.New("the file cannot be read")
+}
+
+// smallHead is enough for the header of most images; EXIF blocks may need tasks.ImageHeadBytes.
+const smallHead = 16 << 10
+
+// checkImage looks at the head and the size of an image.
+func checkImage(file *os.File) (*Problem, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("look at an image: %w", errno(err))
+	}
+	for _, n := range []int64{smallHead, tasks.ImageHeadBytes} {
+		head, err := io.ReadAll(io.NewSectionReader(file, 0, n))
+		if err != nil {
+			return nil, fmt.Errorf("read an image: %w", errno(err))
+		}
+		_, err = tasks.ValidateImage(head, info.Size())
+		var invalid *tasks.InvalidError
+		switch {
+		case err == nil:
+			return nil, nil
+		case !errors.As(err, &invalid):
+			return nil, err
+		case n == tasks.ImageHeadBytes, info.Size() <= n, invalid.Code != "image_header_invalid":
+			return problemOf(invalid), nil
+		}
+	}
+	return nil, nil
+}
+
+func problemOf(invalid *tasks.InvalidError) *Problem {
+	return &Problem{Code: invalid.Code, Message: invalid.Field + " " + invalid.Message}
+}
