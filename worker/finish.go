@@ -60,7 +60,7 @@ func (d *delivery) deleteUpload(ctx context.Context) error {
 	}
 	rec := d.rec.Clone()
 	rec.UploadDeletedAt = time.Now().UTC().Truncate(time.Millisecond)
-	err = d.save(ctx, rec)
+	err = d.write(ctx, rec)
 	if errors.Is(err, storage.ErrConflict) {
 		return d.reread(ctx) // somebody else ran the same tail, or began the next run
 	}

@@ -143,8 +143,17 @@ func (d *delivery) attempts() int {
 	return len(d.rec.Attempts)
 }
 
-// save writes the record under compare-and-swap and remembers its new version.
+// save takes the job to its next state.
 func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
+	err := d.write(ctx, rec)
+	if err == nil && rec.State.Final() {
+		d.Observer.Finished(rec)
+	}
+	return err
+}
+
+// write puts the record under compare-and-swap and remembers its new version.
+func (d *delivery) write(ctx context.Context, rec *storage.Record) error {
 	var err error
 	var version storage.Version
 	if sabotage.Broken(sabotage.SkipCompareAndSwap) {
@@ -166,9 +175,6 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 		return err
 	}
 	d.Observer.RecordWritten(d.job.Kind, false)
-	if rec.State.Final() && (d.rec == nil || !d.rec.State.Final()) {
-		d.Observer.Finished(rec)
-	}
 	d.rec, d.version = rec, version
 	return nil
 }
