@@ -1,0 +1,84 @@
+package worker
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// codeAt says which argument of our own functions is a code.
+var codeAt = map[string]int{"later": 1, "infra": 1, "fail": 1, "failed": 1, "end": 2, "wait": 2, "orCode": 1}
+
+func TestEveryCodeInTheSourceIsKnown(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	check := func(name string, e ast.Expr) {
+		lit, ok := e.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			return
+		}
+		code, err := strconv.Unquote(lit.Value)
+		if err != nil || code == "" {
+			return
+		}
+		if name == "infra" {
+			code += "_unreachable"
+		}
+		if found++; !KnownCode(code) {
+			t.Errorf("%s: %q is not known: add it to adviceByCode or plainCodes", name, code)
+		}
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CallExpr:
+				name := calledName(n.Fun)
+				if at, ok := codeAt[name]; ok && at < len(n.Args) {
+					check(name, n.Args[at])
+				}
+			case *ast.KeyValueExpr:
+				if key, ok := n.Key.(*ast.Ident); ok && (key.Name == "code" || key.Name == "Reason") {
+					check(key.Name, n.Value)
+				}
+			}
+			return true
+		})
+	}
+	if found < 30 {
+		t.Errorf("%d codes were found in the source: this test looks for them in the wrong place", found)
+	}
+}
+
+func calledName(fun ast.Expr) string {
+	switch fun := fun.(type) {
+	case *ast.Ident:
+		return fun.Name
+	case *ast.SelectorExpr:
+		return fun.Sel.Name
+	}
+	return ""
+}
+
+func TestAStrangersCodeIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"", "j8369854", "specimen_person", "*", "x-client-*"} {
+		if KnownCode(code) {
+			t.Errorf("%q is known", code)
+		}
+	}
+}
