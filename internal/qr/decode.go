@@ -8,8 +8,8 @@ import (
 	"github.com/kycq/kycq/internal/redact"
 )
 
-// read tries to read the code that a triple spans.
-func (f *field) read(t triple) (Code, bool) {
+// read tries to read the code that a triple spans. Each attempt is taken off the tries that are left.
+func (f *field) read(t triple, left *int) (Code, bool) {
 	code := Code{Finders: 3, Corners: flatFrame(t, max(21, int(t.modules()+0.5))).corners()}
 	for i, g := range f.guesses(t) {
 		if i == 0 {
@@ -20,6 +20,9 @@ func (f *field) read(t triple) (Code, bool) {
 			frames = []frame{fr, g.frame}
 		}
 		for _, fr := range frames {
+			if *left--; *left < 0 {
+				return code, false
+			}
 			if text, ok := decodeLevels(f.sample(t, fr), g.version); ok {
 				code.Readable, code.Text = true, text
 				code.Modules, code.Corners = fr.modules, fr.corners()

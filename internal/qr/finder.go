@@ -66,16 +66,21 @@ func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, brigh
 	edge(float64(f.w), before > 0)
 }
 
-// finderRatio tells whether runs are 1:1:3:1:1, each run within tolerance modules per module of its length.
+// maxSpill is how far both edges of a dark run together may have moved outwards (or inwards), in modules: with a
+// threshold too high, blur makes dark runs longer and light ones shorter by the same amount.
+const maxSpill = 0.6
+
+// finderRatio tells whether runs are 1:1:3:1:1, give or take a spill that all of them share. Each run may then be off
+// by tolerance modules, the middle one by twice as much.
 func finderRatio(runs [5]float64, tolerance float64) bool {
-	total := runs[0] + runs[1] + runs[2] + runs[3] + runs[4]
-	m := total / 7
-	if m < 1 {
+	outer, gaps := runs[0]+runs[4], runs[1]+runs[3]
+	m, spill := (outer+gaps)/4, (outer-gaps)/4
+	if m < 0.9 || math.Abs(spill) > maxSpill*m {
 		return false
 	}
-	return math.Abs(runs[2]-3*m) < 3*m*tolerance &&
-		math.Abs(runs[0]-m) < m*tolerance && math.Abs(runs[1]-m) < m*tolerance &&
-		math.Abs(runs[3]-m) < m*tolerance && math.Abs(runs[4]-m) < m*tolerance
+	off := tolerance * m
+	return math.Abs(runs[2]-3*m-spill) < 2*off &&
+		math.Abs(runs[0]-outer/2) < off && math.Abs(runs[1]-gaps/2) < off
 }
 
 // confirm looks at a hit from the other directions and finds its true centre.
@@ -101,7 +106,7 @@ func (f *field) confirm(p Point, chord float64, bright bool) (pattern, bool) {
 }
 
 // cross measures the pattern along a direction, both ways from p's pixel. off is how far the middle lies from that
-// pixel's centre and length is the whole pattern's, both in steps of (dx, dy).
+// pixel's centre and length is the whole pattern's without its spill, both in steps of (dx, dy).
 func (f *field) cross(p Point, dx, dy int, limit float64, bright bool, tolerance float64) (off, length float64, ok bool) {
 	x, y := int(p.X), int(p.Y)
 	fore, ok := f.walk(x, y, dx, dy, limit, bright)
@@ -117,7 +122,8 @@ func (f *field) cross(p Point, dx, dy int, limit float64, bright bool, tolerance
 		return 0, 0, false
 	}
 	off = (fore[0] - back[0] + fore[1] - back[1] + fore[2] - back[2]) / 6
-	return off, back[2] + fore[2], true
+	spill := (runs[0] + runs[4] - runs[1] - runs[3]) / 4
+	return off, back[2] + fore[2] - spill, true
 }
 
 // walk gives the distances at which the core, the gap and the ring end, in steps from the centre of pixel (x, y).

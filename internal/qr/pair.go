@@ -88,8 +88,7 @@ func (f *field) likeness(middle, step Point, bright bool) float64 {
 	match, total := 0.0, 0.0
 	for v := -3; v <= 3; v++ {
 		for u := -3; u <= 3; u++ {
-			x, y := float64(u), float64(v)
-			level := f.levelAt(Point{middle.X + x*step.X - y*step.Y, middle.Y + x*step.Y + y*step.X})
+			level := f.levelAt(offset(middle, step, u, v))
 			total += math.Abs(level)
 			if (max(abs(u), abs(v)) == 2) != bright {
 				match += level
@@ -102,4 +101,10 @@ func (f *field) likeness(middle, step Point, bright bool) float64 {
 		return 0
 	}
 	return match / total
+}
+
+// offset goes u modules along step and v across it.
+func offset(from, step Point, u, v int) Point {
+	x, y := float64(u), float64(v)
+	return Point{from.X + x*step.X - y*step.Y, from.Y + x*step.Y + y*step.X}
 }

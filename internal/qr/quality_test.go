@@ -10,12 +10,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
 
+	"github.com/kycq/kycq/internal/qr"
 	"github.com/kycq/kycq/internal/specimen"
 	"github.com/kycq/kycq/internal/specimen/distort"
 )
@@ -114,4 +121,102 @@ func zbarReads(t testing.TB, dir string, s shot) int {
 	}
 	out, _ := exec.CommandContext(t.Context(), tool, "-q", "--raw", "-Sdisable", "-Sqrcode.enable", path).Output()
 	return strings.Count(string(out), "<SPECIMEN")
+}
+
+// cardsToTry is 24, which takes some seconds; KYCQ_TEST_QR_CARDS=200 is the measurement that the promise below speaks of
+// and takes minutes under the race detector.
+func cardsToTry(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("KYCQ_TEST_QR_CARDS")
+	if text == "" {
+		return 24
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("KYCQ_TEST_QR_CARDS: %v", err)
+	}
+	return n
+}
+
+func TestFindReadsWhatAnyReaderReads(t *testing.T) {
+	t.Parallel()
+	dir, n := t.TempDir(), cardsToTry(t)
+	if _, err := exec.LookPath("zbarimg"); err != nil {
+		t.Log("zbarimg is not installed: compared with gozxing only")
+	}
+	var known, caught atomic.Int64
+	t.Run("cards", func(t *testing.T) {
+		for i := range n {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				s := photograph(i)
+				img := open(t, s.jpeg)
+				own := len(readable(qr.Find(img)))
+				others := zbarReads(t, dir, s)
+				if others == 0 && gozxingReads(img) {
+					others = 1
+				}
+				known.Add(int64(max(own, others)))
+				caught.Add(int64(own))
+				if own < others {
+					t.Logf("%s: read %d of %d", s.name, own, others)
+				}
+			})
+		}
+	})
+	t.Logf("%d cards: %d of %d readable codes caught", n, caught.Load(), known.Load())
+	if known.Load() == 0 || float64(caught.Load()) < 0.99*float64(known.Load()) {
+		t.Errorf("caught %d of %d codes that some reader reads, want 99 %%", caught.Load(), known.Load())
+	}
+}
+
+func TestFindReadsNothingOnMaskedAndQRFreeCards(t *testing.T) {
+	t.Parallel()
+	for i := range cardsToTry(t) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			s := photograph(i)
+			masked, ok := specimen.Mask(open(t, s.jpeg))
+			if !ok { // nothing on it reads, so there is nothing to mask
+				card := specimen.Card{Layout: specimen.Layouts()[i%3], Person: specimen.NewPerson(uint64(i)), Uncoded: true}
+				masked = distort.Turn(specimen.Draw(card), float64(i))
+			}
+			if codes := qr.Find(distort.Recompress(masked, 70)); len(codes) != 0 {
+				t.Errorf("%s: found %+v", s.name, codes)
+			}
+		})
+	}
+}
+
+// The figures are for 1600×1000 pixels: each card's CPU time is scaled by its pixels.
+func BenchmarkFind(b *testing.B) {
+	var shots []image.Image
+	for i := range 40 {
+		shots = append(shots, open(b, photograph(i).jpeg))
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var taken []float64
+	for b.Loop() {
+		for _, img := range shots {
+			before := processTime(b)
+			qr.Find(img)
+			pixels := float64(img.Bounds().Dx() * img.Bounds().Dy())
+			taken = append(taken, (processTime(b)-before).Seconds()*1000*1600*1000/pixels)
+		}
+	}
+	slices.Sort(taken)
+	b.ReportMetric(taken[len(taken)/2], "p50-cpu-ms")
+	b.ReportMetric(taken[len(taken)*95/100], "p95-cpu-ms")
+	b.ReportMetric(taken[len(taken)-1], "max-cpu-ms")
+}
+
+// processTime is the CPU time of the whole process, garbage collection included.
+func processTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -37,19 +37,24 @@ func (fr frame) corners() [4]Point {
 	return [4]Point{fr.point(0, 0), fr.point(n, 0), fr.point(n, n), fr.point(0, n)}
 }
 
-// levelAt is how much lighter than the threshold the image is between four pixels. Outside of the image all is paper.
-func (f *field) levelAt(p Point) float64 {
+// grey is the brightness between four pixels, 0 to 255. Outside of the image all is paper.
+func (f *field) grey(p Point) float64 {
 	x, y := p.X-0.5, p.Y-0.5
 	x0, y0 := int(math.Floor(x)), int(math.Floor(y))
 	if x0 < -1 || y0 < -1 || x0 >= f.w || y0 >= f.h {
-		return 128 * 16
+		return 255
 	}
 	fx, fy := x-float64(x0), y-float64(y0)
 	x1, y1 := min(x0+1, f.w-1), min(y0+1, f.h-1)
 	x0, y0 = max(x0, 0), max(y0, 0)
 	top, bottom := f.gray.Pix[y0*f.gray.Stride:], f.gray.Pix[y1*f.gray.Stride:]
-	v := (float64(top[x0])*(1-fx)+float64(top[x1])*fx)*(1-fy) + (float64(bottom[x0])*(1-fx)+float64(bottom[x1])*fx)*fy
-	return v*16 - float64(f.threshold(x0, y0))
+	return (float64(top[x0])*(1-fx)+float64(top[x1])*fx)*(1-fy) + (float64(bottom[x0])*(1-fx)+float64(bottom[x1])*fx)*fy
+}
+
+// levelAt is how much lighter than the threshold the image is between four pixels, in sixteenths of a grey level.
+func (f *field) levelAt(p Point) float64 {
+	x, y := int(max(0, min(p.X, float64(f.w-1)))), int(max(0, min(p.Y, float64(f.h-1))))
+	return f.grey(p)*16 - float64(f.threshold(x, y))
 }
 
 // aligned moves the far corner to where the bottom right alignment pattern is seen: a photographed card is not flat to

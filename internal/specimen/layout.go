@@ -67,7 +67,9 @@ func firstEight(number box) box {
 }
 
 // CodeAreas says where a layout's QR codes are drawn at a scale, in pixels.
-func CodeAreas(layout Layout, scale float64) []image.Rectangle { return areas(plans[layout].codes, scale) }
+func CodeAreas(layout Layout, scale float64) []image.Rectangle {
+	return areas(plans[layout].codes, scale)
+}
 
 // DigitAreas says where the first eight digits of each number are drawn at a scale, in pixels.
 func DigitAreas(layout Layout, scale float64) []image.Rectangle {

@@ -1,0 +1,254 @@
+package qr_test
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/kycq/kycq/internal/qr"
+	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/internal/specimen/distort"
+)
+
+func readable(codes []qr.Code) []qr.Code {
+	var out []qr.Code
+	for _, c := range codes {
+		if c.Readable {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// strip is a card with one code of 336 pixels, and where the code is.
+func strip(version int) (*image.RGBA, image.Rectangle) {
+	card := specimen.Card{Layout: specimen.Short, Person: specimen.NewPerson(3), Version: version, Tough: true}
+	return specimen.Draw(card), specimen.CodeAreas(specimen.Short, 1)[0]
+}
+
+// near tells whether rectangles differ by at most a margin on every side.
+func near(a, b image.Rectangle, margin int) bool {
+	return a.In(b.Inset(-margin)) && b.In(a.Inset(-margin))
+}
+
+func TestFindReadsEveryVersionOfARealCard(t *testing.T) {
+	t.Parallel()
+	for version := 8; version <= 40; version += 2 {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			img, area := strip(version)
+			codes := qr.Find(img)
+			if len(codes) != 1 || !codes[0].Readable {
+				t.Fatalf("%d codes, want one that reads", len(codes))
+			}
+			c := codes[0]
+			if c.Modules != 17+4*version || c.Finders != 3 || !near(c.Bounds(), area, 4) {
+				t.Errorf("%d modules at %v, want %d at %v", c.Modules, c.Bounds(), 17+4*version, area)
+			}
+			if !strings.HasPrefix(c.Text.Reveal(), "<SPECIMEN") {
+				t.Error("the text is not the card's")
+			}
+		})
+	}
+}
+
+func TestFindReadsAtEveryAngle(t *testing.T) {
+	t.Parallel()
+	img, _ := strip(16)
+	for angle := 0; angle < 360; angle += 15 {
+		t.Run(fmt.Sprint(angle), func(t *testing.T) {
+			t.Parallel()
+			if codes := qr.Find(distort.Turn(img, float64(angle))); len(readable(codes)) != 1 {
+				t.Errorf("not read at %d°", angle)
+			}
+		})
+	}
+}
+
+func TestFindReadsAllCodesOfAnImage(t *testing.T) {
+	t.Parallel()
+	letter := specimen.Draw(specimen.Card{Layout: specimen.Long, Person: specimen.NewPerson(4)})
+	codes := readable(qr.Find(letter))
+	if len(codes) != 2 {
+		t.Fatalf("%d codes of the letter's 2", len(codes))
+	}
+	areas := specimen.CodeAreas(specimen.Long, 1)
+	for _, area := range areas {
+		if !near(codes[0].Bounds(), area, 4) && !near(codes[1].Bounds(), area, 4) {
+			t.Errorf("no code at %v", area)
+		}
+	}
+}
+
+func TestFindReadsUnusualCodes(t *testing.T) {
+	t.Parallel()
+	img, area := strip(14)
+	module := area.Dx() / 73
+	covered := func(cover image.Rectangle) image.Image {
+		out := image.NewRGBA(img.Rect)
+		draw.Draw(out, out.Rect, img, image.Point{}, draw.Src)
+		distort.Cover(out, cover, color.White)
+		return out
+	}
+	corner := func(x, y int) image.Rectangle { // a finder pattern with its margin
+		return image.Rect(x, y, x+8*module, y+8*module)
+	}
+	for name, picture := range map[string]image.Image{
+		"mirrored":                   mapped(img, func(p image.Point) image.Point { return image.Pt(img.Rect.Dx()-1-p.X, p.Y) }, 0),
+		"light on dark":              mapped(img, func(p image.Point) image.Point { return p }, 255),
+		"cut without a margin":       img.SubImage(area),
+		"a third of the size":        distort.Scale(img, 0.4),
+		"eight times the size":       distort.Scale(img.SubImage(area.Inset(-20)), 6),
+		"top left corner covered":    covered(corner(area.Min.X, area.Min.Y)),
+		"top right corner covered":   covered(corner(area.Max.X-8*module, area.Min.Y)),
+		"bottom left corner covered": covered(corner(area.Min.X, area.Max.Y-8*module)),
+		"half of a corner covered":   covered(image.Rect(area.Min.X, area.Min.Y, area.Min.X+3*module, area.Min.Y+8*module)),
+		"in a dark frame":            framed(img.SubImage(area.Inset(-10))),
+		"under a shadow":             shadowed(img),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			codes := readable(qr.Find(picture))
+			if len(codes) != 1 || !strings.HasPrefix(codes[0].Text.Reveal(), "<SPECIMEN") {
+				t.Errorf("%d codes read, want 1", len(codes))
+			}
+		})
+	}
+}
+
+// mapped moves each pixel's source and flips its bits.
+func mapped(img *image.RGBA, from func(image.Point) image.Point, flip uint8) image.Image {
+	out := image.NewGray(img.Rect)
+	grey := distort.Grey(img)
+	for y := range img.Rect.Dy() {
+		for x := range img.Rect.Dx() {
+			p := from(image.Pt(x, y))
+			out.Pix[y*out.Stride+x] = grey.GrayAt(p.X, p.Y).Y ^ flip
+		}
+	}
+	return out
+}
+
+func framed(img image.Image) image.Image {
+	out := image.NewRGBA(image.Rect(0, 0, 900, 900))
+	draw.Draw(out, out.Rect, image.Black, image.Point{}, draw.Src)
+	draw.Draw(out, image.Rect(200, 200, 200+img.Bounds().Dx(), 200+img.Bounds().Dy()), img, img.Bounds().Min, draw.Src)
+	return out
+}
+
+// shadowed darkens the picture to a third from left to right.
+func shadowed(img *image.RGBA) image.Image {
+	out := distort.Grey(img)
+	for y := range out.Rect.Dy() {
+		for x := range out.Rect.Dx() {
+			i := y*out.Stride + x
+			out.Pix[i] = uint8(float64(out.Pix[i]) * (1 - 0.66*float64(x)/float64(out.Rect.Dx())))
+		}
+	}
+	return out
+}
+
+func TestFindNamesACodeThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	img, area := strip(14)
+	distort.Cover(img, area.Inset(45), color.White) // all but the corners
+	codes := qr.Find(img)
+	if len(codes) != 1 || codes[0].Readable || codes[0].Finders != 3 || !near(codes[0].Bounds(), area, 12) {
+		t.Errorf("got %+v, want one unreadable code at %v", codes, area)
+	}
+}
+
+func TestFindNamesALonePattern(t *testing.T) {
+	t.Parallel()
+	img, area := strip(14)
+	distort.Cover(img, image.Rect(area.Min.X, area.Min.Y+40, area.Max.X, area.Max.Y), color.White)
+	distort.Cover(img, image.Rect(area.Min.X+40, area.Min.Y, area.Max.X, area.Max.Y), color.White)
+	codes := qr.Find(img)
+	if len(codes) != 1 || codes[0].Readable || codes[0].Finders != 1 {
+		t.Errorf("got %+v, want one lone pattern", codes)
+	}
+}
+
+func TestFindSeesNothingWhereNothingIs(t *testing.T) {
+	t.Parallel()
+	noise := image.NewGray(image.Rect(0, 0, 800, 600))
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range noise.Pix {
+		noise.Pix[i] = uint8(rng.IntN(256))
+	}
+	for name, img := range map[string]image.Image{
+		"an empty image":     image.NewGray(image.Rectangle{}),
+		"one pixel":          image.NewGray(image.Rect(0, 0, 1, 1)),
+		"a row":              image.NewGray(image.Rect(0, 0, 500, 1)),
+		"a column":           image.NewGray(image.Rect(0, 0, 1, 500)),
+		"white":              image.NewRGBA(image.Rect(0, 0, 640, 480)),
+		"a card without one": specimen.Draw(specimen.Card{Layout: specimen.Long, Person: specimen.NewPerson(8), Uncoded: true}),
+	} {
+		if codes := qr.Find(img); len(codes) != 0 {
+			t.Errorf("%s: %+v", name, codes)
+		}
+	}
+	if codes := readable(qr.Find(noise)); len(codes) != 0 {
+		t.Errorf("noise reads as %+v", codes)
+	}
+}
+
+func TestFindTakesEveryKindOfImage(t *testing.T) {
+	t.Parallel()
+	img, area := strip(12)
+	inner := area.Inset(-40)
+	as := func(dst draw.Image) image.Image {
+		draw.Draw(dst, dst.Bounds(), img, image.Point{}, draw.Src)
+		return dst
+	}
+	palette := color.Palette{color.Black, color.White, color.Gray{128}}
+	for name, picture := range map[string]image.Image{
+		"Gray":          as(image.NewGray(img.Rect)),
+		"Gray16":        as(image.NewGray16(img.Rect)),
+		"NRGBA":         as(image.NewNRGBA(img.Rect)),
+		"NRGBA64":       as(image.NewNRGBA64(img.Rect)),
+		"RGBA64":        as(image.NewRGBA64(img.Rect)),
+		"CMYK":          as(image.NewCMYK(img.Rect)),
+		"Paletted":      as(image.NewPaletted(img.Rect, palette)),
+		"YCbCr":         distort.Recompress(img, 90),
+		"part of RGBA":  img.SubImage(inner),
+		"part of Gray":  distort.Grey(img).SubImage(inner),
+		"part of NRGBA": as(image.NewNRGBA(img.Rect)).(*image.NRGBA).SubImage(inner),
+		"part of YCbCr": distort.Recompress(img, 90).(*image.YCbCr).SubImage(inner),
+		"transparent":   transparent(img),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if codes := readable(qr.Find(picture)); len(codes) != 1 {
+				t.Errorf("%d codes, want 1", len(codes))
+			}
+		})
+	}
+}
+
+// transparent is dark modules on nothing, as a designer exports a code.
+func transparent(img *image.RGBA) image.Image {
+	out := image.NewNRGBA(img.Rect)
+	grey := distort.Grey(img)
+	for i, v := range grey.Pix {
+		out.Pix[4*i+3] = 255 - v
+	}
+	return out
+}
+
+func FuzzFind(f *testing.F) {
+	img, area := strip(8)
+	small := distort.Grey(distort.Scale(img.SubImage(area.Inset(-10)), 0.4))
+	f.Add(small.Pix, small.Stride)
+	f.Fuzz(func(_ *testing.T, pix []byte, w int) {
+		if w < 1 || w > len(pix) {
+			return
+		}
+		h := len(pix) / w
+		qr.Find(&image.Gray{Pix: pix[:w*h], Stride: w, Rect: image.Rect(0, 0, w, h)})
+	})
+}

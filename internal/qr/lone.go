@@ -1,0 +1,41 @@
+package qr
+
+import "math"
+
+// sureLikeness is the least correlation of a lone pattern with a perfect one. With a dark mask along two of its sides a
+// pattern still has 0.67; the letter o between two others has 0.60.
+const sureLikeness = 0.65
+
+// standsAlone judges a pattern without its two fellows. Three runs through a letter's bowl can pass for one, but a
+// letter has no margin: so this looks at 9×9 modules. The angle is not known, and all of them are tried.
+func (f *field) standsAlone(p pattern) bool {
+	const steps = 12
+	for i := range steps {
+		sin, cos := math.Sincos(float64(i) * math.Pi / 2 / steps)
+		module := p.chord / 7 * max(cos, sin)
+		if f.correlation(p.at, Point{cos * module, sin * module}, p.bright) >= sureLikeness {
+			return true
+		}
+	}
+	return false
+}
+
+// correlation compares brightness itself, as the local threshold takes any even ground for light.
+func (f *field) correlation(middle, step Point, bright bool) float64 {
+	var n, sx, sy, sxx, syy, sxy float64
+	for v := -4; v <= 4; v++ {
+		for u := -4; u <= 4; u++ {
+			x := 0.0
+			if ring := max(abs(u), abs(v)); (ring == 2 || ring == 4) != bright {
+				x = 1
+			}
+			y := f.grey(offset(middle, step, u, v))
+			n, sx, sy, sxx, syy, sxy = n+1, sx+x, sy+y, sxx+x*x, syy+y*y, sxy+x*y
+		}
+	}
+	spread := (n*sxx - sx*sx) * (n*syy - sy*sy)
+	if spread <= 0 {
+		return 0
+	}
+	return (n*sxy - sx*sy) / math.Sqrt(spread)
+}

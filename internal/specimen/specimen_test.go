@@ -1,0 +1,181 @@
+package specimen
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"math"
+	"testing"
+
+	"github.com/kycq/kycq/internal/qr"
+	"github.com/kycq/kycq/internal/specimen/distort"
+)
+
+func TestNumbersAreVerhoeffValidAndImpossible(t *testing.T) {
+	t.Parallel()
+	if got := withCheckDigit("236"); got != "2363" { // the example of Verhoeff's own paper
+		t.Fatalf("check digit of 236: %s, want 2363", got)
+	}
+	for seed := range uint64(500) {
+		n := NewPerson(seed).Number
+		if len(n) != 12 || !validNumber(n) || n[0] > '1' {
+			t.Errorf("seed %d: %s is not a valid number that begins with 0 or 1", seed, n)
+		}
+		changed := []byte(n)
+		changed[5] = '0' + (changed[5]-'0'+1)%10
+		if validNumber(string(changed)) {
+			t.Errorf("%s: a wrong digit passes", n)
+		}
+	}
+}
+
+func TestTheSameSeedDrawsTheSameCard(t *testing.T) {
+	t.Parallel()
+	for _, layout := range Layouts() {
+		draw := func() []byte { return Draw(Card{Layout: layout, Person: NewPerson(5), Scale: 0.5}).Pix }
+		if !bytes.Equal(draw(), draw()) {
+			t.Errorf("%s differs from itself", layout)
+		}
+	}
+}
+
+func TestCardsCarryReadableCodesThatSaySpecimen(t *testing.T) {
+	t.Parallel()
+	for _, layout := range Layouts() {
+		codes := qr.Find(Draw(Card{Layout: layout, Person: NewPerson(11)}))
+		if len(codes) != len(plans[layout].codes) {
+			t.Errorf("%s: %d codes, want %d", layout, len(codes), len(plans[layout].codes))
+		}
+		for _, c := range codes {
+			if version := (c.Modules - 17) / 4; !c.Readable || version < 12 || version > 25 {
+				t.Errorf("%s: a code of version %d, readable %v", layout, version, c.Readable)
+			}
+		}
+	}
+}
+
+// A path turns a place on the drawn card into a place on the picture that was made of it.
+type path func(x, y float64) (float64, float64)
+
+// turned is distort.Turn's path.
+func turned(img image.Image, degrees float64) (image.Image, path) {
+	out := distort.Turn(img, degrees)
+	sin, cos := math.Sincos(degrees * math.Pi / 180)
+	w, h := float64(img.Bounds().Dx())/2, float64(img.Bounds().Dy())/2
+	midX, midY := float64(out.Rect.Dx())/2, float64(out.Rect.Dy())/2
+	return out, func(x, y float64) (float64, float64) {
+		return midX + cos*(x-w) - sin*(y-h), midY + sin*(x-w) + cos*(y-h)
+	}
+}
+
+func straight(x, y float64) (float64, float64) { return x, y }
+
+func TestMaskCoversCodesAndFirstEightDigits(t *testing.T) {
+	t.Parallel()
+	for name, make := range map[string]func(img image.Image) (image.Image, path){
+		"as drawn":    func(img image.Image) (image.Image, path) { return img, straight },
+		"photocopied": func(img image.Image) (image.Image, path) { return distort.Grey(img), straight },
+		"messenger":   func(img image.Image) (image.Image, path) { return distort.Recompress(img, 35), straight },
+		"soft":        func(img image.Image) (image.Image, path) { return distort.Blur(img, 1), straight },
+		"tilted":      func(img image.Image) (image.Image, path) { return turned(img, 6.5) },
+		"on a desk":   func(img image.Image) (image.Image, path) { return turned(img, -33) },
+		"sideways":    func(img image.Image) (image.Image, path) { return turned(img, 90) },
+		"upside down": func(img image.Image) (image.Image, path) { return turned(img, 180) },
+		"rescaled": func(img image.Image) (image.Image, path) {
+			return distort.Scale(img, 1.7), func(x, y float64) (float64, float64) { return 1.7 * x, 1.7 * y }
+		},
+		"rescaled, tilted, soft and recompressed": func(img image.Image) (image.Image, path) {
+			out, where := turned(distort.Scale(img, 1.3), 11)
+			return distort.Recompress(distort.Blur(out, 0.9), 50), func(x, y float64) (float64, float64) { return where(1.3*x, 1.3*y) }
+		},
+	} {
+		for _, layout := range Layouts() {
+			t.Run(name+"/"+string(layout), func(t *testing.T) {
+				t.Parallel()
+				img, where := make(Draw(Card{Layout: layout, Person: NewPerson(21), Version: 13}))
+				masked, ok := Mask(img)
+				if !ok {
+					t.Fatal("not recognised")
+				}
+				if masked.Bounds().Size() != img.Bounds().Size() {
+					t.Errorf("masked is %v, the image %v", masked.Bounds(), img.Bounds())
+				}
+				for _, area := range append(CodeAreas(layout, 1), DigitAreas(layout, 1)...) {
+					if share := covered(masked, area, where); share < 1 {
+						t.Errorf("%v is covered to %.1f %% only", area, 100*share)
+					}
+				}
+				for _, b := range plans[layout].numbers {
+					last := canvas{scale: 1}.pixels(box{b.x + b.w*10/14, b.y, b.w * 4 / 14, b.h})
+					if share := covered(masked, last, where); share > 0 {
+						t.Errorf("the last four digits at %v are covered to %.1f %%", last, 100*share)
+					}
+				}
+				if codes := qr.Find(masked); len(codes) != 0 {
+					t.Errorf("after masking there is still %+v", codes)
+				}
+			})
+		}
+	}
+}
+
+// covered is the share of an area's places that have the mask's colour.
+func covered(img image.Image, area image.Rectangle, where path) float64 {
+	hit, all := 0, 0
+	for y := area.Min.Y + 1; y < area.Max.Y; y += 2 {
+		for x := area.Min.X + 1; x < area.Max.X; x += 2 {
+			px, py := where(float64(x), float64(y))
+			all++
+			if img.At(int(px), int(py)) == color.Color(blocked) {
+				hit++
+			}
+		}
+	}
+	return float64(hit) / float64(all)
+}
+
+func TestMaskKnowsACardWithoutACode(t *testing.T) {
+	t.Parallel()
+	for _, layout := range Layouts() {
+		for _, angle := range []float64{0, 90, 180, 270} {
+			img, where := turned(Draw(Card{Layout: layout, Person: NewPerson(2), Scale: 0.8, Uncoded: true}), angle)
+			masked, ok := Mask(img)
+			if !ok {
+				t.Errorf("%s at %v° is not recognised", layout, angle)
+				continue
+			}
+			for _, area := range DigitAreas(layout, 0.8) {
+				if share := covered(masked, area, where); share < 1 {
+					t.Errorf("%s at %v°: %v is covered to %.1f %% only", layout, angle, area, 100*share)
+				}
+			}
+		}
+	}
+}
+
+func TestMaskCoversTheCodeOfAnyOtherImage(t *testing.T) {
+	t.Parallel()
+	card := Draw(Card{Layout: PVC, Person: NewPerson(2), Version: 12})
+	area := CodeAreas(PVC, 1)[0]
+	masked, ok := Mask(card.SubImage(area.Inset(-24)))
+	if !ok {
+		t.Fatal("the code was not found")
+	}
+	if codes := qr.Find(masked); len(codes) != 0 {
+		t.Errorf("still there: %+v", codes)
+	}
+}
+
+func TestMaskRefusesWhatHasNothingToMask(t *testing.T) {
+	t.Parallel()
+	card := Draw(Card{Layout: PVC, Person: NewPerson(2)})
+	for name, img := range map[string]image.Image{
+		"white":        image.NewRGBA(image.Rect(0, 0, 1012, 638)),
+		"one pixel":    image.NewGray(image.Rect(0, 0, 1, 1)),
+		"far too soft": distort.Blur(distort.Turn(distort.Scale(card, 0.3), 30), 12),
+	} {
+		if out, ok := Mask(img); ok || out != nil {
+			t.Errorf("%s: masked", name)
+		}
+	}
+}
