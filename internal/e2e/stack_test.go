@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/testenv"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+)
+
+// canary is in every secret and personal field that a test hands in: it must turn up nowhere.
+const canary = "CANARY"
+
+// stack is one installation of kycq: a Redis database, three buckets, a keyset, and whoever plays Cashfree.
+type stack struct {
+	t      *testing.T
+	vendor *vendor
+	store  *storage.Store
+	env    []string
+	dir    string
+}
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	redisURL := testenv.Redis(t)
+	s3 := storagetest.StartMinIO(t)
+	cfg := s3.Config()
+	s := &stack{t: t, vendor: startVendor(t), store: s3.Store(t), dir: t.TempDir()}
+	keyset := filepath.Join(s.dir, "keyset.json")
+	s.env = append(os.Environ(),
+		"KYCQ_REDIS_URL="+redisURL, "KYCQ_ALLOW_VOLATILE_REDIS=true",
+		"KYCQ_S3_ENDPOINT="+cfg.Endpoint, "KYCQ_S3_REGION="+cfg.Region, "KYCQ_S3_INBOX_BUCKET="+cfg.InboxBucket,
+		"KYCQ_S3_MASKED_BUCKET="+cfg.MaskedBucket, "KYCQ_S3_RECORDS_BUCKET="+cfg.RecordsBucket,
+		"AWS_ACCESS_KEY_ID="+cfg.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+cfg.SecretAccessKey.Reveal(),
+		"KYCQ_CASHFREE_URL="+s.vendor.server.URL, "KYCQ_IMAGE_HOSTS="+strings.TrimPrefix(s.vendor.server.URL, "http://"),
+		"KYCQ_CASHFREE_CLIENT_ID=specimen", "KYCQ_CASHFREE_CLIENT_SECRET="+canary+"secret",
+		"KYCQ_CASHFREE_TIMEOUT=3s", "KYCQ_KEYSET_FILE="+keyset, "KYCQ_LISTEN=127.0.0.1:0",
+		"KYCQ_AADHAAR_RATE=100/s", "KYCQ_PASSPORT_RATE=100/s", "KYCQ_RETRY_BASE=100ms", "KYCQ_RETRY_MAX=300ms",
+		"KYCQ_MAX_ATTEMPTS=3", "KYCQ_LOG_FORMAT=json",
+	)
+	out, _, _ := s.run(nil, "keys", "generate")
+	if err := os.WriteFile(keyset, []byte(out), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run(nil, "storage", "init")
+	return s
+}
+
+// run is one command to its end.
+func (s *stack) run(stdin []byte, args ...string) (stdout, stderr string, code int) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	var out, err bytes.Buffer
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.env, bytes.NewReader(stdin), &out, &err
+	_ = cmd.Run()
+	return out.String(), err.String(), cmd.ProcessState.ExitCode()
+}
+
+// process is a kycq that goes on until it is stopped.
+type process struct {
+	cmd *exec.Cmd
+	log string // its stderr's file
+}
+
+// start begins a worker; it is killed at the end of the test, if it still runs.
+func (s *stack) start(args ...string) *process {
+	s.t.Helper()
+	log, err := os.CreateTemp(s.dir, "worker-*.log")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := &process{cmd: exec.CommandContext(context.Background(), binary, args...), log: log.Name()} //nolint:gosec // our own binary
+	p.cmd.Env, p.cmd.Stderr = s.env, log
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	_ = log.Close()
+	s.t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			_ = p.cmd.Process.Kill()
+			_ = p.cmd.Wait()
+		}
+		if text := p.read(s.t); s.t.Failed() {
+			s.t.Logf("%v:\n%s", args, text)
+		} else if strings.Contains(text, canary) {
+			s.t.Errorf("a canary is in the log of %v", args)
+		}
+	})
+	return p
+}
+
+func (p *process) read(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
+
+// terminate sends SIGTERM and waits for the end.
+func (p *process) terminate(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- p.cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("a terminated worker ended with %v", err)
+		}
+	case <-time.After(time.Minute):
+		_ = p.cmd.Process.Kill()
+		<-done
+		t.Error("a terminated worker did not end within a minute")
+	}
+}
+
+// wait is a job's final record.
+func (s *stack) wait(kind, id string) *storage.Record {
+	s.t.Helper()
+	out, stderr, _ := s.run(nil, "job", "wait", id, "--kind", kind, "--json", "--timeout", "90s")
+	var rec storage.Record
+	if err := json.Unmarshal([]byte(out), &rec); err != nil {
+		s.t.Fatalf("job wait %s: %v\n%s%s", id, err, out, stderr)
+	}
+	return &rec
+}
+
+// enqueuePassports hands in one job for each id, in one command.
+func (s *stack) enqueuePassports(ids ...string) {
+	s.t.Helper()
+	var lines bytes.Buffer
+	for _, id := range ids {
+		lines.WriteString(`{"verification_id":"` + id + `","file_number":"` + canary + `00001","dob":"1990-01-31","name":"` + canary + ` Person"}` + "\n")
+	}
+	if out, stderr, code := s.run(lines.Bytes(), "enqueue", "passport", "-"); code != 0 {
+		s.t.Fatalf("enqueue: exit code %d\n%s%s", code, out, stderr)
+	}
+}
+
+func (s *stack) enqueueAadhaar(id string) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, "card.jpg")
+	if err := os.WriteFile(path, cardJPEG(), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if out, stderr, code := s.run(nil, "enqueue", "aadhaar", "--id", id, "--image", path); code != 0 {
+		s.t.Fatalf("enqueue: exit code %d\n%s%s", code, out, stderr)
+	}
+}

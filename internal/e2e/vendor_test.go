@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// respond answers one call.
+type respond func(w http.ResponseWriter, v *vendor, id string)
+
+// vendor plays Cashfree from a script: the n-th call with an id gets the n-th response of its script, the last one for
+// ever.
+type vendor struct {
+	server *httptest.Server
+
+	mu     sync.Mutex
+	script map[string][]respond
+	calls  map[string]int
+	served chan struct{} // receives once for each call that begins, where somebody listens
+}
+
+func startVendor(t *testing.T) *vendor {
+	t.Helper()
+	v := &vendor{script: map[string][]respond{}, calls: map[string]int{}}
+	v.server = httptest.NewServer(v)
+	t.Cleanup(v.server.Close)
+	return v
+}
+
+func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/image/") {
+		w.Header().Set("Content-Type", "application/octet-stream") // the type must come from the bytes
+		_, _ = w.Write(maskedJPEG())
+		return
+	}
+	id, err := idOf(r)
+	if err != nil || r.Header.Get("x-client-id") == "" || r.Header.Get("x-client-secret") == "" {
+		problem(400, "validation_error", "bad request")(w, v, id)
+		return
+	}
+	v.mu.Lock()
+	script := v.script[scriptOf(id)]
+	n := v.calls[id]
+	v.calls[id]++
+	served := v.served
+	v.mu.Unlock()
+	if served != nil {
+		served <- struct{}{}
+	}
+	if len(script) == 0 {
+		valid(w, v, id)
+		return
+	}
+	script[min(n, len(script)-1)](w, v, id)
+}
+
+// scriptOf names a derived id's script by the id that it was derived from.
+func scriptOf(id string) string {
+	stem, _, _ := strings.Cut(id, ".k")
+	return stem
+}
+
+func idOf(r *http.Request) (string, error) {
+	if strings.HasSuffix(r.URL.Path, "/aadhaar-masking") {
+		file, _, err := r.FormFile("image")
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(io.Discard, file)
+		return r.FormValue("verification_id"), err
+	}
+	var body struct {
+		ID string `json:"verification_id"`
+	}
+	err := json.NewDecoder(r.Body).Decode(&body)
+	return body.ID, err
+}
+
+func (v *vendor) plan(id string, script ...respond) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.script[id] = script
+}
+
+func (v *vendor) count(id string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.calls[id]
+}
+
+func (v *vendor) total() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sum := 0
+	for _, n := range v.calls {
+		sum += n
+	}
+	return sum
+}
+
+func reply(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}
+
+func valid(w http.ResponseWriter, v *vendor, id string) {
+	reply(w, 200, fmt.Sprintf(`{"verification_id":%q,"reference_id":4711,"status":"VALID","file_number":"SPECIMEN00001",
+		"name":"Specimen Person","dob":"1990-01-31","application_type":"NORMAL","application_received_date":"2010-01-01",
+		"image_link":"%s/image/%s"}`, id, v.server.URL, id))
+}
+
+func status(word string) respond {
+	return func(w http.ResponseWriter, _ *vendor, id string) {
+		reply(w, 200, fmt.Sprintf(`{"verification_id":%q,"reference_id":4711,"status":%q}`, id, word))
+	}
+}
+
+func problem(code int, vendorCode, message string) respond {
+	return func(w http.ResponseWriter, _ *vendor, _ string) {
+		reply(w, code, fmt.Sprintf(`{"type":"error","code":%q,"message":%q}`, vendorCode, message))
+	}
+}
+
+func raw(code int, contentType, body string) respond {
+	return func(w http.ResponseWriter, _ *vendor, _ string) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func limited(w http.ResponseWriter, _ *vendor, _ string) {
+	w.Header().Set("Retry-After", "1")
+	reply(w, 429, `{"type":"rate_limit_error","code":"too_many_requests_per_operation","message":"Too many requests"}`)
+}
+
+// hangUp ends the connection without an answer.
+func hangUp(http.ResponseWriter, *vendor, string) { panic(http.ErrAbortHandler) }
+
+func cutShort(w http.ResponseWriter, _ *vendor, id string) {
+	w.Header().Set("Content-Length", "500")
+	_, _ = fmt.Fprintf(w, `{"verification_id":%q,"status":"VALID"`, id)
+}
+
+// maskedJPEG is what an image_link serves: a picture of the card's size in which nothing can be read.
+func maskedJPEG() []byte { return plainJPEG(color.Gray{Y: 200}) }
+
+// cardJPEG is what a producer enqueues. To this vendor any picture is a card.
+func cardJPEG() []byte { return plainJPEG(color.Gray{Y: 90}) }
+
+func plainJPEG(c color.Gray) []byte {
+	img := image.NewGray(image.Rect(0, 0, 600, 400))
+	draw.Draw(img, img.Bounds(), image.NewUniform(c), image.Point{}, draw.Src)
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
