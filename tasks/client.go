@@ -36,11 +36,10 @@ type ClientConfig struct {
 
 // Client enqueues jobs. It is safe for concurrent use.
 type Client struct {
-	cfg       ClientConfig
-	queue     *asynq.Client
-	inspector *asynq.Inspector
-	open      *redisx.OpenSet
-	headroom  *redisx.Headroom
+	cfg      ClientConfig
+	queue    *asynq.Client
+	open     *redisx.OpenSet
+	headroom *redisx.Headroom
 }
 
 // NewClient checks the configuration; it does not connect.
@@ -54,11 +53,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, errors.New("tasks client: Ledger is missing: give it a storage.Store, or set WithoutLedger and accept that losing Redis loses jobs")
 	}
 	return &Client{
-		cfg:       cfg,
-		queue:     asynq.NewClientFromRedisClient(cfg.Redis),
-		inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
-		open:      redisx.NewOpenSet(cfg.Redis),
-		headroom:  redisx.NewHeadroom(cfg.Redis),
+		cfg:      cfg,
+		queue:    asynq.NewClientFromRedisClient(cfg.Redis),
+		open:     redisx.NewOpenSet(cfg.Redis),
+		headroom: redisx.NewHeadroom(cfg.Redis),
 	}, nil
 }
 
@@ -189,7 +187,9 @@ func AnswerBinding(k Kind, id string) seal.Binding {
 }
 
 // Push puts the task of an accepted payload into Redis. It is the second half of Enqueue, for those who hold a sealed
-// payload already: the feeder of a batch, and whoever re-creates a task that Redis has lost.
+// payload already: the feeder of a batch, and whoever re-creates a task that Redis has lost. A task of the same id that has
+// ended, while the record is not final (the caller knows), only blocks the id, and is deleted; one that will be delivered
+// stays. asynq's own recoverer brings back an active task whose worker died.
 func (c *Client) Push(ctx context.Context, p Payload) (Status, error) {
 	task, err := newTask(p)
 	if err != nil {
@@ -203,35 +203,14 @@ func (c *Client) Push(ctx context.Context, p Payload) (Status, error) {
 		case !errors.Is(err, asynq.ErrTaskIDConflict):
 			return "", fmt.Errorf("enqueue: %w", err)
 		}
-		alive, err := c.clearEndedTask(p)
+		freed, err := redisx.FreeTaskID(ctx, c.cfg.Redis, Queue(p.Kind, p.Lane), TaskID(p.VerificationID, p.Run))
 		if err != nil {
 			return "", fmt.Errorf("enqueue: look at the task of the same id: %w", err)
 		}
-		if alive {
+		if !freed {
 			return AlreadyQueued, nil
 		}
 	}
 	// Twice a task of this id was there and had ended: somebody else is working it through. It is in hand.
 	return AlreadyQueued, nil
-}
-
-// clearEndedTask tells whether the task of this id will still be delivered. One that has ended while its record is not
-// final (the caller knows) only blocks the id, and is deleted. asynq's own recoverer brings back an active task whose
-// worker died.
-func (c *Client) clearEndedTask(p Payload) (alive bool, err error) {
-	queue, id := Queue(p.Kind, p.Lane), TaskID(p.VerificationID, p.Run)
-	info, err := c.inspector.GetTaskInfo(queue, id)
-	switch {
-	case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
-		return false, nil
-	case err != nil:
-		return false, err
-	case info.State != asynq.TaskStateArchived && info.State != asynq.TaskStateCompleted:
-		return true, nil
-	}
-	err = c.inspector.DeleteTask(queue, id)
-	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
-		err = nil
-	}
-	return false, err
 }

@@ -163,3 +163,32 @@ func TestAClientWithoutLedgerMustSaySo(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+func TestATaskThatRedisHasHalfLostIsReplaced(t *testing.T) {
+	t.Parallel()
+	for what, lose := range map[string]func(b *bench){
+		"its place in the queue": func(b *bench) { b.redis.Del("asynq:{passport-live}:pending") },
+		"its message":            func(b *bench) { b.redis.HDel("asynq:{passport-live}:t:A1", "msg") },
+		"its lease and its place": func(b *bench) { // as when asynq gives back a task whose lease entry is gone
+			b.redis.HSet("asynq:{passport-live}:t:A1", "state", "active")
+			b.redis.Del("asynq:{passport-live}:pending")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			for n, want := range []tasks.Status{tasks.Enqueued, tasks.AlreadyQueued, tasks.Enqueued, tasks.AlreadyQueued} {
+				if n == 2 {
+					lose(b)
+				}
+				receipt, err := b.client.Enqueue(t.Context(), passportJob("A1", "CANARYNUMBER1"))
+				if err != nil || receipt.Status != want {
+					t.Fatalf("enqueue %d: %s, %v, want %s", n, receipt.Status, err, want)
+				}
+			}
+			if info, err := b.inspector.GetQueueInfo("passport-live"); err != nil || info.Pending != 1 {
+				t.Errorf("got %+v, %v", info, err)
+			}
+		})
+	}
+}

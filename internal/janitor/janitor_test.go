@@ -1,0 +1,338 @@
+package janitor_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/kycq/kycq/internal/janitor"
+	"github.com/kycq/kycq/internal/redact"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/testenv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const queue = "passport-bulk"
+
+var keys = redisx.KeysOfQueue(queue)
+
+// bench is a real Redis, since its scripts' limits are what some promises are about, with asynq on it.
+type bench struct {
+	redis     redis.UniversalClient
+	client    *asynq.Client
+	inspector *asynq.Inspector
+	janitor   *janitor.Janitor
+}
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	rdb, err := redisx.Open(redact.NewSecret(testenv.Redis(t)))
+	check(t, err)
+	t.Cleanup(func() { _ = rdb.Close() })
+	return &bench{
+		redis: rdb, client: asynq.NewClientFromRedisClient(rdb), inspector: asynq.NewInspectorFromRedisClient(rdb),
+		janitor: janitor.New(rdb, []string{queue}, zerolog.Nop()),
+	}
+}
+
+func (b *bench) enqueue(t *testing.T, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		_, err := b.client.EnqueueContext(t.Context(), asynq.NewTask("job", nil), asynq.TaskID(id), asynq.Queue(queue), asynq.MaxRetry(100))
+		check(t, err)
+	}
+}
+
+// die leaves tasks as a worker does that took them and was killed: what asynq's dequeue writes, and nobody who works.
+func (b *bench) die(t *testing.T, ids ...string) {
+	t.Helper()
+	b.enqueue(t, ids...)
+	for _, id := range ids {
+		check(t, b.redis.LRem(t.Context(), keys.Pending, 0, id).Err())
+		check(t, b.redis.LPush(t.Context(), keys.Active, id).Err())
+		check(t, b.redis.HSet(t.Context(), keys.Task+id, "state", "active").Err())
+		check(t, b.redis.ZAdd(t.Context(), keys.Lease, redis.Z{Score: float64(time.Now().Add(30 * time.Second).Unix()), Member: id}).Err())
+	}
+}
+
+// expireLeases makes every lease as old as asynq's recoverer wants it, instead of waiting for a minute.
+func (b *bench) expireLeases(t *testing.T) {
+	t.Helper()
+	old := float64(time.Now().Add(-time.Minute).Unix())
+	for _, id := range must[[]string](t)(b.redis.ZRange(t.Context(), keys.Lease, 0, -1).Result()) {
+		check(t, b.redis.ZAddXX(t.Context(), keys.Lease, redis.Z{Score: old, Member: id}).Err())
+	}
+}
+
+// serve runs an asynq server until stop; its recoverer looks for expired leases when it starts.
+func (b *bench) serve(t *testing.T, handler asynq.HandlerFunc) (stop func()) {
+	t.Helper()
+	srv := asynq.NewServerFromRedisClient(b.redis, asynq.Config{
+		Queues: map[string]int{queue: 1}, Concurrency: 4, TaskCheckInterval: 200 * time.Millisecond,
+		DelayedTaskCheckInterval: 200 * time.Millisecond, LogLevel: asynq.FatalLevel,
+		RetryDelayFunc:  func(int, error, *asynq.Task) time.Duration { return 0 },
+		ShutdownTimeout: time.Second,
+	})
+	check(t, srv.Start(handler))
+	return srv.Shutdown
+}
+
+func (b *bench) round(t *testing.T) janitor.Found {
+	t.Helper()
+	return must[janitor.Found](t)(b.janitor.Round(t.Context()))
+}
+
+func TestTheNewestThousandOfTheArchiveStay(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var newest []string
+	fill(t, b, 1700, func(n int) (string, time.Time) {
+		id, at := fmt.Sprintf("T%04d", n), time.Now().Add(time.Duration(n)*time.Second-time.Hour)
+		if n >= 700 {
+			newest = append(newest, id)
+		}
+		return id, at
+	})
+	if found := b.round(t); found != (janitor.Found{Archived: 700}) {
+		t.Errorf("mended %+v", found)
+	}
+	if got := must[[]string](t)(b.redis.ZRange(t.Context(), keys.Archived, 0, -1).Result()); !slices.Equal(got, newest) {
+		t.Errorf("%d stay, from %s on", len(got), got[0])
+	}
+	for id, want := range map[string]int64{"T0000": 0, "T0699": 0, "T0700": 1} {
+		if n := b.redis.Exists(t.Context(), keys.Task+id).Val(); n != want {
+			t.Errorf("task %s: %d keys, want %d", id, n, want)
+		}
+	}
+	if found := b.round(t); found != (janitor.Found{}) {
+		t.Errorf("the second round mended %+v", found)
+	}
+}
+
+// fill archives tasks as asynq does, with times of the test's choice.
+func fill(t *testing.T, b *bench, n int, task func(n int) (id string, at time.Time)) {
+	t.Helper()
+	_, err := b.redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		for i := range n {
+			id, at := task(i)
+			p.HSet(t.Context(), keys.Task+id, "msg", "m", "state", "archived")
+			p.ZAdd(t.Context(), keys.Archived, redis.Z{Score: float64(at.Unix()), Member: id})
+		}
+		return nil
+	})
+	check(t, err)
+}
+
+// archiveOne has asynq archive a task by itself, and tells whether it could.
+func archiveOne(t *testing.T, b *bench, id string) error {
+	t.Helper()
+	b.enqueue(t, id)
+	defer b.serve(t, func(context.Context, *asynq.Task) error { return asynq.SkipRetry })()
+	var info *asynq.TaskInfo
+	var err error
+	for range 50 {
+		if info, err = b.inspector.GetTaskInfo(queue, id); err == nil && info.State == asynq.TaskStateArchived {
+			return nil
+		}
+		tick(t, 100*time.Millisecond)
+	}
+	return fmt.Errorf("the task is %v: %w", info.State, err)
+}
+
+func TestAnArchiveThatAsynqCannotTrimAnyMoreWorksAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	fill(t, b, 8500, func(n int) (string, time.Time) {
+		return fmt.Sprintf("T%04d", n), time.Now().Add(-91 * 24 * time.Hour)
+	})
+	if err := archiveOne(t, b, "broken"); err == nil {
+		t.Fatal("asynq mends itself by now: the janitor need not")
+	}
+	// One more than too many: asynq's script broke off after it had added the task.
+	if found := b.round(t); found.Archived != 7501 {
+		t.Errorf("mended %+v", found)
+	}
+	if err := archiveOne(t, b, "mended"); err != nil {
+		t.Errorf("archive a task: %v", err)
+	}
+}
+
+func TestAnActiveTaskWithoutALeaseIsDeliveredAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.die(t, "leased", "leaseless")
+	check(t, b.redis.ZRem(t.Context(), keys.Lease, "leaseless").Err())
+
+	var got delivered
+	b.expireLeases(t)
+	stop := b.serve(t, got.handle)
+	got.wait(t, 1)
+	stop()
+	if names := got.names(); !slices.Equal(names, []string{"leased"}) {
+		t.Fatalf("delivered without the janitor: %v: asynq brings back what has a lease alone", names)
+	}
+
+	if found := b.round(t); found != (janitor.Found{Leaseless: 1}) {
+		t.Fatalf("mended %+v", found)
+	}
+	score := must[float64](t)(b.redis.ZScore(t.Context(), keys.Lease, "leaseless").Result())
+	if left := time.Until(time.Unix(int64(score), 0)); left < 25*time.Second || left > 31*time.Second {
+		t.Errorf("the lease ends in %v: its worker, if it lives, needs time to extend it", left)
+	}
+	b.expireLeases(t)
+	defer b.serve(t, got.handle)()
+	got.wait(t, 2)
+}
+
+func TestALivingWorkersTaskIsNotDeliveredTwice(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enqueue(t, "T1")
+	var got delivered
+	release := make(chan struct{})
+	defer b.serve(t, func(ctx context.Context, task *asynq.Task) error {
+		_ = got.handle(ctx, task)
+		<-release
+		return nil
+	})()
+	defer close(release)
+	got.wait(t, 1)
+	check(t, b.redis.Del(t.Context(), keys.Lease).Err())
+	if found := b.round(t); found != (janitor.Found{Leaseless: 1}) {
+		t.Fatalf("mended %+v", found)
+	}
+	given := must[float64](t)(b.redis.ZScore(t.Context(), keys.Lease, "T1").Result())
+	for b.redis.ZScore(t.Context(), keys.Lease, "T1").Val() <= given {
+		tick(t, 100*time.Millisecond) // asynq's heart beats every 5 s
+	}
+	if names := got.names(); len(names) != 1 {
+		t.Errorf("delivered %v", names)
+	}
+}
+
+func TestAnIDWithoutATaskIsRemoved(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.die(t, "whole", "gone", "hollow")
+	check(t, b.redis.Del(t.Context(), keys.Task+"gone").Err())
+	check(t, b.redis.HDel(t.Context(), keys.Task+"hollow", "msg").Err())
+	if found := b.round(t); found != (janitor.Found{Ghosts: 2}) {
+		t.Errorf("mended %+v", found)
+	}
+	if active := b.redis.LRange(t.Context(), keys.Active, 0, -1).Val(); !slices.Equal(active, []string{"whole"}) {
+		t.Errorf("active: %v", active)
+	}
+	if _, err := b.inspector.GetQueueInfo(queue); err != nil {
+		t.Errorf("the queue's state: %v", err)
+	}
+}
+
+func TestAManyTimesLongerListOfActiveTasksIsLookedThroughToItsEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ids []string
+	for n := range 1300 {
+		ids = append(ids, fmt.Sprintf("T%04d", n))
+	}
+	b.die(t, ids...)
+	for n, id := range ids {
+		if n%3 == 0 {
+			check(t, b.redis.Del(t.Context(), keys.Task+id).Err())
+		} else {
+			check(t, b.redis.ZRem(t.Context(), keys.Lease, id).Err())
+		}
+	}
+	if found := b.round(t); found != (janitor.Found{Leaseless: 866, Ghosts: 434}) {
+		t.Errorf("mended %+v", found)
+	}
+}
+
+func TestQueuesThatAWipedRedisForgotAreListedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.enqueue(t, "before")
+	check(t, b.redis.FlushDB(t.Context()).Err())
+	b.enqueue(t, "after")
+	if _, err := b.inspector.GetQueueInfo(queue); err == nil {
+		t.Fatal("asynq lists its queues again by itself now: the janitor need not")
+	}
+	b.round(t)
+	if info, err := b.inspector.GetQueueInfo(queue); err != nil || info.Pending != 1 {
+		t.Errorf("got %+v, %v", info, err)
+	}
+}
+
+// delivered collects the ids of the tasks that a server was given.
+type delivered struct {
+	ids atomic.Pointer[[]string]
+}
+
+func (d *delivered) handle(ctx context.Context, _ *asynq.Task) error {
+	id, _ := asynq.GetTaskID(ctx)
+	for {
+		was := d.ids.Load()
+		var next []string
+		if was != nil {
+			next = slices.Clone(*was)
+		}
+		next = append(next, id)
+		if d.ids.CompareAndSwap(was, &next) {
+			return nil
+		}
+	}
+}
+
+func (d *delivered) names() []string {
+	if ids := d.ids.Load(); ids != nil {
+		return *ids
+	}
+	return nil
+}
+
+func (d *delivered) wait(t *testing.T, n int) {
+	t.Helper()
+	for range 300 {
+		if len(d.names()) >= n {
+			return
+		}
+		tick(t, 100*time.Millisecond)
+	}
+	t.Fatalf("delivered %v, want %d tasks", d.names(), n)
+}
+
+// tick is the pause between two looks at what another process changes.
+func tick(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	t.Helper()
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
