@@ -58,7 +58,9 @@ type Sweeper struct {
 	Feeds func(ctx context.Context) error
 	// Mirror repeats the hold in the pause of the queues; nil where that is nobody's work.
 	Mirror func(ctx context.Context) error
-	Log    zerolog.Logger
+	// Housekeep mends what asynq leaves behind in its own keys; nil where nobody does.
+	Housekeep func(ctx context.Context) error
+	Log       zerolog.Logger
 }
 
 const (
@@ -103,7 +105,7 @@ func (s *Sweeper) Once(ctx context.Context) error {
 		}
 	}
 	var errs []error
-	for _, part := range []func(context.Context) error{s.Mirror, s.Feeds} {
+	for _, part := range []func(context.Context) error{s.Mirror, s.Housekeep, s.Feeds} {
 		if part != nil {
 			errs = append(errs, part(ctx))
 		}
@@ -158,7 +160,7 @@ func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) (storag
 		// A row whose task waits for its first delivery, or a producer that died before the ledger took its job.
 		return "", s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now())
 	case err != nil:
-		return "", err
+		return "", s.unreadable(err, kind, id)
 	}
 	if rec.State.Final() || rec.State == storage.StateAnswered {
 		// Nothing more is paid for these: the tail, or the image, needs no slot and no task.
@@ -169,6 +171,18 @@ func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) (storag
 		return rec.State, err
 	}
 	return rec.State, s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now())
+}
+
+// unreadable tells a store that serves nobody, which ends the round, from a record that cannot be read, which must not keep
+// anybody from the others.
+func (s *Sweeper) unreadable(err error, kind tasks.Kind, id string) error {
+	for _, down := range []error{storage.ErrUnreachable, storage.ErrDenied, storage.ErrNoBucket, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, down) {
+			return err
+		}
+	}
+	s.Log.Error().Err(err).Str("kind", string(kind)).Str("job", id).Msg("this record cannot be read: its job is left alone")
+	return nil
 }
 
 // PayloadOf is the payload of a record's current run: a record holds all that its task does.
@@ -231,7 +245,7 @@ func (s *Sweeper) reopen(ctx context.Context, kind tasks.Kind, id string) (open,
 	case errors.Is(err, storage.ErrNotFound):
 		return false, false, nil // erased since it was listed
 	case err != nil:
-		return false, false, err
+		return false, false, s.unreadable(err, kind, id)
 	case rec.State.Final():
 		return false, false, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/janitor"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
@@ -56,6 +57,9 @@ func openFleet(ctx context.Context, cfg *config.Config, log zerolog.Logger) (*fl
 	return f, nil
 }
 
+// feedQueue holds one task for each batch that is being fed.
+const feedQueue = "feed"
+
 // gateLead lets a call's intent be written while its slot comes near.
 const gateLead = 250 * time.Millisecond
 
@@ -89,7 +93,8 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 	f.sweeper = &worker.Sweeper{
 		Processor: processor, Records: f.store, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
 		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push,
-		Mirror: func(ctx context.Context) error { return queues.mirror(ctx, f.gate) }, Log: log,
+		Mirror:    func(ctx context.Context) error { return queues.mirror(ctx, f.gate) },
+		Housekeep: janitor.New(f.redis, append(tasks.Queues(), feedQueue), log).Run, Log: log,
 	}
 	return nil
 }
