@@ -25,3 +25,11 @@ var documented = func() map[string]bool {
 // Documented tells whether the vendor's documentation names a code. Another one may look like a code and still hold
 // anything that the vendor has put there: it belongs into the record and not into a metric's label.
 func Documented(code string) bool { return documented[code] }
+
+// Classes lists how a call can end.
+func Classes() []Class {
+	return []Class{
+		Valid, Invalid, Unexpected, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited, OtherStatus,
+		NotSent, Lost, SourceBroken,
+	}
+}

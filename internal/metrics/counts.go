@@ -1,0 +1,170 @@
+package metrics
+
+import (
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+	"github.com/kycq/kycq/worker"
+)
+
+// counts is what this process has done since it started. It implements worker.Observer.
+type counts struct {
+	calls        *prometheus.CounterVec
+	callDuration *prometheus.HistogramVec
+	attempts     *prometheus.CounterVec
+	reissues     *prometheus.CounterVec
+	gateWait     *prometheus.HistogramVec
+	finished     *prometheus.CounterVec
+	jobAttempts  *prometheus.HistogramVec
+	holds        *prometheus.CounterVec
+	maskChecks   *prometheus.CounterVec
+	writes       *prometheus.CounterVec
+	conflicts    *prometheus.CounterVec
+}
+
+var _ worker.Observer = (*counts)(nil)
+
+// other stands for a code that is not of the known vocabulary.
+const other = "other"
+
+// The bounds of the histograms, in seconds. A call answers in seconds and is cut by its timeout (30 s by default); a live
+// job waits for one slot (600 ms at 100 a minute), a bulk job for the jobs before it.
+var (
+	callSeconds = []float64{0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60}
+	waitSeconds = []float64{0.05, 0.25, 0.6, 1.2, 3, 6, 15, 30, 60, 120, 300}
+	attemptRuns = []float64{1, 2, 3, 4, 6, 10, 18}
+)
+
+func newCounts() *counts {
+	c := &counts{
+		calls: counter("kycq_vendor_calls_total", "calls to Cashfree that have ended, by how they ended", "kind", "answer"),
+		callDuration: histogram("kycq_vendor_call_duration_seconds", "time from the start of a call to the end of its answer, for calls that were answered",
+			callSeconds, "kind"),
+		attempts: counter("kycq_attempts_total", "requests that were written down and sent to Cashfree", "kind"),
+		reissues: counter("kycq_reissues_total", "of the attempts, those that buy a lost answer again", "kind"),
+		gateWait: histogram("kycq_gate_wait_seconds", "time that a job waited for its slot, or until it was sent back", waitSeconds, "kind", "lane"),
+		finished: counter("kycq_jobs_finished_total", "records that became final, by outcome and code", "kind", "outcome", "code"),
+		jobAttempts: histogram("kycq_job_attempts", "counted attempts that a finished run of a job has taken",
+			attemptRuns, "kind"),
+		holds:      counter("kycq_holds_total", "holds of the account that this worker was the first to raise", "code"),
+		maskChecks: counter("kycq_mask_checks_total", "masked images that were checked, by result", "result"),
+		writes:     counter("kycq_records_written_total", "records written to S3", "kind"),
+		conflicts:  counter("kycq_record_conflicts_total", "writes of records that lost against another writer", "kind"),
+	}
+	c.begin()
+	return c
+}
+
+// begin sets what is known in advance to zero: a counter that first shows up at 1 has no rate.
+func (c *counts) begin() {
+	for _, kind := range tasks.Kinds() {
+		k := string(kind)
+		for _, class := range cashfree.Classes() {
+			c.calls.WithLabelValues(k, string(class))
+		}
+		for _, outcome := range []storage.State{storage.StateValid, storage.StateInvalid, storage.StateFailed, storage.StateCancelled} {
+			c.finished.WithLabelValues(k, string(outcome), "")
+		}
+		for _, lane := range tasks.Lanes() {
+			c.gateWait.WithLabelValues(k, string(lane))
+		}
+		c.callDuration.WithLabelValues(k)
+		c.jobAttempts.WithLabelValues(k)
+		for _, v := range []*prometheus.CounterVec{c.attempts, c.reissues, c.writes, c.conflicts} {
+			v.WithLabelValues(k)
+		}
+	}
+	for _, result := range maskResults {
+		c.maskChecks.WithLabelValues(result)
+	}
+}
+
+func (c *counts) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		c.calls, c.callDuration, c.attempts, c.reissues, c.gateWait, c.finished, c.jobAttempts, c.holds, c.maskChecks, c.writes, c.conflicts,
+	}
+}
+
+// WaitedAtGate implements worker.Observer.
+func (c *counts) WaitedAtGate(kind tasks.Kind, lane tasks.Lane, took time.Duration) {
+	c.gateWait.WithLabelValues(string(kind), string(lane)).Observe(took.Seconds())
+}
+
+// Sending implements worker.Observer.
+func (c *counts) Sending(kind tasks.Kind, a storage.Attempt) {
+	c.attempts.WithLabelValues(string(kind)).Inc()
+	if a.Reissue {
+		c.reissues.WithLabelValues(string(kind)).Inc()
+	}
+}
+
+// Called implements worker.Observer.
+func (c *counts) Called(kind tasks.Kind, class cashfree.Class, took time.Duration) {
+	c.calls.WithLabelValues(string(kind), string(class)).Inc()
+	if class.Answered() {
+		c.callDuration.WithLabelValues(string(kind)).Observe(took.Seconds())
+	}
+}
+
+// Finished implements worker.Observer.
+func (c *counts) Finished(rec *storage.Record) {
+	kind := string(rec.Kind)
+	c.finished.WithLabelValues(kind, string(rec.State), known(rec.Code)).Inc()
+	n := 0
+	for _, a := range rec.Attempts {
+		if a.Run == rec.Run && a.Counted {
+			n++
+		}
+	}
+	if n > 0 {
+		c.jobAttempts.WithLabelValues(kind).Observe(float64(n))
+	}
+}
+
+// Held implements worker.Observer.
+func (c *counts) Held(code string) { c.holds.WithLabelValues(known(code)).Inc() }
+
+// maskResults are safe and the codes of internal/maskcheck.
+var maskResults = []string{
+	"safe", string(maskcheck.TooLarge), string(maskcheck.TooManyPixels), string(maskcheck.NotAnImage),
+	string(maskcheck.Undecodable), string(maskcheck.SameBytes), string(maskcheck.Dimensions), string(maskcheck.ReadableQR),
+}
+
+// MaskChecked implements worker.Observer.
+func (c *counts) MaskChecked(result string) {
+	if !slices.Contains(maskResults, result) {
+		result = other
+	}
+	c.maskChecks.WithLabelValues(result).Inc()
+}
+
+// RecordWritten implements worker.Observer.
+func (c *counts) RecordWritten(kind tasks.Kind, conflict bool) {
+	if conflict {
+		c.conflicts.WithLabelValues(string(kind)).Inc()
+		return
+	}
+	c.writes.WithLabelValues(string(kind)).Inc()
+}
+
+// known keeps a label to the vocabulary: the vendor's code may be anything that looks like one.
+func known(code string) string {
+	if code == "" || worker.KnownCode(code) {
+		return code
+	}
+	return other
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, bounds []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: bounds}, labels)
+}

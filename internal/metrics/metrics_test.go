@@ -1,0 +1,117 @@
+package metrics_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestWhatIsNotInRedisIsExportedWhileRedisIsDown(t *testing.T) {
+	t.Parallel()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialTimeout: time.Second})
+	t.Cleanup(func() { _ = client.Close() })
+	m := open(t, client, &fakeGate{err: errors.New("down")})
+	m.Called(tasks.Passport, cashfree.Valid, time.Second)
+	f := scrape(t, m)
+	f.want(t, "kycq_redis_up", "", 0)
+	f.want(t, "kycq_vendor_calls_total", "kind=passport,answer=valid", 1)
+	for name := range f {
+		if strings.HasPrefix(name, "asynq_") || strings.HasPrefix(name, "kycq_queue") || strings.HasPrefix(name, "kycq_rate") {
+			t.Errorf("%s is exported, although it cannot be known", name)
+		}
+	}
+}
+
+func TestTheFleetsCallsAreReadFromTheGate(t *testing.T) {
+	t.Parallel()
+	g := *calmGate
+	g.hold = &gate.Hold{Code: "insufficient_balance", Since: time.Unix(1_700_000_000, 0)}
+	f := scrape(t, open(t, redisClient(t), &g))
+	f.want(t, "kycq_redis_up", "", 1)
+	f.want(t, "kycq_rate_used_ratio", "kind=aadhaar", 0.5)
+	f.want(t, "kycq_rate_limit_per_minute", "kind=passport", 100) // the vendor's word, lower than the configured 200
+	f.want(t, "kycq_gate_waiting", "kind=passport,lane=bulk", 3)
+	f.want(t, "kycq_rate_limited_total", "kind=passport", 7)
+	f.want(t, "kycq_breaker_state", "kind=passport,state=open", 1)
+	f.want(t, "kycq_breaker_state", "kind=passport,state=closed", 0)
+	f.want(t, "kycq_hold", "", 1)
+	f.want(t, "kycq_hold_since_seconds", "code=insufficient_balance", 1_700_000_000)
+}
+
+func TestOpenJobsAreCounted(t *testing.T) {
+	t.Parallel()
+	client := redisClient(t)
+	client.ZAdd(t.Context(), "kycq:{aadhaar}:open", redis.Z{Member: "A"}, redis.Z{Member: "B"})
+	f := scrape(t, open(t, client, calmGate))
+	f.want(t, "kycq_open_jobs", "kind=aadhaar", 2)
+	f.want(t, "kycq_open_jobs", "kind=passport", 0)
+}
+
+func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
+	t.Parallel()
+	m := open(t, redisClient(t), calmGate)
+	attempts := []storage.Attempt{
+		{Run: 1, Counted: true}, {Run: 2, Counted: true, Reissue: true}, {Run: 2}, {Run: 2, Counted: true},
+	}
+	for _, a := range attempts {
+		m.Sending(tasks.Aadhaar, a)
+	}
+	m.Finished(&storage.Record{Kind: tasks.Aadhaar, Run: 2, State: storage.StateFailed, Code: "provider_error", Attempts: attempts})
+	m.WaitedAtGate(tasks.Aadhaar, tasks.Live, 700*time.Millisecond)
+	m.RecordWritten(tasks.Aadhaar, false)
+	m.RecordWritten(tasks.Aadhaar, true)
+	m.MaskChecked("readable_qr")
+	f := scrape(t, m)
+	f.want(t, "kycq_jobs_finished_total", "kind=aadhaar,outcome=failed,code=provider_error", 1)
+	f.want(t, "kycq_jobs_finished_total", "kind=aadhaar,outcome=valid,code=", 0)
+	f.want(t, "kycq_attempts_total", "kind=aadhaar", 4)
+	f.want(t, "kycq_reissues_total", "kind=aadhaar", 1)
+	f.want(t, "kycq_job_attempts", "kind=aadhaar", 1)
+	if sum := f["kycq_job_attempts"].GetMetric()[0].GetHistogram().GetSampleSum(); sum != 2 {
+		t.Errorf("run 2 took %v counted attempts, want 2", sum)
+	}
+	f.want(t, "kycq_gate_wait_seconds", "kind=aadhaar,lane=live", 1)
+	f.want(t, "kycq_records_written_total", "kind=aadhaar", 1)
+	f.want(t, "kycq_record_conflicts_total", "kind=aadhaar", 1)
+	f.want(t, "kycq_mask_checks_total", "result=readable_qr", 1)
+}
+
+func TestNothingFromOutsideBecomesALabel(t *testing.T) {
+	t.Parallel()
+	const canary = "j8369854_specimen_person"
+	client := redisClient(t)
+	client.SAdd(t.Context(), "asynq:queues", canary)
+	client.LPush(t.Context(), "asynq:{"+canary+"}:pending", canary)
+	enqueue(t, client, canary)
+	g := *calmGate
+	g.hold = &gate.Hold{Code: canary, Reason: canary, By: canary, Since: time.Now()}
+	m := open(t, client, &g)
+	m.Finished(&storage.Record{
+		Kind: tasks.Passport, VerificationID: canary, Batch: canary, State: storage.StateFailed, Code: canary, Run: 1,
+		Attempts: []storage.Attempt{{Run: 1, Code: canary, ProviderID: canary, Counted: true}},
+	})
+	m.Held(canary)
+	m.MaskChecked(canary)
+	f := scrape(t, m)
+	for name, family := range f {
+		if strings.Contains(family.String(), canary) {
+			t.Errorf("%s holds the canary", name)
+		}
+	}
+	f.want(t, "kycq_jobs_finished_total", "kind=passport,outcome=failed,code=other", 1)
+	f.want(t, "kycq_holds_total", "code=other", 1)
+	f.want(t, "kycq_mask_checks_total", "result=other", 1)
+}
+
+func TestBuildIsExported(t *testing.T) {
+	t.Parallel()
+	scrape(t, open(t, redisClient(t), calmGate)).want(t, "kycq_build_info", "version=v1,commit=abc", 1)
+}

@@ -1,0 +1,137 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/tasks"
+)
+
+// Gate tells how the fleet's calls are doing: *gate.Gate.
+type Gate interface {
+	Status(ctx context.Context) ([]gate.KindStatus, *gate.Hold, error)
+}
+
+// scrapeTime bounds what a scrape waits for Redis. Prometheus itself gives up after 10 s by default.
+const scrapeTime = 2 * time.Second
+
+// shared is what all workers see alike: it is in Redis. Each scrape asks anew, in a bounded number of commands.
+type shared struct {
+	redis  redis.UniversalClient
+	gate   Gate
+	queues []string
+}
+
+var (
+	redisUp = describe("kycq_redis_up", "1 where Redis answered this scrape; at 0 every metric that is read from Redis is missing")
+
+	memoryUsed = describe("kycq_redis_memory_used_bytes", "memory that Redis uses")
+	memoryMax  = describe("kycq_redis_memory_max_bytes", "maxmemory of Redis; missing where it has none. Nothing is enqueued from 70 % of it on")
+
+	openJobs = describe("kycq_open_jobs", "jobs without a final record, queued ones and those in hand", "kind")
+
+	rateLimit   = describe("kycq_rate_limit_per_minute", "the vendor's limit in force for the whole fleet, in calls a minute", "kind")
+	rateUsed    = describe("kycq_rate_used_ratio", "calls of the last minute, of the whole fleet, as a share of the limit", "kind")
+	gateWaiting = describe("kycq_gate_waiting", "jobs that wait for a slot, in all workers", "kind", "lane")
+	limited     = describe("kycq_rate_limited_total", "429s of the whole fleet, since Redis keeps count", "kind")
+	breaker     = describe("kycq_breaker_state", "1 for the state in which the breaker is", "kind", "state")
+
+	held      = describe("kycq_hold", "1 while the account is on hold, 0 otherwise")
+	heldSince = describe("kycq_hold_since_seconds", "when the hold was raised, in Unix time; missing without one", "code")
+)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (s *shared) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		redisUp, memoryUsed, memoryMax, openJobs, rateLimit, rateUsed, gateWaiting, limited, breaker, held, heldSince,
+		queueSize, queueLatency, queueMemory, tasksEnqueued, tasksProcessed, tasksFailed, queuePaused, queueDepth, queueOldest,
+	} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s *shared) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	err := s.redis.Ping(ctx).Err()
+	gauge(to, redisUp, truth(err == nil))
+	if err != nil {
+		return
+	}
+	s.collectQueues(ctx, to)
+	s.collectGate(ctx, to)
+	s.collectMemory(ctx, to)
+	s.collectOpen(ctx, to)
+}
+
+func (s *shared) collectMemory(ctx context.Context, to chan<- prometheus.Metric) {
+	m, err := redisx.ReadMemory(ctx, s.redis)
+	if err != nil || m.Used == 0 { // 0: INFO is forbidden
+		return
+	}
+	gauge(to, memoryUsed, float64(m.Used))
+	if m.Max > 0 {
+		gauge(to, memoryMax, float64(m.Max))
+	}
+}
+
+func (s *shared) collectOpen(ctx context.Context, to chan<- prometheus.Metric) {
+	open := redisx.NewOpenSet(s.redis)
+	for _, kind := range tasks.Kinds() {
+		if n, err := open.Count(ctx, string(kind)); err == nil {
+			gauge(to, openJobs, float64(n), string(kind))
+		}
+	}
+}
+
+func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {
+	kinds, hold, err := s.gate.Status(ctx)
+	if err != nil {
+		return
+	}
+	for _, k := range kinds {
+		collectKind(to, k)
+	}
+	gauge(to, held, truth(hold != nil))
+	if hold != nil {
+		gauge(to, heldSince, float64(hold.Since.UnixMilli())/1000, known(hold.Code))
+	}
+}
+
+func collectKind(to chan<- prometheus.Metric, k gate.KindStatus) {
+	limit := k.Configured.PerMinute()
+	if k.VendorLimit > 0 { // the vendor says less than what is configured
+		limit = gate.Rate{Calls: k.VendorLimit, Per: k.Configured.Per}.PerMinute()
+	}
+	gauge(to, rateLimit, limit, k.Kind)
+	if limit > 0 {
+		gauge(to, rateUsed, float64(k.LastMinute)/limit, k.Kind)
+	}
+	gauge(to, gateWaiting, float64(k.WaitingLive), k.Kind, gate.Live)
+	gauge(to, gateWaiting, float64(k.WaitingBulk), k.Kind, gate.Bulk)
+	to <- prometheus.MustNewConstMetric(limited, prometheus.CounterValue, float64(k.Limited), k.Kind)
+	for _, state := range []gate.BreakerState{gate.BreakerClosed, gate.BreakerOpen, gate.BreakerProbing} {
+		gauge(to, breaker, truth(k.Breaker == state), k.Kind, string(state))
+	}
+}
+
+func gauge(to chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
+	to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
