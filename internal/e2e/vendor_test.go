@@ -30,7 +30,7 @@ type vendor struct {
 	served chan struct{} // receives once for each call that begins, where somebody listens
 }
 
-func startVendor(t *testing.T) *vendor {
+func startVendor(t testing.TB) *vendor {
 	t.Helper()
 	v := &vendor{script: map[string][]respond{}, calls: map[string]int{}}
 	v.server = httptest.NewServer(v)

@@ -207,7 +207,7 @@ func TestATerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 }
 
 // eventually waits for a condition that somebody else brings about.
-func eventually(t *testing.T, condition func() bool) {
+func eventually(t testing.TB, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !condition(); <-time.After(100 * time.Millisecond) {
 		if time.Now().After(deadline) {

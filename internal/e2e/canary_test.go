@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// spellings are the forms in which a canary would be readable: plain in any case, hex, and base64 at each of the three
+// places where it can begin in a group.
+func spellings(word string) []string {
+	forms := []string{strings.ToLower(word), hex.EncodeToString([]byte(word))}
+	for shift, spoiled := range []int{0, 2, 3} { // the first characters that the bytes before the word have a part in
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + word))
+		whole := (shift + len(word)) / 3 * 4 // the last characters depend on what follows the word
+		forms = append(forms, strings.ToLower(encoded[spoiled:whole]))
+	}
+	return forms
+}
+
+func TestTheSearchFindsACanaryInEverySpelling(t *testing.T) {
+	t.Parallel()
+	for shift := range 3 {
+		text := strings.Repeat("~", shift) + "the " + canary + " sings"
+		for _, encoded := range []string{text, hex.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text))} {
+			found := false
+			for _, form := range spellings(canary) {
+				found = found || strings.Contains(strings.ToLower(encoded), form)
+			}
+			if !found {
+				t.Errorf("not found in %q", encoded)
+			}
+		}
+	}
+}
+
+// searchFor reports every spelling of the canary in a text.
+func searchFor(t *testing.T, where string, text []byte) {
+	t.Helper()
+	lower := bytes.ToLower(text)
+	for _, form := range spellings(canary) {
+		if bytes.Contains(lower, []byte(form)) {
+			t.Errorf("a canary (as %q) is readable in %s", form, where)
+		}
+	}
+}
+
+func TestNothingPersonalIsReadableWhereItRests(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.vendor.plan("gone-wrong", problem(400, "dob_value_invalid", "dob "+canary+" should be of type YYYY-MM-DD"))
+	s.vendor.plan("fails", raw(503, "text/html", "<html>"+canary+"</html>"))
+	s.vendor.plan("retried", problem(502, "verification_failed", canary+" failed"))
+	s.vendor.plan("odd", raw(200, "text/plain", canary))
+	ids := []string{"fine", "gone-wrong", "fails", "retried", "odd"}
+	s.enqueuePassports(ids...)
+	s.enqueueAadhaar("card")
+	s.searchRedis(t) // the payloads, while they wait
+	worker := s.start("worker")
+	for _, id := range ids {
+		s.wait("passport", id)
+	}
+	s.wait("aadhaar", "card")
+	s.searchRedis(t)
+	s.searchStore(t)
+	searchFor(t, "the worker's log", []byte(worker.read(t)))
+	for _, id := range ids {
+		out, stderr, _ := s.run(nil, "job", "show", id, "--kind", "passport", "--json")
+		searchFor(t, "kycq job show "+id, []byte(out+stderr))
+	}
+	out, _, code := s.run(nil, "job", "show", "fine", "--kind", "passport", "--reveal")
+	if code != 0 || !strings.Contains(out, canary) {
+		t.Error("--reveal shows nothing: the search above proves nothing either")
+	}
+}
+
+// searchRedis looks through every key and its raw value, as a dump of the database would hold it.
+func (s *stack) searchRedis(t *testing.T) {
+	t.Helper()
+	ctx := context.Background()
+	client := s.redisClient(t)
+	defer func() { _ = client.Close() }()
+	keys := client.Scan(ctx, 0, "*", 1000).Iterator()
+	seen := 0
+	for keys.Next(ctx) {
+		searchFor(t, "the name of a Redis key", []byte(keys.Val()))
+		raw, err := rawValue(ctx, client, keys.Val())
+		if err != nil {
+			t.Fatal(err)
+		}
+		searchFor(t, "Redis key "+keys.Val(), raw)
+		seen++
+	}
+	if keys.Err() != nil || seen == 0 {
+		t.Fatalf("scanned %d keys: %v", seen, keys.Err())
+	}
+}
+
+// rawValue reads a value whole. DUMP would compress long strings, and so hide what is in them.
+func rawValue(ctx context.Context, client *redis.Client, key string) ([]byte, error) {
+	kind, err := client.Type(ctx, key).Result()
+	if err != nil {
+		return nil, err
+	}
+	read := map[string][]any{
+		"string": {"GET", key}, "hash": {"HGETALL", key}, "list": {"LRANGE", key, 0, -1},
+		"zset": {"ZRANGE", key, 0, -1}, "set": {"SMEMBERS", key},
+	}[kind]
+	if read == nil {
+		return nil, nil // gone meanwhile
+	}
+	reply := client.Do(ctx, read...)
+	if text, err := reply.Text(); err == nil {
+		return []byte(text), nil
+	}
+	var all bytes.Buffer
+	collect(&all, reply.Val())
+	return all.Bytes(), nil
+}
+
+func collect(to *bytes.Buffer, value any) {
+	switch v := value.(type) {
+	case string:
+		to.WriteString(v + "\n")
+	case []any:
+		for _, part := range v {
+			collect(to, part)
+		}
+	case map[any]any:
+		for key, part := range v {
+			collect(to, key)
+			collect(to, part)
+		}
+	}
+}
+
+func (s *stack) redisClient(t *testing.T) *redis.Client {
+	t.Helper()
+	for _, kv := range s.env {
+		if url, ok := strings.CutPrefix(kv, "KYCQ_REDIS_URL="); ok {
+			opt, err := redis.ParseURL(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return redis.NewClient(opt)
+		}
+	}
+	t.Fatal("no KYCQ_REDIS_URL")
+	return nil
+}
+
+// searchStore looks through every object of the records bucket and every masked image's key.
+func (s *stack) searchStore(t *testing.T) {
+	t.Helper()
+	seen := 0
+	for _, prefix := range []string{"records/", "audit/", "batches/"} {
+		for info, err := range s.store.List(t.Context(), prefix) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			searchFor(t, "the name of an S3 object", []byte(info.Key))
+			body, _, err := s.store.Object(t.Context(), info.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			searchFor(t, "S3 object "+info.Key, body)
+			seen++
+		}
+	}
+	if seen < 6 {
+		t.Fatalf("only %d objects were seen", seen)
+	}
+}
