@@ -75,7 +75,6 @@ type fakeS3 struct {
 	masked map[string][]byte
 	inbox  map[string][]byte
 	quar   map[string][]byte
-	calls  int
 }
 
 type fakeDoc struct {
@@ -333,7 +332,6 @@ type fakeVendor struct {
 	calls   []string
 	script  []*cashfree.Reply
 	fetched []error // the errors of the next image fetches, nil for success
-	image   []byte
 }
 
 func (v *fakeVendor) MaskAadhaar(_ context.Context, r cashfree.MaskRequest) *cashfree.Reply {

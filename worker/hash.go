@@ -20,7 +20,7 @@ func newHashingReader(r io.Reader) *hashingReader { return &hashingReader{r: r, 
 func (h *hashingReader) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
 	_, _ = h.hash.Write(p[:n])
-	h.done = h.done || err == io.EOF //nolint:errorlint // io.Reader's contract: EOF itself
+	h.done = h.done || err == io.EOF
 	return n, err
 }
 

@@ -80,7 +80,7 @@ func (s *stack) start(args ...string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{cmd: exec.CommandContext(context.Background(), binary, args...), log: log.Name()} //nolint:gosec // our own binary
+	p := &process{cmd: exec.CommandContext(context.Background(), binary, args...), log: log.Name()}
 	p.cmd.Env, p.cmd.Stderr = s.env, log
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -115,17 +115,13 @@ func (p *process) terminate(t testing.TB) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- p.cmd.Wait() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Errorf("a terminated worker ended with %v", err)
-		}
-	case <-time.After(time.Minute):
-		_ = p.cmd.Process.Kill()
-		<-done
+	kill := time.AfterFunc(time.Minute, func() {
 		t.Error("a terminated worker did not end within a minute")
+		_ = p.cmd.Process.Kill()
+	})
+	defer kill.Stop()
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("a terminated worker ended with %v", err)
 	}
 }
 
