@@ -58,6 +58,11 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 	if err := f.store.Probe(ctx); err != nil {
 		return err
 	}
+	l, err := a.listen(ctx, cfg.Listen, workerListen)
+	if err != nil {
+		return err
+	}
+	defer f.serveAdmin(ctx, l, log)()
 	log.Info().Str("version", readBuild().String()).Msg("worker started")
 	err = f.Run(ctx)
 	log.Info().Msg("worker stopped")
@@ -90,6 +95,7 @@ func (f *fleet) Run(ctx context.Context) error {
 	defer stop()
 	var group errgroup.Group
 	group.Go(func() error { f.sweeper.Run(background); return nil })
+	group.Go(func() error { return f.feeder.Run(ctx) })
 	err := f.server.Run(ctx)
 	stop()
 	return errors.Join(err, group.Wait())

@@ -9,11 +9,14 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/admin"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/janitor"
 	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/metrics"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -29,6 +32,9 @@ type fleet struct {
 	gate    *gate.Gate
 	server  *worker.Server
 	sweeper *worker.Sweeper
+	feeder  *batch.Feeder
+	metrics *metrics.Metrics
+	admin   *admin.Handler
 }
 
 // openFleet builds the parts of a worker without taking a job.
@@ -57,9 +63,6 @@ func openFleet(ctx context.Context, cfg *config.Config, log zerolog.Logger) (*fl
 	return f, nil
 }
 
-// feedQueue holds one task for each batch that is being fed.
-const feedQueue = "feed"
-
 // gateLead lets a call's intent be written while its slot comes near.
 const gateLead = 250 * time.Millisecond
 
@@ -71,10 +74,15 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 	if f.gate, err = openGate(f.redis, cfg, log); err != nil {
 		return err
 	}
+	if err := f.openAdmin(); err != nil {
+		return err
+	}
+	feeder, board := newFeeder(f.redis, f.store, keyset, f.client, f.gate, log)
+	f.feeder = feeder
 	queues := newQueues(f.redis)
 	processor, err := worker.NewProcessor(worker.Parts{
 		Records: f.store, Images: f.store, MaskedImages: f.store, Vendor: f.vendor, Gate: f.gate, Keyset: keyset,
-		CheckMask: maskcheck.Check, Hints: redisx.NewHints(f.redis),
+		CheckMask: maskcheck.Check, Hints: redisx.NewHints(f.redis), Observer: f.metrics,
 		OnHold: func(ctx context.Context, _ gate.Hold) {
 			if err := queues.pause(ctx); err != nil {
 				log.Warn().Err(err).Msg("the queues are not paused yet: the gate is closed all the same")
@@ -92,9 +100,9 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 	})
 	f.sweeper = &worker.Sweeper{
 		Processor: processor, Records: f.store, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
-		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push,
+		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push, Feeds: f.feeder.ScheduleAll,
 		Mirror:    func(ctx context.Context) error { return queues.mirror(ctx, f.gate) },
-		Housekeep: janitor.New(f.redis, append(tasks.Queues(), feedQueue), log).Run, Log: log,
+		Housekeep: janitor.New(f.redis, append(tasks.Queues(), batch.Queue), log).Run, Log: log,
 	}
 	return nil
 }
