@@ -35,7 +35,7 @@ kycq config print shows what is in force.
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print the answer as JSON")
 	config.AddConfigFlag(root.PersistentFlags())
 	root.AddCommand(
-		newDemo(a), newWorker(a), newEnqueue(a), newJob(a), newFleet(a),
+		newDemo(a), newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a),
 		newStorage(a), newKeys(a), newConfig(a), newSimulator(a), newErase(a), newAudit(a), newVersion(a),
 	)
 	return root

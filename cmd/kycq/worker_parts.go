@@ -63,6 +63,9 @@ func openFleet(ctx context.Context, cfg *config.Config, log zerolog.Logger) (*fl
 	return f, nil
 }
 
+// feedQueue holds one task for each batch that is being fed.
+const feedQueue = batch.Queue
+
 // gateLead lets a call's intent be written while its slot comes near.
 const gateLead = 250 * time.Millisecond
 
@@ -82,7 +85,7 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 	queues := newQueues(f.redis)
 	processor, err := worker.NewProcessor(worker.Parts{
 		Records: f.store, Images: f.store, MaskedImages: f.store, Vendor: f.vendor, Gate: f.gate, Keyset: keyset,
-		CheckMask: maskcheck.Check, Hints: redisx.NewHints(f.redis), Observer: f.metrics,
+		CheckMask: maskcheck.Check, Hints: redisx.NewHints(f.redis), Batches: board, Observer: f.metrics,
 		OnHold: func(ctx context.Context, _ gate.Hold) {
 			if err := queues.pause(ctx); err != nil {
 				log.Warn().Err(err).Msg("the queues are not paused yet: the gate is closed all the same")
@@ -102,7 +105,7 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 		Processor: processor, Records: f.store, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
 		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push, Feeds: f.feeder.ScheduleAll,
 		Mirror:    func(ctx context.Context) error { return queues.mirror(ctx, f.gate) },
-		Housekeep: janitor.New(f.redis, append(tasks.Queues(), batch.Queue), log).Run, Log: log,
+		Housekeep: janitor.New(f.redis, append(tasks.Queues(), feedQueue), log).Run, Log: log,
 	}
 	return nil
 }

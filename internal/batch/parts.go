@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
@@ -14,8 +15,10 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
+func partPrefix(id, plan string) string { return root + id + "/manifest/" + plan + "/" }
+
 func partKey(id, plan string, number int) string {
-	return fmt.Sprintf("%s%s/manifest/%s/%06d", root, id, plan, number)
+	return fmt.Sprintf("%s%06d", partPrefix(id, plan), number)
 }
 
 func listKey(id, list string, number int) string {
@@ -49,6 +52,21 @@ func (p *Parts) Write(ctx context.Context, part *manifest.Part) error {
 		return err
 	}
 	return p.store.PutObject(ctx, partKey(p.batch, p.plan, part.Number), body, "text/plain")
+}
+
+// Written lists the parts that are there.
+func (p *Parts) Written(ctx context.Context) (map[int]bool, error) {
+	there := map[int]bool{}
+	prefix := partPrefix(p.batch, p.plan)
+	for info, err := range p.store.List(ctx, prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list the parts of the manifest: %w", err)
+		}
+		if n, err := strconv.Atoi(info.Key[len(prefix):]); err == nil {
+			there[n] = true
+		}
+	}
+	return there, nil
 }
 
 // Sources returns what the part of this number was made of, empty where it was not written, or cannot be opened any more.

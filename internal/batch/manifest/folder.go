@@ -69,6 +69,18 @@ func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	return nil, outside(), nil // os.Root names no error for a link that leads out
 }
 
+// Stat tells size and time (Unix nanoseconds) of an image, zeros for what is not in the folder.
+func (f *Folder) Stat(name string) (size, modified int64) {
+	if inside, err := filepath.Rel(f.path, name); err == nil && filepath.IsAbs(name) {
+		name = inside
+	}
+	info, err := f.root.Stat(name)
+	if err != nil {
+		return 0, 0
+	}
+	return info.Size(), info.ModTime().UnixNano()
+}
+
 func outside() *Problem {
 	return &Problem{"image_outside_folder", "the image's path leads out of the folder of the images"}
 }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/tasks"
+)
+
+func newBatch(a *app) *cobra.Command {
+	return a.group(&cobra.Command{Use: "batch", Short: "run backfills: a manifest in, a report out"},
+		newBatchSubmit(a), newBatchList(a), newBatchStatus(a), newBatchWatch(a), newBatchReport(a), newBatchFailures(a),
+		newBatchRetry(a), newBatchCancel(a))
+}
+
+// desk is what the batch commands work with.
+type desk struct {
+	*producer
+	control *batch.Control
+	gate    *gate.Gate
+}
+
+func openDesk(ctx context.Context, cfg *config.Config) (*desk, error) {
+	p, err := openProducer(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	g, err := openGate(p.redis, cfg, zerolog.Nop())
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return &desk{producer: p, control: batch.NewControl(p.redis, p.store), gate: g}, nil
+}
+
+func (d *desk) Close() {
+	d.gate.Close()
+	d.producer.Close()
+}
+
+// perMinute is the present rate of a kind, and the hold where there is one.
+func (d *desk) perMinute(ctx context.Context, kind tasks.Kind) (float64, *gate.Hold, error) {
+	return paceOf(ctx, d.gate, kind)
+}
+
+func paceOf(ctx context.Context, g *gate.Gate, kind tasks.Kind) (float64, *gate.Hold, error) {
+	kinds, hold, err := g.Status(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, k := range kinds {
+		if k.Kind == string(kind) {
+			return k.PerMinute, hold, nil
+		}
+	}
+	return 0, hold, fmt.Errorf("the gate knows no rate of %s", kind)
+}
+
+// batchCommand gives fn the desk.
+func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *desk, args []string) error) *cobra.Command {
+	cmd.RunE = a.command(func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		d, err := openDesk(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		return batchError(fn(cmd.Context(), d, args))
+	})
+	return uses(cmd, config.Redis, config.S3, config.Sealing, config.Rates)
+}
+
+// batchError gives what the user can mend the exit code of usage.
+func batchError(err error) error {
+	for _, usage := range []error{
+		batch.ErrNotFound, batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone,
+	} {
+		if errors.Is(err, usage) {
+			return usageError(err)
+		}
+	}
+	return err
+}
+
+// oneBatch checks the argument of a command about one batch.
+func oneBatch(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("want one batch id (kycq batch list)")
+	}
+	if err := batch.CheckID(args[0]); err != nil {
+		return usageError(err)
+	}
+	return nil
+}
+
+// timeFor is how long that many rows take at a rate.
+func timeFor(rows int, perMinute float64) time.Duration {
+	if perMinute <= 0 {
+		return 0
+	}
+	return time.Duration(float64(rows) / perMinute * float64(time.Minute)).Round(time.Second)
+}
+
+// longTime shows a duration in days and hours where that reads better.
+func longTime(d time.Duration) string {
+	if days := d / (24 * time.Hour); days > 0 {
+		return fmt.Sprintf("%d d %d h", days, (d%(24*time.Hour))/time.Hour)
+	}
+	return d.Round(time.Second).String()
+}

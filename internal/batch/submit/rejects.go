@@ -1,0 +1,124 @@
+package submit
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/kycq/kycq/internal/batch/manifest"
+)
+
+// rejects writes FILE.rejects.csv: the input columns with line, code and message before them. Of JSONL the columns are
+// known only at the end, so the rows go to a file beside it first, which also means that a rejects file is never half.
+type rejects struct {
+	path string
+	temp *os.File
+	buf  *bufio.Writer
+	out  *csv.Writer
+}
+
+func newRejects(path string) *rejects { return &rejects{path: path} }
+
+func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
+	if r.temp == nil {
+		f, err := os.OpenFile(r.path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // the cells are personal
+		if err != nil {
+			return fmt.Errorf("write the rejects: %w", err)
+		}
+		r.temp, r.buf = f, bufio.NewWriterSize(f, 64<<10)
+		r.out = csv.NewWriter(r.buf)
+	}
+	cells := append(make([]string, 0, len(row.Fields)+3), strconv.Itoa(row.Line), p.Code, p.Message)
+	for _, f := range row.Fields {
+		cells = append(cells, manifest.Inert(strings.ToValidUTF8(f, "\uFFFD")))
+	}
+	if err := r.out.Write(cells); err != nil {
+		return fmt.Errorf("write the rejects: %w", err)
+	}
+	return nil
+}
+
+// finish writes the whole file; without rejects it removes one of an earlier try, which would mislead.
+func (r *rejects) finish(columns []string) error {
+	if r.temp == nil {
+		if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the rejects of an earlier try: %w", err)
+		}
+		return nil
+	}
+	if err := r.copy(columns); err != nil {
+		return fmt.Errorf("write the rejects: %w", err)
+	}
+	return nil
+}
+
+func (r *rejects) copy(columns []string) (err error) {
+	r.out.Flush()
+	if err := errors.Join(r.out.Error(), r.buf.Flush()); err != nil {
+		return err
+	}
+	if _, err := r.temp.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	whole, err := os.OpenFile(r.path+".whole", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, whole.Close()); err == nil {
+			err = os.Rename(whole.Name(), r.path)
+		} else {
+			_ = os.Remove(whole.Name())
+		}
+	}()
+	in := csv.NewReader(bufio.NewReaderSize(r.temp, 64<<10))
+	in.FieldsPerRecord = -1
+	out := csv.NewWriter(whole)
+	header := append([]string{"line", "code", "message"}, apart(columns, "line", "code", "message")...)
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	for {
+		cells, err := in.Read()
+		if errors.Is(err, io.EOF) {
+			out.Flush()
+			return out.Error()
+		}
+		if err != nil {
+			return err
+		}
+		for len(cells) < len(header) {
+			cells = append(cells, "")
+		}
+		if err := out.Write(cells); err != nil {
+			return err
+		}
+	}
+}
+
+// apart renames columns that would stand twice: a rejects file that is submitted again has a line, a code and a message.
+func apart(columns []string, taken ...string) []string {
+	named := make([]string, len(columns))
+	for i, c := range columns {
+		named[i] = manifest.Inert(c)
+		for _, t := range taken {
+			if strings.EqualFold(strings.TrimSpace(c), t) {
+				named[i] = "input_" + t
+			}
+		}
+	}
+	return named
+}
+
+func (r *rejects) discard() {
+	if r.temp != nil {
+		_ = r.temp.Close()
+		_ = os.Remove(r.temp.Name())
+	}
+}

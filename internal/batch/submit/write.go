@@ -1,0 +1,234 @@
+package submit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+const (
+	// writers is how many parts are in hand at once; each holds at most PartRows rows.
+	writers = 4
+	// uploadParallel is how many images are on their way at once. They are streamed from their files.
+	uploadParallel = 16
+)
+
+// Writer uploads the images and writes the parts of a plan.
+type Writer struct {
+	Source   *Source
+	Plan     *Plan
+	Store    *storage.Store
+	Keyset   *tasks.Keyset
+	Progress Progress
+
+	checker *manifest.Checker
+	parts   *batch.Parts
+	there   map[int]bool  // parts of an earlier try
+	uploads chan struct{} // a slot for each upload
+}
+
+// draft is a part on its way.
+type draft struct {
+	number int
+	rows   []manifest.Row
+}
+
+// Write writes every part and returns the batch that is to be accepted. It may be repeated after any error or death:
+// parts that are there already are not written again, nor are their images uploaded.
+func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
+	s := w.Source
+	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
+	w.parts = batch.NewParts(w.Store, w.Keyset, s.Kind, s.ID, w.Plan.Hash)
+	w.uploads = make(chan struct{}, uploadParallel)
+	var err error
+	if w.there, err = w.parts.Written(ctx); err != nil {
+		return nil, err
+	}
+	step := "writing"
+	if w.Plan.Uploads {
+		step = "uploading"
+	}
+	w.Progress.Begin(step, int64(w.Plan.Rows), "rows")
+	if err := w.writeAll(ctx); err != nil {
+		return nil, err
+	}
+	columns, err := batch.SealColumns(w.Keyset, s.Kind, s.ID, w.Plan.Columns)
+	if err != nil {
+		return nil, err
+	}
+	return &batch.Batch{
+		ID: s.ID, Name: s.Name, Kind: s.Kind, State: batch.Running, Content: s.Content, Plan: w.Plan.Hash,
+		Rows: w.Plan.Rows, Rejected: w.Plan.Rejected, SealedColumns: columns, Uploads: w.Plan.Uploads,
+		Passes: []batch.Pass{{Kind: batch.AllRows, Rows: w.Plan.Rows, Why: "submitted", At: time.Now().UTC().Truncate(time.Millisecond)}},
+	}, nil
+}
+
+func (w *Writer) writeAll(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	drafts := make(chan draft)
+	group.Go(func() error {
+		defer close(drafts)
+		return w.read(ctx, drafts)
+	})
+	for range writers {
+		group.Go(func() error {
+			for d := range drafts {
+				if err := w.write(ctx, d); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// read cuts the accepted rows into drafts, and makes sure that the file is the one that was checked.
+func (w *Writer) read(ctx context.Context, drafts chan<- draft) error {
+	if _, err := w.Source.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read the manifest: %w", err)
+	}
+	sum := sha256.New()
+	reader, err := manifest.NewReader(io.TeeReader(&interruptible{ctx, w.Source.file}, sum), w.Source.Kind, w.Source.Mapping)
+	if err != nil {
+		return err
+	}
+	d := draft{rows: make([]manifest.Row, 0, manifest.PartRows)}
+	send := func() error {
+		select {
+		case drafts <- d:
+			d = draft{number: d.number + 1, rows: make([]manifest.Row, 0, manifest.PartRows)}
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for {
+		var row manifest.Row
+		err := reader.Next(&row)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if w.Plan.rejected.has(row.Number) {
+			continue
+		}
+		if d.rows = append(d.rows, row); len(d.rows) == manifest.PartRows {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != w.Source.Content {
+		return errChanged
+	}
+	if len(d.rows) == 0 {
+		return nil
+	}
+	return send()
+}
+
+func (w *Writer) write(ctx context.Context, d draft) error {
+	sources := w.sourcesOf(d)
+	if w.there[d.number] {
+		was, err := w.parts.Sources(ctx, d.number)
+		if err != nil {
+			return err
+		}
+		if was == sources {
+			w.Progress.Add(int64(len(d.rows)))
+			return nil
+		}
+	}
+	part := &manifest.Part{Number: d.number, Sources: sources, Items: make([]manifest.Item, len(d.rows))}
+	group, gctx := errgroup.WithContext(ctx)
+	for i := range d.rows {
+		if w.Plan.Uploads { // else a goroutine for each row would only cost
+			select {
+			case w.uploads <- struct{}{}:
+			case <-gctx.Done():
+				return errors.Join(group.Wait(), gctx.Err())
+			}
+			group.Go(func() error {
+				defer func() { <-w.uploads }()
+				return w.item(gctx, &part.Items[i], &d, i)
+			})
+		} else if err := w.item(ctx, &part.Items[i], &d, i); err != nil {
+			return err
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return w.parts.Write(ctx, part)
+}
+
+// item fills in one row, uploading its image where it has one.
+func (w *Writer) item(ctx context.Context, it *manifest.Item, d *draft, i int) error {
+	row := &d.rows[i]
+	a, problem, err := w.checker.Check(ctx, row)
+	if err != nil {
+		return err
+	}
+	if problem != nil {
+		return fmt.Errorf("line %d: %s since it was checked (%s): run the same command again", row.Line, problem.Message, problem.Code)
+	}
+	if a.Path != "" {
+		if a.Input.Image, err = w.upload(ctx, a); err != nil {
+			return fmt.Errorf("line %d: %w", row.Line, err)
+		}
+	}
+	input, err := tasks.EncodeInput(a.Input)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", row.Line, err)
+	}
+	*it = manifest.Item{
+		Row: d.number*manifest.PartRows + i + 1, Line: row.Line, ID: a.ID, Input: input, Fields: row.Fields,
+	}
+	w.Progress.Add(1)
+	return nil
+}
+
+func (w *Writer) upload(ctx context.Context, a manifest.Accepted) (*tasks.Image, error) {
+	file, problem, err := w.Source.folder.Open(a.Path)
+	if err != nil {
+		return nil, err
+	}
+	if problem != nil {
+		return nil, errors.New(problem.Message)
+	}
+	defer func() { _ = file.Close() }()
+	img, err := w.Store.UploadImage(ctx, w.Source.ID, a.ID, file)
+	if err != nil {
+		return nil, err
+	}
+	return &img, nil
+}
+
+// sourcesOf hashes what a part is made of: the cells, and of images size and time, so that one that was exchanged between
+// two tries is uploaded anew.
+func (w *Writer) sourcesOf(d draft) string {
+	h := sha256.New()
+	for i := range d.rows {
+		row := &d.rows[i]
+		_, _ = fmt.Fprintf(h, "%d %q", row.Line, row.Fields)
+		if w.Source.folder != nil {
+			size, modified := w.Source.folder.Stat(row.Get(manifest.ColumnImage))
+			_, _ = fmt.Fprintf(h, " %d %d", size, modified)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
