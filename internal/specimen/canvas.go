@@ -75,11 +75,12 @@ func face(f *opentype.Font, size float64) font.Face {
 	return made
 }
 
-// watermark writes a word slanted over a box, thin enough to read through.
-func (c canvas) watermark(b box, size, degrees float64, ink color.Color, text string) {
+// watermark writes the word that every card bears, slanted over a box and thin enough to read through.
+func (c canvas) watermark(b box, size, degrees float64) {
+	const text = "SPECIMEN"
 	width := float64(font.MeasureString(face(bold, size*c.scale), text)) / 64
 	layer := image.NewRGBA(image.Rect(0, 0, int(width)+2, int(1.2*size*c.scale)))
-	write(layer, bold, size*c.scale, 1, 0.95*size*c.scale, ink, text)
+	write(layer, bold, size*c.scale, 1, 0.95*size*c.scale, stamp, text)
 	sin, cos := math.Sincos(-degrees * math.Pi / 180)
 	middleX, middleY := float64(layer.Rect.Dx())/2, float64(layer.Rect.Dy())/2
 	toX, toY := (b.x+b.w/2)*c.scale, (b.y+b.h/2)*c.scale

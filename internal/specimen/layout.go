@@ -18,8 +18,6 @@ func Layouts() []Layout { return []Layout{Short, Long, PVC} }
 // A box is a rectangle on a card, in the card's units: pixels at scale 1.
 type box struct{ x, y, w, h float64 }
 
-func (b box) moved(dx, dy float64) box { return box{b.x + dx, b.y + dy, b.w, b.h} }
-
 // grown adds a margin on all sides.
 func (b box) grown(m float64) box { return box{b.x - m, b.y - m, b.w + 2*m, b.h + 2*m} }
 
@@ -61,10 +59,9 @@ var plans = map[Layout]plan{
 	},
 }
 
-// firstEight is the part of a number's box that holds its first eight digits: 9 of 14 letters, and half a space after.
-func firstEight(number box) box {
-	return box{number.x, number.y, number.w * 9.5 / 14, number.h}
-}
+// firstEight is the part of a number's box that holds its first eight digits and the space between them: 9 of 14
+// letters.
+func firstEight(number box) box { return box{number.x, number.y, number.w * 9 / 14, number.h} }
 
 // CodeAreas says where a layout's QR codes are drawn at a scale, in pixels.
 func CodeAreas(layout Layout, scale float64) []image.Rectangle {

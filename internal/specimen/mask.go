@@ -33,8 +33,9 @@ func Mask(img image.Image) (image.Image, bool) {
 			cover(out, card.place.corners(b.grown(0.02*b.w)))
 		}
 		for _, b := range card.plan.numbers {
-			eight := firstEight(b)
-			cover(out, card.place.corners(box{eight.x - 0.25*b.h, eight.y - 0.1*b.h, eight.w + 0.25*b.h, 1.2 * b.h}))
+			// Half of a letter to the right is half of the space before the last four digits.
+			eight, letter := firstEight(b), b.w/14
+			cover(out, card.place.corners(box{eight.x - letter/2, eight.y - 0.1*b.h, eight.w + letter, 1.2 * b.h}))
 		}
 		masked = true
 	}

@@ -24,9 +24,10 @@ func Turn(img image.Image, degrees float64) *image.RGBA {
 	outW, outH := math.Abs(w*cos)+math.Abs(h*sin), math.Abs(w*sin)+math.Abs(h*cos)
 	out := image.NewRGBA(image.Rect(0, 0, int(math.Round(outW)), int(math.Round(outH))))
 	draw.Draw(out, out.Rect, image.NewUniform(Desk), image.Point{}, draw.Src)
+	midX, midY := w/2+float64(img.Bounds().Min.X), h/2+float64(img.Bounds().Min.Y)
 	draw.BiLinear.Transform(out, f64.Aff3{
-		cos, -sin, outW/2 - cos*w/2 + sin*h/2,
-		sin, cos, outH/2 - sin*w/2 - cos*h/2,
+		cos, -sin, outW/2 - cos*midX + sin*midY,
+		sin, cos, outH/2 - sin*midX - cos*midY,
 	}, img, img.Bounds(), draw.Over, nil)
 	return out
 }
