@@ -133,7 +133,8 @@ func (i *isolation) enter(suspect bool) (leave func()) {
 }
 
 // guarded runs f, which handles foreign bytes, counted in and out in Redis: a worker that dies in between leaves the
-// count, and a job found above maxPoison is not touched again. The error is f's, or that of Redis.
+// count, and a job found above maxPoison is not touched again. Bytes that outlast the time budget of the mask check leave
+// it too: they would hold a worker up for ever. The error is f's, or that of Redis.
 func (d *delivery) guarded(ctx context.Context, f func() error) (poisoned bool, err error) {
 	kind, id := string(d.job.Kind), d.job.VerificationID
 	count, err := d.Hints.PoisonCount(ctx, kind, id)
@@ -149,6 +150,9 @@ func (d *delivery) guarded(ctx context.Context, f func() error) (poisoned bool, 
 		return false, err
 	}
 	ferr := f()
+	if errors.Is(ferr, maskcheck.ErrTimeout) {
+		return false, ferr
+	}
 	if err := d.Hints.ClearPoison(context.WithoutCancel(ctx), kind, id); err != nil {
 		return false, err
 	}

@@ -355,6 +355,22 @@ func TestAJobThatTakesItsWorkersDownEndsAsPoison(t *testing.T) {
 	})
 }
 
+func TestAnImageThatAlwaysOutlastsTheCheckEndsAsPoison(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
+			return maskcheck.Report{}, maskcheck.ErrTimeout
+		}
+		job := w.payload(tasks.Aadhaar, "A")
+		for range 20 {
+			if p.Process(t.Context(), job).Decision == Final {
+				break
+			}
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "poison")
+	})
+}
+
 // processOrDie delivers a job; a worker that dies gives no verdict.
 func processOrDie(ctx context.Context, p *Processor, job tasks.Payload) (d Decision) {
 	defer func() {
