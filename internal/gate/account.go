@@ -202,5 +202,7 @@ func (g *Gate) heardHold() {
 }
 
 func (g *Gate) onHold(ctx context.Context, args ...any) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
 	return integers(holdScript.Run(ctx, g.cfg.Redis, []string{holdKey}, args...))
 }

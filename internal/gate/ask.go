@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// askTimeout bounds one request to Redis: waiters learn of a silent Redis within it.
-const askTimeout = 3 * time.Second
-
 // ask is one request for slots; see take.lua.
 type ask struct {
 	lane       string
@@ -61,8 +58,6 @@ func (l *line) prepare(lane string, waiting int) ask {
 
 // ask runs a request and hands its answer to the line.
 func (l *line) ask(ctx context.Context, a ask) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
 	sent := time.Now()
 	reply, err := l.gate.onKind(ctx, takeScript, l.kind, l.rate, l.gate.process, a.lane, a.want, a.turn, flag(a.more),
 		a.known, flag(a.caution), flag(a.holdProbe), a.nonce, a.live, a.bulk, a.unused,
@@ -129,13 +124,11 @@ func (l *line) answered(a ask, sent, received time.Time, reply []int64) {
 
 // giveBack returns slots to Redis that nobody waits for.
 func (l *line) giveBack(ctx context.Context, slots []int64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
-	defer cancel()
 	args := make([]any, 0, len(slots))
 	for i := len(slots) - 1; i >= 0; i-- {
 		args = append(args, slots[i])
 	}
-	back, err := l.gate.onKind(ctx, backScript, l.kind, l.rate, args...)
+	back, err := l.gate.onKind(context.WithoutCancel(ctx), backScript, l.kind, l.rate, args...)
 	l.mu.Lock()
 	l.asking = false
 	if err != nil {

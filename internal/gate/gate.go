@@ -170,7 +170,7 @@ func (g *Gate) admit(ctx context.Context, l *line, c Call) (probe, error) {
 
 // release lets go of the tokens of a probe that found no slot. If that fails they run out after 60 s.
 func (g *Gate) release(ctx context.Context, l *line, c Call, p probe) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
 	defer cancel()
 	pass := &Pass{line: l, call: c, probe: p, Probe: true}
 	pass.at = time.Now().Add(-time.Hour) // there is no slot to give back

@@ -20,7 +20,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	redis.SetLogger(silent{}) // it reports every connection that a test cuts
+	goleak.VerifyTestMain(m)
+}
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // fleet is a Redis that lives inside a synctest bubble, scripts, clock and all, and processes that use it. Its
 // connections are pipes, which fake time understands.
@@ -29,9 +36,10 @@ type fleet struct {
 	mini *miniredis.Miniredis
 	srv  *server.Server
 
-	mu    sync.Mutex
-	down  bool
-	conns map[net.Conn]bool
+	mu     sync.Mutex
+	down   bool
+	conns  map[net.Conn]bool
+	frozen atomic.Bool
 }
 
 // inFakeTime runs a test in a bubble with a fleet of its own.
@@ -58,8 +66,24 @@ func (f *fleet) dial(context.Context, string, string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	f.srv.ServeConn(theirs)
 	f.conns[ours] = true
-	return ours, nil
+	return &conn{ours, &f.frozen}, nil
 }
+
+// conn swallows what is written while its fleet's Redis is frozen.
+type conn struct {
+	net.Conn
+	frozen *atomic.Bool
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	if c.frozen.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// freeze makes Redis silent from now on, its connections open.
+func (f *fleet) freeze() { f.frozen.Store(true) }
 
 // cut breaks every connection and refuses new ones until mend.
 func (f *fleet) cut() {
@@ -79,12 +103,17 @@ func (f *fleet) mend() {
 }
 
 func (f *fleet) client() *redis.Client {
-	c := redis.NewClient(&redis.Options{
-		Addr: "127.0.0.1:1", Dialer: f.dial, ContextTimeoutEnabled: true, PoolSize: 100, MaxRetries: -1,
-		DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	c := redis.NewClient(quiet(&redis.Options{Dialer: f.dial}))
 	f.t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// quiet sets what the tests' clients have in common: no retries, no lookups, nothing but what the gate sends.
+func quiet(o *redis.Options) *redis.Options {
+	o.Addr, o.PoolSize, o.MaxRetries, o.DialerRetries = "127.0.0.1:1", 100, -1, 1
+	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return o
 }
 
 // process starts a gate as a process of its own would have it.

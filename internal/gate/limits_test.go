@@ -87,7 +87,7 @@ func TestRepeated429sWithoutATimeDoubleTheSilence(t *testing.T) {
 		var last time.Time
 		for i, want := range []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
 			p := enter(t, g, Bulk, "a")
-			if got := time.Since(last); i > 0 && (got < want || got > want+time.Second) {
+			if got := time.Since(last); i > 0 && (got < want-time.Millisecond || got > want+time.Second) {
 				t.Errorf("429 number %d: silent for %s, want %s", i, got, want)
 			}
 			done(t, g, p, Outcome{Kind: Limited})
@@ -110,16 +110,16 @@ func TestPaceIsLoweredAfterA429AndCreepsBack(t *testing.T) {
 		full := pace()
 		done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Limited, RetryAfter: time.Second})
 		lower := pace()
-		if lower > full*0.995 || lower < full*0.9 {
+		if lower > full*0.996 || lower < full*0.9 {
 			t.Errorf("pace %.1f before, %.1f after a 429", full, lower)
 		}
-		time.Sleep(5 * time.Minute)
+		time.Sleep(2 * time.Minute)
 		if half := pace(); half <= lower || half >= full {
-			t.Errorf("pace %.2f after 5 min, want between %.2f and %.2f", half, lower, full)
+			t.Errorf("pace %.2f after 2 min, want between %.2f and %.2f", half, lower, full)
 		}
-		time.Sleep(30 * time.Minute)
+		time.Sleep(10 * time.Minute)
 		if back := pace(); back != full {
-			t.Errorf("pace %.2f after 35 min, want %.2f again", back, full)
+			t.Errorf("pace %.2f after 12 min, want %.2f again", back, full)
 		}
 	})
 }

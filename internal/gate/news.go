@@ -41,7 +41,7 @@ func (g *Gate) announce(ctx context.Context, what, kind string, at int64) {
 func (g *Gate) listen(ctx context.Context) {
 	sub := g.cfg.Redis.Subscribe(ctx, newsChannel(g.cfg.Redis))
 	defer func() { _ = sub.Close() }()
-	messages := sub.ChannelWithSubscriptions(redis.WithChannelHealthCheckInterval(10 * time.Second))
+	messages := sub.ChannelWithSubscriptions(redis.WithChannelHealthCheckInterval(time.Minute))
 	again := false
 	for {
 		select {

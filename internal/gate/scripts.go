@@ -5,6 +5,7 @@ import (
 	_ "embed" // the scripts
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -45,8 +46,13 @@ const holdKey = "kycq:{account}:hold"
 
 func kindKey(kind string) string { return "kycq:{" + kind + "}:gate" }
 
+// redisTimeout bounds one exchange with Redis: callers learn of a silent one within it.
+const redisTimeout = 3 * time.Second
+
 // onKind runs a script on a kind's hash and returns its numbers.
 func (g *Gate) onKind(ctx context.Context, script *redis.Script, kind string, r Rate, args ...any) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
 	all := append([]any{r.Calls, r.Per.Microseconds()}, args...)
 	return integers(script.Run(ctx, g.cfg.Redis, []string{kindKey(kind)}, all...))
 }

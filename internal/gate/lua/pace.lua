@@ -71,7 +71,7 @@ if s.calls > 0 and s.per > 0 then calls, per = s.calls, s.per end
 local limit = calls
 if s.cap > 0 and s.cap < limit then limit = s.cap end
 
--- cut_now is what is left of the cut: one percent comes back in ten windows.
+-- cut_now is what is left of the cut: half a percent comes back in five windows.
 local function cut_now()
   if s.cut <= 0 then return 0 end
   return math.max(0, s.cut - math.max(0, now - s.cut_at) / per * 1000)
