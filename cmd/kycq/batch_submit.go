@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -152,7 +153,7 @@ func (a *app) submit(ctx context.Context, d *desk, opt submit.Options, f submitF
 	standing, err := d.control.Catalog.Load(ctx, source.ID)
 	switch {
 	case err == nil && !f.dryRun:
-		return a.resubmit(ctx, d, standing, sub, f)
+		return a.resubmit(ctx, d, standing, source, sub, f)
 	case err != nil && !errors.Is(err, batch.ErrNotFound):
 		return a.interrupted(ctx, err, f.command)
 	}
@@ -209,11 +210,11 @@ func (a *app) accept(ctx context.Context, d *desk, source *submit.Source, plan *
 }
 
 // resubmit is for a batch that was accepted before.
-func (a *app) resubmit(ctx context.Context, d *desk, b *batch.Batch, sub *submission, f submitFlags) error {
+func (a *app) resubmit(ctx context.Context, d *desk, b *batch.Batch, source *submit.Source, sub *submission, f submitFlags) error {
 	var err error
 	sub.Rows, sub.Rejected, sub.Status = b.Rows, b.Rejected, "already_submitted"
 	switch {
-	case b.Kind != sub.Kind:
+	case b.Kind != source.Kind, b.Content != source.Content, !maps.Equal(b.Mapping, source.Mapping):
 		return batch.ErrOtherManifest
 	case b.State == batch.Cancelled && !f.amend:
 		return batch.ErrCancelled

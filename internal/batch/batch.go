@@ -37,6 +37,8 @@ type Batch struct {
 	// stand under it.
 	Content string `json:"content_sha256"`
 	Plan    string `json:"plan"`
+	// Mapping names the headings that stood for the columns, where they were called otherwise.
+	Mapping map[string]string `json:"mapping,omitempty"`
 	// Rows counts the accepted rows, Rejected those that were left out by --allow-rejects.
 	Rows     int `json:"rows"`
 	Rejected int `json:"rejected"`
@@ -45,14 +47,18 @@ type Batch struct {
 	// Uploads says that images were put into the inbox, which forgets them after its lifecycle.
 	Uploads bool `json:"uploads,omitempty"`
 	// MaxCalls is the most calls that the batch may make, 0 for no cap.
-	MaxCalls int    `json:"max_calls,omitempty"`
-	Passes   []Pass `json:"passes"`
+	MaxCalls int `json:"max_calls,omitempty"`
+	// Fed is, for a cancelled batch that is done, the last row that was ever fed: none after it was called.
+	Fed    int    `json:"fed,omitempty"`
+	Passes []Pass `json:"passes"`
 
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
 	CancelledAt time.Time `json:"cancelled_at,omitzero"`
 	// EndedAt is when no row was open any more, also of a cancelled batch.
 	EndedAt time.Time `json:"ended_at,omitzero"`
+
+	ending bool // Fed is known although the batch is not done yet
 }
 
 // PassKind says which rows a pass feeds.

@@ -13,8 +13,15 @@ import (
 
 // end writes the report and the summary of a batch of which no row seems open, and lets its board go. It returns false
 // where a record says otherwise.
-func (t *feed) end(ctx context.Context) (bool, error) {
+func (t *feed) end(ctx context.Context, p *Progress) (bool, error) {
 	began := time.Now()
+	if t.b.State == Cancelled {
+		fed := p.Cursor
+		if t.b.pass(p.Pass).Kind == SomeRows {
+			fed = t.b.Rows
+		}
+		t.b.Fed, t.b.ending = max(t.b.Fed, fed), true
+	}
 	summary := newSummary(t.b)
 	var open []order
 	err := t.Store.PutStream(ctx, ReportKey(t.b.ID), "text/csv; charset=utf-8", func(w io.Writer) error {
@@ -52,7 +59,7 @@ func (t *feed) end(ctx context.Context) (bool, error) {
 		if b.State != Cancelled {
 			b.State, b.Reason = Ended, ""
 		}
-		b.EndedAt = summary.EndedAt
+		b.Fed, b.EndedAt = t.b.Fed, summary.EndedAt
 		return nil
 	})
 	if err != nil || !b.Done() {

@@ -76,7 +76,7 @@ func (b *Board) Progress(ctx context.Context, id string) (*Progress, error) {
 // are read before rows are fed. was is the summary of an earlier end, nil where there is none.
 func (b *Board) begin(ctx context.Context, bt *Batch, fresh bool, was *Summary) error {
 	rows := make([]byte, (bt.Rows+1)/2)
-	fields := map[string]int{fieldPass: 1, fieldRows: bt.Rows, fieldCap: bt.MaxCalls}
+	fields := map[string]int{fieldPass: 1, fieldCursor: 0, fieldRows: bt.Rows, fieldCap: bt.MaxCalls, fieldCalls: 0}
 	if fresh {
 		fields[fieldBlank] = -1
 	}

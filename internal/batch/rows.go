@@ -71,7 +71,7 @@ func (b *Batch) Walk(ctx context.Context, parts *Parts, records Records, prepare
 		for i := range part.Items {
 			orders[i] = order{item: &part.Items[i], run: 1}
 		}
-		if err := b.look(ctx, records, prepare, orders); err != nil {
+		if err := b.look(ctx, records, prepare, orders[:b.fedOf(part)]); err != nil {
 			return err
 		}
 		for i := range orders {
@@ -81,6 +81,14 @@ func (b *Batch) Walk(ctx context.Context, parts *Parts, records Records, prepare
 		}
 	}
 	return nil
+}
+
+// fedOf is how many rows of a part may have a record of this batch: after a cancel, those that were fed.
+func (b *Batch) fedOf(part *manifest.Part) int {
+	if b.State != Cancelled || !b.Done() && !b.ending {
+		return len(part.Items)
+	}
+	return min(max(b.Fed-part.Number*manifest.PartRows, 0), len(part.Items))
 }
 
 // entry judges a row for people. In a cancelled batch the batch speaks for every row that it has not touched.

@@ -260,7 +260,7 @@ func (t *feed) drained(ctx context.Context, p *Progress, outstanding int) (int, 
 		}
 		return t.waitFor(ctx, p, outstanding)
 	}
-	ended, err := t.end(ctx)
+	ended, err := t.end(ctx, p)
 	if err != nil || !ended {
 		return 0, openDelay, err
 	}

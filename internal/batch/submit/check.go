@@ -30,8 +30,8 @@ type Plan struct {
 	// Uploads says that there are images to be uploaded.
 	Uploads bool
 
-	rejected bits                // by the row's number in the file
-	ids      map[idHash]struct{} // of the accepted rows
+	rejected bits             // by the row's number in the file
+	lines    map[idHash]int32 // of the accepted rows, by id
 }
 
 const (
@@ -47,8 +47,7 @@ func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progr
 	c := &check{
 		source: s, progress: progress,
 		checker: &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: heads},
-		plan:    &Plan{Problems: map[string]int{}, Messages: map[string]string{}, ids: map[idHash]struct{}{}},
-		lines:   map[idHash]int32{},
+		plan:    &Plan{Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
 		rejects: newRejects(s.RejectsPath()),
 	}
 	defer c.rejects.discard()
@@ -58,9 +57,6 @@ func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progr
 	}
 	if err := c.rejects.finish(c.plan.Columns); err != nil {
 		return nil, err
-	}
-	for id := range c.lines {
-		c.plan.ids[id] = struct{}{}
 	}
 	return c.plan, nil
 }
@@ -79,7 +75,6 @@ type check struct {
 	plan     *Plan
 	progress Progress
 	rejects  *rejects
-	lines    map[idHash]int32 // of accepted rows, by id
 
 	rows     [checkRows]manifest.Row
 	verdicts [checkRows]verdict
@@ -165,12 +160,12 @@ func (c *check) judge(ctx context.Context, n int) error {
 func (c *check) enter(row *manifest.Row, v *verdict) error {
 	if v.problem == nil {
 		key := hashID(v.accepted.ID)
-		if line, there := c.lines[key]; there {
+		if line, there := c.plan.lines[key]; there {
 			v.problem = &manifest.Problem{
 				Code: codeDuplicate, Message: fmt.Sprintf("the same verification_id stands in line %d", line),
 			}
 		} else {
-			c.lines[key] = int32(row.Line) //nolint:gosec // MaxRows lines and their breaks fit
+			c.plan.lines[key] = int32(row.Line) //nolint:gosec // MaxRows lines and their breaks fit
 		}
 	}
 	if v.problem == nil {
@@ -221,7 +216,7 @@ func (p *Plan) Known(ctx context.Context, store *storage.Store, kind tasks.Kind)
 		if err != nil {
 			return 0, err
 		}
-		if _, there := p.ids[hashID(id)]; there {
+		if _, there := p.lines[hashID(id)]; there {
 			n++
 		}
 	}

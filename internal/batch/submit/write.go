@@ -48,6 +48,7 @@ type draft struct {
 // parts that are there already are not written again, nor are their images uploaded.
 func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	s := w.Source
+	w.Plan.lines = nil // no further duplicates are to be found; a million ids take 40 MB
 	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
 	w.parts = batch.NewParts(w.Store, w.Keyset, s.Kind, s.ID, w.Plan.Hash)
 	w.uploads = make(chan struct{}, uploadParallel)
@@ -68,7 +69,7 @@ func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 		return nil, err
 	}
 	return &batch.Batch{
-		ID: s.ID, Name: s.Name, Kind: s.Kind, State: batch.Running, Content: s.Content, Plan: w.Plan.Hash,
+		ID: s.ID, Name: s.Name, Kind: s.Kind, State: batch.Running, Content: s.Content, Plan: w.Plan.Hash, Mapping: s.Mapping,
 		Rows: w.Plan.Rows, Rejected: w.Plan.Rejected, SealedColumns: columns, Uploads: w.Plan.Uploads,
 		Passes: []batch.Pass{{Kind: batch.AllRows, Rows: w.Plan.Rows, Why: "submitted", At: time.Now().UTC().Truncate(time.Millisecond)}},
 	}, nil
