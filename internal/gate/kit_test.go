@@ -197,7 +197,7 @@ func backlog(ctx context.Context, wg *sync.WaitGroup, g *Gate, kind, lane string
 			for ctx.Err() == nil {
 				p, err := g.Enter(ctx, Call{Kind: kind, Lane: lane, JobID: rand.Text()})
 				if err != nil {
-					pause(ctx, 100*time.Millisecond)
+					pause(ctx, time.Second)
 					continue
 				}
 				v.call()

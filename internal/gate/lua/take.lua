@@ -87,6 +87,7 @@ local free = next_slot()
 if turn > s.tail then turn = 0 end
 if turn == 0 then
   turn = math.max(s.tail + step, free)
+  if turn <= s.keep then turn = s.keep + step end
   set('tail', turn)
 end
 if turn - horizon > now + 2000 then return answer(1, turn, turn - horizon) end
