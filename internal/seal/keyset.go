@@ -39,6 +39,7 @@ type material struct {
 type KeyInfo struct {
 	ID      uint32
 	Primary bool   // seals new texts
+	Staged  bool   // opens already, and seals once it is promoted
 	Type    string // "AES256-GCM" or "XChaCha20-Poly1305"
 }
 
@@ -75,55 +76,6 @@ func (k *Keyset) Info() []KeyInfo {
 		return nil
 	}
 	return append([]KeyInfo(nil), m.keys...)
-}
-
-// Rotate gives a keyset with a new primary key; all old keys stay, so what they sealed still opens. The fingerprint
-// key never changes, since fingerprints are compared over years.
-//
-// Give the new keyset to the workers before the producers: a worker that meets the new key's id without having the key
-// parks the job until it has.
-func (k *Keyset) Rotate() (*Keyset, error) {
-	m, err := k.withKeys()
-	if err != nil {
-		return nil, fmt.Errorf("rotate keyset: %w", err)
-	}
-	manager := keyset.NewManagerFromHandle(m.seals)
-	id, err := manager.Add(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return nil, fmt.Errorf("rotate keyset: %w", err)
-	}
-	if err := manager.SetPrimary(id); err != nil {
-		return nil, fmt.Errorf("rotate keyset: %w", err)
-	}
-	seals, err := manager.Handle()
-	if err != nil {
-		return nil, fmt.Errorf("rotate keyset: %w", err)
-	}
-	return newKeyset(seals, m.prints)
-}
-
-// Without gives a keyset that lacks the key id. Whatever is still sealed with this key can then be opened by nobody,
-// so ask `kycq keys status` first. The primary key cannot be dropped.
-func (k *Keyset) Without(id uint32) (*Keyset, error) {
-	m, err := k.withKeys()
-	if err != nil {
-		return nil, fmt.Errorf("drop key %d: %w", id, err)
-	}
-	switch {
-	case !m.has(id):
-		return nil, fmt.Errorf("drop key %d: it is not in the keyset", id)
-	case m.primary == id:
-		return nil, fmt.Errorf("drop key %d: it is the primary key: rotate first", id)
-	}
-	manager := keyset.NewManagerFromHandle(m.seals)
-	if err := manager.Delete(id); err != nil {
-		return nil, fmt.Errorf("drop key %d: %w", id, err)
-	}
-	seals, err := manager.Handle()
-	if err != nil {
-		return nil, fmt.Errorf("drop key %d: %w", id, err)
-	}
-	return newKeyset(seals, m.prints)
 }
 
 // fingerprintBytes is the whole of an HMAC-SHA-256.
@@ -163,6 +115,7 @@ func newKeyset(seals, prints *keyset.Handle) (*Keyset, error) {
 			m.primary = key.ID
 		}
 	}
+	markStaged(keys)
 	if m.aead, err = aead.New(seals); err != nil {
 		return nil, errors.New("the seal keys are not usable by Tink")
 	}
@@ -213,8 +166,11 @@ func (k Keyset) String() string {
 			b.WriteString(", ")
 		}
 		b.WriteString(formatID(key.ID))
-		if key.Primary {
+		switch {
+		case key.Primary:
 			b.WriteString(" primary")
+		case key.Staged:
+			b.WriteString(" staged")
 		}
 	}
 	return "keyset(" + b.String() + ")"
