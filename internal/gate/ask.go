@@ -18,6 +18,7 @@ type ask struct {
 	nonce      string
 	live, bulk int
 	unused     int
+	late       int64
 	seen       headers
 	first      bool
 	epoch      int
@@ -40,7 +41,7 @@ func (l *line) prepare(lane string, waiting int) ask {
 		known = max(known, slot)
 	}
 	a := ask{
-		lane: lane, want: want, turn: l.turn, known: known, caution: l.caution, unused: l.unused, seen: l.seen,
+		lane: lane, want: want, turn: l.turn, known: known, caution: l.caution, unused: l.unused, late: l.late, seen: l.seen,
 		more: waiting > len(l.slots)+want, first: !l.asked, epoch: l.epoch,
 	}
 	urgent := len(l.probes) + len(l.live)
@@ -52,7 +53,7 @@ func (l *line) prepare(lane string, waiting int) ask {
 			a.nonce = w.probe.breaker
 		}
 	}
-	l.unused, l.seen = 0, noHeaders
+	l.unused, l.late, l.seen = 0, 0, noHeaders
 	return a
 }
 
@@ -61,7 +62,7 @@ func (l *line) ask(ctx context.Context, a ask) {
 	sent := time.Now()
 	reply, err := l.gate.onKind(ctx, takeScript, l.kind, l.rate, l.gate.process, a.lane, a.want, a.turn, flag(a.more),
 		a.known, flag(a.caution), flag(a.holdProbe), a.nonce, a.live, a.bulk, a.unused,
-		a.seen.limit, a.seen.remaining, a.seen.reset.Microseconds(), a.seen.slot, flag(a.first))
+		a.seen.limit, a.seen.remaining, a.seen.reset.Microseconds(), a.seen.slot, a.late, flag(a.first))
 	if err == nil && len(reply) < 8 {
 		err = fmt.Errorf("reply of %d numbers", len(reply))
 	}

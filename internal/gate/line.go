@@ -48,6 +48,7 @@ type line struct {
 	liveCome time.Time
 	quiet    time.Time // the vendor wants silence until then
 	unused   int       // slots lost since the last request
+	late     int64     // the last of them that was lost for being late
 	seen     headers   // newest answer, not told yet
 
 	clock   clock
@@ -231,13 +232,15 @@ func (l *line) first() *queue {
 	return nil
 }
 
-// expire drops slots that cannot be used any more: a call that leaves late comes too close to the one behind it.
+// expire drops slots that cannot be used any more: a call that leaves late comes too close to the one behind it. Redis
+// moves such a slot if nothing is behind it yet.
 func (l *line) expire(now time.Time) {
 	for len(l.slots) > 0 {
 		at := l.clock.at(l.slots[0])
 		if now.Sub(at) <= l.tolerance() && !at.Before(l.quiet.Add(-clockError)) {
 			return
 		}
+		l.late = l.slots[0]
 		l.slots = l.slots[1:]
 		l.unused++
 	}

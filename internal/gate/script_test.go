@@ -38,8 +38,9 @@ func onEachRedis(t *testing.T, test func(t *testing.T, client *redis.Client)) {
 
 // taker asks for slots as a process would.
 type taker struct {
-	t *testing.T
-	g *Gate
+	t    *testing.T
+	g    *Gate
+	late int64
 }
 
 func newTaker(t *testing.T, client *redis.Client) taker {
@@ -49,7 +50,7 @@ func newTaker(t *testing.T, client *redis.Client) taker {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.Close)
-	return taker{t, g}
+	return taker{t: t, g: g}
 }
 
 type taken struct {
@@ -60,7 +61,7 @@ type taken struct {
 // take asks as a process: lane, slots wanted, turn held, whether more wait, newest slot known.
 func (k taker) take(process, lane string, want int, turn int64, more bool, known int64) taken {
 	k.t.Helper()
-	r := k.run(takeScript, process, lane, want, turn, flag(more), known, 0, 0, "", 0, 0, 0, -1, -1, 0, 0, 0)
+	r := k.run(takeScript, process, lane, want, turn, flag(more), known, 0, 0, "", 0, 0, 0, -1, -1, 0, 0, k.late, 0)
 	return taken{r[0], r[1], r[2], r[3], r[4], r[8:]}
 }
 
@@ -148,6 +149,22 @@ func TestScriptTakesSlotsBackAsLongAsNothingIsBehindThem(t *testing.T) {
 		k.take("b", Live, 1, 0, false, 0)
 		if back := k.run(backScript, again.slots[1], again.slots[0]); back[0] != 0 {
 			t.Errorf("took %d back from under another slot", back[0])
+		}
+	})
+}
+
+func TestScriptMovesALateSlotUnlessSomethingIsBehindIt(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, client *redis.Client) {
+		k := newTaker(t, client)
+		a := k.take("a", Live, 2, 0, false, 0)
+		k.late = a.slots[0]
+		if b := k.take("a", Live, 1, 0, false, 0); b.slots[0] != a.slots[1]+a.step {
+			t.Errorf("slot %d although %d stands", b.slots[0], a.slots[1])
+		}
+		k.late = a.slots[1] + a.step
+		if b := k.take("a", Live, 1, 0, false, 0); b.slots[0] != k.late {
+			t.Errorf("slot %d, want %d again", b.slots[0], k.late)
 		}
 	})
 }

@@ -12,7 +12,8 @@
 -- ARGV[12] live and ARGV[13] bulk callers that wait in the process without a slot
 -- ARGV[14] slots that were not used since the last call
 -- ARGV[15..18] limit, remaining, reset and slot of the newest answer (see note; -1 -1 0 0 for none)
--- ARGV[19] 1: the first call of this process; what dead processes left behind is swept
+-- ARGV[19] a slot that the process was too late for, 0 for none: if nothing was given out behind it, it moves to now
+-- ARGV[20] 1: the first call of this process; what dead processes left behind is swept
 --
 -- Result: {code, now, turn, come, step, ease, failing, tight, slot...}
 --   code 0  slots are granted; turn (0 none) and come say when to ask for the next
@@ -29,7 +30,7 @@ if s[count_field] < bucket * 1000000 then set(count_field, bucket * 1000000) end
 local unused = math.min(tonumber(ARGV[14]), s[count_field] - bucket * 1000000)
 set(count_field, s[count_field] - unused)
 
-if ARGV[19] == '1' then
+if ARGV[20] == '1' then
   local all = redis.call('HGETALL', key)
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 2) == 'w:' then
@@ -71,6 +72,9 @@ local function grant(slot)
   granted[#granted + 1] = slot
   set('last', slot)
 end
+
+local late = tonumber(ARGV[19])
+if late > 0 and late == s.last then set('last', late - step) end
 
 local function next_slot() return math.max(s.last + step, s['until'], now) end
 
