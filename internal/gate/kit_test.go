@@ -234,7 +234,7 @@ func done(t *testing.T, g *Gate, p *Pass, o Outcome) {
 }
 
 // refused must be turned away by a closed gate.
-func refused(t *testing.T, g *Gate, job string, reason Reason) *ClosedError {
+func refused(t *testing.T, g *Gate, job string, reason Reason) ClosedError {
 	t.Helper()
 	p, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: job})
 	var closed *ClosedError
@@ -244,7 +244,7 @@ func refused(t *testing.T, g *Gate, job string, reason Reason) *ClosedError {
 	if closed.RetryAfter <= 0 {
 		t.Fatalf("closed without a time to come again: %+v", closed)
 	}
-	return closed
+	return *closed
 }
 
 // counter counts the commands that a client sends.

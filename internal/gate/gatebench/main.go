@@ -58,7 +58,7 @@ func parse(args []string) (options, error) {
 	var o options
 	var limits, procs, shapes string
 	flags := flag.NewFlagSet("gatebench", flag.ContinueOnError)
-	flags.StringVar(&o.redis, "redis", os.Getenv("KYCQ_TEST_REDIS"), "Redis URL, whose database is flushed; one case at a time. Empty: a server for each case")
+	flags.StringVar(&o.redis, "redis", "", "Redis URL, whose database is flushed; one case at a time. Empty: a server for each case")
 	flags.StringVar(&limits, "limits", "600/6s,100/6s,100/m", "the vendor's limits")
 	flags.StringVar(&procs, "procs", "4,8", "numbers of worker processes")
 	flags.StringVar(&shapes, "shapes", "fixed,sliding,bucket1,bucket2", "shapes of the vendor's window; the digit is the bucket's burst")
