@@ -1,0 +1,83 @@
+package storagetest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Object is an object as it stands in a bucket, with all that the server tells of it.
+type Object struct {
+	Bucket, Key string
+	Metadata    map[string]string // headers, user metadata, and tags
+	Body        []byte
+}
+
+// Objects reads all three buckets whole. It is for small ones.
+func (s *Server) Objects(ctx context.Context) ([]Object, error) {
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := s3.New(s3.Options{
+		BaseEndpoint: &s.config.Endpoint, UsePathStyle: true, Region: s.config.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(s.config.AccessKeyID, s.config.SecretAccessKey.Reveal(), ""),
+		HTTPClient:  &http.Client{Transport: transport},
+	})
+	var all []Object
+	for _, bucket := range []string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket} {
+		pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("list bucket %s: %w", bucket, err)
+			}
+			for _, found := range page.Contents {
+				o, err := readObject(ctx, client, bucket, aws.ToString(found.Key))
+				if err != nil {
+					return nil, fmt.Errorf("read %s/%s: %w", bucket, aws.ToString(found.Key), err)
+				}
+				all = append(all, o)
+			}
+		}
+	}
+	return all, nil
+}
+
+func readObject(ctx context.Context, client *s3.Client, bucket, key string) (Object, error) {
+	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return Object{}, err
+	}
+	defer out.Body.Close()
+	o := Object{Bucket: bucket, Key: key, Metadata: maps.Clone(out.Metadata)}
+	if o.Metadata == nil {
+		o.Metadata = map[string]string{}
+	}
+	for name, value := range map[string]*string{
+		"Content-Type": out.ContentType, "Content-Disposition": out.ContentDisposition, "Content-Encoding": out.ContentEncoding,
+		"Content-Language": out.ContentLanguage, "Cache-Control": out.CacheControl,
+	} {
+		if value != nil {
+			o.Metadata[name] = *value
+		}
+	}
+	if o.Body, err = io.ReadAll(out.Body); err != nil {
+		return Object{}, err
+	}
+	if aws.ToInt32(out.TagCount) == 0 { // the fake knows no tags
+		return o, nil
+	}
+	tags, err := client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return Object{}, err
+	}
+	for _, tag := range tags.TagSet {
+		o.Metadata["tag "+aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+	}
+	return o, nil
+}
