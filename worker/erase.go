@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,10 +18,14 @@ type Erasable interface {
 	DeleteQuarantine(ctx context.Context, id string) error
 }
 
+// Forget removes what Redis still holds of a finished job, sealed: retained tasks and a kept answer.
+type Forget func(ctx context.Context, rec *storage.Record) error
+
 // Erase removes what kycq keeps of a person for a finished job: the masked image, its own upload, the quarantined image,
-// the sealed input and answer, the masked view and the fingerprint. What stays is a tombstone: the id, the outcome, the
-// attempts with their times, who erased it and why. An object of the user's own in S3 is not touched. It may be repeated.
-func Erase(ctx context.Context, store Erasable, keyset *Keyset, kind tasks.Kind, id, by, reason string) (*storage.Record, error) {
+// the sealed input and answer, also in Redis, the masked view and the fingerprint. What stays is a tombstone: the id, the
+// outcome, the attempts with their times, who erased it and why. An object of the user's own in S3 is not touched, nor is
+// the row in the sealed manifest of a batch. It may be repeated.
+func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string) (*storage.Record, error) {
 	rec, version, err := store.Record(ctx, kind, id)
 	switch {
 	case err != nil:
@@ -28,7 +33,7 @@ func Erase(ctx context.Context, store Erasable, keyset *Keyset, kind tasks.Kind,
 	case !rec.State.Final():
 		return nil, ErrNotFinal
 	}
-	if err := deleteImages(ctx, store, keyset, rec); err != nil {
+	if err := errors.Join(forget(ctx, rec), deleteImages(ctx, store, keyset, rec)); err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}
 	rec = rec.Clone()

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -17,9 +22,11 @@ func newErase(a *app) *cobra.Command {
 	cmd := uses(&cobra.Command{
 		Use:   "erase KIND ID",
 		Short: "remove what is kept of a person, and leave a tombstone",
-		Long: `erase removes the masked image, the sealed input and answer, and kycq's own upload of a finished job. The id, the outcome,
-the attempts and their times stay, with who erased it and why, so that the ledger remains whole. Objects of your own in S3
-are not touched. It cannot be undone.`,
+		Long: `erase removes the masked image, the sealed input and answer, also from Redis, and kycq's own upload of a finished job.
+The id, the outcome, the attempts and their times stay, with who erased it and why, so that the ledger remains whole. It
+cannot be undone.
+
+Not touched: objects of your own in S3, and the row in the sealed manifest of the batch that it came with.`,
 		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -47,14 +54,19 @@ are not touched. It cannot be undone.`,
 			if err != nil {
 				return err
 			}
-			return a.erase(cmd.Context(), store, keyset, kind, args[1], reason)
+			rdb, err := openRedis(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = rdb.Close() }()
+			return a.erase(cmd.Context(), store, forgetIn(rdb), keyset, kind, args[1], reason)
 		}),
-	}, config.S3, config.Sealing)
+	}, config.Redis, config.S3, config.Sealing)
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
 	return cmd
 }
 
-func (a *app) erase(ctx context.Context, store *storage.Store, keyset *tasks.Keyset, kind tasks.Kind, id, reason string) error {
+func (a *app) erase(ctx context.Context, store *storage.Store, forget worker.Forget, keyset *tasks.Keyset, kind tasks.Kind, id, reason string) error {
 	user, _, err := audit.Here()
 	if err != nil {
 		return err
@@ -62,9 +74,26 @@ func (a *app) erase(ctx context.Context, store *storage.Store, keyset *tasks.Key
 	if err := enter(ctx, store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
-	rec, err := worker.Erase(ctx, store, keyset, kind, id, user, reason)
+	rec, err := worker.Erase(ctx, store, forget, keyset, kind, id, user, reason)
 	if err != nil {
 		return err
 	}
 	return a.printRecord(rec)
+}
+
+// forgetIn removes the tasks of all runs of a finished job: a live one is retained for a day. Nothing needs a task whose
+// record is final; what its last delivery had left to do, the sweep does.
+func forgetIn(rdb redis.UniversalClient) worker.Forget {
+	inspector, hints := asynq.NewInspectorFromRedisClient(rdb), redisx.NewHints(rdb)
+	return func(ctx context.Context, rec *storage.Record) error {
+		for run := 1; run <= rec.Run; run++ {
+			for _, lane := range tasks.Lanes() {
+				err := inspector.DeleteTask(tasks.Queue(rec.Kind, lane), tasks.TaskID(rec.VerificationID, run))
+				if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
+					return fmt.Errorf("delete the job's task (where it is being delivered just now, erase again in a minute): %w", err)
+				}
+			}
+		}
+		return hints.DropAnswer(ctx, string(rec.Kind), rec.VerificationID)
+	}
 }

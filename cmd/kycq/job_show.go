@@ -97,6 +97,9 @@ func describe(rec *storage.Record) string {
 	}
 	line("created", stamp(rec.CreatedAt))
 	line("completed", stamp(rec.CompletedAt))
+	if e := rec.Erased; e != nil {
+		line("erased", fmt.Sprintf("%s by %s: %s", stamp(e.At), e.By, e.Reason))
+	}
 	return text.String()
 }
 
