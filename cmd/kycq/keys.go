@@ -12,8 +12,8 @@ import (
 )
 
 func newKeys(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "keys", Short: "make, rotate and list the keys that seal personal data"},
-		newKeysGenerate(a), newKeysRotate(a), newKeysStatus(a))
+	return a.group(&cobra.Command{Use: "keys", Short: "make, rotate, list and drop the keys that seal personal data"},
+		newKeysGenerate(a), newKeysRotate(a), newKeysStatus(a), newKeysDrop(a))
 }
 
 func newKeysGenerate(a *app) *cobra.Command {
@@ -40,51 +40,55 @@ again by anybody.`,
 	return cmd
 }
 
+const rotateHelp = `rotate reads the keyset (KYCQ_KEYSET_FILE) and prints it with a new key. The old keys stay, to open what they have sealed.
+Write it to another file than the one that is read: a shell empties the target of > before kycq can read it.
+
+Without an error or a delay, in the middle of a batch too, a rotation goes in two steps. Every process reads its keyset
+when it starts, so "give" means: replace the file or secret, and restart, one process after the other, in any order.
+
+  1. kycq keys rotate --stage     adds a key that opens and does not seal yet. Give this keyset to every worker and
+                                  producer, and to every operator.
+  2. kycq keys rotate --promote   once all have it: the staged key seals from now on. Give this one out likewise.
+  3. kycq keys status             tells later whether anything still needs the old key; kycq keys drop removes it.
+
+Without --stage and --promote it is one step: the new key seals at once. A worker that still has the old keyset then puts
+jobs of a producer that has the new one back, for 5 minutes at a time ("key_missing"), until it is restarted with the new
+one. Nothing fails and nothing is lost, but such jobs wait.`
+
 func newKeysRotate(a *app) *cobra.Command {
 	var path string
+	var stage, promote bool
 	cmd := uses(&cobra.Command{
 		Use:   "rotate",
-		Short: "print the keyset with a new first key",
-		Long: `rotate reads the keyset (KYCQ_KEYSET_FILE) and prints it with a new key that seals from then on; the old keys
-stay, to open what they have sealed. Write it to another file than the one that is read: a shell empties the target of >
-before kycq can read it.
-
-Give the new keyset to all workers first and to producers afterwards. A worker that lacks a key puts the job back until it
-has it; nothing is lost meanwhile.`,
-		Example: `  KYCQ_KEYSET_FILE=keyset.json kycq keys rotate --out keyset.new.json
-  mv keyset.new.json keyset.json`,
+		Short: "print the keyset with a new key",
+		Long:  rotateHelp,
+		Example: `  KYCQ_KEYSET_FILE=keyset.json kycq keys rotate --stage --out keyset.staged.json
+  KYCQ_KEYSET_FILE=keyset.staged.json kycq keys rotate --promote --out keyset.next.json`,
 		Args: cobra.NoArgs,
 		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
 			keyset, err := a.realKeyset(cmd)
 			if err != nil {
 				return err
 			}
-			rotated, err := keyset.Rotate()
-			if err != nil {
-				return err
+			step := keyset.Rotate
+			switch {
+			case stage:
+				step = keyset.Stage
+			case promote:
+				step = keyset.Promote
 			}
-			return a.giveKeyset(rotated, path)
+			next, err := step()
+			if err != nil {
+				return usageError(err)
+			}
+			return a.giveKeyset(next, path)
 		}),
 	}, config.Sealing)
+	cmd.Flags().BoolVar(&stage, "stage", false, "add a key that opens, and does not seal yet")
+	cmd.Flags().BoolVar(&promote, "promote", false, "let the staged key seal")
+	cmd.MarkFlagsMutuallyExclusive("stage", "promote")
 	addOutFlag(cmd, &path)
 	return cmd
-}
-
-func newKeysStatus(a *app) *cobra.Command {
-	return uses(&cobra.Command{
-		Use:     "status",
-		Short:   "list the keys by their ids",
-		Long:    "status lists the keys of the keyset, never their material, and which of them seals now.",
-		Example: "  KYCQ_KEYSET_FILE=keyset.json kycq keys status\n  kycq keys status --json",
-		Args:    cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
-			keyset, err := a.realKeyset(cmd)
-			if err != nil {
-				return err
-			}
-			return a.printKeys(keyset.Info())
-		}),
-	}, config.Sealing)
 }
 
 func addOutFlag(cmd *cobra.Command, path *string) {
@@ -97,6 +101,10 @@ func (a *app) realKeyset(cmd *cobra.Command) (*seal.Keyset, error) {
 	if err != nil {
 		return nil, err
 	}
+	return requireKeyset(cfg)
+}
+
+func requireKeyset(cfg *config.Config) (*seal.Keyset, error) {
 	if err := cfg.Require("keyset"); err != nil {
 		return nil, err
 	}
@@ -122,30 +130,4 @@ func writeSecretFile(path string, content []byte) error {
 	}
 	_, err = f.Write(content)
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-type keyView struct {
-	ID      uint32 `json:"id"`
-	Primary bool   `json:"primary"`
-	Type    string `json:"type"`
-}
-
-func (a *app) printKeys(keys []seal.KeyInfo) error {
-	views := make([]keyView, len(keys))
-	for i, key := range keys {
-		views[i] = keyView(key)
-	}
-	if a.json {
-		return a.printJSON(map[string]any{"keys": views})
-	}
-	for _, key := range views {
-		role := "opens"
-		if key.Primary {
-			role = "seals and opens"
-		}
-		if err := a.print("%-12d %-20s %s\n", key.ID, key.Type, role); err != nil {
-			return err
-		}
-	}
-	return nil
 }
