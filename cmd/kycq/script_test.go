@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -56,6 +57,9 @@ func TestScripts(t *testing.T) {
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"empty":   s.cmdEmpty,
 					"finish":  s.cmdFinish,
+					"answer":  s.cmdAnswer,
+					"keyid":   cmdKeyID,
+					"object":  s.cmdObject,
 					"redis":   s.cmdRedis,
 					"upload":  s.cmdUpload,
 					"exits":   cmdExits,
@@ -136,7 +140,7 @@ func (s *stack) cmdEmpty(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 }
 
-// cmdFinish ends a job as a worker would: finish aadhaar ABC00123 valid.
+// cmdFinish ends a job as a worker would: finish aadhaar ABC00123 valid; finish aadhaar ABC00123 failed answer_lost.
 func (s *stack) cmdFinish(ts *testscript.TestScript, _ bool, args []string) {
 	ctx := context.Background()
 	kind, err := tasks.ParseKind(args[0])
@@ -147,18 +151,81 @@ func (s *stack) cmdFinish(ts *testscript.TestScript, _ bool, args []string) {
 	if rec.State == storage.StateFailed {
 		rec.Code, rec.Message, rec.NextAction = "provider_error", "the provider failed six times", "try again after some time"
 	}
+	if len(args) > 3 {
+		rec.Code = args[3]
+	}
 	_, err = s.store.SwapRecord(ctx, rec, v)
 	ts.Check(err)
 }
 
-// cmdRedis stops the server, or looks for a text in all that it holds: redis stop; ! redis grep TEXT.
-func (s *stack) cmdRedis(ts *testscript.TestScript, neg bool, args []string) {
-	if args[0] == "stop" {
-		s.redis.Close()
-		return
+// cmdAnswer seals an answer into a job's record, and keeps another one in Redis, as a worker would: answer passport P1.
+func (s *stack) cmdAnswer(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	kind, err := tasks.ParseKind(args[0])
+	ts.Check(err)
+	keyset, err := tasks.ParseKeyset([]byte(ts.ReadFile("keyset.json")))
+	ts.Check(err)
+	body := []byte(`{"status":"VALID","name":"Canary Answer"}`)
+	plain, err := json.Marshal(map[string]any{"http_status": 200, "image_link": "https://images.invalid/canary-link", "body": body})
+	ts.Check(err)
+	sealed, err := keyset.Seal(plain, tasks.AnswerBinding(kind, args[1]))
+	ts.Check(err)
+	ts.Check(s.redis.Set("kycq:{"+args[0]+"}:answer:"+args[1], sealed))
+	rec, v, err := s.store.Record(ctx, kind, args[1])
+	ts.Check(err)
+	rec.Sealed = sealed
+	_, err = s.store.SwapRecord(ctx, rec, v)
+	ts.Check(err)
+}
+
+// cmdKeyID puts the id of the key of a keyset that seals into a variable: keyid keyset.json OLD.
+func cmdKeyID(ts *testscript.TestScript, _ bool, args []string) {
+	keyset, err := tasks.ParseKeyset([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	for _, key := range keyset.Info() {
+		if key.Primary {
+			ts.Setenv(args[1], strconv.FormatUint(uint64(key.ID), 10))
+		}
 	}
-	if found := strings.Contains(s.everythingInRedis(ts), args[1]); found == neg {
-		ts.Fatalf("%q in Redis: %t", args[1], found)
+}
+
+// cmdObject looks for objects of the three buckets whose key matches, and removes those of audit/ where that is asked for:
+// object ^masked/A1; ! object ^quarantine/; object -rm ^audit/.*0002.json$.
+func (s *stack) cmdObject(ts *testscript.TestScript, neg bool, args []string) {
+	pattern := regexp.MustCompile(args[len(args)-1])
+	objects, err := s.server.Objects(context.Background())
+	ts.Check(err)
+	var found []string
+	for _, o := range objects {
+		if !pattern.MatchString(o.Key) {
+			continue
+		}
+		found = append(found, o.Key)
+		if args[0] == "-rm" {
+			ts.Check(s.store.DeleteObject(context.Background(), o.Key))
+		}
+	}
+	if neg == (len(found) > 0) {
+		ts.Fatalf("objects that match %s: %v", pattern, found)
+	}
+}
+
+// cmdRedis does something to the server: redis stop; redis flush; redis keep KEY TEXT. Or it looks for a text in all that
+// the server holds: ! redis grep TEXT.
+func (s *stack) cmdRedis(ts *testscript.TestScript, neg bool, args []string) {
+	switch args[0] {
+	case "stop":
+		s.redis.Close()
+	case "flush":
+		s.redis.FlushAll()
+	case "keep":
+		ts.Check(s.redis.Set(args[1], args[2]))
+	case "grep":
+		if found := strings.Contains(s.everythingInRedis(ts), args[1]); found == neg {
+			ts.Fatalf("%q in Redis: %t", args[1], found)
+		}
+	default:
+		ts.Fatalf("unknown: redis %s", args[0])
 	}
 }
 
