@@ -5,9 +5,12 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	scale "golang.org/x/image/draw"
 
 	"github.com/kycq/kycq/internal/qr"
 	"github.com/kycq/kycq/internal/specimen"
@@ -110,6 +113,10 @@ func TestFindReadsUnusualCodes(t *testing.T) {
 		"half of a corner covered":   covered(image.Rect(area.Min.X, area.Min.Y, area.Min.X+3*module, area.Min.Y+8*module)),
 		"in a dark frame":            framed(img.SubImage(area.Inset(-10))),
 		"under a shadow":             shadowed(img),
+		"large, under a shadow":      shadowed(distort.Scale(img.SubImage(area.Inset(-20)), 6)),
+		"stretched by a sixth":       stretched(img),
+		"in the dark":                noisy(img.SubImage(area.Inset(-40))),
+		"drawn with gaps":            distort.Scale(gapped(img, area, 73).SubImage(area.Inset(-40)), 4),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -148,6 +155,40 @@ func shadowed(img *image.RGBA) image.Image {
 		for x := range out.Rect.Dx() {
 			i := y*out.Stride + x
 			out.Pix[i] = uint8(float64(out.Pix[i]) * (1 - 0.66*float64(x)/float64(out.Rect.Dx())))
+		}
+	}
+	return out
+}
+
+// stretched makes the patterns' width a bad measure of the code's: the estimate of the version is off by one or two.
+func stretched(img image.Image) image.Image {
+	out := image.NewRGBA(image.Rect(0, 0, img.Bounds().Dx()*7/6, img.Bounds().Dy()))
+	scale.BiLinear.Scale(out, out.Rect, img, img.Bounds(), scale.Src, nil)
+	return out
+}
+
+// noisy is what a sensor makes of weak light: less contrast, and grain of a fifth of the range.
+func noisy(img image.Image) image.Image {
+	out := distort.Grey(img)
+	rng := rand.New(rand.NewPCG(9, 9))
+	for i, v := range out.Pix {
+		out.Pix[i] = uint8(max(0, min(255, 60+0.6*float64(v)+50*rng.NormFloat64())))
+	}
+	return out
+}
+
+// gapped leaves a tenth of each module white on all sides, as some programs draw codes.
+func gapped(img *image.RGBA, area image.Rectangle, modules int) *image.Gray {
+	out := distort.Grey(img)
+	inModule := func(at, from int) float64 {
+		_, part := math.Modf((float64(at-from) + 0.5) * float64(modules) / float64(area.Dx()))
+		return math.Min(part, 1-part)
+	}
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			if math.Min(inModule(x, area.Min.X), inModule(y, area.Min.Y)) < 0.1 {
+				out.Pix[y*out.Stride+x] = 255
+			}
 		}
 	}
 	return out

@@ -7,67 +7,94 @@ import (
 )
 
 // lumas gives the brightness planes to search. There is a second one for an image with transparent parts: what lies
-// under a transparent pixel does not show, but it is in the file.
+// under a transparent pixel does not show, but it is in the file. The types that image/jpeg and image/png decode to have
+// ways of their own, as the general one takes 40 ms for 1600×1000 pixels.
 func lumas(img image.Image) []*image.Gray {
+	size := img.Bounds().Size()
 	switch src := img.(type) {
 	case *image.Gray:
-		return []*image.Gray{atOrigin(src)}
+		return []*image.Gray{plane(src.Pix, src.Stride, size)}
 	case *image.YCbCr:
-		y := &image.Gray{Pix: src.Y, Stride: src.YStride, Rect: image.Rectangle{Max: src.Rect.Size()}}
-		y.Pix = y.Pix[src.YOffset(src.Rect.Min.X, src.Rect.Min.Y):]
-		return []*image.Gray{y}
+		return []*image.Gray{plane(src.Y[src.YOffset(src.Rect.Min.X, src.Rect.Min.Y):], src.YStride, size)}
+	case *image.RGBA:
+		if src.Opaque() {
+			return []*image.Gray{quads(src.Pix, src.Stride, size, bare)}
+		}
 	case *image.NRGBA:
-		if !src.Opaque() {
-			return []*image.Gray{overWhite(src), bare(src)}
+		if src.Opaque() {
+			return []*image.Gray{quads(src.Pix, src.Stride, size, bare)}
 		}
-		return []*image.Gray{bare(src)}
-	case interface{ Opaque() bool }:
+		return []*image.Gray{quads(src.Pix, src.Stride, size, overWhite), quads(src.Pix, src.Stride, size, bare)}
+	case *image.Paletted:
+		planes := []*image.Gray{indexed(src, bare)}
 		if !src.Opaque() {
-			return []*image.Gray{overWhite(img), luma(img)}
+			planes = append(planes, indexed(src, overWhite))
 		}
+		return planes
 	}
-	return []*image.Gray{luma(img)}
-}
-
-func atOrigin(g *image.Gray) *image.Gray {
-	return &image.Gray{
-		Pix:    g.Pix[g.PixOffset(g.Rect.Min.X, g.Rect.Min.Y):],
-		Stride: g.Stride,
-		Rect:   image.Rectangle{Max: g.Rect.Size()},
+	if src, ok := img.(interface{ Opaque() bool }); ok && !src.Opaque() {
+		page := image.NewRGBA(image.Rectangle{Max: size})
+		draw.Draw(page, page.Rect, image.NewUniform(color.White), image.Point{}, draw.Src)
+		draw.Draw(page, page.Rect, img, img.Bounds().Min, draw.Over)
+		return []*image.Gray{quads(page.Pix, page.Stride, size, bare), general(img)}
 	}
+	return []*image.Gray{general(img)}
 }
 
-// luma converts any image; where it is transparent, the (premultiplied) colour is black.
-func luma(img image.Image) *image.Gray {
-	size := img.Bounds().Size()
-	g := image.NewGray(image.Rectangle{Max: size})
-	draw.Draw(g, g.Rect, img, img.Bounds().Min, draw.Src)
-	return g
+// plane wraps brightness as it stands in memory.
+func plane(pix []uint8, stride int, size image.Point) *image.Gray {
+	return &image.Gray{Pix: pix, Stride: stride, Rect: image.Rectangle{Max: size}}
 }
 
-// bare is the brightness of the colours as they stand in the file, whatever their alpha.
-func bare(img *image.NRGBA) *image.Gray {
-	size := img.Rect.Size()
-	g := image.NewGray(image.Rectangle{Max: size})
+// bare is the brightness of a colour as it stands in the file, whatever its alpha; the weights are those of ITU-R
+// BT.601, as in image/color.
+func bare(r, g, b, _ uint8) uint8 {
+	return uint8((19595*uint32(r) + 38470*uint32(g) + 7471*uint32(b) + 1<<15) >> 16)
+}
+
+// overWhite is the brightness that a viewer with a white page shows.
+func overWhite(r, g, b, a uint8) uint8 {
+	return uint8((uint32(bare(r, g, b, a))*uint32(a) + 255*(255-uint32(a)) + 127) / 255)
+}
+
+// quads converts pixels of four bytes. A sub-image's Pix begins at its first pixel.
+func quads(pix []uint8, stride int, size image.Point, brightness func(r, g, b, a uint8) uint8) *image.Gray {
+	out := image.NewGray(image.Rectangle{Max: size})
 	for y := range size.Y {
-		in := img.Pix[img.PixOffset(img.Rect.Min.X, img.Rect.Min.Y+y):]
-		out := g.Pix[y*g.Stride:][:size.X]
-		for x := range out {
-			p := in[4*x : 4*x+3 : 4*x+3]
-			// The weights of ITU-R BT.601, as in image/color.
-			out[x] = uint8((19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16)
+		in := pix[y*stride:][:4*size.X]
+		row := out.Pix[y*out.Stride:][:size.X]
+		for x := range row {
+			p := in[4*x : 4*x+4 : 4*x+4]
+			row[x] = brightness(p[0], p[1], p[2], p[3])
 		}
 	}
-	return g
+	return out
 }
 
-// overWhite is what a viewer with a white page shows.
-func overWhite(img image.Image) *image.Gray {
-	size := img.Bounds().Size()
-	page := image.NewRGBA(image.Rectangle{Max: size})
-	draw.Draw(page, page.Rect, image.NewUniform(color.White), image.Point{}, draw.Src)
-	draw.Draw(page, page.Rect, img, img.Bounds().Min, draw.Over)
-	return luma(page)
+// indexed looks each pixel up in the palette.
+func indexed(img *image.Paletted, brightness func(r, g, b, a uint8) uint8) *image.Gray {
+	var table [256]uint8
+	for i, entry := range img.Palette[:min(len(img.Palette), len(table))] {
+		if c, ok := color.NRGBAModel.Convert(entry).(color.NRGBA); ok {
+			table[i] = brightness(c.R, c.G, c.B, c.A)
+		}
+	}
+	size := img.Rect.Size()
+	out := image.NewGray(image.Rectangle{Max: size})
+	for y := range size.Y {
+		in := img.Pix[y*img.Stride:][:size.X]
+		for x, index := range in {
+			out.Pix[y*out.Stride+x] = table[index]
+		}
+	}
+	return out
+}
+
+// general converts any image; where it is transparent, the (premultiplied) colour is dark.
+func general(img image.Image) *image.Gray {
+	out := image.NewGray(image.Rectangle{Max: img.Bounds().Size()})
+	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)
+	return out
 }
 
 // halve makes each pixel the mean of four. Noise and the ripples of JPEG lose weight, wide modules come into the

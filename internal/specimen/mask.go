@@ -45,26 +45,17 @@ func Mask(img image.Image) (image.Image, bool) {
 	return out, true
 }
 
-// cover paints a quadrilateral: every pixel whose centre lies on the same side of all four edges.
+// cover paints a quadrilateral: every pixel whose centre lies in it.
 func cover(dst *image.RGBA, corners [4]qr.Point) {
-	area := qr.Code{Corners: corners}.Bounds().Intersect(dst.Rect)
+	quad := qr.Code{Corners: corners}
+	area := quad.Bounds().Intersect(dst.Rect)
 	for y := area.Min.Y; y < area.Max.Y; y++ {
 		for x := area.Min.X; x < area.Max.X; x++ {
-			if inside(corners, qr.Point{X: float64(x) + 0.5, Y: float64(y) + 0.5}) {
+			if quad.Contains(qr.Point{X: float64(x) + 0.5, Y: float64(y) + 0.5}) {
 				dst.SetRGBA(x, y, blocked)
 			}
 		}
 	}
-}
-
-func inside(corners [4]qr.Point, p qr.Point) bool {
-	left, right := false, false
-	for i, a := range corners {
-		b := corners[(i+1)%4]
-		side := (b.X-a.X)*(p.Y-a.Y) - (b.Y-a.Y)*(p.X-a.X)
-		left, right = left || side < 0, right || side > 0
-	}
-	return !left || !right
 }
 
 // grownCorners moves corners away from their middle.

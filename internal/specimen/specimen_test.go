@@ -13,18 +13,23 @@ import (
 
 func TestNumbersAreVerhoeffValidAndImpossible(t *testing.T) {
 	t.Parallel()
-	if got := withCheckDigit("236"); got != "2363" { // the example of Verhoeff's own paper
-		t.Fatalf("check digit of 236: %s, want 2363", got)
+	// Widely published examples of the check digit.
+	for digits, want := range map[string]string{"236": "2363", "12345": "123451", "142857": "1428570", "123456789012": "1234567890120"} {
+		if got := withCheckDigit(digits); got != want {
+			t.Errorf("check digit of %s: %s, want %s", digits, got, want)
+		}
 	}
 	for seed := range uint64(500) {
 		n := NewPerson(seed).Number
 		if len(n) != 12 || !validNumber(n) || n[0] > '1' {
 			t.Errorf("seed %d: %s is not a valid number that begins with 0 or 1", seed, n)
 		}
-		changed := []byte(n)
-		changed[5] = '0' + (changed[5]-'0'+1)%10
-		if validNumber(string(changed)) {
-			t.Errorf("%s: a wrong digit passes", n)
+		for i := range n {
+			changed := []byte(n)
+			changed[i] = '0' + (changed[i]-'0'+1)%10
+			if validNumber(string(changed)) {
+				t.Errorf("%s passes, though digit %d of %s is another", changed, i+1, n)
+			}
 		}
 	}
 }
@@ -118,6 +123,39 @@ func TestMaskCoversCodesAndFirstEightDigits(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The areas above come from the layout; this looks at the ink itself.
+func TestMaskLeavesNoInkOfTheFirstEightDigits(t *testing.T) {
+	t.Parallel()
+	for _, layout := range Layouts() {
+		img := Draw(Card{Layout: layout, Person: NewPerson(3)})
+		out, _ := Mask(img)
+		masked, ok := out.(*image.RGBA)
+		if !ok {
+			t.Fatalf("%s: not recognised", layout)
+		}
+		for _, b := range plans[layout].numbers {
+			letter := b.w / 14
+			eight, four := box{b.x - letter, b.y - 4, 10.9 * letter, b.h + 8}, box{b.x + 9.9*letter, b.y - 4, 4.2 * letter, b.h + 8}
+			if inked(img, eight) == 0 || inked(masked, eight) != 0 || inked(masked, four) != inked(img, four) {
+				t.Errorf("%s: the number at %v is masked in part, or too far", layout, b)
+			}
+		}
+	}
+}
+
+// inked counts the pixels of the digits' colour in a box.
+func inked(img *image.RGBA, b box) int {
+	n, area := 0, canvas{scale: 1}.pixels(b)
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			if img.RGBAAt(x, y) == ink {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // covered is the share of an area's places that have the mask's colour.
