@@ -7,8 +7,8 @@ import (
 )
 
 // lumas gives the brightness planes to search. There is a second one for an image with transparent parts: what lies
-// under a transparent pixel does not show, but it is in the file. The types that image/jpeg and image/png decode to have
-// ways of their own, as the general one takes 40 ms for 1600×1000 pixels.
+// under a transparent pixel does not show, but it is in the file. The types that image/jpeg and image/png mostly decode to
+// have ways of their own, which take half the time of the general one and no second copy of the colours.
 func lumas(img image.Image) []*image.Gray {
 	size := img.Bounds().Size()
 	switch src := img.(type) {
