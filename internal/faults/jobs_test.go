@@ -1,0 +1,197 @@
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// Texts that a job carries and that must not be readable anywhere: see leaks_test.go.
+const (
+	canaryNumber = "CANARYQUOKKA"
+	canaryName   = "Canaryquokka Specimen"
+	canaryDOB    = "1931-07-23"
+	canarySecret = "quokka-specimen-secret"
+)
+
+// job is what a scenario has handed in, and how it ends where nothing is lost.
+type job struct {
+	kind tasks.Kind
+	id   string
+	want storage.State
+	// upload is where the picture lies until its job has an answer; nil for a passport.
+	upload *tasks.Image
+}
+
+// card is a picture that the simulator masks, small enough to be checked often; blank is one on which it finds no card.
+var (
+	card  = sync.OnceValue(func() []byte { return encode(drawn()) })
+	blank = sync.OnceValue(func() []byte {
+		page := image.NewGray(image.Rect(0, 0, 320, 200))
+		draw.Draw(page, page.Bounds(), image.NewUniform(color.White), image.Point{}, draw.Src)
+		return encode(page)
+	})
+	masked = sync.OnceValue(func() image.Image {
+		img, ok := specimen.Mask(drawn())
+		if !ok {
+			panic("the specimen cannot be masked")
+		}
+		return img
+	})
+)
+
+func drawn() image.Image {
+	return specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7)})
+}
+
+// mask is the simulator's, without a search through the same card for each of many stacks.
+func mask(img image.Image) (image.Image, bool) {
+	if img.Bounds() != masked().Bounds() {
+		return nil, false
+	}
+	return masked(), true
+}
+
+func encode(img image.Image) []byte {
+	var out bytes.Buffer
+	if err := jpeg.Encode(&out, img, &jpeg.Options{Quality: 90}); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// randomN is for choices that no promise hangs on.
+func randomN(n int) int { return rand.IntN(n) } //nolint:gosec // a port, a moment
+
+// enqueue hands in n jobs, the kinds and lanes in turn; one in six is a document that the vendor finds invalid.
+func (s *stack) enqueue(n int) []job {
+	s.t.Helper()
+	jobs := make([]job, n)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	next := 0
+	for range 8 {
+		all.Go(func() {
+			for {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= n {
+					return
+				}
+				jobs[i] = s.enqueueOne(tasks.Kinds()[i%2], tasks.Lanes()[i/2%2], i%6 >= 4)
+			}
+		})
+	}
+	all.Wait()
+	return jobs
+}
+
+// enqueueKind hands in n jobs of one kind and lane, all of which the vendor finds valid.
+func (s *stack) enqueueKind(n int, kind tasks.Kind, lane tasks.Lane) []job {
+	s.t.Helper()
+	jobs := make([]job, n)
+	for i := range jobs {
+		jobs[i] = s.enqueueOne(kind, lane, false)
+	}
+	return jobs
+}
+
+func (s *stack) enqueueOne(kind tasks.Kind, lane tasks.Lane, invalid bool) job {
+	j := s.nextJob(kind, invalid)
+	task := s.task(j, lane)
+	j.upload = task.Input.Image
+	s.insist("enqueue "+j.id, func() error {
+		_, err := s.client.Enqueue(s.t.Context(), task)
+		return err
+	})
+	s.mu.Lock()
+	s.accepted = append(s.accepted, j)
+	s.mu.Unlock()
+	return j
+}
+
+// taskAgain is the same job once more, its picture not uploaded again.
+func (s *stack) taskAgain(j job) tasks.Job {
+	if j.upload == nil {
+		return s.task(j, tasks.Live)
+	}
+	return tasks.Job{Kind: j.kind, VerificationID: j.id, Lane: tasks.Live, Input: tasks.Input{Image: j.upload}}
+}
+
+func (s *stack) nextJob(kind tasks.Kind, invalid bool) job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.named++
+	j := job{kind: kind, id: fmt.Sprintf("F-%05d", s.named), want: storage.StateValid}
+	if invalid {
+		j.want = storage.StateInvalid
+	}
+	return j
+}
+
+// task is the job as a producer hands it in, its picture uploaded.
+func (s *stack) task(j job, lane tasks.Lane) tasks.Job {
+	t := tasks.Job{Kind: j.kind, VerificationID: j.id, Lane: lane}
+	if j.kind == tasks.Passport {
+		number := canaryNumber + j.id[2:] + "7" // the simulator reads the result from the end: 0000 is invalid
+		if j.want == storage.StateInvalid {
+			number = canaryNumber + "0000"
+		}
+		t.Input.Passport = &tasks.PassportInput{
+			FileNumber: tasks.NewPersonal(number), DOB: tasks.NewPersonal(canaryDOB), Name: tasks.NewPersonal(canaryName),
+		}
+		return t
+	}
+	picture := card()
+	if j.want == storage.StateInvalid {
+		picture = blank()
+	}
+	s.insist("upload the picture of "+j.id, func() error {
+		ref, err := s.store.UploadImage(s.t.Context(), storage.SingleGroup, j.id, bytes.NewReader(picture))
+		t.Input.Image = &ref
+		return err
+	})
+	return t
+}
+
+// insist does as a producer does on a busy machine: what failed is simply done again.
+func (s *stack) insist(what string, do func() error) {
+	s.t.Helper()
+	var err error
+	for range 5 {
+		if err = do(); err == nil {
+			return
+		}
+		tick(s.t, look)
+	}
+	s.t.Errorf("%s: %v", what, err)
+}
+
+func count[T any](of []T, is func(T) bool) (n int) {
+	for _, v := range of {
+		if is(v) {
+			n++
+		}
+	}
+	return n
+}
+
+// between checks a figure.
+func between(t testing.TB, what string, got, least, most int) {
+	t.Helper()
+	if got < least || got > most {
+		t.Errorf("%s: %d, want %d to %d", what, got, least, most)
+	}
+}

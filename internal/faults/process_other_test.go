@@ -1,0 +1,7 @@
+//go:build !linux
+
+package faults
+
+import "syscall"
+
+func ownChild() *syscall.SysProcAttr { return nil }

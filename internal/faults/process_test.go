@@ -1,0 +1,77 @@
+package faults
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a program that runs until it is ended, by itself or by the test.
+type process struct {
+	t     testing.TB
+	cmd   *exec.Cmd
+	log   string        // the file of its stderr
+	ended chan struct{} // closed when it is gone
+	died  time.Time     // valid once ended is closed
+}
+
+// launch starts a program whose output goes into a file of the folder. It is killed at the end of the test.
+func launch(t testing.TB, dir, name string, env []string, args ...string) *process {
+	t.Helper()
+	log, err := os.CreateTemp(dir, filepath.Base(name)+"-*.log")
+	check(t, err)
+	defer log.Close()
+	p := &process{t: t, log: log.Name(), ended: make(chan struct{})}
+	p.cmd = exec.CommandContext(context.Background(), name, args...) //nolint:gosec // programs of the test's own choice
+	p.cmd.Env, p.cmd.Stderr, p.cmd.Stdout, p.cmd.SysProcAttr = env, log, log, ownChild()
+	check(t, p.cmd.Start())
+	go func() {
+		_ = p.cmd.Wait()
+		p.died = time.Now()
+		close(p.ended)
+	}()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil && p.running() {
+		p.t.Errorf("signal %v: %v", s, err)
+	}
+}
+
+// kill ends the process with SIGKILL and waits until it is gone.
+func (p *process) kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// killed tells whether a SIGKILL ended the process.
+func (p *process) killed() bool {
+	if p.running() {
+		return false
+	}
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// output is what the process has said so far.
+func (p *process) output() string {
+	text, err := os.ReadFile(p.log)
+	check(p.t, err)
+	return string(text)
+}

@@ -1,0 +1,59 @@
+package faults
+
+import (
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/sabotage"
+	"github.com/kycq/kycq/internal/simulator"
+)
+
+// idModes are the two ways in which the vendor may use up ids. Which one it has is not known; both must work.
+var idModes = []string{simulator.TakeOnSuccess, simulator.TakeOnArrival}
+
+// mostWaits is what a dead worker may cost: 30 s of lease, 30 s of margin and up to 60 s until a recoverer looks, all of
+// them asynq's, and a little for a busy machine. The promise is 125 s.
+const mostWaits = 125 * time.Second
+
+// TestKilledAtEachStep kills a worker with SIGKILL when its second job is at a named step, and starts another at once, as
+// a supervisor does. Nothing is lost but the answers that were on their way, and each of those jobs is left to a person.
+func TestKilledAtEachStep(t *testing.T) {
+	t.Parallel()
+	for _, mode := range idModes {
+		for _, step := range sabotage.Steps() {
+			t.Run(mode+"/"+string(step), func(t *testing.T) {
+				t.Parallel()
+				s := newStack(t, takesIDs(mode))
+				s.enqueue(12)
+				first := s.work("KYCQ_SABOTAGE_KILL=" + string(step) + ":2")
+				until(t, "the worker is killed at its step", func() bool { return !first.running() })
+				if !first.killed() {
+					t.Fatalf("the worker was not killed: %v\n%s", first.cmd.ProcessState, first.output())
+				}
+				left := s.open()
+				onTheirWay := count(left, s.isSent)
+				s.work()
+				s.judge(onTheirWay)
+				s.judgeReturn(first.died, left)
+			})
+		}
+	}
+}
+
+// judgeReturn checks how long the jobs of a dead worker waited until somebody looked at them.
+func (s *stack) judgeReturn(died time.Time, left []job) {
+	s.t.Helper()
+	var longest time.Duration
+	for _, j := range left {
+		at := s.witness.firstRead(j, died)
+		if at.IsZero() {
+			s.t.Errorf("%s %s was never looked at again", j.kind, j.id)
+			continue
+		}
+		longest = max(longest, at.Sub(died))
+	}
+	s.t.Logf("from the worker's death to the last job's next execution: %s", longest.Round(time.Second))
+	if longest > mostWaits {
+		s.t.Errorf("a dead worker's job waited for %s, want at most %s", longest, mostWaits)
+	}
+}
