@@ -12,19 +12,23 @@ import (
 	"image/jpeg"
 	"image/png"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/kycq/kycq/internal/specimen"
 	"github.com/kycq/kycq/internal/specimen/distort"
 )
 
-// card is a source and its proper mask, drawn once for all tests.
-var card = func() (c struct{ plain, masked *image.RGBA }) {
+// A pair is a source and its proper mask.
+type pair struct{ plain, masked *image.RGBA }
+
+// card is drawn once for all tests; a fuzzing process does not need it.
+var card = sync.OnceValue(func() (c pair) {
 	c.plain = specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Version: 16})
 	masked, _ := specimen.Mask(c.plain)
 	c.masked, _ = masked.(*image.RGBA)
 	return c
-}()
+})
 
 func asPNG(t *testing.T, img image.Image) []byte {
 	t.Helper()
@@ -46,7 +50,7 @@ func asGIF(t *testing.T, img image.Image) []byte {
 
 // source describes the unmasked card.
 func source() SourceInfo {
-	sum := sha256.Sum256(distort.JPEG(card.plain, 90))
+	sum := sha256.Sum256(distort.JPEG(card().plain, 90))
 	return SourceInfo{SHA256: hex.EncodeToString(sum[:]), Width: 1012, Height: 638}
 }
 
@@ -56,12 +60,12 @@ func TestCheckPassesMaskedCards(t *testing.T) {
 		body []byte
 		want Report
 	}{
-		"a JPEG":               {distort.JPEG(card.masked, 80), Report{1012, 638, "image/jpeg", "jpg", ""}},
-		"a PNG":                {asPNG(t, card.masked), Report{1012, 638, "image/png", "png", ""}},
-		"a photocopy":          {asPNG(t, distort.Grey(card.masked)), Report{1012, 638, "image/png", "png", ""}},
-		"turned on its side":   {distort.JPEG(distort.Turn(card.masked, 90), 80), Report{638, 1012, "image/jpeg", "jpg", ""}},
-		"scaled to a half":     {distort.JPEG(distort.Scale(card.masked, 0.5), 80), Report{506, 319, "image/jpeg", "jpg", ""}},
-		"scaled to the treble": {distort.JPEG(distort.Scale(card.masked, 3), 80), Report{3036, 1914, "image/jpeg", "jpg", ""}},
+		"a JPEG":               {distort.JPEG(card().masked, 80), Report{1012, 638, "image/jpeg", "jpg", ""}},
+		"a PNG":                {asPNG(t, card().masked), Report{1012, 638, "image/png", "png", ""}},
+		"a photocopy":          {asPNG(t, distort.Grey(card().masked)), Report{1012, 638, "image/png", "png", ""}},
+		"turned on its side":   {distort.JPEG(distort.Turn(card().masked, 90), 80), Report{638, 1012, "image/jpeg", "jpg", ""}},
+		"scaled to a half":     {distort.JPEG(distort.Scale(card().masked, 0.5), 80), Report{506, 319, "image/jpeg", "jpg", ""}},
+		"scaled to the treble": {distort.JPEG(distort.Scale(card().masked, 3), 80), Report{3036, 1914, "image/jpeg", "jpg", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,7 +79,7 @@ func TestCheckPassesMaskedCards(t *testing.T) {
 
 func TestCheckRefusesWhatMustNotBeStoredAsMasked(t *testing.T) {
 	t.Parallel()
-	good := distort.JPEG(card.masked, 80)
+	good := distort.JPEG(card().masked, 80)
 	sum := sha256.Sum256(good)
 	sameBytes := SourceInfo{SHA256: strings.ToUpper(hex.EncodeToString(sum[:])), Width: 1012, Height: 638}
 	for name, test := range map[string]struct {
@@ -84,19 +88,19 @@ func TestCheckRefusesWhatMustNotBeStoredAsMasked(t *testing.T) {
 		want   Code
 	}{
 		"the source itself":              {good, sameBytes, SameBytes},
-		"the source, recompressed":       {distort.JPEG(card.plain, 70), source(), ReadableQR},
-		"the source, turned":             {distort.JPEG(distort.Turn(card.plain, 180), 70), source(), ReadableQR},
-		"a code under transparent paint": {asPNG(t, hidden(card.plain)), source(), ReadableQR},
-		"a code printed inverted":        {distort.JPEG(inverted(card.plain), 90), source(), ReadableQR},
-		"another picture's shape":        {distort.JPEG(distort.Turn(card.masked, 45), 80), source(), Dimensions},
-		"a crop":                         {distort.JPEG(card.masked.SubImage(image.Rect(0, 0, 900, 638)), 80), source(), Dimensions},
-		"a thumbnail":                    {distort.JPEG(distort.Scale(card.masked, 0.2), 80), source(), Dimensions},
+		"the source, recompressed":       {distort.JPEG(card().plain, 70), source(), ReadableQR},
+		"the source, turned":             {distort.JPEG(distort.Turn(card().plain, 180), 70), source(), ReadableQR},
+		"a code under transparent paint": {asPNG(t, hidden(card().plain)), source(), ReadableQR},
+		"a code printed inverted":        {distort.JPEG(inverted(card().plain), 90), source(), ReadableQR},
+		"another picture's shape":        {distort.JPEG(distort.Turn(card().masked, 45), 80), source(), Dimensions},
+		"a crop":                         {distort.JPEG(card().masked.SubImage(image.Rect(0, 0, 900, 638)), 80), source(), Dimensions},
+		"a thumbnail":                    {distort.JPEG(distort.Scale(card().masked, 0.2), 80), source(), Dimensions},
 		"nothing":                        {nil, source(), NotAnImage},
-		"a GIF":                          {asGIF(t, card.masked), source(), NotAnImage},
+		"a GIF":                          {asGIF(t, card().masked), source(), NotAnImage},
 		"a web page":                     {[]byte("<html><body>Bad Gateway</body></html>"), source(), NotAnImage},
 		"a JPEG's first bytes":           {good[:20], source(), Undecodable},
 		"a JPEG cut short":               {good[:len(good)/2], source(), Undecodable},
-		"a PNG with a broken chunk":      {flipped(asPNG(t, card.masked)), source(), Undecodable},
+		"a PNG with a broken chunk":      {flipped(asPNG(t, card().masked)), source(), Undecodable},
 		"21 MB":                          {append(good[:len(good):len(good)], make([]byte, 21<<20)...), source(), TooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,11 +146,11 @@ func flipped(data []byte) []byte {
 func TestCheckAsksForAReview(t *testing.T) {
 	t.Parallel()
 	// Covered but for the corners, as by a careless mask: nothing to read, yet plainly a QR code.
-	careless := image.NewRGBA(card.plain.Rect)
-	draw.Draw(careless, careless.Rect, card.plain, image.Point{}, draw.Src)
+	careless := image.NewRGBA(card().plain.Rect)
+	draw.Draw(careless, careless.Rect, card().plain, image.Point{}, draw.Src)
 	code := specimen.CodeAreas(specimen.PVC, 1)[0]
 	distort.Cover(careless, code.Inset(40), color.White)
-	jpg := distort.JPEG(card.masked, 80)
+	jpg := distort.JPEG(card().masked, 80)
 	thumbnail := bytes.Join([][]byte{jpg[:2], {0xff, 0xe1, 0, 10}, []byte("Exif\x00"), {0xff, 0xd8, 0xff}, jpg[2:]}, nil)
 	for name, test := range map[string]struct {
 		body   []byte
@@ -156,7 +160,7 @@ func TestCheckAsksForAReview(t *testing.T) {
 		"finder patterns show":            {distort.JPEG(careless, 85), source(), ReviewFinderPatterns},
 		"a thumbnail in the Exif data":    {thumbnail, source(), ReviewEmbeddedImage},
 		"a second image after the first":  {append(jpg[:len(jpg):len(jpg)], jpg...), source(), ReviewEmbeddedImage},
-		"something after a PNG's end":     {append(asPNG(t, card.masked), "tail"...), source(), ReviewEmbeddedImage},
+		"something after a PNG's end":     {append(asPNG(t, card().masked), "tail"...), source(), ReviewEmbeddedImage},
 		"the source's shape is not known": {jpg, SourceInfo{SHA256: source().SHA256}, ReviewSourceUnknown},
 		"the source's hash is not known":  {jpg, SourceInfo{Width: 1012, Height: 638}, ReviewSourceUnknown},
 		"two reasons":                     {thumbnail, SourceInfo{}, ReviewEmbeddedImage + "," + ReviewSourceUnknown},
@@ -183,7 +187,7 @@ func TestEveryCodeHasAMeaning(t *testing.T) {
 func TestCheckSurvivesAnyBytes(t *testing.T) {
 	t.Parallel()
 	// A decoder that panics is an answer. The bytes here are a good file's with a stretch of noise at every place.
-	for _, body := range [][]byte{distort.JPEG(distort.Scale(card.masked, 0.3), 60), asPNG(t, distort.Scale(card.masked, 0.2))} {
+	for _, body := range [][]byte{distort.JPEG(distort.Scale(card().masked, 0.3), 60), asPNG(t, distort.Scale(card().masked, 0.2))} {
 		for at := 2; at < len(body); at += len(body)/40 + 1 {
 			broken := bytes.Clone(body)
 			for i := at; i < min(at+9, len(broken)); i++ {
@@ -199,7 +203,7 @@ func TestCheckSurvivesAnyBytes(t *testing.T) {
 }
 
 func FuzzCheck(f *testing.F) {
-	small := distort.Scale(card.masked, 0.1)
+	small := specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Scale: 0.1, Uncoded: true})
 	f.Add(distort.JPEG(small, 50))
 	var b bytes.Buffer
 	_ = png.Encode(&b, small)
