@@ -1,0 +1,244 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestACancelledBatchCallsNoMoreAndAmendGoesOn(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	const rows = 700
+	b := h.batch("cancel", rows)
+	h.feed(b.ID)
+	h.work(120)
+	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	called := h.vendor.total
+	s := h.finish(b.ID)
+	if h.vendor.total != called || called != 120 {
+		t.Errorf("%d calls before the cancel, %d after", called, h.vendor.total-called)
+	}
+	if s.State != Cancelled || s.Outcomes["valid"] != 120 || s.Outcomes["cancelled"] != rows-120 {
+		t.Errorf("status: %+v", s)
+	}
+	records := 0
+	for _, err := range h.store.Records(t.Context(), tasks.Passport) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		records++
+	}
+	if records > depth(h.rate) {
+		t.Errorf("%d records: rows that were never fed must get none", records)
+	}
+
+	if _, err := h.control.Amend(t.Context(), b.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	s = h.finish(b.ID)
+	if s.State != Ended || s.Outcomes["valid"] != rows || h.vendor.total != rows || h.vendor.most() != 1 {
+		t.Errorf("after the amend: %+v, %d calls, at most %d for a row", s, h.vendor.total, h.vendor.most())
+	}
+}
+
+func TestACancelIsKeptByAWipedRedis(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("kept", 300)
+	h.feed(b.ID)
+	h.work(10)
+	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.wipe()
+	if stopped, err := h.control.Board.Stopped(t.Context(), b.ID); err != nil || !stopped {
+		t.Fatalf("without Redis the batch counts as stopped: %v, %v", stopped, err)
+	}
+	if s := h.finish(b.ID); s.Outcomes["valid"] != 10 || s.Outcomes["cancelled"] != 290 || h.vendor.total != 10 {
+		t.Errorf("%+v, %d calls", s, h.vendor.total)
+	}
+}
+
+func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("capped", 400)
+	if _, err := h.control.Raise(t.Context(), b.ID, 150); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		h.feed(b.ID)
+		h.work(1000)
+	}
+	s := h.status(b.ID)
+	if h.vendor.total != 150 || s.State != Paused || s.Outcomes["valid"] != 150 || s.Reason == "" {
+		t.Fatalf("%d calls at a cap of 150: %+v", h.vendor.total, s)
+	}
+	if _, err := h.control.Raise(t.Context(), b.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.finish(b.ID); s.Outcomes["valid"] != 400 || h.vendor.total != 400 || h.vendor.most() != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAWorkerMakesNoCallBeyondTheCap(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("strict", 40)
+	h.feed(b.ID) // all rows are in the queue before the cap is set
+	if _, err := h.control.Raise(t.Context(), b.ID, 15); err != nil {
+		t.Fatal(err)
+	}
+	h.work(100)
+	if h.vendor.total != 15 {
+		t.Errorf("%d calls at a cap of 15", h.vendor.total)
+	}
+}
+
+func TestRetryRunsTheChosenRowsAgain(t *testing.T) {
+	t.Parallel()
+	for _, wiped := range []bool{false, true} {
+		t.Run(fmt.Sprintf("wiped=%v", wiped), func(t *testing.T) {
+			t.Parallel()
+			h := setup(t)
+			const rows = 260
+			b := h.batch("retry", rows)
+			for _, n := range []int{3, 77, 250} {
+				h.vendor.answer(fmt.Sprintf("SPEC%05d", n), cashfree.Rejected)
+			}
+			h.vendor.answer("SPEC00005", cashfree.Invalid)
+			h.finish(b.ID)
+			clear(h.vendor.answers)
+			if wiped {
+				h.wipe()
+			}
+			for want, choice := range map[int]Selection{0: {Lost: true}, 1: {Invalid: true}, 3: {Failed: true}} {
+				if got := len(h.choose(b.ID, choice)); got != want {
+					t.Errorf("%s means %d rows, want %d", choice, got, want)
+				}
+			}
+			chosen := h.choose(b.ID, Selection{Code: "specimen_rejected"})
+			if _, err := h.control.Retry(t.Context(), b.ID, chosen, "code=specimen_rejected"); err != nil {
+				t.Fatal(err)
+			}
+			if s := h.status(b.ID); s.Done || s.State != Running {
+				t.Fatalf("after the retry: %+v", s)
+			}
+			s := h.finish(b.ID)
+			if s.Outcomes["valid"] != rows-1 || s.Outcomes["failed"] != 0 || h.vendor.total != rows+3 {
+				t.Errorf("%+v, %d calls", s, h.vendor.total)
+			}
+			for _, e := range h.walk(b.ID) {
+				if want := map[int]int{3: 2, 77: 2, 250: 2}[e.Item.Row]; want > 0 && e.Record.Run != want {
+					t.Errorf("row %d ended in run %d", e.Item.Row, e.Record.Run)
+				}
+			}
+		})
+	}
+}
+
+func (h *house) choose(id string, s Selection) []Rerun {
+	h.t.Helper()
+	b, err := h.control.Catalog.Load(h.t.Context(), id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	rows, err := h.control.Select(h.t.Context(), b, PartsOf(h.store, h.keyset, b), h.client, s, func(int) {})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return rows
+}
+
+// shared gives the rows of two batches the same ids and inputs.
+func shared(row int) (id, number string) {
+	return fmt.Sprintf("shared-%05d", row), fmt.Sprintf("SPEC%05d", row)
+}
+
+func TestARowThatIsDoneElsewhereIsReportedAndNotCalled(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	first := h.batchOf("first", 200, shared)
+	h.finish(first.ID)
+	second := h.batchOf("second", 250, shared)
+	s := h.finish(second.ID)
+	if s.AlreadyDone != 200 || s.Outcomes["valid"] != 250 || h.vendor.total != 250 || s.Calls != 50 {
+		t.Errorf("%+v, %d calls in all", s, h.vendor.total)
+	}
+}
+
+func TestARowInFlightElsewhereWaitsForItsRecord(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	first := h.batchOf("one", 100, shared)
+	second := h.batchOf("two", 100, shared)
+	h.feed(first.ID)
+	h.feed(second.ID) // every id has a task already
+	h.work(60)
+	if s := h.status(second.ID); s.Ended != 0 {
+		t.Fatalf("rows of the second batch ended without being told: %+v", s)
+	}
+	h.work(100)
+	a, b := h.finish(first.ID), h.finish(second.ID)
+	if a.Outcomes["valid"] != 100 || b.Outcomes["valid"] != 100 || b.AlreadyDone != 100 || h.vendor.total != 100 {
+		t.Errorf("first %+v, second %+v, %d calls", a, b, h.vendor.total)
+	}
+}
+
+func TestAnotherInputUnderAKnownIDIsAConflictOfTheRow(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.finish(h.batchOf("right", 20, shared).ID)
+	b := h.batchOf("wrong", 20, func(row int) (id, number string) {
+		id, number = shared(row)
+		if row == 4 {
+			number = "SPECOTHER"
+		}
+		return id, number
+	})
+	s := h.finish(b.ID)
+	if s.DifferentInput != 1 || s.Outcomes["failed"] != 1 || h.vendor.total != 20 {
+		t.Errorf("%+v, %d calls", s, h.vendor.total)
+	}
+	if e := h.walk(b.ID)[3]; e.Code() != CodeDifferentInput || e.Own() {
+		t.Errorf("row 4: code %q, own %v", e.Code(), e.Own())
+	}
+}
+
+func TestABatchIsAcceptedOnceAndNeverMixedWithAnother(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("once", 10)
+	again := *b
+	if created, err := h.control.Catalog.Accept(t.Context(), &again); err != nil || created {
+		t.Errorf("the same batch again: created %v, %v", created, err)
+	}
+	other := *b
+	other.Plan = "other"
+	if _, err := h.control.Catalog.Accept(t.Context(), &other); !errors.Is(err, ErrOtherManifest) {
+		t.Errorf("other rows under the same id: %v", err)
+	}
+}
+
+func TestABatchThatHasEndedIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("over", 5)
+	h.finish(b.ID)
+	if _, err := h.control.Cancel(t.Context(), b.ID); !errors.Is(err, ErrDone) {
+		t.Errorf("got %v", err)
+	}
+	if open, err := h.control.Catalog.Open(t.Context()); err != nil || len(open) != 0 {
+		t.Errorf("open batches: %v, %v", open, err)
+	}
+	if all, err := h.control.Catalog.All(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("all batches: %v, %v", all, err)
+	}
+}

@@ -1,0 +1,214 @@
+package batch
+
+import (
+	"encoding/csv"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestEveryRowEndsWithOneCallAndAReport(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	const rows = 1050
+	b := h.batch("whole", rows)
+	h.vendor.answer("SPEC00007", cashfree.Invalid)
+	h.vendor.answer("SPEC00008", cashfree.Rejected)
+	s := h.finish(b.ID)
+	if s.State != Ended || s.Ended != rows || s.Outcomes["valid"] != rows-2 || s.Outcomes["invalid"] != 1 || s.Outcomes["failed"] != 1 {
+		t.Errorf("status: %+v", s)
+	}
+	if h.vendor.total != rows || h.vendor.most() != 1 || s.Calls != rows {
+		t.Errorf("%d calls (%d counted), at most %d for a row, of %d rows", h.vendor.total, s.Calls, h.vendor.most(), rows)
+	}
+	lines, err := csv.NewReader(strings.NewReader(h.object(ReportKey(b.ID)))).ReadAll()
+	if err != nil || len(lines) != rows+1 {
+		t.Fatalf("report.csv has %d lines, %v", len(lines), err)
+	}
+	if got := fmt.Sprint(lines[8][:6]); got != "[8 9 whole-00008 failed  specimen_rejected]" {
+		t.Errorf("row 8 is reported as %s", got)
+	}
+	if body := h.object(ReportKey(b.ID)) + h.object(summaryKey(b.ID)) + h.object(batchKey(b.ID)); strings.Contains(body, "SPECIMEN Person") ||
+		strings.Contains(body, "SPEC00008") || strings.Contains(body, "1990-01-31") {
+		t.Error("what the batch leaves in S3 holds personal data")
+	}
+}
+
+func TestTheBoardOfAnEndedBatchExpires(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("expires", 10)
+	h.finish(b.ID)
+	for _, key := range []string{progressKey(b.ID), rowsKey(b.ID)} {
+		if ttl := h.redis.TTL(t.Context(), key).Val(); ttl <= 0 {
+			t.Errorf("%s has no end of life", key)
+		}
+	}
+	h.wipe()
+	if s := h.status(b.ID); s.Outcomes["valid"] != 10 || !s.Done {
+		t.Errorf("the summary says %+v", s)
+	}
+}
+
+func TestTheQueueStaysShallow(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.rate = 1e9
+	b := h.batch("shallow", 3000)
+	for range 5 {
+		h.feed(b.ID)
+	}
+	pending, err := h.inspector.GetQueueInfo(tasks.Queue(tasks.Passport, tasks.Bulk))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pending.Size > maxOutstanding || pending.Size < maxOutstanding/2 {
+		t.Errorf("%d tasks stand in the queue, want at most %d and not many fewer", pending.Size, maxOutstanding)
+	}
+}
+
+// A wiped Redis must cost no row and no second call, wherever the batch is.
+func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
+	t.Parallel()
+	for _, done := range []int{0, 200} {
+		t.Run(fmt.Sprint(done), func(t *testing.T) {
+			t.Parallel()
+			h := setup(t)
+			const rows = 1300
+			b := h.batch("wiped", rows)
+			h.feed(b.ID)
+			h.work(done)
+			h.wipe()
+			if err := h.feeder.ScheduleAll(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := h.inspector.GetTaskInfo(Queue, b.ID); err != nil || info.State.String() != "pending" {
+				t.Fatalf("the feed task is not there again: %v", err)
+			}
+			s := h.finish(b.ID)
+			if s.Outcomes["valid"] != rows || h.vendor.total != rows || h.vendor.most() != 1 {
+				t.Errorf("%d valid, %d calls, at most %d for a row", s.Outcomes["valid"], h.vendor.total, h.vendor.most())
+			}
+		})
+	}
+}
+
+func TestAFeederThatDiesBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("dies", 250)
+	h.feed(b.ID)
+	h.work(100)
+	if err := h.redis.HSet(t.Context(), progressKey(b.ID), fieldCursor, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := h.finish(b.ID)
+	if s.Outcomes["valid"] != 250 || h.vendor.most() != 1 {
+		t.Errorf("%+v, at most %d calls for a row", s, h.vendor.most())
+	}
+}
+
+func TestLostTasksAreFedAgain(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("lost", 50)
+	h.feed(b.ID)
+	if _, err := h.inspector.DeleteAllPendingTasks(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil {
+		t.Fatal(err)
+	}
+	h.feed(b.ID)
+	// The board is told that the rows have stood still for long.
+	old := time.Now().Add(-looseAfter).UnixMilli()
+	if err := h.redis.HSet(t.Context(), progressKey(b.ID), "seen", 0, "seen_at", old).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.finish(b.ID); s.Outcomes["valid"] != 50 || h.vendor.most() != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRowsWaitForAWorkerThatHasTheKey(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("key", 10)
+	h.feeder.Keyset = seal.Insecure()
+	after, err := h.feeder.turn(t.Context(), b.ID)
+	if err != nil || after != missingKeyDelay {
+		t.Errorf("got %v, %v: want to come back in %v", after, err, missingKeyDelay)
+	}
+}
+
+func TestAHeldQueueIsNotFed(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("held", 10)
+	if err := h.inspector.PauseQueue(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil {
+		t.Fatal(err)
+	}
+	if fed := h.feed(b.ID); fed != 0 {
+		t.Errorf("%d rows were fed", fed)
+	}
+	if s := h.status(b.ID); s.Reason != "held" {
+		t.Errorf("the status gives the reason %q", s.Reason)
+	}
+}
+
+func TestStatesOfRowsTellOwnEndsFromOthers(t *testing.T) {
+	t.Parallel()
+	rec := func(change func(*storage.Record)) *storage.Record {
+		r := &storage.Record{Batch: "b", Run: 1, State: storage.StateValid, Fingerprint: "f"}
+		change(r)
+		return r
+	}
+	for name, c := range map[string]struct {
+		rec  *storage.Record
+		run  int
+		want RowState
+	}{
+		"no record":               {nil, 1, RowOpen},
+		"own end":                 {rec(func(*storage.Record) {}), 1, RowValid},
+		"not final":               {rec(func(r *storage.Record) { r.State = storage.StateSent }), 1, RowOpen},
+		"earlier run":             {rec(func(*storage.Record) {}), 2, RowOpen},
+		"later run":               {rec(func(r *storage.Record) { r.Run = 3 }), 2, RowValid},
+		"another's":               {rec(func(r *storage.Record) { r.Batch, r.State = "c", storage.StateFailed }), 1, RowDoneFailed},
+		"another input":           {rec(func(r *storage.Record) { r.Fingerprint = "g" }), 1, RowConflict},
+		"erased, no longer known": {rec(func(r *storage.Record) { r.Fingerprint, r.Erased = "", &storage.Erasure{} }), 1, RowValid},
+	} {
+		if got := Judge(c.rec, "f", "b", c.run); got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+func TestRoomInTheQueueIsSharedAndBounded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		line        line
+		p           Progress
+		outstanding int
+		want        int
+	}{
+		"alone":                  {line{active: 1}, Progress{}, 0, 300},
+		"filled":                 {line{active: 1, pending: 300}, Progress{}, 300, 0},
+		"three batches":          {line{active: 3}, Progress{}, 0, 100},
+		"many batches":           {line{active: 100}, Progress{}, 0, minQuota},
+		"rows that wait a while": {line{active: 1, parked: 50}, Progress{}, 300, 50},
+		"all rows wait":          {line{active: 1, parked: 9000}, Progress{}, maxOutstanding, 0},
+		"cap":                    {line{active: 1}, Progress{Cap: 100, Calls: 60}, 30, 10},
+		"cap reached":            {line{active: 1}, Progress{Cap: 100, Calls: 90}, 30, 0},
+		"others fill the line":   {line{active: 2, pending: 450}, Progress{}, 0, 0},
+	} {
+		if got := c.line.room(&c.p, c.outstanding, depth(100)); got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		}
+	}
+	if depth(100) != 300 || depth(1) != minDepth || depth(1e9) != maxDepth {
+		t.Error("the depth is three minutes of calls, within its bounds")
+	}
+}

@@ -1,0 +1,286 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/redact"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/testenv"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+	"github.com/kycq/kycq/tasks"
+	"github.com/kycq/kycq/worker"
+)
+
+func TestMain(m *testing.M) {
+	// miniredis and httptest wind their connections down after their servers have been closed.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/alicebob/miniredis/v2/server.(*Server).servePeer"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"))
+}
+
+// house is everything around a batch, in one goroutine: a feeder's steps and a worker's deliveries are taken by hand.
+type house struct {
+	t         *testing.T
+	redis     *redis.Client
+	store     *storage.Store
+	keyset    *tasks.Keyset
+	client    *tasks.Client
+	control   *Control
+	feeder    *Feeder
+	inspector *asynq.Inspector
+	vendor    *vendor
+	worker    *worker.Processor
+	rate      float64 // calls a minute: what the depth of the queue depends on
+}
+
+func setup(t *testing.T) *house {
+	t.Helper()
+	keyset, err := seal.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{
+		t: t, redis: testenv.RedisClient(t), store: storagetest.New(t), keyset: keyset,
+		vendor: &vendor{calls: map[string]int{}, answers: map[string]cashfree.Class{}}, rate: 100,
+	}
+	h.client, err = tasks.NewClient(tasks.ClientConfig{Redis: h.redis, Ledger: h.store, Keyset: keyset})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.inspector = asynq.NewInspectorFromRedisClient(h.redis)
+	h.control = NewControl(h.redis, h.store)
+	h.feeder = NewFeeder(FeederConfig{
+		Redis: h.redis, Store: h.store, Keyset: keyset, Client: h.client, Board: h.control.Board, Log: zerolog.Nop(),
+		PerMinute: func(context.Context, tasks.Kind) (float64, error) { return h.rate, nil },
+	})
+	t.Cleanup(h.feeder.drain)
+	h.worker, err = worker.NewProcessor(worker.Parts{
+		Records: h.store, Images: h.store, MaskedImages: h.store, Vendor: h.vendor, Gate: openGate{}, Keyset: keyset,
+		Hints: redisx.NewHints(h.redis), Batches: h.control.Board, Log: zerolog.Nop(),
+	}, worker.Policy{RetryCodes: []int{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// batch accepts a passport batch of that many rows, named by their number.
+func (h *house) batch(name string, rows int) *Batch {
+	h.t.Helper()
+	return h.batchOf(name, rows, func(row int) (id, number string) {
+		return fmt.Sprintf("%s-%05d", name, row), fmt.Sprintf("SPEC%05d", row)
+	})
+}
+
+func (h *house) batchOf(name string, rows int, row func(n int) (id, number string)) *Batch {
+	h.t.Helper()
+	content := fmt.Sprintf("%064x", rows*1000+len(name))
+	b := &Batch{
+		ID: NewID(name, content), Name: name, Kind: tasks.Passport, State: Running, Content: content, Plan: "plan0",
+		Rows: rows, Passes: []Pass{{Kind: AllRows, Rows: rows, Why: "submitted", At: now()}},
+	}
+	writeParts(h.t, h.store, h.keyset, b, row)
+	fresh, err := h.control.Catalog.Accept(h.t.Context(), b)
+	if err == nil {
+		err = h.control.Start(h.t.Context(), b, fresh)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return b
+}
+
+// feed takes the feeder's steps until it says that its turn is over or nothing is fed.
+func (h *house) feed(id string) (fed int) {
+	h.t.Helper()
+	b, err := h.control.Catalog.Load(h.t.Context(), id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	f := &feed{Feeder: h.feeder, b: b, parts: PartsOf(h.store, h.keyset, b)}
+	for range 100 {
+		before := h.progress(id)
+		n, delay, err := f.step(h.t.Context())
+		if err != nil {
+			h.t.Fatalf("feed: %v", err)
+		}
+		fed += n
+		after := h.progress(id)
+		entered := before != nil && after != nil && before.Pass != after.Pass
+		if delay != 0 || n == 0 && !entered {
+			return fed
+		}
+	}
+	return fed
+}
+
+func (h *house) progress(id string) *Progress {
+	h.t.Helper()
+	p, err := h.control.Board.Progress(h.t.Context(), id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+// wipe empties Redis, as losing the server does. asynq notes its queues' names once in a process, which only its inspector
+// needs, and so this test.
+func (h *house) wipe() {
+	h.t.Helper()
+	err := h.redis.FlushDB(h.t.Context()).Err()
+	if err == nil {
+		err = h.redis.SAdd(h.t.Context(), "asynq:queues", tasks.Queue(tasks.Passport, tasks.Bulk), Queue).Err()
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// work delivers at most n tasks of the bulk queue and returns how many were there.
+func (h *house) work(n int) (delivered int) {
+	h.t.Helper()
+	queue := tasks.Queue(tasks.Passport, tasks.Bulk)
+	list, err := h.inspector.ListPendingTasks(queue, asynq.PageSize(n))
+	if errors.Is(err, asynq.ErrQueueNotFound) {
+		return 0
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, info := range list {
+		p, err := tasks.DecodePayload(info.Payload)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		verdict := h.worker.Process(h.t.Context(), p)
+		if verdict.Decision == worker.Final {
+			err = h.inspector.DeleteTask(queue, info.ID)
+		} else {
+			err = h.inspector.ArchiveTask(queue, info.ID) // parked: the test brings it back
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return len(list)
+}
+
+// finish feeds and works until the batch is done.
+func (h *house) finish(id string) *Status {
+	h.t.Helper()
+	for range 200 {
+		h.feed(id)
+		h.work(5000)
+		s := h.status(id)
+		if s.Done {
+			return s
+		}
+	}
+	h.t.Fatalf("batch %s does not end: %+v", id, h.status(id))
+	return nil
+}
+
+func (h *house) status(id string) *Status {
+	h.t.Helper()
+	s, _, err := h.control.Status(h.t.Context(), id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// walk reads every row with its record.
+func (h *house) walk(id string) []*Entry {
+	h.t.Helper()
+	b, err := h.control.Catalog.Load(h.t.Context(), id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var entries []*Entry
+	err = b.Walk(h.t.Context(), PartsOf(h.store, h.keyset, b), h.store, h.client, func(e *Entry) error {
+		entries = append(entries, e)
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return entries
+}
+
+// vendor is Cashfree as far as batches see it.
+type vendor struct {
+	mu      sync.Mutex
+	calls   map[string]int // by the id without what was derived
+	total   int
+	answers map[string]cashfree.Class // by file number; Valid where missing
+}
+
+func (v *vendor) VerifyPassport(_ context.Context, req cashfree.PassportRequest) *cashfree.Reply {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	id, _, _ := strings.Cut(req.ProviderID, ".k")
+	v.calls[id]++
+	v.total++
+	class, ok := v.answers[req.FileNumber.Reveal()]
+	if !ok {
+		class = cashfree.Valid
+	}
+	r := &cashfree.Reply{Class: class, HTTPStatus: 200, Body: []byte("{}"), ReferenceID: int64(v.total)}
+	switch class {
+	case cashfree.Valid:
+		r.Passport = &cashfree.PassportAnswer{}
+	case cashfree.Rejected:
+		r.HTTPStatus, r.Code = 422, "specimen_rejected"
+	}
+	return r
+}
+
+func (v *vendor) MaskAadhaar(context.Context, cashfree.MaskRequest) *cashfree.Reply { return nil }
+
+func (v *vendor) FetchImage(context.Context, redact.Secret) (*cashfree.FetchedImage, error) {
+	return nil, errors.New("not here")
+}
+
+func (v *vendor) answer(number string, class cashfree.Class) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.answers[number] = class
+}
+
+// most is the highest number of calls for one id.
+func (v *vendor) most() (most int) {
+	for _, n := range v.calls {
+		most = max(most, n)
+	}
+	return most
+}
+
+// openGate lets everything pass.
+type openGate struct{}
+
+func (openGate) Enter(context.Context, gate.Call) (*gate.Pass, error)         { return &gate.Pass{}, nil }
+func (openGate) Done(context.Context, *gate.Pass, gate.Outcome) error         { return nil }
+func (openGate) RaiseHold(context.Context, gate.Hold) (first bool, err error) { return true, nil }
+
+// object reads an object of the records bucket.
+func (h *house) object(key string) string {
+	h.t.Helper()
+	body, _, err := h.store.Object(h.t.Context(), key)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return string(body)
+}
