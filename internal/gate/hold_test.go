@@ -136,6 +136,7 @@ func TestResumedAccountLetsOneCallFindOut(t *testing.T) {
 						t.Errorf("refused with the hold %+v", closed.Hold)
 					}
 				}
+				synctest.Wait() // both listen
 				done(t, b, p, Outcome{Kind: tt.outcome})
 				synctest.Wait()
 				tt.after(t, a)

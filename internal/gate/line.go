@@ -237,10 +237,13 @@ func (l *line) first() *queue {
 func (l *line) expire(now time.Time) {
 	for len(l.slots) > 0 {
 		at := l.clock.at(l.slots[0])
-		if now.Sub(at) <= l.tolerance() && !at.Before(l.quiet.Add(-clockError)) {
+		silenced := at.Before(l.quiet.Add(-clockError))
+		if now.Sub(at) <= l.tolerance() && !silenced {
 			return
 		}
-		l.late = l.slots[0]
+		if !silenced {
+			l.late, l.bulkCome = l.slots[0], time.Time{}
+		}
 		l.slots = l.slots[1:]
 		l.unused++
 	}

@@ -165,6 +165,31 @@ func TestWakingAfterALongSleepLetsNoBurstThrough(t *testing.T) {
 	})
 }
 
+func TestProcessThatWasLateForItsSlotLosesOnlyTheTimeThatItWasLate(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(hundred)
+		var wg sync.WaitGroup
+		for range 3 { // one is served, the others hold a slot and a turn
+			wg.Go(func() { done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered}) })
+		}
+		time.Sleep(1200 * time.Millisecond)
+		l := g.lines["aadhaar"]
+		l.mu.Lock()
+		if len(l.slots) != 1 || len(l.bulk) != 2 {
+			t.Errorf("%d slots in hand, %d wait", len(l.slots), len(l.bulk))
+		}
+		l.clock.local = l.clock.local.Add(-300 * time.Millisecond) // so the slot seems to be long past
+		l.mu.Unlock()
+		l.poke()
+		start := time.Now()
+		wg.Wait()
+		if took := time.Since(start); took > 700*time.Millisecond {
+			t.Errorf("the two that waited left within %s, want about a step", took)
+		}
+	})
+}
+
 func TestUnusedSlotGoesToTheNextCaller(t *testing.T) {
 	t.Parallel()
 	t.Run("of this process", func(t *testing.T) {

@@ -74,7 +74,8 @@ local function grant(slot)
 end
 
 local late = tonumber(ARGV[19])
-if late > 0 and late == s.last then set('last', late - step) end
+local moved = late > 0 and late == s.last
+if moved then set('last', late - step) end
 
 local function next_slot() return math.max(s.last + step, s['until'], now) end
 
@@ -89,6 +90,11 @@ end
 -- Bulk. A caller without a turn takes the one behind the last; a turn that nobody else holds before it is due at once.
 local free = next_slot()
 if turn > s.tail then turn = 0 end
+-- One that was late for its slot gets it again, moved, and keeps the turn it has.
+if moved and free <= now + horizon then
+  grant(free)
+  return answer(0, turn, math.max(0, turn - horizon))
+end
 if turn == 0 then
   turn = math.max(s.tail + step, free)
   if turn <= s.keep then turn = s.keep + step end
