@@ -1,0 +1,314 @@
+package submit
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+	"github.com/kycq/kycq/tasks"
+)
+
+type silent struct{}
+
+func (silent) Begin(string, int64, string) {}
+func (silent) Add(int64)                   {}
+
+// bench is a manifest and a store whose writes can be made to fail.
+type bench struct {
+	t      *testing.T
+	server *storagetest.Server
+	store  *storage.Store
+	keyset *tasks.Keyset
+	opt    Options
+}
+
+func setup(t *testing.T, kind tasks.Kind, text string) *bench {
+	t.Helper()
+	keyset, err := seal.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "people.csv")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := storagetest.StartFake(t)
+	return &bench{t: t, server: server, store: server.Store(t), keyset: keyset, opt: Options{Kind: kind, Path: path}}
+}
+
+func passports(rows int) string {
+	var text strings.Builder
+	text.WriteString("verification_id,file_number,dob,name,note\n")
+	for i := range rows {
+		_, _ = fmt.Fprintf(&text, "ID%05d,SPEC%05d,1990-01-31,SPECIMEN Person,=1+%d\n", i, i, i)
+	}
+	return text.String()
+}
+
+func (b *bench) check() (*Source, *Plan) {
+	b.t.Helper()
+	s, err := Open(b.t.Context(), b.opt, silent{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = s.Close() })
+	plan, err := s.Check(b.t.Context(), b.store, silent{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s, plan
+}
+
+// submit goes the whole way once, as one run of the command does.
+func (b *bench) submit(ctx context.Context) (*batch.Batch, error) {
+	s, err := Open(ctx, b.opt, silent{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = s.Close() }()
+	plan, err := s.Check(ctx, b.store, silent{})
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{Source: s, Plan: plan, Store: b.store, Keyset: b.keyset, Progress: silent{}}
+	bt, err := w.Write(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = batch.NewCatalog(b.store).Accept(ctx, bt)
+	return bt, err
+}
+
+// items reads the accepted rows back.
+func (b *bench) items(bt *batch.Batch) []manifest.Item {
+	b.t.Helper()
+	var items []manifest.Item
+	parts := batch.PartsOf(b.store, b.keyset, bt)
+	for n := range manifest.Parts(bt.Rows) {
+		part, err := parts.Part(b.t.Context(), n)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		items = append(items, part.Items...)
+	}
+	return items
+}
+
+// A submit that dies at any of its writes is finished by the same command, with every row once.
+func TestASubmitThatDiesAnywhereIsFinishedByTheSameCommand(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, passports(4200))
+	died := 0
+	for at := int64(1); ; at++ {
+		var writes atomic.Int64
+		ctx, die := context.WithCancel(t.Context())
+		b.server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method == http.MethodPut && writes.Add(1) == at {
+				die()
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+		})
+		bt, err := b.submit(ctx)
+		die()
+		if err != nil {
+			died++
+			continue
+		}
+		items := b.items(bt)
+		seen := map[string]bool{}
+		for i, it := range items {
+			seen[it.ID] = true
+			if it.Row != i+1 || it.ID != fmt.Sprintf("ID%05d", i) {
+				t.Fatalf("item %d is row %d, %s", i, it.Row, it.ID)
+			}
+		}
+		if len(items) != 4200 || len(seen) != 4200 || died < 2 {
+			t.Errorf("%d rows, %d ids, after %d deaths", len(items), len(seen), died)
+		}
+		return
+	}
+}
+
+func TestTheSameCommandAgainWritesNoPartAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, passports(2500))
+	first, err := b.submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts atomic.Int64
+	b.server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifest/") {
+			parts.Add(1)
+		}
+		next.ServeHTTP(w, r)
+	})
+	again, err := b.submit(t.Context())
+	if err != nil || again.ID != first.ID || parts.Load() != 0 {
+		t.Errorf("%v: %d parts were written again", err, parts.Load())
+	}
+}
+
+func TestAChangedFileIsAnotherBatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, passports(3))
+	one, _ := b.check()
+	if err := os.WriteFile(b.opt.Path, []byte(passports(4)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	two, _ := b.check()
+	if one.ID == two.ID || !strings.HasPrefix(one.ID, "people-") || batch.CheckID(one.ID) != nil {
+		t.Errorf("%s and %s", one.ID, two.ID)
+	}
+}
+
+func TestRejectsNameLineCodeAndColumns(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, `code,verification_id,file_number,dob,name
+c,A1,SPEC1,1990-01-31,=cmd
+c,A1,SPEC2,1990-01-31,x
+c,A2,SPEC 2,1990-01-31,x
+c,A3,SPEC3,1990-02-31,x
+c,!!,SPEC4,1990-01-31,=evil
+c,A5
+c,,SPEC6,1990-01-31,x
+c,,spec6,1990-01-31,y
+`)
+	s, plan := b.check()
+	want := map[string]int{
+		"duplicate_in_file": 2, "file_number_value_invalid": 1, "dob_value_invalid": 1, "verification_id_value_invalid": 1, "field_count_wrong": 1,
+	}
+	if plan.Rows != 2 || plan.Rejected != 6 || fmt.Sprint(plan.Problems) != fmt.Sprint(want) {
+		t.Errorf("%d rows, %v", plan.Rows, plan.Problems)
+	}
+	text, err := os.ReadFile(s.RejectsPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil || len(lines) != 7 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	if got := strings.Join(lines[0], ","); got != "line,code,message,input_code,verification_id,file_number,dob,name" {
+		t.Errorf("headings: %s", got)
+	}
+	if got := strings.Join(lines[1][:2], ","); got != "3,duplicate_in_file" || lines[4][7] != "'=evil" {
+		t.Errorf("%s ... %s", got, lines[4][7])
+	}
+	if info, err := os.Stat(s.RejectsPath()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read the rejects: %v", err)
+	}
+
+	// Mended, the old rejects go.
+	if err := os.WriteFile(b.opt.Path, []byte(passports(2)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.check()
+	if _, err := os.Stat(s.RejectsPath()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("rejects of an earlier try are still there: %v", err)
+	}
+}
+
+func TestOtherRejectsNeverMixWithThisPlan(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, "verification_id,file_number,dob\nA,SPEC1,1990-01-31\nB,SPEC2,bad\n")
+	_, one := b.check()
+	b2 := setup(t, tasks.Passport, "verification_id,file_number,dob\nA,SPEC1,1990-01-31\nB,SPEC2,1990-01-30\n")
+	_, two := b2.check()
+	if one.Hash == two.Hash {
+		t.Error("two sets of accepted rows share their parts")
+	}
+}
+
+func TestImagesAreUploadedOnceAndTheInputNamesThem(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Aadhaar, "image,customer\na.png,1\nb.png,2\nsub/../a.png,3\n")
+	for i, name := range []string{"a.png", "b.png"} {
+		var body bytes.Buffer
+		if err := png.Encode(&body, image.NewGray(image.Rect(0, 0, 40+i, 20))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(b.opt.Path), name), body.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(filepath.Dir(b.opt.Path), "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, plan := b.check()
+	if plan.Rows != 2 || plan.Problems["duplicate_in_file"] != 1 || !plan.Uploads {
+		t.Fatalf("the same image is the same row: %+v", plan)
+	}
+	bt, err := b.submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range b.items(bt) {
+		job, err := it.Job(bt.ID, bt.Kind, 1)
+		if err != nil || job.Validate() != nil {
+			t.Fatalf("row %d: %v", it.Row, err)
+		}
+		img := job.Input.Image
+		if !img.Uploaded || len(img.SHA256) != 64 || !strings.HasPrefix(img.Key, bt.ID+"/"+it.ID+".") {
+			t.Errorf("row %d: %+v", it.Row, img)
+		}
+		if _, size, err := b.store.ImageHead(t.Context(), *img, 10); err != nil || size != img.Bytes {
+			t.Errorf("row %d: %v", it.Row, err)
+		}
+	}
+	if !bt.Uploads {
+		t.Error("the batch does not know that the inbox holds its images")
+	}
+}
+
+func TestStandardInputNamesTheSameBatchAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, "")
+	ids := map[string]bool{}
+	for range 2 {
+		b.opt.Path, b.opt.Stdin, b.opt.Name = "-", strings.NewReader(passports(2)), "nightly"
+		s, err := Open(t.Context(), b.opt, silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[s.ID] = true
+		if s.RejectsPath() != "nightly.rejects.csv" {
+			t.Errorf("rejects go to %s", s.RejectsPath())
+		}
+		_ = s.Close()
+	}
+	if len(ids) != 1 {
+		t.Errorf("the same text has the ids %v", ids)
+	}
+}
+
+func TestKnownIDsAreCountedFromTheListing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, passports(5))
+	_, plan := b.check()
+	for _, id := range []string{"ID00001", "ID00003", "OTHER"} {
+		if _, err := b.store.Accept(t.Context(), tasks.Entry{Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: "x", Fingerprint: "y"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := plan.Known(t.Context(), b.store, tasks.Passport); err != nil || n != 2 {
+		t.Errorf("%d known, %v", n, err)
+	}
+}
