@@ -1,0 +1,128 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+	"github.com/kycq/kycq/tasks"
+)
+
+type preparer struct{ keyset *tasks.Keyset }
+
+func (p preparer) Prepare(job tasks.Job) (tasks.Payload, error) {
+	return tasks.Payload{Fingerprint: "f-" + job.VerificationID}, nil
+}
+
+// job is a batch of four rows: valid, failed, in conflict, and one that was never called.
+func job(t *testing.T, state batch.State) *Job {
+	t.Helper()
+	store, keyset := storagetest.NewFake(t), seal.Insecure()
+	columns := []string{"verification_id", "file_number", "name", "code"}
+	b := &batch.Batch{ID: "people-00000000", Name: "people", Kind: tasks.Passport, State: state, Plan: "p", Rows: 4}
+	part := &manifest.Part{}
+	for i := range 4 {
+		id := fmt.Sprintf("ID%d", i+1)
+		input, err := tasks.EncodeInput(tasks.Input{Passport: &tasks.PassportInput{FileNumber: tasks.NewPersonal("SPEC1"), DOB: tasks.NewPersonal("1990-01-31")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		part.Items = append(part.Items, manifest.Item{Row: i + 1, Line: i + 2, ID: id, Input: input, Fields: []string{id, "SPEC1", "=SPECIMEN()"}})
+	}
+	parts := batch.PartsOf(store, keyset, b)
+	if err := parts.Write(t.Context(), part); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for id, change := range map[string]func(*storage.Record){
+		"ID1": func(r *storage.Record) {
+			r.State, r.ReferenceID = storage.StateValid, 354768
+			r.Attempts = []storage.Attempt{{Run: 1, ProviderID: "ID1", SentAt: at}, {Run: 1, ProviderID: "ID1", SentAt: at}}
+		},
+		"ID2": func(r *storage.Record) {
+			r.State, r.Code, r.Message, r.NextAction = storage.StateFailed, "provider_error", "it kept failing", "try again"
+		},
+		"ID3": func(r *storage.Record) { r.State, r.Fingerprint = storage.StateValid, "another" },
+	} {
+		r := &storage.Record{
+			Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Batch: b.ID, Row: 1, Run: 1,
+			SealedInput: "x", Fingerprint: "f-" + id, CompletedAt: at,
+		}
+		change(r)
+		if _, err := store.CreateRecord(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &Job{Batch: b, Parts: parts, Records: store, Client: preparer{keyset}, Columns: columns, Format: CSV, Seen: func() {}}
+}
+
+func TestAReportJoinsEveryRowWithItsEnd(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if rows, err := job(t, batch.Running).Write(t.Context(), &out); err != nil || rows != 4 {
+		t.Fatal(rows, err)
+	}
+	want := `verification_id,file_number,name,code,line,outcome,already_done,kycq_code,message,next_action,reference_id,masked_image,calls,run,first_called_at,completed_at
+ID1,SPEC1,'=SPECIMEN(),,2,valid,,,,,354768,,2,1,2026-01-02T03:04:05.000Z,2026-01-02T03:04:05.000Z
+ID2,SPEC1,'=SPECIMEN(),,3,failed,,provider_error,it kept failing,try again,,,0,1,,2026-01-02T03:04:05.000Z
+ID3,SPEC1,'=SPECIMEN(),,4,failed,,different_input,this verification_id belongs to a job with a different input,submit the row under a new verification_id,,,0,0,,
+ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,0,0,,
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestACancelledBatchSpeaksForRowsThatWereNeverCalled(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	j := job(t, batch.Cancelled)
+	j.Format = JSONL
+	if _, err := j.Write(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	var last struct {
+		Input          map[string]string
+		Outcome, Code  string
+		VerificationID string `json:"verification_id"`
+	}
+	if err := json.Unmarshal([]byte(lines[3]), &last); err != nil {
+		t.Fatal(err)
+	}
+	if last.Outcome != "cancelled" || last.Code != "cancelled" || last.VerificationID != "ID4" || last.Input["name"] != "=SPECIMEN()" {
+		t.Errorf("%+v", last)
+	}
+}
+
+func TestFailuresCanBeReadAsAManifestAgain(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	j := job(t, batch.Running)
+	j.FailuresOnly = true
+	if rows, err := j.Write(t.Context(), &out); err != nil || rows != 2 {
+		t.Fatal(rows, err)
+	}
+	lines, err := csv.NewReader(bytes.NewReader(out.Bytes())).ReadAll()
+	if err != nil || strings.Join(lines[0], ",") != "verification_id,file_number,name,code,kycq_code,message" {
+		t.Fatal(lines, err)
+	}
+	text := strings.Replace(out.String(), "kycq_code", "dob", 1)
+	r, err := manifest.NewReader(strings.NewReader(text), tasks.Passport, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var row manifest.Row
+	if err := r.Next(&row); err != nil || row.Problem != nil || row.Get(manifest.ColumnName) != "=SPECIMEN()" {
+		t.Errorf("%+v, %v", row, err)
+	}
+}
