@@ -107,6 +107,7 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 			return receipt, nil
 		}
 	}
+	sabotage.At(sabotage.Accepted)
 	receipt.TaskID = TaskID(p.VerificationID, p.Run)
 	receipt.Status, err = c.Push(ctx, p)
 	return receipt, err

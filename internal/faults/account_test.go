@@ -24,7 +24,7 @@ func TestBalanceOut(t *testing.T) {
 	between(t, "calls that were refused", refused, 1, 1+bulkHands+1)
 	s.sim.Sim.SetBalance(1000)
 	s.resume()
-	n := s.judge(0)
+	n := s.judge(nothing)
 	if n.charges != 80 {
 		t.Errorf("got %v", n)
 	}
@@ -46,7 +46,7 @@ func TestCredentialsWrong(t *testing.T) {
 			}
 			s.sim.Sim.SetCredentials(clientID, canarySecret)
 			s.resume()
-			s.judge(0)
+			s.judge(nothing)
 		})
 	}
 }
@@ -66,7 +66,7 @@ func TestResumedTooEarly(t *testing.T) {
 	between(t, "calls of the probe", len(s.ledger())-before, 1, 1)
 	s.sim.Sim.SetBalance(-1)
 	s.resume()
-	s.judge(0)
+	s.judge(nothing)
 }
 
 // waitForHold waits until the fleet is on hold and nothing is out any more.

@@ -51,7 +51,7 @@ var (
 )
 
 func drawn() image.Image {
-	return specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7)})
+	return specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Version: 6, Scale: 0.4})
 }
 
 // mask is the simulator's, without a search through the same card for each of many stacks.

@@ -59,7 +59,7 @@ func playKills(t *testing.T, k killing) {
 	workers := []*process{s.work(), s.work()}
 	var lastDeath time.Time
 	var left []job
-	lost, struck := map[job]bool{}, 0
+	struck := 0
 	for range k.kills {
 		tick(t, 500*time.Millisecond+time.Duration(moments.Int64N(int64(1500*time.Millisecond))))
 		victim := moments.IntN(len(workers))
@@ -71,17 +71,12 @@ func playKills(t *testing.T, k killing) {
 		if len(left) > 0 {
 			struck++
 		}
-		for _, j := range left {
-			if s.isSent(j) {
-				lost[j] = true
-			}
-		}
 		workers[victim] = s.work()
 	}
 	if struck < k.kills*9/10 {
 		t.Errorf("only %d of %d kills struck while there was work: there is too little of it", struck, k.kills)
 	}
-	s.judge(len(lost))
+	s.judge(outAt(lastDeath))
 	s.judgeReturn(lastDeath, left)
 }
 

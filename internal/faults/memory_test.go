@@ -35,7 +35,7 @@ func TestRedisFull(t *testing.T) {
 	until(t, "the worker has met the full Redis", func() bool { return strings.Contains(first.output(), "OOM command not allowed") })
 	stuck := s.final() - before
 	s.fill(0.4)
-	s.judge(0)
+	s.judge(nothing)
 	s.judgeCalls(1)
 	if stuck == 30 {
 		t.Error("all jobs had ended before Redis was full")

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kycq/kycq/internal/redisx"
@@ -27,26 +28,34 @@ func (n tally) String() string {
 
 // judge is the oracle. It waits until every accepted job has ended and its tail has run, and then reads the vendor's
 // ledger, the records and their history, the images, Redis and the logs, and fails the test for every promise that is
-// broken. At most mostLost jobs may end for a person, because the answer to a call of theirs got lost on its way.
-func (s *stack) judge(mostLost int) tally {
+// broken. A job may end for a person (answer_lost) only if it names a call whose answer could have been lost: see lost.
+func (s *stack) judge(mayLose lost) tally {
 	s.t.Helper()
 	s.settle()
 	var n tally
 	book := s.readBook()
 	for _, j := range s.jobs() {
-		s.judgeJob(j, book, &n)
+		s.judgeJob(j, book, mayLose, &n)
 	}
 	for id, entries := range book.byID {
 		if paid := count(entries, charged); paid > 0 {
 			s.t.Errorf("%d charges for %s, which no record knows", paid, id.id)
 		}
 	}
-	if n.lost > mostLost {
-		s.t.Errorf("%d answers are lost, of at most %d that were on their way", n.lost, mostLost)
-	}
 	s.leaks.judge(s.t)
 	s.t.Logf("%s: %s", s.t.Name(), n)
 	return n
+}
+
+// lost tells whether the answer to a call, of which nothing is known, could have been lost by what the scenario did.
+type lost func(storage.Attempt) bool
+
+func nothing(storage.Attempt) bool  { return false }
+func anything(storage.Attempt) bool { return true }
+
+// outAt is for calls that had left, or were announced, before a moment.
+func outAt(moment time.Time) lost {
+	return func(at storage.Attempt) bool { return at.SentAt.Before(moment) }
 }
 
 // settle waits for the end of every job and its tail.
@@ -111,7 +120,7 @@ func (s *stack) readBook() *book {
 
 func charged(e simulator.Entry) bool { return e.Charged }
 
-func (s *stack) judgeJob(j job, b *book, n *tally) {
+func (s *stack) judgeJob(j job, b *book, mayLose lost, n *tally) {
 	s.t.Helper()
 	fail := func(format string, args ...any) {
 		s.t.Helper()
@@ -158,6 +167,9 @@ func (s *stack) judgeJob(j job, b *book, n *tally) {
 		}
 	case rec.State == storage.StateFailed && rec.Code == "answer_lost":
 		n.lost++
+		if !slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Result == "unknown" && mayLose(at) }) {
+			fail("its answer is lost, although nothing was on its way when something broke: %s", brief(rec))
+		}
 	default:
 		fail("ended %s %q after %+v, want %s", rec.State, rec.Code, rec.Attempts, j.want)
 	}

@@ -118,7 +118,7 @@ func TestS3Down(t *testing.T) {
 			if left > 0 {
 				s.judgeFirstWrite(back)
 			}
-			s.judge(0)
+			s.judge(nothing)
 			s.judgeCalls(1)
 		})
 	}
@@ -149,7 +149,7 @@ func TestS3RepliesLost(t *testing.T) {
 				storagetest.Drop()
 			})
 			s.work()
-			s.judge(0)
+			s.judge(nothing)
 			s.judgeCalls(1)
 			if lost != 4 {
 				t.Errorf("%d replies were lost", lost)

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -19,19 +20,17 @@ func TestPausedWorker(t *testing.T) {
 			until(t, "calls are in flight", func() bool { return count(s.open(), s.isSent) >= 4 && s.charges() > 0 })
 			first.signal(syscall.SIGSTOP)
 			stopped := time.Now()
-			onTheirWay := count(s.open(), s.isSent)
+			inFlight := slices.DeleteFunc(s.open(), func(j job) bool { return !s.isSent(j) })
 			// Leases live for 30 s, and asynq takes them for lost 30 s later. A recoverer looks when its worker starts.
 			until(t, "the leases have run out", func() bool { return time.Since(stopped) > 62*time.Second })
 			s.work()
-			until(t, "70 s have passed", func() bool { return time.Since(stopped) > 70*time.Second })
-			overtaken := onTheirWay - count(s.open(), s.isSent)
+			until(t, "70 s have passed, and a call in flight was taken over", func() bool {
+				return time.Since(stopped) > 70*time.Second && count(inFlight, func(j job) bool { return s.met(j, "unknown") }) > 0
+			})
 			first.signal(syscall.SIGCONT)
-			s.judge(onTheirWay)
+			s.judge(outAt(stopped))
 			if !first.running() {
 				t.Errorf("the worker that was paused has ended:\n%s", first.output())
-			}
-			if onTheirWay == 0 || overtaken <= 0 {
-				t.Errorf("of %d calls in flight %d were taken over while the worker was stopped", onTheirWay, overtaken)
 			}
 		})
 	}
@@ -48,7 +47,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	first.signal(syscall.SIGTERM)
 	asked := time.Now()
 	<-first.ended
-	if took := first.died.Sub(asked); took > 30*time.Second { // the call timeout (10 s), 15 s to write its answer, and a busy machine
+	if took := first.died.Sub(asked); took > 50*time.Second { // the call timeout (30 s), 15 s to write its answer, and a busy machine
 		t.Errorf("the worker needed %s to end", took)
 	}
 	if code := first.cmd.ProcessState.ExitCode(); code != 0 {
@@ -64,7 +63,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 		}
 	}
 	s.work()
-	s.judge(0)
+	s.judge(nothing)
 	s.judgeCalls(1)
 }
 

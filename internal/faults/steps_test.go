@@ -31,9 +31,8 @@ func TestKilledAtEachStep(t *testing.T) {
 					t.Fatalf("the worker was not killed: %v\n%s", first.cmd.ProcessState, first.output())
 				}
 				left := s.open()
-				onTheirWay := count(left, s.isSent)
 				s.work()
-				s.judge(onTheirWay)
+				s.judge(outAt(first.died))
 				s.judgeReturn(first.died, left)
 			})
 		}

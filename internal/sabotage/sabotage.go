@@ -19,7 +19,10 @@ const (
 	TailDone     Step = "tail-done"     // only the acknowledgement is missing
 )
 
-// Steps lists every step.
+// Accepted is a step of a producer: the record is durable, the task is not in Redis yet.
+const Accepted Step = "accepted"
+
+// Steps lists every step of a worker.
 func Steps() []Step {
 	return []Step{Claimed, InputChecked, GatePassed, SentWritten, Answered, AnswerKept, MaskedStored, FinalWritten, TailDone}
 }
