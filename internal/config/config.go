@@ -72,6 +72,11 @@ type Config struct {
 	// worth a warning only.
 	Listen string
 
+	// DashboardUsers is one name:hash a line; DashboardToken a bearer token. Both empty: nobody can log in.
+	DashboardUsers, DashboardToken redact.Secret
+	// PrometheusURL is what the dashboard's metrics page asks; empty means that there is none.
+	PrometheusURL string
+
 	// LogFormat is auto, json or console; LogLevel is debug, info, warn or error.
 	LogFormat, LogLevel string
 

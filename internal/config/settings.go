@@ -11,18 +11,19 @@ type Area string
 
 // The areas, in the order in which they are shown.
 const (
-	Redis    Area = "redis"
-	S3       Area = "s3"
-	Cashfree Area = "cashfree"
-	Sealing  Area = "sealing"
-	Rates    Area = "rates"
-	Work     Area = "work"
-	Listen   Area = "listen"
-	Log      Area = "log"
+	Redis     Area = "redis"
+	S3        Area = "s3"
+	Cashfree  Area = "cashfree"
+	Sealing   Area = "sealing"
+	Rates     Area = "rates"
+	Work      Area = "work"
+	Listen    Area = "listen"
+	Dashboard Area = "dashboard"
+	Log       Area = "log"
 )
 
 // Areas lists all areas.
-func Areas() []Area { return []Area{Redis, S3, Cashfree, Sealing, Rates, Work, Listen, Log} }
+func Areas() []Area { return []Area{Redis, S3, Cashfree, Sealing, Rates, Work, Listen, Dashboard, Log} }
 
 // Setting describes one setting. Its name is the YAML key.
 type Setting struct {
@@ -233,6 +234,21 @@ var table = []Setting{
 		Name: "listen", Area: Listen, Form: "host:port", Default: "",
 		Help: "address of the command's HTTP server (worker 127.0.0.1:8080, dashboard :8081, simulator :8090)",
 		set:  address(func(c *Config) *string { return &c.Listen }),
+	},
+	{
+		Name: "dashboard_users", Area: Dashboard, Form: "name:hash", Default: "", Secret: true, File: true,
+		Help: "who may open the dashboard, one name:hash a line, as printed by kycq dashboard hash",
+		set:  secret(func(c *Config) *secretField { return &c.DashboardUsers }),
+	},
+	{
+		Name: "dashboard_token", Area: Dashboard, Form: "token", Default: "", Secret: true, File: true,
+		Help: "bearer token that opens the dashboard for programs, 16 characters or more",
+		set:  secret(func(c *Config) *secretField { return &c.DashboardToken }),
+	},
+	{
+		Name: "prometheus_url", Area: Dashboard, Form: "url", Default: "",
+		Help: "Prometheus that scrapes the workers, for the dashboard's metrics page",
+		set:  baseURL(func(c *Config) *string { return &c.PrometheusURL }),
 	},
 	{
 		Name: "log_format", Area: Log, Form: "auto|json|console", Default: "auto",
