@@ -36,7 +36,8 @@ kycq config print shows what is in force.
 	config.AddConfigFlag(root.PersistentFlags())
 	root.AddCommand(
 		newDemo(a), newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a),
-		newStorage(a), newKeys(a), newConfig(a), newSimulator(a), newErase(a), newAudit(a), newVersion(a),
+		newStorage(a), newKeys(a), newConfig(a), newSimulator(a), newErase(a), newAudit(a),
+		newDashboard(a), newHealthcheck(a), newVersion(a),
 	)
 	return root
 }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/dashboard"
+)
+
+const dashboardListen = "127.0.0.1:8081"
+
+func newDashboard(a *app) *cobra.Command {
+	var operate, noLogin bool
+	cmd := uses(&cobra.Command{
+		Use:   "dashboard",
+		Short: "serve asynq's monitoring page for the queues, behind a login",
+		Long: `dashboard serves asynqmon under /asynqmon: queues, tasks in every state, workers, Redis. Payloads and errors that
+could hold anything personal are hidden. It is read-only unless --operate is given, and asks for a login: HTTP basic with
+the users of KYCQ_DASHBOARD_USERS_FILE, or the bearer token of KYCQ_DASHBOARD_TOKEN_FILE.
+
+It speaks plain HTTP. To offer it beyond this machine, put a proxy with TLS before it.`,
+		Example: `  kycq dashboard hash --user asha >> dashboard.users
+  KYCQ_DASHBOARD_USERS_FILE=dashboard.users kycq dashboard
+  kycq dashboard --dashboard-users-file dashboard.users --operate --prometheus-url http://127.0.0.1:9090`,
+		Args: cobra.NoArgs,
+		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			return a.serveDashboard(cmd.Context(), cfg, operate, noLogin)
+		}),
+	}, config.Redis, config.Dashboard, config.Listen, config.Log)
+	cmd.Flags().BoolVar(&operate, "operate", false, "allow orders: pause queues; run, archive and delete tasks")
+	cmd.Flags().BoolVar(&noLogin, "no-login", false, "let everybody on this machine in; the address must be a loopback one")
+	cmd.AddCommand(newDashboardHash(a))
+	return cmd
+}
+
+func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, noLogin bool) error {
+	login, err := openLogin(cfg, noLogin)
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(cfg)
+	if err != nil {
+		return err
+	}
+	rdb, err := openRedis(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rdb.Close() }()
+	// asynqmon asks Prometheus with the default client, which would wait for ever.
+	http.DefaultClient.Timeout = prometheusTimeout
+	page, err := dashboard.New(dashboard.Config{
+		Redis: rdb, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := a.listen(ctx, cfg.Listen, dashboardListen)
+	if err != nil {
+		return err
+	}
+	if err := a.checkExposure(l, login == nil); err != nil {
+		_ = l.Close()
+		return err
+	}
+	if err := a.announceDashboard(l.Addr()); err != nil {
+		_ = l.Close()
+		return err
+	}
+	return serve(ctx, l, page, func() error { return nil })
+}
+
+const prometheusTimeout = 10 * time.Second
+
+// openLogin returns nil where everybody is let in, which takes a flag of its own.
+func openLogin(cfg *config.Config, noLogin bool) (*dashboard.Login, error) {
+	given := !cfg.DashboardUsers.Empty() || !cfg.DashboardToken.Empty()
+	switch {
+	case noLogin && given:
+		return nil, usagef("--no-login contradicts KYCQ_DASHBOARD_USERS and KYCQ_DASHBOARD_TOKEN: drop one")
+	case noLogin:
+		return nil, nil
+	case !given:
+		return nil, usagef("the dashboard needs a login: run `kycq dashboard hash --user NAME >> dashboard.users` and set " +
+			"KYCQ_DASHBOARD_USERS_FILE=dashboard.users (or KYCQ_DASHBOARD_TOKEN_FILE; for this machine alone: --no-login)")
+	}
+	login, err := dashboard.NewLogin(cfg.DashboardUsers, cfg.DashboardToken)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	return login, nil
+}
+
+// checkExposure looks at the address that is really listened on.
+func (a *app) checkExposure(l net.Listener, open bool) error {
+	addr, err := netip.ParseAddrPort(l.Addr().String())
+	local := err == nil && addr.Addr().Unmap().IsLoopback()
+	switch {
+	case open && !local:
+		return usagef("--no-login works on a loopback address only, not on %s", l.Addr())
+	case !local:
+		a.warn("the dashboard speaks plain HTTP beyond this machine: put a proxy with TLS before it")
+	}
+	return nil
+}
+
+func (a *app) announceDashboard(addr net.Addr) error {
+	url := fmt.Sprintf("http://%s%s", addr, dashboard.Root)
+	if a.json {
+		return a.printLine(map[string]string{"url": url})
+	}
+	return a.print("%s\n", url)
+}

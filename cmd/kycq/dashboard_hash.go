@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/kycq/kycq/internal/dashboard"
+)
+
+func newDashboardHash(a *app) *cobra.Command {
+	var user string
+	cmd := &cobra.Command{
+		Use:   "hash",
+		Short: "print a user's line for the dashboard's login, from a password on stdin",
+		Long: `hash reads a password from stdin and prints NAME:HASH, a line of the file that KYCQ_DASHBOARD_USERS_FILE names. The
+hash is bcrypt; the password itself is stored nowhere.`,
+		Example: `  kycq dashboard hash --user asha >> dashboard.users
+  pass show kycq/dashboard | kycq dashboard hash --user asha`,
+		Args: cobra.NoArgs,
+		RunE: a.command(func(*cobra.Command, []string) error {
+			password, err := a.readPassword()
+			if err != nil {
+				return err
+			}
+			line, err := dashboard.HashUser(user, password)
+			if err != nil {
+				return usageError(err)
+			}
+			if a.json {
+				name, hash, _ := strings.Cut(line, ":")
+				return a.printJSON(map[string]string{"user": name, "hash": hash})
+			}
+			return a.print("%s\n", line)
+		}),
+	}
+	cmd.Flags().StringVar(&user, "user", "", "name of the user")
+	_ = cmd.MarkFlagRequired("user")
+	return cmd
+}
+
+// readPassword takes the first line of stdin; at a terminal it asks, and shows nothing.
+func (a *app) readPassword() (string, error) {
+	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		_, _ = fmt.Fprint(a.err, "Password: ")
+		text, err := term.ReadPassword(int(f.Fd()))
+		_, _ = fmt.Fprintln(a.err)
+		return string(text), err
+	}
+	const enough = 4096
+	text, err := io.ReadAll(io.LimitReader(a.in, enough))
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	if line = strings.TrimSuffix(line, "\r"); line == "" {
+		return "", usageError(errors.New("no password on stdin"))
+	}
+	return line, nil
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+)
+
+// healthTime is below the timeout of container engines' own checks, so that the reason is told.
+const healthTime = 2 * time.Second
+
+func newHealthcheck(a *app) *cobra.Command {
+	var path string
+	cmd := uses(&cobra.Command{
+		Use:   "healthcheck",
+		Short: "ask the worker or dashboard of this machine whether it is well, for containers",
+		Long: `healthcheck asks the HTTP server that listens on KYCQ_LISTEN (the worker's default where unset) and ends with 0 where
+it is well. A worker that shuts down or does not reach Redis is not. A dashboard is well when it asks for a login.`,
+		Example: `  kycq healthcheck
+  kycq healthcheck --listen 127.0.0.1:8081
+  kycq healthcheck --path /livez`,
+		Args: cobra.NoArgs,
+		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			address := cfg.Listen
+			if address == "" {
+				address = workerListen
+			}
+			return a.checkHealth(cmd.Context(), "http://"+localAddress(address)+path)
+		}),
+	}, config.Listen)
+	cmd.Flags().StringVar(&path, "path", "/readyz", "what to ask for: /readyz or /livez")
+	return cmd
+}
+
+type healthView struct {
+	OK     bool   `json:"ok"`
+	Status int    `json:"status"`
+	Answer string `json:"answer"`
+}
+
+func (a *app) checkHealth(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return usageError(err)
+	}
+	// Neither a proxy nor a connection that outlives the question.
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return &exitError{code: exitUnreachable, err: fmt.Errorf("healthcheck: %w", err)}
+	}
+	defer resp.Body.Close()
+	const enough = 200
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, enough))
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	view := healthView{OK: resp.StatusCode < http.StatusInternalServerError, Status: resp.StatusCode, Answer: line}
+	if a.json {
+		err = a.printJSON(view)
+	} else {
+		err = a.print("%d %s\n", view.Status, view.Answer)
+	}
+	if err == nil && !view.OK {
+		return ended(exitFailure)
+	}
+	return err
+}
+
+// localAddress is how a program on this machine reaches a server that listens on address.
+func localAddress(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
