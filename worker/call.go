@@ -59,6 +59,13 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 	}
 	defer func() { _ = body.Close() }()
 
+	if may, err := d.takeCall(ctx); err != nil {
+		next, verdict := d.infra(err, "redis")
+		return next, verdict, nil
+	} else if !may {
+		return stepEnd, later(cappedDelay, "max_calls"), nil
+	}
+
 	if err := d.writeIntent(ctx, pass.Probe); err != nil {
 		var spent *idsSpentError
 		if errors.As(err, &spent) {
@@ -82,6 +89,14 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 	d.logCall(reply)
 	d.Observer.Called(d.job.Kind, reply.Class, reply.Duration)
 	return stepSettle, Verdict{}, reply
+}
+
+// takeCall counts the call against the cap of its batch. A call that then does not leave stays counted.
+func (d *delivery) takeCall(ctx context.Context) (bool, error) {
+	if d.rec.Batch == "" || d.Batches == nil {
+		return true, nil
+	}
+	return d.Batches.TakeCall(ctx, d.rec.Batch)
 }
 
 // turnedAway is a job at a closed gate: it goes back as it came, and its record stays as it is.

@@ -25,10 +25,8 @@ func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
 	} else if err != nil {
 		return d.infra(err, "storage")
 	}
-	if d.rec.Batch != "" && d.Batches != nil {
-		if err := d.Batches.Settled(ctx, d.rec); err != nil {
-			return d.infra(err, "redis")
-		}
+	if err := d.settleRows(ctx); err != nil {
+		return d.infra(err, "redis")
 	}
 	kind, id := string(d.job.Kind), d.job.VerificationID
 	if err := d.Hints.DropAnswer(ctx, kind, id); err != nil {
@@ -39,6 +37,22 @@ func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
 	}
 	sabotage.At(sabotage.TailDone)
 	return stepEnd, Verdict{Decision: Final}
+}
+
+// settleRows tells the batch whose record this is, and the one whose row was delivered where that is another.
+func (d *delivery) settleRows(ctx context.Context) error {
+	if d.Batches == nil {
+		return nil
+	}
+	if d.rec.Batch != "" {
+		if err := d.Batches.Settled(ctx, d.rec); err != nil {
+			return err
+		}
+	}
+	if d.job.Batch != "" && (d.job.Batch != d.rec.Batch || d.job.Row != d.rec.Row) {
+		return d.Batches.AlreadyDone(ctx, d.job.Batch, d.job.Row, d.rec)
+	}
+	return nil
 }
 
 // deleteUpload removes the unmasked image that kycq itself uploaded, once the vendor has had the last word about it, and

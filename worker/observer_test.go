@@ -18,7 +18,7 @@ type tally struct {
 
 func (c *tally) Sending(tasks.Kind, storage.Attempt)              { c.sending++ }
 func (c *tally) Called(tasks.Kind, cashfree.Class, time.Duration) { c.called++ }
-func (c *tally) Finished(rec *storage.Record) { c.finished = append(c.finished, rec.State) }
+func (c *tally) Finished(rec *storage.Record)                     { c.finished = append(c.finished, rec.State) }
 
 func (c *tally) RecordWritten(_ tasks.Kind, conflict bool) {
 	if !conflict {

@@ -68,12 +68,16 @@ type Hints interface {
 	CloseJob(ctx context.Context, kind, id string) error
 }
 
-// Batches hears of rows. Both may be repeated.
+// Batches hears of rows and of calls for them. What it is told of rows may be repeated.
 type Batches interface {
 	// Stopped tells whether a batch is cancelled, so that its untouched rows end without a call.
 	Stopped(ctx context.Context, batch string) (bool, error)
-	// Settled marks a row whose record is final.
+	// TakeCall counts a call that is about to be made; false says that the batch's cap is reached.
+	TakeCall(ctx context.Context, batch string) (bool, error)
+	// Settled marks the row of a record that is final.
 	Settled(ctx context.Context, rec *storage.Record) error
+	// AlreadyDone marks a row whose id has its final record from elsewhere: from another batch, or a single job.
+	AlreadyDone(ctx context.Context, batch string, row int, rec *storage.Record) error
 	// Conflicted marks a row whose id belongs to a job with another input.
 	Conflicted(ctx context.Context, batch string, row int) error
 }

@@ -84,6 +84,7 @@ const (
 	missingKeyDelay = 5 * time.Minute  // the keyset lacks the key
 	inputDelay      = time.Minute      // the image cannot be reached
 	earlierRunDelay = 30 * time.Second // an earlier run is not final
+	cappedDelay     = 30 * time.Second // the batch may make no more calls
 )
 
 // takeoverAge is when the outcome of a sent record without an answer counts as unknown.
