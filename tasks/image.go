@@ -46,7 +46,7 @@ func ValidateImage(head []byte, size int64) (ImageInfo, error) {
 	}
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(head))
 	switch {
-	case errors.Is(err, image.ErrFormat):
+	case errors.Is(err, image.ErrFormat), format != "" && format != "jpeg" && format != "png": // a program may know more formats
 		return invalid("image_type_invalid", "is neither JPEG nor PNG (its content decides, not its name)")
 	case err != nil && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)):
 		return invalid("image_header_invalid", "has a header that ends too early")
@@ -57,9 +57,8 @@ func ValidateImage(head []byte, size int64) (ImageInfo, error) {
 	case int64(cfg.Width)*int64(cfg.Height) > MaxImagePixels:
 		return invalid("image_too_many_pixels", "has %d x %d pixels: at most 40 megapixels are taken", cfg.Width, cfg.Height)
 	}
-	info := ImageInfo{ContentType: "image/png", Ext: "png", Width: cfg.Width, Height: cfg.Height}
 	if format == "jpeg" {
-		info.ContentType, info.Ext = "image/jpeg", "jpg"
+		return ImageInfo{ContentType: "image/jpeg", Ext: "jpg", Width: cfg.Width, Height: cfg.Height}, nil
 	}
-	return info, nil
+	return ImageInfo{ContentType: "image/png", Ext: "png", Width: cfg.Width, Height: cfg.Height}, nil
 }

@@ -3,7 +3,10 @@ package tasks
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // InvalidError says which field of a job is wrong and how. It never quotes the field's value.
@@ -17,6 +20,7 @@ func (e *InvalidError) Error() string { return e.Field + " " + e.Message }
 
 var (
 	fileNumberForm = regexp.MustCompile(`^[A-Za-z0-9]{1,20}$`)
+	bucketForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	earliestDOB    = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
@@ -41,7 +45,10 @@ func (j Job) Validate() error {
 		return &InvalidError{Field: "run", Code: "run_invalid", Message: "must be 1 or more"}
 	}
 	if j.Kind == Aadhaar {
-		return j.Input.validateImageRef()
+		if j.Input.Image == nil || j.Input.Passport != nil {
+			return &InvalidError{Field: "image", Code: "image_missing", Message: "is missing: an aadhaar job takes a reference to an image in S3"}
+		}
+		return j.Input.Image.Validate()
 	}
 	if j.Input.Passport == nil || j.Input.Image != nil {
 		return &InvalidError{Field: "passport", Code: "passport_missing", Message: "input is missing: a passport job takes file_number and dob"}
@@ -49,15 +56,16 @@ func (j Job) Validate() error {
 	return j.Input.Passport.Validate(time.Now())
 }
 
-func (in Input) validateImageRef() error {
+// Validate checks the reference, not the image: a bucket name that S3 takes, and a key of 1 to 1,024 bytes.
+func (img Image) Validate() error {
 	invalid := func(code, message string) error {
 		return &InvalidError{Field: "image", Code: code, Message: message}
 	}
-	switch img := in.Image; {
-	case img == nil || in.Passport != nil:
-		return invalid("image_missing", "is missing: an aadhaar job takes a reference to an image in S3")
+	switch {
 	case img.Bucket == "" || img.Key == "":
 		return invalid("image_missing", "needs both a bucket and a key")
+	case !bucketForm.MatchString(img.Bucket):
+		return invalid("image_bucket_invalid", "has a bucket name that S3 does not take: 3 to 63 of a-z, 0-9, dot and hyphen")
 	case len(img.Key) > 1024:
 		return invalid("image_key_invalid", "has a key of over 1,024 bytes, which S3 does not take")
 	}
@@ -65,7 +73,7 @@ func (in Input) validateImageRef() error {
 }
 
 // Validate checks the fields of a passport as of now: file_number alphanumeric, 1 to 20; dob a real date YYYY-MM-DD, in
-// the past, after 1900.
+// the past, after 1900; name, if given, at most 200 bytes of text on one line.
 func (p PassportInput) Validate(now time.Time) error {
 	switch {
 	case p.FileNumber.Empty():
@@ -85,6 +93,8 @@ func (p PassportInput) Validate(now time.Time) error {
 		return &InvalidError{Field: "dob", Code: "dob_value_invalid", Message: "must be in the past"}
 	case len(p.Name.Reveal()) > maxNameLength:
 		return &InvalidError{Field: "name", Code: "name_length_exceeded", Message: fmt.Sprintf("has over %d bytes", maxNameLength)}
+	case !utf8.ValidString(p.Name.Reveal()) || strings.ContainsFunc(p.Name.Reveal(), unicode.IsControl):
+		return &InvalidError{Field: "name", Code: "name_value_invalid", Message: "must be UTF-8 text without line breaks and other control characters"}
 	}
 	return nil
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"image"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +92,13 @@ func TestPassportRules(t *testing.T) {
 		{"PA1", "1900-01-01", "", "dob_value_invalid"},
 		{"PA1", "2999-01-01", "", "dob_value_invalid"},
 		{"PA1", "2007-03-01", strings.Repeat("x", 201), "name_length_exceeded"},
+		{"PA1", "2007-03-01", "श्री राम", ""},
+		{"PA1", "2007-03-01", "SPECIMEN\r\n", "name_value_invalid"},
+		{"PA1", "2007-03-01", "SPECIMEN\xff", "name_value_invalid"},
+		{"PA1\n", "2007-03-01", "", "file_number_value_invalid"},
+		{"PA१", "2007-03-01", "", "file_number_value_invalid"},
+		{"PA1", "२००७-०३-०१", "", "dob_value_invalid"},
+		{"PA1", "2007-03-01\r", "", "dob_value_invalid"},
 	} {
 		job := tasks.Job{Kind: tasks.Passport, VerificationID: "a", Input: tasks.Input{Passport: &tasks.PassportInput{
 			FileNumber: tasks.NewPersonal(c.number), DOB: tasks.NewPersonal(c.dob), Name: tasks.NewPersonal(c.name),
@@ -106,7 +115,7 @@ func TestPassportRules(t *testing.T) {
 
 func TestJobRulesNameTheField(t *testing.T) {
 	t.Parallel()
-	img := tasks.Input{Image: &tasks.Image{Bucket: "b", Key: "k"}}
+	img := tasks.Input{Image: &tasks.Image{Bucket: "cards", Key: "k"}}
 	for name, c := range map[string]struct {
 		job  tasks.Job
 		want string
@@ -116,8 +125,9 @@ func TestJobRulesNameTheField(t *testing.T) {
 		"lane":             {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Lane: "slow", Input: img}, "lane_invalid"},
 		"run":              {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Run: -1, Input: img}, "run_invalid"},
 		"no image":         {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a"}, "image_missing"},
-		"no key":           {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: tasks.Input{Image: &tasks.Image{Bucket: "b"}}}, "image_missing"},
-		"long key":         {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: tasks.Input{Image: &tasks.Image{Bucket: "b", Key: strings.Repeat("k", 1025)}}}, "image_key_invalid"},
+		"no key":           {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: tasks.Input{Image: &tasks.Image{Bucket: "cards"}}}, "image_missing"},
+		"long key":         {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: tasks.Input{Image: &tasks.Image{Bucket: "cards", Key: strings.Repeat("k", 1025)}}}, "image_key_invalid"},
+		"bucket's form":    {tasks.Job{Kind: tasks.Aadhaar, VerificationID: "a", Input: tasks.Input{Image: &tasks.Image{Bucket: "My_Cards", Key: "k"}}}, "image_bucket_invalid"},
 		"passport's input": {tasks.Job{Kind: tasks.Passport, VerificationID: "a", Input: img}, "passport_missing"},
 	} {
 		if got := codeOf(c.job.Validate()); got != c.want {
@@ -128,7 +138,7 @@ func TestJobRulesNameTheField(t *testing.T) {
 
 func TestImageRules(t *testing.T) {
 	t.Parallel()
-	var asJPEG, asPNG bytes.Buffer
+	var asJPEG, asPNG, asGIF bytes.Buffer
 	img := image.NewGray(image.Rect(0, 0, 30, 20))
 	if err := jpeg.Encode(&asJPEG, img, nil); err != nil {
 		t.Fatal(err)
@@ -136,6 +146,12 @@ func TestImageRules(t *testing.T) {
 	if err := png.Encode(&asPNG, img); err != nil {
 		t.Fatal(err)
 	}
+	if err := gif.Encode(&asGIF, img, nil); err != nil { // an app may have image/gif registered
+		t.Fatal(err)
+	}
+	progressiveCMYK := []byte("\xff\xd8\xff\xc2\x00\x14\x08\x00\x14\x00\x1e\x04\x01\x11\x00\x02\x11\x00\x03\x11\x00\x04\x11\x00\xff\xda\x00\x08")
+	longEXIF := slices.Concat([]byte("\xff\xd8"), bytes.Repeat(append([]byte("\xff\xe1\xff\xff"), make([]byte, 65533)...), 5), asJPEG.Bytes()[2:])
+	noIHDR := slices.Concat(asPNG.Bytes()[:8], []byte("\x00\x00\x00\x00IEND\xae\x42\x60\x82"))
 	bomb := bytes.Clone(asPNG.Bytes()[:33])
 	copy(bomb[16:24], []byte{0, 0, 0x2e, 0xe0, 0, 0, 0x2e, 0xe0}) // 12000 x 12000, its checksum now wrong
 	for name, c := range map[string]struct {
@@ -143,16 +159,21 @@ func TestImageRules(t *testing.T) {
 		size int64
 		want string
 	}{
-		"jpeg":      {asJPEG.Bytes(), int64(asJPEG.Len()), ""},
-		"png":       {asPNG.Bytes(), int64(asPNG.Len()), ""},
-		"at limit":  {asPNG.Bytes(), tasks.MaxImageBytes, ""},
-		"empty":     {nil, 0, "image_empty"},
-		"too large": {asPNG.Bytes(), tasks.MaxImageBytes + 1, "image_too_large"},
-		"pdf":       {[]byte("%PDF-1.7 SPECIMEN"), 17, "image_is_pdf"},
-		"gif":       {[]byte("GIF89a SPECIMEN"), 15, "image_type_invalid"},
-		"text":      {[]byte("SPECIMEN"), 8, "image_type_invalid"},
-		"cut jpeg":  {asJPEG.Bytes()[:20], int64(asJPEG.Len()), "image_header_invalid"},
-		"bomb":      {bomb, 59, "image_header_invalid"},
+		"jpeg":             {asJPEG.Bytes(), int64(asJPEG.Len()), ""},
+		"png":              {asPNG.Bytes(), int64(asPNG.Len()), ""},
+		"at limit":         {asPNG.Bytes(), tasks.MaxImageBytes, ""},
+		"empty":            {nil, 0, "image_empty"},
+		"too large":        {asPNG.Bytes(), tasks.MaxImageBytes + 1, "image_too_large"},
+		"pdf":              {[]byte("%PDF-1.7 SPECIMEN"), 17, "image_is_pdf"},
+		"gif":              {[]byte("GIF89a SPECIMEN"), 15, "image_type_invalid"},
+		"text":             {[]byte("SPECIMEN"), 8, "image_type_invalid"},
+		"real gif":         {asGIF.Bytes(), int64(asGIF.Len()), "image_type_invalid"},
+		"progressive cmyk": {progressiveCMYK, int64(len(progressiveCMYK)), ""},
+		"long exif":        {longEXIF, int64(len(longEXIF)), ""},
+		"cut in exif":      {longEXIF[:tasks.ImageHeadBytes], int64(len(longEXIF)), "image_header_invalid"},
+		"png without ihdr": {noIHDR, int64(len(noIHDR)), "image_header_invalid"},
+		"cut jpeg":         {asJPEG.Bytes()[:20], int64(asJPEG.Len()), "image_header_invalid"},
+		"bomb":             {bomb, 59, "image_header_invalid"},
 	} {
 		info, err := tasks.ValidateImage(c.head, c.size)
 		if got := codeOf(err); got != c.want {
