@@ -28,6 +28,8 @@ var (
 	ErrUncertain = errors.New("not known whether the write happened")
 	// ErrNoConditions: the store ignores or refuses conditional writes, without which kycq could pay twice.
 	ErrNoConditions = errors.New("the store does not honour conditional writes (If-None-Match, If-Match)")
+	// ErrNotUploaded: the image to be deleted is not one that kycq put into the inbox bucket that it is configured with.
+	ErrNotUploaded = errors.New("the image is not one that kycq put into the inbox bucket")
 	// ErrVersion: the record was written by a later kycq.
 	ErrVersion = errors.New("unknown record version")
 )
@@ -70,7 +72,7 @@ func classify(parent context.Context, op, bucket string, err error) error {
 		return fmt.Errorf("%s: %w: %w", op, ErrUnreachable, faultOf(err))
 	case code == "NoSuchBucket":
 		return fmt.Errorf("%s: %w: %q: create it with: kycq storage init", op, ErrNoBucket, bucket)
-	case status == http.StatusNotFound:
+	case status == http.StatusNotFound, unnameable[code]:
 		return fmt.Errorf("%s: %w", op, ErrNotFound)
 	case status == http.StatusForbidden, status == http.StatusUnauthorized, advice[code] != "":
 		return fmt.Errorf("%s: %w: bucket %q: %s", op, ErrDenied, bucket, explain(status, code))
@@ -79,6 +81,9 @@ func classify(parent context.Context, op, bucket string, err error) error {
 	}
 	return fmt.Errorf("%s: bucket %q: S3 answered %s", op, bucket, named(status, code))
 }
+
+// unnameable are the codes of a store that cannot hold an object of such a key, so that none is there.
+var unnameable = map[string]bool{"KeyTooLongError": true, "InvalidObjectName": true, "XMinioInvalidObjectName": true}
 
 func explain(status int, code string) string {
 	if text := advice[code]; text != "" {

@@ -20,7 +20,7 @@ import (
 // image is. Errors: ErrNotFound, ErrNoBucket.
 func (s *Store) ImageHead(parent context.Context, img tasks.Image, n int64) (head []byte, size int64, err error) {
 	const op = "read image head"
-	if err := checkImage(img); err != nil {
+	if err := img.Validate(); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", op, err)
 	}
 	if n < 1 {
@@ -70,7 +70,7 @@ func wholeSize(out *s3.GetObjectOutput) (int64, error) {
 // it ends the download; ctx must live until then. Errors: ErrNotFound, ErrNoBucket.
 func (s *Store) OpenImage(parent context.Context, img tasks.Image) (io.ReadCloser, int64, error) {
 	const op = "open image"
-	if err := checkImage(img); err != nil {
+	if err := img.Validate(); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", op, err)
 	}
 	ctx, cancel := context.WithCancelCause(parent)
@@ -91,15 +91,4 @@ func (s *Store) OpenImage(parent context.Context, img tasks.Image) (io.ReadClose
 		return nil, 0, classify(parent, op, img.Bucket, err)
 	}
 	return newStallingBody(out.Body, cancel), *out.ContentLength, nil
-}
-
-// checkImage accepts any object: the user's own buckets and keys have forms of their own.
-func checkImage(img tasks.Image) error {
-	if !bucketForm.MatchString(img.Bucket) {
-		return fmt.Errorf("bucket name %q: want 3 to 63 of a-z, 0-9, dot and hyphen", img.Bucket)
-	}
-	if img.Key == "" || len(img.Key) > 1024 {
-		return errors.New("image key: want 1 to 1024 bytes")
-	}
-	return nil
 }

@@ -105,10 +105,10 @@ func (s *Store) isUploaded(parent context.Context, op string, img tasks.Image) (
 }
 
 // DeleteUpload removes an image that kycq itself put into the inbox. It refuses any other: the user's own objects are
-// never touched. One that is not there is removed already.
+// never touched (ErrNotUploaded). One that is not there is removed already.
 func (s *Store) DeleteUpload(ctx context.Context, img tasks.Image) error {
 	if !img.Uploaded || img.Bucket != s.cfg.InboxBucket || !isUploadKey(img.Key) {
-		return fmt.Errorf("delete upload: refused: the image is not one that kycq put into the inbox bucket")
+		return fmt.Errorf("delete upload: refused: %w", ErrNotUploaded)
 	}
 	return s.delete(ctx, "delete upload", img.Bucket, img.Key)
 }
