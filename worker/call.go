@@ -66,7 +66,7 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 		return stepEnd, later(cappedDelay, "max_calls"), nil
 	}
 
-	if err := d.writeIntent(ctx, pass.Probe); err != nil {
+	if err := d.writeIntent(ctx, pass); err != nil {
 		var spent *idsSpentError
 		if errors.As(err, &spent) {
 			next, verdict := d.fail(ctx, "provider_ids_spent")
@@ -77,7 +77,7 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 	}
 	sabotage.At(sabotage.SentWritten)
 	// The lease may have gone meanwhile: then another worker may have the task already.
-	if pass.Leave(ctx) != nil && !sabotage.Broken(sabotage.SkipContextCheck) {
+	if ctx.Err() != nil && !sabotage.Broken(sabotage.SkipContextCheck) {
 		next, verdict := d.unsend(ctx)
 		return next, verdict, nil
 	}
@@ -141,9 +141,9 @@ type idsSpentError struct{}
 
 func (*idsSpentError) Error() string { return "no derived ids are left" }
 
-// writeIntent puts the attempt into the record, as sent. An intent older than sendWithin is written again, because a
-// takeover counts its age from the last write.
-func (d *delivery) writeIntent(ctx context.Context, probe bool) error {
+// writeIntent puts the attempt into the record, as sent, and waits for the slot. An intent older than sendWithin by then
+// is written again, because a takeover counts its age from the last write.
+func (d *delivery) writeIntent(ctx context.Context, pass *gate.Pass) error {
 	id, ok := nextProviderID(d.rec)
 	if !ok {
 		return &idsSpentError{}
@@ -151,9 +151,9 @@ func (d *delivery) writeIntent(ctx context.Context, probe bool) error {
 	rec := d.rec.Clone()
 	rec.State, rec.Reason, rec.NotBefore = storage.StateSent, "", time.Time{}
 	rec.Code, rec.Message, rec.NextAction = "", "", ""
-	rec.Attempts = append(rec.Attempts, storage.Attempt{
+	rec.Attempts = append(withoutIdle(rec.Attempts, rec.Run), storage.Attempt{
 		Run: rec.Run, ProviderID: id, SentAt: time.Now().UTC().Truncate(time.Millisecond),
-		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: probe,
+		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: pass.Probe,
 		Reissue: isReissue(d.rec, id),
 	})
 	if sabotage.Broken(sabotage.SkipSent) {
@@ -166,7 +166,7 @@ func (d *delivery) writeIntent(ctx context.Context, probe bool) error {
 		if err := d.save(ctx, rec); err != nil {
 			return err
 		}
-		if time.Since(began) < sendWithin || ctx.Err() != nil {
+		if pass.Leave(ctx) != nil || time.Since(began) < sendWithin {
 			return nil
 		}
 		rec = d.rec.Clone()

@@ -38,12 +38,15 @@ func (d *delivery) check(ctx context.Context) (stepName, Verdict) {
 		sabotage.At(sabotage.InputChecked)
 		return stepCall, Verdict{}
 	}
-	return d.checkImage(ctx)
+	if in.Image.Validate() != nil {
+		return d.fail(ctx, "input_invalid")
+	}
+	return d.checkImage(ctx, tasks.ImageHeadBytes)
 }
 
-// checkImage reads the image's head. It is the first step that handles foreign bytes.
-func (d *delivery) checkImage(ctx context.Context) (stepName, Verdict) {
-	head, size, err := d.Images.ImageHead(ctx, *d.input.Image, tasks.ImageHeadBytes)
+// checkImage reads the first n bytes of the image. It is the first step that handles foreign bytes.
+func (d *delivery) checkImage(ctx context.Context, n int64) (stepName, Verdict) {
+	head, size, err := d.Images.ImageHead(ctx, *d.input.Image, n)
 	switch {
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrNoBucket):
 		return d.fail(ctx, "image_not_found")
@@ -60,6 +63,9 @@ func (d *delivery) checkImage(ctx context.Context) (stepName, Verdict) {
 	}); {
 	case poisoned:
 		return d.fail(ctx, "poison")
+	case errors.As(err, &invalid) && invalid.Code == "image_header_invalid" && n < size:
+		// Depth maps and previews of a phone can stand before a JPEG's dimensions, and be large.
+		return d.checkImage(ctx, size)
 	case errors.As(err, &invalid):
 		return d.fail(ctx, invalid.Code)
 	case err != nil:
@@ -109,10 +115,14 @@ func (d *delivery) stopped(ctx context.Context) (bool, error) {
 	return d.Batches.Stopped(ctx, d.rec.Batch)
 }
 
-// cancel ends a row of a cancelled batch: nothing is out for it.
+// cancel ends a row of a cancelled batch: nothing is out for it, but what was may have been charged.
 func (d *delivery) cancel(ctx context.Context) (stepName, Verdict) {
 	rec := d.rec.Clone()
-	end(rec, storage.StateCancelled, "cancelled", "", advice{})
+	code := "cancelled"
+	if unresolved(rec, rec.Run) {
+		code = "answer_lost"
+	}
+	end(rec, storage.StateCancelled, code, "", advice{})
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}

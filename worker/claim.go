@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/sabotage"
+	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -24,7 +25,8 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 	case err != nil:
 		return d.infra(err, "storage")
 	}
-	d.rec, d.version, d.answer = rec, version, nil
+	d.rec, d.version = rec, version
+	d.inHand(nil)
 	sabotage.At(sabotage.Claimed)
 
 	switch {
@@ -53,7 +55,13 @@ func (d *delivery) resume(ctx context.Context) (stepName, Verdict) {
 		return stepMask, Verdict{}
 	case state == storage.StateSent:
 		return d.takeOver(ctx)
-	case state == storage.StateWaiting && time.Until(d.rec.NotBefore) > 0:
+	case unresolved(d.rec, 1):
+		// Whoever made that call may have its answer, and no way to S3.
+		if next, verdict, found := d.settleKept(ctx); found {
+			return next, verdict
+		}
+	}
+	if d.rec.State == storage.StateWaiting && time.Until(d.rec.NotBefore) > 0 {
 		return stepEnd, later(time.Until(d.rec.NotBefore), d.rec.Reason)
 	}
 	return stepCheck, Verdict{}
@@ -63,11 +71,8 @@ func (d *delivery) resume(ctx context.Context) (stepName, Verdict) {
 // has an outcome that nobody knows, and is called again with the same provider_id. Such an attempt is not counted: it is
 // the worker that died, so an innocent job survives any number of deaths.
 func (d *delivery) takeOver(ctx context.Context) (stepName, Verdict) {
-	if a, ok, err := d.keptAnswer(ctx); err != nil {
-		return d.infra(err, "redis")
-	} else if ok {
-		d.answer = a
-		return stepSettle, Verdict{}
+	if next, verdict, found := d.settleKept(ctx); found {
+		return next, verdict
 	}
 	last := d.rec.LastAttempt()
 	if last == nil { // written by no version of this program; nothing can be out
@@ -99,20 +104,45 @@ func (d *delivery) takeOver(ctx context.Context) (stepName, Verdict) {
 	return stepCheck, Verdict{}
 }
 
-// keptAnswer looks for an answer that S3 would not take.
-func (d *delivery) keptAnswer(ctx context.Context) (*answer, bool, error) {
+// settleKept goes on with an answer that S3 would not take when it came; found is false where there is none.
+func (d *delivery) settleKept(ctx context.Context) (next stepName, v Verdict, found bool) {
+	a, err := d.keptAnswer(ctx)
+	switch {
+	case errors.Is(err, seal.ErrKeyMissing):
+		d.log.Warn().Err(err).Msg("the keyset lacks the key of a kept answer")
+		return stepEnd, later(missingKeyDelay, "key_missing"), true
+	case err != nil:
+		next, v = d.infra(err, "redis")
+		return next, v, true
+	case a == nil:
+		return "", Verdict{}, false
+	}
+	d.inHand(a)
+	return stepSettle, Verdict{}, true
+}
+
+// keptAnswer looks for an answer in Redis that the record can still use; nil where there is none.
+func (d *delivery) keptAnswer(ctx context.Context) (*answer, error) {
 	sealed, ok, err := d.Hints.KeptAnswer(ctx, string(d.job.Kind), d.job.VerificationID)
 	if err != nil || !ok {
-		return nil, false, err
+		return nil, err
 	}
 	a, err := openAnswer(d.Keyset, d.job.Kind, d.job.VerificationID, sealed)
-	if err != nil {
-		return nil, false, err
+	switch {
+	case errors.Is(err, seal.ErrKeyMissing):
+		return nil, err
+	case err != nil: // it will never open: the job must not wait for it
+		d.log.Error().Err(err).Msg("a kept answer cannot be read: it counts as lost")
+		return nil, nil
 	}
-	if last := d.rec.LastAttempt(); last == nil || !a.of(*last) {
-		return nil, false, nil // of an earlier attempt, which the record has settled since
+	i := attemptOf(d.rec, a)
+	switch {
+	case i < 0 || !isUnknown(d.rec.Attempts[i]): // the record has settled that attempt since
+		return nil, nil
+	case d.rec.State == storage.StateSent && i == len(d.rec.Attempts)-1, a.decisive():
+		return &a, nil
 	}
-	return &a, true, nil
+	return nil, nil
 }
 
 // conflict acknowledges a delivery whose id belongs to a job with another input.

@@ -25,6 +25,9 @@ func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
 	} else if err != nil {
 		return d.infra(err, "storage")
 	}
+	if d.rec.Run != d.job.Run || !d.rec.State.Final() {
+		return stepEnd, Verdict{Decision: Final, Reason: "superseded"} // the next run has begun: the rest of the tail is its own
+	}
 	if err := d.settleRows(ctx); err != nil {
 		return d.infra(err, "redis")
 	}
@@ -69,7 +72,11 @@ func (d *delivery) deleteUpload(ctx context.Context) error {
 	if !in.Image.Uploaded {
 		return nil
 	}
-	if err := d.Images.DeleteUpload(ctx, *in.Image); err != nil {
+	switch err := d.Images.DeleteUpload(ctx, *in.Image); {
+	case errors.Is(err, storage.ErrNotUploaded):
+		d.log.Warn().Err(err).Msg("the image stays where it is")
+		return nil
+	case err != nil:
 		return err
 	}
 	rec := d.rec.Clone()

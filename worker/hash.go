@@ -5,12 +5,15 @@ import (
 	"encoding/hex"
 	"hash"
 	"io"
+	"sync"
 )
 
 // hashingReader learns the image's hash while it streams into the request, so that the masked image can be compared with
-// it: the producer may not have read the object.
+// it: the producer may not have read the object. The transport may still be reading when the call has its answer.
 type hashingReader struct {
-	r    io.Reader
+	r io.Reader
+
+	mu   sync.Mutex // guards what follows
 	hash hash.Hash
 	done bool
 }
@@ -19,6 +22,8 @@ func newHashingReader(r io.Reader) *hashingReader { return &hashingReader{r: r, 
 
 func (h *hashingReader) Read(p []byte) (int, error) {
 	n, err := h.r.Read(p)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	_, _ = h.hash.Write(p[:n])
 	h.done = h.done || err == io.EOF
 	return n, err
@@ -26,6 +31,8 @@ func (h *hashingReader) Read(p []byte) (int, error) {
 
 // sum is the hash of what was read, or otherwise if the stream was not read to its end.
 func (h *hashingReader) sum(otherwise string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if !h.done {
 		return otherwise
 	}

@@ -1,6 +1,9 @@
 package worker
 
 import (
+	"net/http"
+	"slices"
+
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -30,17 +33,45 @@ func nextProviderID(rec *storage.Record) (id string, ok bool) {
 }
 
 // isReissue tells whether a request under provider id next may buy again what was paid for before: it goes out under a
-// fresh id although the answer of an earlier request is unknown, or was given.
+// fresh id although the answer of an earlier request is unknown, or was given: a 200, whatever it said.
 func isReissue(rec *storage.Record, next string) bool {
 	for _, at := range rec.Attempts {
-		switch at.Result {
-		case "", resultUnknown, resultAnswered, resultLinkGone:
-			if at.ProviderID != next {
-				return true
-			}
+		answered := at.HTTPStatus == http.StatusOK || at.Result == resultAnswered || at.Result == resultLinkGone
+		if at.ProviderID != next && (answered || isUnknown(at)) {
+			return true
 		}
 	}
 	return false
+}
+
+// unresolved tells whether a request of a run from the given one on may have been charged, and nobody has its answer.
+func unresolved(rec *storage.Record, from int) bool {
+	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Run >= from && isUnknown(at) })
+}
+
+func isUnknown(at storage.Attempt) bool { return at.Result == "" || at.Result == resultUnknown }
+
+// longHistory is how many attempts stand in a record before the ones that say least are dropped from it.
+const longHistory = 500
+
+// withoutIdle keeps the record of a job that waits out a long outage from growing for ever: it drops the last attempt if
+// nothing of it left this machine, and from a long history the oldest one that the vendor turned away unread. attempts is
+// the caller's own.
+func withoutIdle(attempts []storage.Attempt, run int) []storage.Attempt {
+	if n := len(attempts); n > 0 && attempts[n-1].Run == run && attempts[n-1].Result == resultNotSent {
+		return attempts[:n-1]
+	}
+	if len(attempts) < longHistory {
+		return attempts
+	}
+	last := attempts[len(attempts)-1].ProviderID // every id stays in the record
+	i := slices.IndexFunc(attempts[:len(attempts)-1], func(at storage.Attempt) bool {
+		return at.ProviderID == last && (at.Result == resultLimited || at.Result == resultHeld)
+	})
+	if i < 0 {
+		return attempts
+	}
+	return slices.Delete(attempts, i, i+1)
 }
 
 func lastOfRun(rec *storage.Record) *storage.Attempt {

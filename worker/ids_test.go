@@ -28,6 +28,7 @@ func TestProviderIDsFollowFromTheAttempts(t *testing.T) {
 		"derived, used up too":      {1, []at{{Run: 1, ProviderID: "A", Result: resultDuplicate}, {Run: 1, ProviderID: k1, Result: resultDuplicate}}, k2, false},
 		"second run":                {2, []at{{Run: 1, ProviderID: "A", Result: resultRefused}}, k1, false},
 		"second run of an answered": {2, []at{{Run: 1, ProviderID: "A", Result: resultAnswered}}, k1, true},
+		"second run of an odd 200":  {2, []at{{Run: 1, ProviderID: "A", HTTPStatus: 200, Result: resultRefused}}, k1, true},
 		"second run, never sent":    {2, []at{{Run: 1, ProviderID: "A", Result: resultNotSent}}, "A", false},
 		"third run":                 {3, []at{{Run: 1, ProviderID: "A", Result: resultError}, {Run: 2, ProviderID: k1, Result: resultError}}, k2, false},
 	} {

@@ -95,7 +95,7 @@ func (d *delivery) conclude(ctx context.Context, rec *storage.Record) (stepName,
 	return stepFinish, Verdict{}
 }
 
-// notFetched decides about an image link that gave no image. One that is gone is a lost answer.
+// notFetched decides about an image link that gave no image. One that is gone, or fails for a day, is a lost answer.
 func (d *delivery) notFetched(ctx context.Context, err error) (stepName, Verdict) {
 	var link *cashfree.LinkError
 	switch {
@@ -107,8 +107,12 @@ func (d *delivery) notFetched(ctx context.Context, err error) (stepName, Verdict
 		d.log.Error().Err(err).Msg("the image link is refused")
 		return d.fail(ctx, "image_link_refused")
 	}
+	if d.version.Age > linkPatience {
+		d.log.Error().Err(err).Msg("the masked image could not be fetched for too long")
+		return d.linkGone(ctx)
+	}
 	d.log.Warn().Err(err).Msg("the masked image cannot be fetched for now")
-	return stepEnd, later(linkDelay, "image_not_fetched")
+	return stepEnd, later(min(max(linkDelay, d.version.Age/linkSlowdown), linkDelayMax), "image_not_fetched")
 }
 
 func (d *delivery) linkGone(ctx context.Context) (stepName, Verdict) {

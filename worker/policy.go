@@ -80,11 +80,20 @@ const (
 // Delays of jobs that come back without having spent anything.
 const (
 	infraDelay      = 5 * time.Second  // S3 or Redis does not answer
-	linkDelay       = 5 * time.Second  // the masked image cannot be fetched for now
+	linkDelay       = 5 * time.Second  // the masked image cannot be fetched for now: at first
+	linkDelayMax    = 5 * time.Minute  // and when that has lasted
 	missingKeyDelay = 5 * time.Minute  // the keyset lacks the key
 	inputDelay      = time.Minute      // the image cannot be reached
 	earlierRunDelay = 30 * time.Second // an earlier run is not final
 	cappedDelay     = 30 * time.Second // the batch may make no more calls
+)
+
+const (
+	// linkPatience is how long an image link is tried, from the moment when the answer was written. How long links live is
+	// not known; a job must come to an end.
+	linkPatience = 24 * time.Hour
+	// linkSlowdown makes the tries rarer with the answer's age: at most by a tenth of it later than need be.
+	linkSlowdown = 10
 )
 
 // takeoverAge is when the outcome of a sent record without an answer counts as unknown.

@@ -91,8 +91,9 @@ type delivery struct {
 	input   tasks.Input
 	info    tasks.ImageInfo
 	source  maskcheck.SourceInfo
-	// answer waits to be written into the record.
-	answer *answer
+	// answer waits to be written into the record; reissue is what the policy said about it, nil where it was not asked.
+	answer  *answer
+	reissue *bool
 	// claims counts how often another writer was faster.
 	claims int
 }
@@ -135,6 +136,9 @@ func (d *delivery) logVerdict(v Verdict, took time.Duration) {
 	}
 	e.Msg("job")
 }
+
+// inHand takes an answer to be written into the record, or nil when that is done.
+func (d *delivery) inHand(a *answer) { d.answer, d.reissue = a, nil }
 
 func (d *delivery) attempts() int {
 	if d.rec == nil {

@@ -85,6 +85,9 @@ func (d *delivery) applied(mayReissue bool) (*storage.Record, ruling, error) {
 	at.Counted = r.counted && (!a.Probe || r.next != toRetry) || sabotage.Broken(sabotage.CountWaits)
 	if counted, sent := spent(rec); d.policy.exhausted(r, counted, sent) {
 		r.next, r.state, r.code = toFinal, storage.StateFailed, "provider_error"
+		if unresolved(rec, rec.Run) {
+			r.code = "answer_lost" // one of the calls may have been charged: who runs it again must know
+		}
 	}
 	return rec, r, d.enact(rec, r, a)
 }
@@ -114,7 +117,7 @@ func (d *delivery) enact(rec *storage.Record, r ruling, a answer) error {
 		end(rec, r.state, r.code, r.result, said(a, r.next))
 	case toRetry:
 		counted, _ := spent(rec)
-		wait(rec, d.policy.backoff(counted), r.code, said(a, r.next))
+		wait(rec, max(d.policy.backoff(counted), stillOut(rec, r)), r.code, said(a, r.next))
 	case toResend:
 		wait(rec, infraDelay, r.code, said(a, r.next))
 	case toHold, toWaitRate, toDerivedID:
@@ -123,14 +126,24 @@ func (d *delivery) enact(rec *storage.Record, r ruling, a answer) error {
 	return nil
 }
 
+// stillOut is how long the last call of rec may go on at the vendor's although its answer is lost: as long as a takeover
+// would wait. A vendor that takes ids only with success could otherwise do, and charge, the same work twice at once.
+func stillOut(rec *storage.Record, r ruling) time.Duration {
+	last := rec.LastAttempt()
+	if r.result != resultUnknown || last == nil {
+		return 0
+	}
+	age := takeoverAge(time.Duration(last.TimeoutMS) * time.Millisecond)
+	return min(age-time.Since(last.SentAt), age)
+}
+
 // reopenInput makes sure that the input is at hand: an answer that Redis kept is settled by a worker that has not opened
 // it yet.
 func (d *delivery) reopenInput(rec *storage.Record) error {
 	if d.input.Passport != nil || d.input.Image != nil {
 		return nil
 	}
-	d.rec = rec
-	in, err := d.openInput()
+	in, err := openInput(d.Keyset, rec)
 	d.input = in
 	return err
 }
@@ -138,7 +151,7 @@ func (d *delivery) reopenInput(rec *storage.Record) error {
 // follow does what the saved ruling says.
 func (d *delivery) follow(ctx context.Context, r ruling) (stepName, Verdict) {
 	a := *d.answer
-	d.answer = nil
+	d.inHand(nil)
 	switch r.next {
 	case toAnswered:
 		return stepMask, Verdict{}
@@ -191,8 +204,20 @@ func (d *delivery) hold(ctx context.Context, code string, vendors advice) {
 }
 
 // mayReissue asks whether an answer that proves lost may be bought again at once. It spends one of the day's reissues, so
-// it is asked only where the answer is a 409 about a request whose answer nobody has.
+// it is asked only where the answer is a 409 about a request whose answer nobody has, and once for each: not again with
+// every try to write it.
 func (d *delivery) mayReissue(ctx context.Context) (bool, error) {
+	if d.reissue != nil {
+		return *d.reissue, nil
+	}
+	may, err := d.askForReissue(ctx)
+	if err == nil {
+		d.reissue = &may
+	}
+	return may, err
+}
+
+func (d *delivery) askForReissue(ctx context.Context) (bool, error) {
 	i := attemptOf(d.rec, *d.answer)
 	if i < 0 {
 		return false, nil

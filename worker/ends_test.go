@@ -1,0 +1,191 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/jpeg"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestAnUploadThatMayNotBeDeletedDoesNotHoldTheJobUp(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Images = strangersImages{w.s3}
+		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+		if !rec.UploadDeletedAt.IsZero() || !w.hints.closed["aadhaarA"] {
+			t.Errorf("deleted at %s, closed %v", rec.UploadDeletedAt, w.hints.closed)
+		}
+	})
+}
+
+// strangersImages are in a bucket that is not the inbox.
+type strangersImages struct{ *fakeS3 }
+
+func (strangersImages) DeleteUpload(context.Context, tasks.Image) error {
+	return storage.ErrNotUploaded
+}
+
+func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Aadhaar, "A")
+		next := job
+		next.Run = 2
+		p.Records = &rerunner{fakeS3: w.s3, entry: entryOf(next)}
+		if v := p.Process(t.Context(), job); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		if rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateQueued, ""); rec.Run != 2 {
+			t.Fatalf("run %d", rec.Run)
+		}
+		if w.hints.closed["aadhaarA"] {
+			t.Error("the open set has lost a job that is not final")
+		}
+	})
+}
+
+// rerunner begins the next run between the final record and its tail.
+type rerunner struct {
+	*fakeS3
+	entry tasks.Entry
+}
+
+func (r *rerunner) SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error) {
+	v, err := r.fakeS3.SwapRecord(ctx, rec, was)
+	if err == nil && rec.State.Final() {
+		_, _ = r.fakeS3.SwapRecord(ctx, rec.NextRun(r.entry), v)
+	}
+	return v, err
+}
+
+func TestAnImageReferenceThatS3CannotHoldEndsTheJob(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Aadhaar, "A")
+		plain, err := tasks.EncodeInput(tasks.Input{Image: &tasks.Image{Bucket: "No_Bucket", Key: "k"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job.SealedInput, err = w.keyset.Seal(plain, tasks.InputBinding(job.Kind, "A")); err != nil {
+			t.Fatal(err)
+		}
+		p.Process(t.Context(), job)
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "input_invalid")
+	})
+}
+
+func TestAnImageWhoseHeaderBeginsLateIsReadFurther(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Aadhaar, "A")
+		w.s3.inbox["single/A"] = withMetadata(t, 5*65535)
+		p.Process(t.Context(), job)
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+	})
+}
+
+func TestARowOfACancelledBatchSaysWhetherACallMayBePaid(t *testing.T) {
+	t.Parallel()
+	for result, code := range map[string]string{resultUnknown: "answer_lost", resultError: "cancelled"} {
+		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			p.Batches = &fakeBatches{stopped: true}
+			job := w.payload(tasks.Passport, "A")
+			job.Batch = "b-1"
+			at := sentAt(time.Minute)
+			at.Result = result
+			w.standing(t, job, storage.StateWaiting, at)
+			p.Process(t.Context(), job)
+			wantState(t, w, tasks.Passport, "A", storage.StateCancelled, code)
+		})
+	}
+}
+
+func TestAnImageLinkThatFailsForADayIsALostAnswer(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		for range 1000 {
+			w.vendor.fetched = append(w.vendor.fetched, &cashfree.LinkError{HTTPStatus: 500})
+		}
+		job := w.payload(tasks.Aadhaar, "A")
+		began, tries := time.Now(), 0
+		for v := p.Process(t.Context(), job); v.Decision != Final; v = p.Process(t.Context(), job) {
+			if tries++; tries > 1000 {
+				t.Fatalf("it goes on for ever: %+v", v)
+			}
+			time.Sleep(v.After)
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "answer_lost")
+		if took := time.Since(began); took < 24*time.Hour || took > 25*time.Hour || len(w.vendor.calls) != 1 {
+			t.Errorf("after %s, %d tries, %d calls", took, tries, len(w.vendor.calls))
+		}
+	})
+}
+
+func TestTheRecordOfALongOutageStaysSmall(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reply *cashfree.Reply
+		most  int
+	}{
+		"not sent": {reply(cashfree.NotSent, 0), 1}, "limited": {reply(cashfree.RateLimited, 429), longHistory},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				for range longHistory + 100 {
+					w.vendor.script = append(w.vendor.script, c.reply)
+				}
+				job := w.payload(tasks.Passport, "A")
+				for range longHistory + 100 {
+					v := p.Process(t.Context(), job)
+					if v.Decision == Final {
+						break
+					}
+					if n := len(w.record(tasks.Passport, "A").Attempts); n > c.most {
+						t.Fatalf("%d attempts", n)
+					}
+					time.Sleep(v.After)
+				}
+				p.Process(t.Context(), job)
+				rec := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+				if len(rec.Attempts) > c.most+1 || rec.LastAttempt().ProviderID != "A" {
+					t.Errorf("%d attempts", len(rec.Attempts))
+				}
+			})
+		})
+	}
+}
+
+// fakeBatches knows one batch.
+type fakeBatches struct{ stopped bool }
+
+func (b *fakeBatches) Stopped(context.Context, string) (bool, error) { return b.stopped, nil }
+
+func (b *fakeBatches) TakeCall(context.Context, string) (bool, error) { return true, nil }
+
+func (b *fakeBatches) Settled(context.Context, *storage.Record) error { return nil }
+
+func (b *fakeBatches) AlreadyDone(context.Context, string, int, *storage.Record) error { return nil }
+
+func (b *fakeBatches) Conflicted(context.Context, string, int) error { return nil }
+
+// withMetadata is a JPEG with so many bytes of APP1 segments before its dimensions.
+func withMetadata(t *testing.T, size int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 30, 20)), nil); err != nil {
+		t.Fatal(err)
+	}
+	segment := append([]byte("\xff\xe1\xff\xff"), make([]byte, 65533)...)
+	return slices.Concat(b.Bytes()[:2], bytes.Repeat(segment, size/65535), b.Bytes()[2:])
+}
