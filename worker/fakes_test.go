@@ -447,6 +447,11 @@ func (w *world) payload(kind tasks.Kind, id string) tasks.Payload {
 		w.s3.inbox[key] = specimenPNG
 		in = tasks.Input{Image: &tasks.Image{Bucket: "kycq-inbox", Key: key, Uploaded: true}}
 	}
+	return w.sealed(kind, id, in)
+}
+
+// sealed is the payload of an input.
+func (w *world) sealed(kind tasks.Kind, id string, in tasks.Input) tasks.Payload {
 	plain, err := tasks.EncodeInput(in)
 	if err != nil {
 		panic(err)

@@ -1,0 +1,180 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func (s *fakeS3) DeleteMasked(_ context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.masked, id)
+	return nil
+}
+
+func (s *fakeS3) DeleteQuarantine(_ context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.quar, id)
+	return nil
+}
+
+func nothingInRedis(context.Context, *storage.Record) error { return nil }
+
+func erase(t *testing.T, w *world, kind tasks.Kind, id string) *storage.Record {
+	t.Helper()
+	rec, err := Erase(t.Context(), w.s3, nothingInRedis, w.keyset, kind, id, "specimen", "a request")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+func TestAnErasureLeavesATombstoneAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for _, kind := range tasks.Kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				job := w.payload(kind, "A")
+				p.Process(t.Context(), job)
+				before := wantState(t, w, kind, "A", storage.StateValid, "")
+				if before.Sealed == "" || kind == tasks.Aadhaar && len(w.s3.masked) != 1 {
+					t.Fatal("there is nothing to erase: the test shows nothing")
+				}
+				erase(t, w, kind, "A")
+				rec := w.record(kind, "A")
+				text, err := json.Marshal(rec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, gone := range []string{"kq1.", "S*******", "0001", "masked/", before.Fingerprint} {
+					if strings.Contains(string(text), gone) {
+						t.Errorf("%q is left in %s", gone, text)
+					}
+				}
+				if len(w.s3.masked)+len(w.s3.inbox)+len(w.s3.quar) != 0 {
+					t.Error("an image is left")
+				}
+				if e := rec.Erased; e == nil || e.By != "specimen" || e.Reason != "a request" || e.At.IsZero() {
+					t.Errorf("erased: %+v", rec.Erased)
+				}
+				if rec.State != storage.StateValid || len(rec.Attempts) != 1 || rec.CompletedAt != before.CompletedAt || rec.ReferenceID != 7 {
+					t.Errorf("the ledger has lost something: %+v", rec)
+				}
+			})
+		})
+	}
+}
+
+func TestASecondErasureKeepsTheFirstTombstone(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
+		first := erase(t, w, tasks.Aadhaar, "A")
+		time.Sleep(time.Hour)
+		second, err := Erase(t.Context(), w.s3, nothingInRedis, w.keyset, tasks.Aadhaar, "A", "another", "another")
+		if err != nil || *second.Erased != *first.Erased {
+			t.Errorf("%+v, %v; want %+v", second.Erased, err, first.Erased)
+		}
+	})
+}
+
+func TestOnlyAFinishedJobIsErased(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
+		w.stored(tasks.Aadhaar, "A", storage.StateSent)
+		forget := func(context.Context, *storage.Record) error { t.Error("its task was removed"); return nil }
+		if _, err := Erase(t.Context(), w.s3, forget, w.keyset, tasks.Aadhaar, "A", "x", "x"); !errors.Is(err, ErrNotFinal) {
+			t.Errorf("%v", err)
+		}
+		if len(w.s3.inbox) != 1 || w.record(tasks.Aadhaar, "A").SealedInput == "" {
+			t.Error("something was erased")
+		}
+		if _, err := Erase(t.Context(), w.s3, forget, w.keyset, tasks.Passport, "A", "x", "x"); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("another kind: %v", err)
+		}
+	})
+}
+
+func TestAnErasureRemovesUploadAndQuarantineButNoObjectOfTheUsers(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
+			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.ReadableQR}
+		}
+		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")
+		if len(w.s3.inbox) != 1 || len(w.s3.quar) != 1 {
+			t.Fatal("there is nothing to remove: the test shows nothing")
+		}
+		own := tasks.Image{Bucket: "of-the-user", Key: "cards/B.png"}
+		w.s3.inbox[own.Key] = specimenPNG
+		p.Process(t.Context(), w.sealed(tasks.Aadhaar, "B", tasks.Input{Image: &own}))
+		for _, id := range []string{"A", "B"} {
+			erase(t, w, tasks.Aadhaar, id)
+		}
+		if _, there := w.s3.inbox[own.Key]; !there || len(w.s3.inbox) != 1 || len(w.s3.quar) != 0 {
+			t.Errorf("inbox %d, quarantine %d, the user's own is there: %t", len(w.s3.inbox), len(w.s3.quar), there)
+		}
+	})
+}
+
+// A record that still has its seals is one whose erasure is not done: whatever fails comes before the tombstone.
+func TestAnErasureThatFailsLeavesNoTombstone(t *testing.T) {
+	t.Parallel()
+	other, err := seal.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		forget Forget
+		keyset *seal.Keyset
+		want   error
+	}{
+		"Redis is down":  {func(context.Context, *storage.Record) error { return errInjected }, testKeyset, errInjected},
+		"no key for it":  {nothingInRedis, other, seal.ErrKeyMissing},
+		"nothing is set": {nothingInRedis, &seal.Keyset{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
+				_, err := Erase(t.Context(), w.s3, tc.forget, tc.keyset, tasks.Aadhaar, "A", "x", "x")
+				if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
+					t.Errorf("%v", err)
+				}
+				if rec := w.record(tasks.Aadhaar, "A"); rec.Erased != nil || rec.SealedInput == "" {
+					t.Errorf("%+v", rec)
+				}
+			})
+		})
+	}
+}
+
+// A delivery may come long after, from a queue or from the sweep.
+func TestADeliveryAfterAnErasureBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Aadhaar, "A")
+		p.Process(t.Context(), job)
+		rec := erase(t, w, tasks.Aadhaar, "A")
+		for _, late := range []tasks.Payload{job, PayloadOf(rec)} {
+			if v := p.Process(t.Context(), late); v.Decision != Final {
+				t.Errorf("%+v", v)
+			}
+		}
+		if got := w.record(tasks.Aadhaar, "A"); got.SealedInput != "" || got.MaskedImage != nil || len(w.vendor.calls) != 1 || len(w.s3.masked) != 0 {
+			t.Errorf("%+v, %d calls", got, len(w.vendor.calls))
+		}
+	})
+}

@@ -1,0 +1,89 @@
+package worker
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestAFurtherRunIsRecordedBeforeItsTask(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Passport, "A")
+		p.Process(t.Context(), job)
+		r := newFakeRedis()
+		r.fault = errInjected // Redis takes no task
+		_, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "A")
+		if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "starts by itself") {
+			t.Fatalf("%v", err)
+		}
+		rec := wantState(t, w, tasks.Passport, "A", storage.StateQueued, "")
+		if rec.Run != 2 || !r.has(tasks.Passport, "A") {
+			t.Fatalf("run %d, open %t", rec.Run, r.has(tasks.Passport, "A"))
+		}
+		r.fault = nil
+		if found, err := w.sweeper(p, r).Reconcile(t.Context()); err != nil || found.Enqueued != 1 {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		if v := p.Process(t.Context(), PayloadOf(rec)); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		rec = wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if len(rec.Attempts) != 2 || rec.Attempts[1].ProviderID != tasks.DerivedID(tasks.Passport, "A", 1) || w.vendor.charges != 2 {
+			t.Errorf("%+v, %d charges", rec.Attempts, w.vendor.charges)
+		}
+	})
+}
+
+func TestARunThatIsNotFinishedOrWasErasedIsNotRunAgain(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		r := newFakeRedis()
+		for _, state := range []storage.State{storage.StateQueued, storage.StateWaiting, storage.StateSent, storage.StateAnswered} {
+			w.stored(tasks.Passport, string(state), state)
+			if _, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, string(state)); !errors.Is(err, ErrNotFinal) {
+				t.Errorf("%s: %v", state, err)
+			}
+		}
+		job := w.payload(tasks.Passport, "erased")
+		p.Process(t.Context(), job)
+		erase(t, w, tasks.Passport, "erased")
+		if _, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "erased"); !errors.Is(err, ErrErased) {
+			t.Errorf("erased: %v", err)
+		}
+		if _, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "none"); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("no record: %v", err)
+		}
+		if len(r.queued()) != 0 || len(r.open) != 0 {
+			t.Errorf("tasks %v, open %v", r.queued(), r.open)
+		}
+	})
+}
+
+func TestOfTwoOperatorsOneBeginsTheRun(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Process(t.Context(), w.payload(tasks.Passport, "A"))
+		r := newFakeRedis()
+		results := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "A")
+				results <- err
+			}()
+		}
+		first, second := <-results, <-results
+		if (first == nil) == (second == nil) {
+			t.Fatalf("%v, %v", first, second)
+		}
+		if err := errors.Join(first, second); !errors.Is(err, storage.ErrConflict) && !errors.Is(err, ErrNotFinal) {
+			t.Errorf("%v", err)
+		}
+		if rec := w.record(tasks.Passport, "A"); rec.Run != 2 || len(r.queued()) != 1 {
+			t.Errorf("run %d, tasks %v", rec.Run, r.queued())
+		}
+	})
+}

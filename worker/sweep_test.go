@@ -1,0 +1,277 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestReconcileGivesEveryOpenRecordItsTaskAfterAWipe(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		states := []storage.State{
+			storage.StateQueued, storage.StateWaiting, storage.StateSent, storage.StateAnswered,
+			storage.StateValid, storage.StateInvalid, storage.StateFailed, storage.StateCancelled,
+		}
+		for _, state := range states {
+			w.stored(tasks.Passport, string(state), state)
+		}
+		for i := range 100 { // more than are read at once
+			w.stored(tasks.Aadhaar, fmt.Sprintf("A%03d", i), storage.StateQueued)
+		}
+		r := newFakeRedis()
+		s := w.sweeper(nil, r)
+		fed := 0
+		s.Feeds = func(context.Context) error { fed++; return nil }
+		found, err := s.Reconcile(t.Context())
+		if err != nil || found != (Reconciled{Records: 108, Open: 104, Enqueued: 104}) {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		for _, state := range states {
+			if got := r.has(tasks.Passport, string(state)); got == state.Final() {
+				t.Errorf("%s: in the open set is %t", state, got)
+			}
+		}
+		if got := r.queued(); len(got) != 104 || slices.Contains(got, "passport valid") {
+			t.Errorf("%d tasks: %v", len(got), got)
+		}
+		if again, err := s.Reconcile(t.Context()); err != nil || again != (Reconciled{Records: 108, Open: 104}) {
+			t.Errorf("the second time: %+v, %v", again, err)
+		}
+		if fed != 2 || len(w.vendor.calls) != 0 {
+			t.Errorf("%d looks for feed tasks, %d calls", fed, len(w.vendor.calls))
+		}
+	})
+}
+
+func TestAJobGoesOnAfterAWipeAndIsNotPaidTwice(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		done := w.payload(tasks.Passport, "done")
+		if v := p.Process(t.Context(), done); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		w.stored(tasks.Passport, "open", storage.StateQueued)
+		r := newFakeRedis()
+		if err := w.sweeper(p, r).Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.queued(); !slices.Equal(got, []string{"passport open"}) {
+			t.Fatalf("tasks: %v", got)
+		}
+		rec, _, err := w.s3.Record(t.Context(), tasks.Passport, "open")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, job := range []tasks.Payload{PayloadOf(rec), done} {
+			if v := p.Process(t.Context(), job); v.Decision != Final {
+				t.Fatalf("%+v", v)
+			}
+		}
+		wantState(t, w, tasks.Passport, "open", storage.StateValid, "")
+		if len(w.vendor.calls) != 2 {
+			t.Errorf("calls: %v", w.vendor.calls)
+		}
+	})
+}
+
+func TestARebuildThatAWipeCameBetweenIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.stored(tasks.Passport, "A", storage.StateQueued)
+		r := newFakeRedis()
+		r.wipe = r.lose
+		s := w.sweeper(p, r)
+		if err := s.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if lost, _ := r.Lost(t.Context()); !lost || r.has(tasks.Passport, "A") {
+			t.Fatal("the wipe came too late: the test shows nothing")
+		}
+		if err := s.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if lost, _ := r.Lost(t.Context()); lost || !r.has(tasks.Passport, "A") || len(r.queued()) != 1 {
+			t.Errorf("lost %t, tasks %v", lost, r.queued())
+		}
+		r.tasks = map[string]bool{}
+		if err := s.Once(t.Context()); err != nil || len(r.queued()) != 0 {
+			t.Errorf("a Redis that was rebuilt is read from S3 again: %v, %v", r.queued(), err)
+		}
+	})
+}
+
+// The vendor's answer is paid for and in the record: a closed gate, or a hold of the account, is no reason to wait.
+func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.vendor.fetched = []error{errInjected}
+		job := w.payload(tasks.Aadhaar, "A")
+		if v := p.Process(t.Context(), job); v.Decision != Later {
+			t.Fatalf("%+v", v)
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "")
+		w.gate.held = &gate.Hold{Code: "insufficient_balance"}
+		r := newFakeRedis()
+		r.epoch = "done"
+		if err := r.AddAll(t.Context(), "aadhaar", []string{"A"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		s := w.sweeper(p, r)
+		if err := s.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "") // it was seen to just now
+		time.Sleep(sweepAfter + time.Second)
+		if err := s.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+		if len(w.vendor.calls) != 1 || len(w.gate.outcomes) != 1 || len(r.queued()) != 0 {
+			t.Errorf("%d calls, %d passes, tasks %v", len(w.vendor.calls), len(w.gate.outcomes), r.queued())
+		}
+		if len(w.s3.inbox) != 0 || !w.hints.closed["aadhaarA"] {
+			t.Error("the tail was left out")
+		}
+	})
+}
+
+func TestASweepRepeatsTheTailOfAFinalRecord(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.stored(tasks.Aadhaar, "A", storage.StateValid) // its worker died before the tail
+		r := forgotten(t, tasks.Aadhaar, "A")
+		if err := w.sweeper(p, r).Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rec := w.record(tasks.Aadhaar, "A")
+		if len(w.s3.inbox) != 0 || rec.UploadDeletedAt.IsZero() || !w.hints.closed["aadhaarA"] || len(r.queued()) != 0 {
+			t.Errorf("inbox %d, deleted at %v, closed %v, tasks %v", len(w.s3.inbox), rec.UploadDeletedAt, w.hints.closed, r.queued())
+		}
+	})
+}
+
+// forgotten is a Redis in which a job stands that nobody has seen to for long.
+func forgotten(t *testing.T, kind tasks.Kind, ids ...string) *fakeRedis {
+	t.Helper()
+	r := newFakeRedis()
+	r.epoch = "done"
+	if err := r.AddAll(t.Context(), string(kind), ids, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestASweepEnqueuesWhatNoTaskDrivesAndLooksAgainLater(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.stored(tasks.Passport, "A", storage.StateWaiting)
+		r := forgotten(t, tasks.Passport, "A", "no-record")
+		s := w.sweeper(p, r)
+		if err := s.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.queued(); !slices.Equal(got, []string{"passport A"}) {
+			t.Fatalf("tasks: %v", got)
+		}
+		r.tasks = map[string]bool{}
+		if err := s.Once(t.Context()); err != nil || len(r.queued()) != 0 {
+			t.Errorf("a job that was just seen to is driven again: %v, %v", r.queued(), err)
+		}
+		time.Sleep(sweepAfter + time.Second)
+		if err := s.Once(t.Context()); err != nil || !slices.Equal(r.queued(), []string{"passport A"}) {
+			t.Errorf("it was not driven again: %v, %v", r.queued(), err)
+		}
+		if !r.has(tasks.Passport, "no-record") {
+			t.Error("a row that waits for its first delivery was taken off the open set")
+		}
+	})
+}
+
+func TestOneRecordThatCannotBeReadKeepsNobodyElseWaiting(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"unreadable":  {storage.ErrVersion, true},
+		"unreachable": {storage.ErrUnreachable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				w.stored(tasks.Passport, "A", storage.StateQueued)
+				s := w.sweeper(p, forgotten(t, tasks.Passport, "odd", "A"))
+				s.Records = &oddRecords{fakeS3: w.s3, err: tc.err}
+				err := s.Once(t.Context())
+				if tc.want != (err == nil) || !tc.want && !errors.Is(err, tc.err) {
+					t.Errorf("the round ended with %v", err)
+				}
+				if got := s.OpenSet.(*fakeRedis).queued(); tc.want && !slices.Equal(got, []string{"passport A"}) {
+					t.Errorf("tasks: %v", got)
+				}
+			})
+		})
+	}
+}
+
+// oddRecords cannot read the record of the job "odd".
+type oddRecords struct {
+	*fakeS3
+	err error
+}
+
+func (o *oddRecords) Record(ctx context.Context, k tasks.Kind, id string) (*storage.Record, storage.Version, error) {
+	if id == "odd" {
+		return nil, storage.Version{}, o.err
+	}
+	return o.fakeS3.Record(ctx, k, id)
+}
+
+func TestOnlyTheLeaderSweepsAndItDoesTheOtherRounds(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.stored(tasks.Passport, "A", storage.StateQueued)
+		r := forgotten(t, tasks.Passport, "A")
+		r.taken = true
+		s := w.sweeper(p, r)
+		var rounds []string
+		round := func(name string, err error) func(context.Context) error {
+			return func(context.Context) error { rounds = append(rounds, name); return err }
+		}
+		s.Mirror, s.Housekeep, s.Feeds = round("mirror", errInjected), round("housekeep", nil), round("feeds", nil)
+		if err := s.Once(t.Context()); err != nil || len(rounds) != 0 || len(r.queued()) != 0 {
+			t.Fatalf("a worker that does not lead did %v, %v: %v", rounds, r.queued(), err)
+		}
+		r.taken = false
+		if err := s.Once(t.Context()); !errors.Is(err, errInjected) {
+			t.Errorf("the fault of one round was swallowed: %v", err)
+		}
+		if !slices.Equal(rounds, []string{"mirror", "housekeep", "feeds"}) || len(r.queued()) != 1 {
+			t.Errorf("rounds %v, tasks %v", rounds, r.queued())
+		}
+	})
+}
+
+func TestRunSweepsEachMinuteUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		r := newFakeRedis()
+		s := w.sweeper(p, r)
+		rounds := 0
+		s.Housekeep = func(context.Context) error { rounds++; return errInjected } // a fault ends a round, not the sweeping
+		ctx, cancel := context.WithTimeout(t.Context(), 10*SweepEvery-time.Second)
+		defer cancel()
+		s.Run(ctx)
+		if rounds != 10 {
+			t.Errorf("%d rounds in just under ten minutes, want 10", rounds)
+		}
+	})
+}
