@@ -21,6 +21,8 @@ type page struct {
 
 var (
 	inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+	// manifestLink names a file that browsers fetch without the login.
+	manifestLink = regexp.MustCompile(`<link rel="manifest"[^>]*>`)
 	foreignLink  = regexp.MustCompile(`<link[^>]*href="(?:https?:)?//[^"]*"[^>]*/?>`)
 )
 
@@ -39,7 +41,7 @@ func readPage(inner http.Handler) (page, error) {
 		sum := sha256.Sum256(script[1])
 		allowed += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
-	return page{raw: raw, clean: foreignLink.ReplaceAll(raw, nil), policy: strings.Join([]string{
+	return page{raw: raw, clean: manifestLink.ReplaceAll(foreignLink.ReplaceAll(raw, nil), nil), policy: strings.Join([]string{
 		"default-src 'none'",
 		"script-src " + allowed,
 		// The page's style sheets are made by its scripts, element by element.
@@ -47,7 +49,6 @@ func readPage(inner http.Handler) (page, error) {
 		"img-src 'self' data:",
 		"font-src 'self'",
 		"connect-src 'self'",
-		"manifest-src 'self'",
 		"base-uri 'none'",
 		"form-action 'none'",
 		"frame-ancestors 'none'",

@@ -24,6 +24,9 @@ func TestThePageLoadsNothingFromElsewhere(t *testing.T) {
 			if !strings.HasPrefix(m[1], "/asynqmon/") {
 				t.Errorf("%s loads %s", path, m[1])
 			}
+			if strings.HasSuffix(m[1], "manifest.json") { // fetched without the login, so it would be refused
+				t.Errorf("%s loads %s", path, m[1])
+			}
 		}
 	}
 }

@@ -15,20 +15,20 @@ import (
 // hidden stands where something was that is not of the form that kycq writes.
 const hidden = "[hidden]"
 
-// formatPayload shows of a payload which job it is for and with which key its input is sealed. Everything it prints has
-// been read as one of a few forms, none of which can hold a name, a number of a document or a date of birth. The sealed
-// input itself is not shown: a keyset may be lost one day, and screenshots last.
+// formatPayload shows of a payload which run it is, of which row, and with which key its input is sealed; queue and id
+// stand beside it. What it prints are numbers that were read as such. The sealed input itself is not shown: a keyset may
+// be lost one day, and screenshots last.
 func formatPayload(taskType string, payload []byte) string {
 	p, err := tasks.DecodePayload(payload)
 	if err != nil || taskType != tasks.TypeName(p.Kind) {
 		return hidden
 	}
-	text := fmt.Sprintf("%s %s, run %d", p.Kind, p.Lane, p.Run)
+	text := fmt.Sprintf("run %d", p.Run)
 	if p.Row > 0 {
 		text += fmt.Sprintf(", row %d", p.Row)
 	}
 	if id, ok := seal.KeyID(p.SealedInput); ok {
-		return text + fmt.Sprintf(", sealed with key %d", id)
+		return text + fmt.Sprintf(", key %d", id)
 	}
 	return text + ", not sealed"
 }
