@@ -12,6 +12,12 @@ import (
 	"github.com/kycq/kycq/internal/redact"
 )
 
+// Secret is a redacting string: it prints as a placeholder and gives its text only to Reveal.
+type Secret = redact.Secret
+
+// NewSecret wraps a secret.
+func NewSecret(s string) Secret { return redact.NewSecret(s) }
+
 // Config says where the three buckets are and who we are there.
 type Config struct {
 	// Endpoint is the base URL of an S3-compatible store; empty means AWS.
@@ -23,7 +29,7 @@ type Config struct {
 	InboxBucket, MaskedBucket, RecordsBucket string
 	// AccessKeyID and SecretAccessKey are both empty for the AWS chain (environment, profile, container or machine role).
 	AccessKeyID     string
-	SecretAccessKey redact.Secret
+	SecretAccessKey Secret
 	// InboxLifecycle is how long an upload may lie in the inbox before the store removes it, in whole days; zero means
 	// 30 days. Only Init uses it.
 	InboxLifecycle time.Duration

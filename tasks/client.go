@@ -24,6 +24,10 @@ func ParseKeyset(doc []byte) (*Keyset, error) { return seal.Parse(doc) }
 // choose a new id, or correct the input.
 var ErrDifferentInput = errors.New("this verification_id already belongs to a job with a different input: use a new id")
 
+// ErrRedisFull means that Redis is over 70 % of its maxmemory, and the job was not accepted. The rest is for those who empty
+// the queues: enqueue again when they are shorter.
+var ErrRedisFull = redisx.ErrFull
+
 // ClientConfig holds the parts of a Client.
 type ClientConfig struct {
 	Redis  redis.UniversalClient // required; the caller closes it
@@ -84,8 +88,7 @@ type Receipt struct {
 
 // Enqueue validates, seals, accepts and enqueues a job. It may be repeated: see the package comment.
 //
-// Errors: *InvalidError for a bad field; ErrDifferentInput; redisx's memory refusal when Redis is over 70 % of its
-// maxmemory; otherwise the ledger's or Redis' error, after which the same call can simply be made again.
+// Errors: *InvalidError for a bad field; ErrDifferentInput; ErrRedisFull; otherwise the ledger's or Redis' error, after which the same call can simply be made again.
 func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	p, err := c.Prepare(j)
 	if err != nil {
