@@ -73,6 +73,20 @@ func TestTheQueueStaysShallow(t *testing.T) {
 	}
 }
 
+func TestARebuiltOrAmendedBatchIsFedNoFaster(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("slowly", 1500)
+	h.wipe()
+	for range 20 {
+		h.feed(b.ID)
+	}
+	p := h.progress(b.ID)
+	if open := p.outstanding(AllRows); open > depth(h.rate)+chunk/2 {
+		t.Errorf("%d rows are open after a wipe", open)
+	}
+}
+
 // A wiped Redis must cost no row and no second call, wherever the batch is.
 func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
 	t.Parallel()

@@ -135,10 +135,10 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, pass Pass, outstanding
 	depth := depth(rate)
 	room := queue.room(p, outstanding, depth)
 	switch rest := pass.Rows - p.Cursor; {
-	case p.blank >= 0 || pass.Kind == Amend:
-		room = max(room, chunk/2) // most rows of a rebuilt region are only counted
 	case room == 0:
 		return t.waitFor(ctx, p, outstanding)
+	case p.blank >= 0 || pass.Kind == Amend:
+		room = max(room, chunk/2) // most of these rows are only counted; a few too many are fed
 	case p.Cap == 0 && room < min(depth/16, rest):
 		return 0, 0, nil // not worth opening a part for
 	}
