@@ -199,6 +199,22 @@ func TestProbeOfTheBreakerIsReplaced(t *testing.T) {
 	}
 }
 
+func TestProbeThatHadRunOutDoesNotCloseTheBreaker(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(twoKinds)
+		fail(t, g, "1", "2", "3", "4", "5")
+		time.Sleep(30 * time.Second)
+		lost := enter(t, g, Bulk, "lost")
+		time.Sleep(time.Minute)
+		p := enter(t, g, Bulk, "second")
+		done(t, g, lost, Outcome{Kind: Answered}) // comes back from the dead
+		refused(t, g, "third", ReasonProbing)
+		done(t, g, p, Outcome{Kind: Failed})
+		refused(t, g, "third", ReasonBreaker)
+	})
+}
+
 func TestOutageOfAnHourCostsFewCalls(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
