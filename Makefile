@@ -11,7 +11,7 @@ ARGS ?=
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint bench bench-gate soak fmt clean
+.PHONY: help demo build test lint bench bench-gate soak mutants fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ bench-gate: ## measure how much of the vendor's rate a fleet uses, and its 429s 
 
 soak: ## run the long fault tests (up to 20 minutes)
 	KYCQ_SOAK=1 scripts/test.sh -count=1 -timeout 40m -v -run Soak $(ARGS) $(PKG)
+
+mutants: ## leave out one precaution at a time and expect red tests (docs/FAULTS.md; about 30 minutes)
+	scripts/with-servers.sh scripts/mutants.sh $(ARGS)
 
 fmt: ## format the code
 	"$$(scripts/tools.sh gofumpt)"/gofumpt -w .

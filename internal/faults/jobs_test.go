@@ -71,7 +71,7 @@ func encode(img image.Image) []byte {
 }
 
 // randomN is for choices that no promise hangs on.
-func randomN(n int) int { return rand.IntN(n) } //nolint:gosec // a port, a moment
+func randomN(n int) int { return rand.IntN(n) }
 
 // enqueue hands in n jobs, the kinds and lanes in turn; one in six is a document that the vendor finds invalid.
 func (s *stack) enqueue(n int) []job {

@@ -54,7 +54,7 @@ func atRate(rate string) setting { return with("KYCQ_AADHAAR_RATE="+rate, "KYCQ_
 func playKills(t *testing.T, k killing) {
 	t.Helper()
 	s := newStack(t, append(k.settings, on(startRedis(t), nil))...)
-	moments := rand.New(rand.NewPCG(seed(t), 0)) //nolint:gosec // a replayable sequence
+	moments := rand.New(rand.NewPCG(seed(t), 0))
 	s.enqueue(k.jobs)
 	workers := []*process{s.work(), s.work()}
 	var lastDeath time.Time
@@ -85,7 +85,7 @@ func seed(t testing.TB) uint64 {
 	t.Helper()
 	n, err := strconv.ParseUint(os.Getenv("KYCQ_FAULTS_SEED"), 10, 64)
 	if err != nil {
-		n = rand.Uint64() //nolint:gosec // not a secret
+		n = rand.Uint64()
 	}
 	t.Logf("KYCQ_FAULTS_SEED=%d", n)
 	return n

@@ -62,7 +62,7 @@ func outAt(moment time.Time) lost {
 func (s *stack) settle() {
 	s.t.Helper()
 	set := redisx.NewOpenSet(s.redis)
-	for deadline := time.Now().Add(patience); ; tick(s.t, look) {
+	for deadline := time.Now().Add(patience()); ; tick(s.t, look) {
 		open, sets := s.open(), int64(0)
 		for _, kind := range tasks.Kinds() {
 			n, err := set.Count(s.t.Context(), string(kind))
@@ -78,7 +78,7 @@ func (s *stack) settle() {
 			for _, j := range open[:min(len(open), 5)] {
 				s.t.Errorf("lost: %s %s stands as %s", j.kind, j.id, brief(s.record(j)))
 			}
-			s.t.Fatalf("%d jobs have not ended within %s, %d are in the open set", len(open), patience, sets)
+			s.t.Fatalf("%d jobs have not ended within %s, %d are in the open set", len(open), patience(), sets)
 		}
 	}
 }

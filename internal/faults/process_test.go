@@ -26,7 +26,7 @@ func launch(t testing.TB, dir, name string, env []string, args ...string) *proce
 	check(t, err)
 	defer log.Close()
 	p := &process{t: t, log: log.Name(), ended: make(chan struct{})}
-	p.cmd = exec.CommandContext(context.Background(), name, args...) //nolint:gosec // programs of the test's own choice
+	p.cmd = exec.CommandContext(context.Background(), name, args...)
 	p.cmd.Env, p.cmd.Stderr, p.cmd.Stdout, p.cmd.SysProcAttr = env, log, log, ownChild()
 	check(t, p.cmd.Start())
 	go func() {

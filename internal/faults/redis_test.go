@@ -63,7 +63,7 @@ func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 200 {
 		addr := "127.0.0.1:" + strconv.Itoa(12000+randomN(8000))
-		l, err := net.Listen("tcp", addr) //nolint:noctx // on loopback, and closed at once
+		l, err := net.Listen("tcp", addr)
 		if err == nil {
 			check(t, l.Close())
 			return addr
