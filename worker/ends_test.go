@@ -98,7 +98,7 @@ func TestARowOfACancelledBatchSaysWhetherACallMayBePaid(t *testing.T) {
 	t.Parallel()
 	for result, code := range map[string]string{resultUnknown: "answer_lost", resultError: "cancelled"} {
 		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-			p.Batches = &fakeBatches{stopped: true}
+			p.Batches = &fakeBatches{cancelledAt: time.Now()}
 			job := w.payload(tasks.Passport, "A")
 			job.Batch = "b-1"
 			at := sentAt(time.Minute)
@@ -167,9 +167,11 @@ func TestTheRecordOfALongOutageStaysSmall(t *testing.T) {
 }
 
 // fakeBatches knows one batch.
-type fakeBatches struct{ stopped bool }
+type fakeBatches struct{ cancelledAt time.Time }
 
-func (b *fakeBatches) Stopped(context.Context, string) (bool, error) { return b.stopped, nil }
+func (b *fakeBatches) Stopped(context.Context, string) (bool, error) {
+	return !b.cancelledAt.IsZero() && !time.Now().Before(b.cancelledAt), nil
+}
 
 func (b *fakeBatches) TakeCall(context.Context, string) (bool, error) { return true, nil }
 

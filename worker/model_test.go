@@ -19,9 +19,9 @@ var (
 )
 
 // TestModelNeverLosesNorPaysTwice plays random histories of one job: deliveries, duplicates of them at the same time,
-// workers that die at any step, S3 and Redis faults with and without effect, lost requests and replies, 429 and 5xx, in
-// both ways in which the vendor may take ids. After the faults end, every history must have reached one final record, with
-// at most one charge and one for each reissue in the record.
+// workers that die at any step, S3 and Redis faults with and without effect, lost requests and replies, 429 and 5xx, refused
+// accounts and requests, cancelled batches and further runs, in both ways in which the vendor may take ids. After the faults
+// end, every history must have reached one final record, with at most one charge and one for each reissue in the record.
 func TestModelNeverLosesNorPaysTwice(t *testing.T) {
 	t.Parallel()
 	seed := *modelSeed
@@ -54,27 +54,83 @@ func play(t *testing.T, r *rand.Rand) storage.State {
 	if kind == tasks.Aadhaar && r.IntN(8) == 0 {
 		w.vendor.fetched = []error{&cashfree.LinkError{Gone: true}}
 	}
+	policy.FailOnAccountError = r.IntN(8) == 0
 	job := w.payload(kind, "A")
+	if r.IntN(4) == 0 {
+		w.vendor.script = []*cashfree.Reply{refusals[r.IntN(len(refusals))]}
+	}
+	var batch fakeBatches
+	if r.IntN(3) == 0 {
+		job.Batch, w.parts.Batches = "b-1", &batch
+		batch.cancelledAt = time.Now().Add(time.Duration(r.IntN(600)) * time.Second)
+	}
+	bother(t, w, policy, job)
+	state := judge(t, w, kind)
+	if r.IntN(4) > 0 || t.Failed() {
+		return state
+	}
+	second := job
+	second.Run = 2
+	w.hints.reopen()
+	w.chaos.start()
+	bother(t, w, policy, second, job)
+	if rec := w.record(kind, "A"); rec == nil || rec.Run != 2 {
+		t.Errorf("the second run is lost: %+v", rec)
+	}
+	return judge(t, w, kind)
+}
 
-	// Up to three deliveries at once, each in a worker of its own, for as long as there are faults.
+// refusals are answers after which the vendor has done nothing.
+var refusals = []*cashfree.Reply{
+	{Class: cashfree.Rejected, HTTPStatus: 400},
+	{Class: cashfree.Credentials, HTTPStatus: 401},
+	{Class: cashfree.NoBalance, HTTPStatus: 422},
+}
+
+// bother delivers the jobs up to three times at once, each time to a worker of its own, while there are faults; then the
+// first one in peace until it is final.
+func bother(t *testing.T, w *world, policy Policy, jobs ...tasks.Payload) {
 	var wg sync.WaitGroup
-	for range 2 + r.IntN(2) {
+	for range 2 + w.chaos.pick(2) {
 		wg.Go(func() {
 			for range 6 {
-				deliver(t, w, policy, job)
+				deliver(t, w, policy, jobs[w.chaos.pick(len(jobs))])
 				time.Sleep(time.Duration(w.chaos.pick(60)) * time.Second)
+				if w.chaos.hit(0.5) {
+					w.gate.resume()
+				}
 			}
 		})
 	}
 	wg.Wait()
 	w.chaos.stop()
 	for range 40 {
-		if deliver(t, w, policy, job) == Final {
+		w.gate.resume()
+		if deliver(t, w, policy, jobs[0]) == Final {
 			break
 		}
 		time.Sleep(time.Minute)
 	}
-	return judge(t, w, kind)
+}
+
+// resume lifts the hold, as an operator does.
+func (g *openGate) resume() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = nil
+}
+
+// reopen puts the job back on the open set, as whoever begins its next run does.
+func (h *fakeHints) reopen() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.closed)
+}
+
+func (c *chaos) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.on = true
 }
 
 // deliver hands the job to a new worker; a worker that dies leaves nothing behind but what it has written.
