@@ -88,6 +88,25 @@ func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
 	}
 }
 
+func TestTheCapIsKeptByAWipedRedis(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	b := h.batch("capwipe", 200)
+	if _, err := h.control.Raise(t.Context(), b.ID, 50); err != nil {
+		t.Fatal(err)
+	}
+	h.feed(b.ID)
+	h.work(30)
+	h.wipe()
+	for range 10 {
+		h.feed(b.ID)
+		h.work(1000)
+	}
+	if s := h.status(b.ID); h.vendor.total != 50 || s.State != Paused {
+		t.Errorf("%d calls at a cap of 50: %+v", h.vendor.total, s)
+	}
+}
+
 func TestAWorkerMakesNoCallBeyondTheCap(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

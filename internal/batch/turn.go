@@ -137,7 +137,7 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, pass Pass, outstanding
 	switch rest := pass.Rows - p.Cursor; {
 	case room == 0:
 		return t.waitFor(ctx, p, outstanding)
-	case p.blank >= 0 || pass.Kind == Amend:
+	case p.Cap == 0 && (p.blank >= 0 || pass.Kind == Amend):
 		room = max(room, chunk/2) // most of these rows are only counted; a few too many are fed
 	case p.Cap == 0 && room < min(depth/16, rest):
 		return 0, 0, nil // not worth opening a part for
