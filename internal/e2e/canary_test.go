@@ -5,10 +5,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/tasks"
 )
 
 // spellings are the forms in which a canary would be readable: plain in any case, hex, and base64 at each of the three
@@ -53,30 +57,54 @@ func searchFor(t *testing.T, where string, text []byte) {
 func TestNothingPersonalIsReadableWhereItRests(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
+	aof := s.useOwnRedis(t)
+	s = s.with("KYCQ_LOG_LEVEL=debug")
+	s.vendor.plan("fine", func(w http.ResponseWriter, _ *vendor, id string) {
+		reply(w, 200, fmt.Sprintf(`{"verification_id":%q,"reference_id":4711,"status":"VALID","name":"%s","file_number":"%s",
+			"dob":"1990-01-31"}`, id, canary, canary+"00001"))
+	})
+	s.vendor.plan("card", func(w http.ResponseWriter, v *vendor, id string) {
+		reply(w, 200, fmt.Sprintf(`{"verification_id":%q,"reference_id":4711,"status":"VALID","image_link":"%s/image/%s"}`, id, v.server.URL, canary))
+	})
 	s.vendor.plan("gone-wrong", problem(400, "dob_value_invalid", "dob "+canary+" should be of type YYYY-MM-DD"))
 	s.vendor.plan("fails", raw(503, "text/html", "<html>"+canary+"</html>"))
 	s.vendor.plan("retried", problem(502, "verification_failed", canary+" failed"))
 	s.vendor.plan("odd", raw(200, "text/plain", canary))
+	s.vendor.plan("no-card", status("INVALID_DOCUMENT"))
+	s.vendor.plan("unanswered-card", problem(500, "internal_error", canary))
 	ids := []string{"fine", "gone-wrong", "fails", "retried", "odd"}
 	s.enqueuePassports(ids...)
-	s.enqueueAadhaar("card")
+	for _, id := range []string{"card", "no-card", "unanswered-card"} { // the last one's upload stays
+		s.enqueueAadhaar(id)
+	}
+	s.submitPassports(t, 30)
 	s.searchRedis(t) // the payloads, while they wait
 	worker := s.start("worker")
+	dashboard := s.start("dashboard", "--no-login")
+	searchFor(t, "ps", commandLines(t))
 	for _, id := range ids {
 		s.wait("passport", id)
 	}
-	s.wait("aadhaar", "card")
-	s.searchRedis(t)
-	s.searchStore(t)
-	searchFor(t, "the worker's log", []byte(worker.read(t)))
+	for _, row := range []string{"row-1", "row-30"} {
+		s.wantOneCall(t, tasks.Passport, row)
+	}
+	for _, id := range []string{"card", "no-card", "unanswered-card"} {
+		s.wait("aadhaar", id)
+	}
 	for _, id := range ids {
 		out, stderr, _ := s.run(nil, "job", "show", id, "--kind", "passport", "--json")
 		searchFor(t, "kycq job show "+id, []byte(out+stderr))
 	}
 	out, _, code := s.run(nil, "job", "show", "fine", "--kind", "passport", "--reveal")
 	if code != 0 || !strings.Contains(out, canary) {
-		t.Error("--reveal shows nothing: the search above proves nothing either")
+		t.Error("--reveal shows nothing: the search proves nothing either")
 	}
+	s.searchPages(t, worker, dashboard)
+	s.searchRedis(t)
+	s.searchStore(t)
+	searchFor(t, "the worker's log", []byte(worker.read(t)))
+	searchFor(t, "the dashboard's log", []byte(dashboard.read(t)))
+	searchFor(t, "Redis' append-only file", aof())
 }
 
 // searchRedis looks through every key and its raw value, as a dump of the database would hold it.
@@ -141,38 +169,33 @@ func collect(to *bytes.Buffer, value any) {
 
 func (s *stack) redisClient(t *testing.T) *redis.Client {
 	t.Helper()
-	for _, kv := range s.env {
-		if url, ok := strings.CutPrefix(kv, "KYCQ_REDIS_URL="); ok {
-			opt, err := redis.ParseURL(url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return redis.NewClient(opt)
-		}
+	opt, err := redis.ParseURL(s.setting("KYCQ_REDIS_URL"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no KYCQ_REDIS_URL")
-	return nil
+	return redis.NewClient(opt)
 }
 
-// searchStore looks through every object of the records bucket and every masked image's key.
+// searchStore looks at every object of the three buckets: its key, all that the server knows of it, and what is in it.
 func (s *stack) searchStore(t *testing.T) {
 	t.Helper()
-	seen := 0
-	for _, prefix := range []string{"records/", "audit/", "batches/"} {
-		for info, err := range s.store.List(t.Context(), prefix) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			searchFor(t, "the name of an S3 object", []byte(info.Key))
-			body, _, err := s.store.Object(t.Context(), info.Key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			searchFor(t, "S3 object "+info.Key, body)
-			seen++
-		}
+	objects, err := s.s3.Objects(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if seen < 6 {
-		t.Fatalf("only %d objects were seen", seen)
+	places := map[string]int{}
+	for _, o := range objects {
+		searchFor(t, "the key of an S3 object", []byte(o.Bucket+"/"+o.Key))
+		for name, value := range o.Metadata {
+			searchFor(t, "the metadata of S3 object "+o.Key, []byte(name+": "+value))
+		}
+		searchFor(t, "S3 object "+o.Key, o.Body)
+		place, _, _ := strings.Cut(o.Key, "/")
+		places[place]++
+	}
+	for _, place := range []string{"single", "masked", "records", "audit", "batches"} { // in all three buckets
+		if places[place] == 0 {
+			t.Errorf("no object under %s/ was seen: %v", place, places)
+		}
 	}
 }

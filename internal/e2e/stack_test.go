@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +25,7 @@ const canary = "CANARYBIRD"
 type stack struct {
 	t      testing.TB
 	vendor *vendor
+	s3     *storagetest.Server
 	store  *storage.Store
 	env    []string
 	dir    string
@@ -34,7 +36,7 @@ func newStack(t testing.TB) *stack {
 	redisURL := testenv.Redis(t)
 	s3 := storagetest.StartMinIO(t)
 	cfg := s3.Config()
-	s := &stack{t: t, vendor: startVendor(t), store: s3.Store(t), dir: t.TempDir()}
+	s := &stack{t: t, vendor: startVendor(t), s3: s3, store: s3.Store(t), dir: t.TempDir()}
 	keyset := filepath.Join(s.dir, "keyset.json")
 	s.env = append(os.Environ(),
 		"KYCQ_REDIS_URL="+redisURL, "KYCQ_ALLOW_VOLATILE_REDIS=true",
@@ -55,6 +57,25 @@ func newStack(t testing.TB) *stack {
 	return s
 }
 
+// with is the same installation, in the eyes of processes with other settings.
+func (s *stack) with(settings ...string) *stack {
+	other := *s
+	other.env = append(slices.Clone(s.env), settings...) // the last one counts
+	return &other
+}
+
+// setting is what processes see of an environment variable.
+func (s *stack) setting(name string) string {
+	s.t.Helper()
+	for _, kv := range slices.Backward(s.env) {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value
+		}
+	}
+	s.t.Fatalf("%s is not set", name)
+	return ""
+}
+
 // run is one command to its end.
 func (s *stack) run(stdin []byte, args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
@@ -70,10 +91,10 @@ func (s *stack) run(stdin []byte, args ...string) (stdout, stderr string, code i
 // process is a kycq that goes on until it is stopped.
 type process struct {
 	cmd *exec.Cmd
-	log string // its stderr's file
+	log string // the file of its stdout and stderr
 }
 
-// start begins a worker; it is killed at the end of the test, if it still runs.
+// start begins a process; it is killed at the end of the test, if it still runs.
 func (s *stack) start(args ...string) *process {
 	s.t.Helper()
 	log, err := os.CreateTemp(s.dir, "worker-*.log")
@@ -81,7 +102,7 @@ func (s *stack) start(args ...string) *process {
 		s.t.Fatal(err)
 	}
 	p := &process{cmd: exec.CommandContext(context.Background(), binary, args...), log: log.Name()}
-	p.cmd.Env, p.cmd.Stderr = s.env, log
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.env, log, log
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

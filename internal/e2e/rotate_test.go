@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// rotated is the keyset of s after `kycq keys rotate`, and the installation in the eyes of processes that have it.
+func (s *stack) rotated(name string, flags ...string) *stack {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name+".json")
+	args := append([]string{"keys", "rotate", "--out", path}, flags...)
+	if out, stderr, code := s.run(nil, args...); code != 0 {
+		s.t.Fatalf("%v: exit code %d\n%s%s", args, code, out, stderr)
+	}
+	return s.with("KYCQ_KEYSET_FILE=" + path)
+}
+
+// primary is the key that seals.
+func (s *stack) primary() uint32 {
+	s.t.Helper()
+	doc, err := os.ReadFile(s.setting("KYCQ_KEYSET_FILE"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	keyset, err := seal.Parse(doc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	info := keyset.Info()
+	return info[slices.IndexFunc(info, func(k seal.KeyInfo) bool { return k.Primary })].ID
+}
+
+// The keyset is given out as an operator does it, one process after the other, with jobs of both kinds and a backfill in
+// the queues all the while: so there are always two keysets in the fleet.
+func TestAStagedRotationInTheMiddleOfABatchHasNoErrors(t *testing.T) {
+	t.Parallel()
+	old := newStack(t).with("KYCQ_PASSPORT_RATE=10/s") // the batch outlasts the rotation
+	staged := old.rotated("staged", "--stage")
+	promoted := staged.rotated("promoted", "--promote")
+	const rows = 200
+	old.submitPassports(t, rows)
+	var passports, cards []string
+	enqueue := func(producers ...*stack) {
+		for _, s := range producers {
+			ids := []string{fmt.Sprintf("p%d", len(passports)), fmt.Sprintf("p%d", len(passports)+1)}
+			s.enqueuePassports(ids...)
+			passports = append(passports, ids...)
+			cards = append(cards, fmt.Sprintf("c%d", len(cards)))
+			s.enqueueAadhaar(cards[len(cards)-1])
+		}
+	}
+	enqueue(old)
+	workers := []*process{old.start("worker"), old.start("worker")}
+	all := slices.Clone(workers)
+	for _, next := range []*stack{staged, promoted} {
+		before := old
+		if next == promoted {
+			before = staged
+		}
+		for i := range workers {
+			enqueue(before, next)
+			workers[i].terminate(t)
+			workers[i] = next.start("worker")
+			all = append(all, workers[i])
+			enqueue(next, before)
+		}
+	}
+	for _, id := range passports {
+		old.wantOneCall(t, tasks.Passport, id)
+	}
+	for _, id := range cards {
+		old.wantOneCall(t, tasks.Aadhaar, id)
+	}
+	for i := range rows {
+		old.wantOneCall(t, tasks.Passport, fmt.Sprintf("row-%d", i+1))
+	}
+	for _, worker := range all {
+		log := worker.read(t)
+		for _, trouble := range []string{"key_missing", `"level":"error"`, "parked"} {
+			if strings.Contains(log, trouble) {
+				t.Errorf("a worker's log holds %s", trouble)
+			}
+		}
+	}
+	old.wantBothKeysInUse(t, promoted)
+}
+
+// wantOneCall waits for a job, or a row that may not be fed yet, and wants it valid after one call.
+func (s *stack) wantOneCall(t *testing.T, kind tasks.Kind, id string) {
+	t.Helper()
+	var rec *storage.Record
+	eventually(t, func() bool {
+		var err error
+		rec, _, err = s.store.Record(t.Context(), kind, id)
+		return err == nil && rec.State.Final()
+	})
+	if rec.State != storage.StateValid || len(rec.Attempts) != 1 || s.vendor.count(id) != 1 {
+		t.Errorf("%s %s: %s %q, %d attempts, %d calls", kind, id, rec.State, rec.Code, len(rec.Attempts), s.vendor.count(id))
+	}
+}
+
+// wantBothKeysInUse makes sure that the rotation happened while jobs were under way, and that status knows.
+func (s *stack) wantBothKeysInUse(t *testing.T, after *stack) {
+	t.Helper()
+	out, stderr, code := after.run(nil, "keys", "status", "--json")
+	var status struct {
+		Keys []struct {
+			ID    uint32
+			InUse bool `json:"in_use"`
+			Texts struct{ Records, Manifests int }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &status); err != nil || code != 0 {
+		t.Fatalf("keys status: exit code %d, %v\n%s%s", code, err, out, stderr)
+	}
+	for _, key := range status.Keys {
+		if !key.InUse || key.Texts.Records == 0 {
+			t.Errorf("key %d sealed nothing: the rotation came too early or too late", key.ID)
+		}
+		if (key.Texts.Manifests > 0) != (key.ID == s.primary()) {
+			t.Errorf("key %d: %d manifests", key.ID, key.Texts.Manifests)
+		}
+		if _, stderr, code := after.run(nil, "keys", "drop", fmt.Sprint(key.ID)); code == 0 {
+			t.Errorf("key %d was dropped: %s", key.ID, stderr)
+		}
+	}
+}
+
+func TestARotationInOneStepParksJobsAndFailsNone(t *testing.T) {
+	t.Parallel()
+	old := newStack(t)
+	next := old.rotated("next")
+	worker := old.start("worker")
+	next.enqueuePassports("late-1", "late-2")
+	next.enqueueAadhaar("late-3")
+	old.enqueuePassports("early")
+	old.wantOneCall(t, tasks.Passport, "early") // the worker goes on with what it can open
+	late := map[string]tasks.Kind{"late-1": tasks.Passport, "late-2": tasks.Passport, "late-3": tasks.Aadhaar}
+	for id, kind := range late {
+		eventually(t, func() bool {
+			rec, _, err := old.store.Record(t.Context(), kind, id)
+			return err == nil && rec.State == storage.StateWaiting && rec.Reason == "key_missing"
+		})
+		if old.vendor.count(id) != 0 {
+			t.Errorf("%s was called", id)
+		}
+	}
+	worker.terminate(t)
+	next.start("worker")
+	next.runParkedNow(t)
+	for id, kind := range late {
+		old.wantOneCall(t, kind, id)
+	}
+}
+
+// runParkedNow spares the test the minutes for which parked jobs wait.
+func (s *stack) runParkedNow(t *testing.T) {
+	t.Helper()
+	client := s.redisClient(t)
+	defer func() { _ = client.Close() }()
+	inspector, parked := asynq.NewInspectorFromRedisClient(client), 0
+	for _, queue := range tasks.Queues() {
+		n, err := inspector.RunAllRetryTasks(queue)
+		if err != nil && !strings.Contains(err.Error(), "does not exist") {
+			t.Fatal(err)
+		}
+		parked += n
+	}
+	if parked != 3 {
+		t.Errorf("%d tasks were parked, want 3", parked)
+	}
+}
