@@ -68,7 +68,7 @@ func (w *streamWriter) flush() error {
 		}
 		w.upload = out.UploadId
 	}
-	number := aws.Int32(int32(len(w.parts) + 1)) //nolint:gosec // at most 10,000
+	number := aws.Int32(int32(len(w.parts) + 1))                      //nolint:gosec // at most 10,000
 	out, err := w.store.client.UploadPart(w.ctx, &s3.UploadPartInput{ // bounded by stallTimeout, see client.go
 		Bucket: &bucket, Key: &w.key, UploadId: w.upload, PartNumber: number, Body: bytes.NewReader(w.buf.Bytes()),
 	})

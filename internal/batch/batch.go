@@ -87,9 +87,9 @@ func (b *Batch) Done() bool { return !b.EndedAt.IsZero() }
 func (b *Batch) pass(n int) Pass { return b.Passes[n-1] }
 
 var (
-	// ErrNotFound: there is no batch of this id.
+	// ErrNotFound says that there is no batch of this id.
 	ErrNotFound = errors.New("there is no such batch (`kycq batch list`)")
-	// ErrOtherManifest: the id is taken by a batch that was made of something else.
+	// ErrOtherManifest says that the id is taken by a batch that was made of something else.
 	ErrOtherManifest = errors.New("a batch of this name was submitted with other rows or settings: choose another --name")
 )
 

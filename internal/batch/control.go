@@ -27,11 +27,11 @@ func NewControl(client redis.UniversalClient, store *storage.Store) *Control {
 }
 
 var (
-	// ErrCancelled: only --amend goes on with a cancelled batch.
+	// ErrCancelled says that only --amend goes on with the batch.
 	ErrCancelled = errors.New("the batch is cancelled: submit the same file again with --amend to go on")
-	// ErrStillOpen: a cancelled batch whose rows are not all closed yet.
+	// ErrStillOpen is about a cancelled batch whose rows are not all closed yet.
 	ErrStillOpen = errors.New("the batch is cancelled, and some of its rows are still being closed: try again in a minute")
-	// ErrDone: there is nothing to cancel.
+	// ErrDone says that there is nothing to cancel.
 	ErrDone = errors.New("the batch has ended: there is nothing to cancel")
 )
 

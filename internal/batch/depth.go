@@ -36,7 +36,7 @@ type line struct {
 
 func activeKey(k tasks.Kind) string { return "kycq:{" + string(k) + "}:feeding" }
 
-// look counts the queue, and notes that the batch is being fed.
+// line counts the queue, and notes that the batch is being fed.
 func (f *Feeder) line(ctx context.Context, b *Batch) (line, error) {
 	queue := "asynq:{" + tasks.Queue(b.Kind, tasks.Bulk) + "}:"
 	at := time.Now()

@@ -156,15 +156,13 @@ func (b *Batch) look(ctx context.Context, records Records, client Preparer, orde
 	return group.Wait()
 }
 
-// payloads picks those orders that are to be pushed, and their ids for the open set.
-func payloads(orders []order) (ids []string) {
+// idsOf are the ids of orders, for the open set.
+func idsOf(orders []order) (ids []string) {
 	for i := range orders {
 		ids = append(ids, orders[i].item.ID)
 	}
 	return ids
 }
-
-// Times of a row, for reports.
 
 // FirstCall is when the first request for the row left, zero where none did.
 func (e *Entry) FirstCall() time.Time {

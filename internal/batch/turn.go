@@ -10,7 +10,6 @@ import (
 
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
-	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -207,7 +206,7 @@ func (t *feed) feed(ctx context.Context, p *Progress, pass Pass, n int) (int, er
 
 // push puts orders into the queue: the open set first, so that a job is never in hand without being looked for.
 func (t *feed) push(ctx context.Context, orders []order) error {
-	if err := t.open.AddAll(ctx, string(t.b.Kind), payloads(orders), time.Now()); err != nil {
+	if err := t.open.AddAll(ctx, string(t.b.Kind), idsOf(orders), time.Now()); err != nil {
 		return err
 	}
 	queued := make([]bool, len(orders))
@@ -277,5 +276,3 @@ func pause(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
-
-var _ Records = (*storage.Store)(nil)

@@ -55,10 +55,14 @@ func TestTheReaderTakesWhatSpreadsheetsAndDatabasesWrite(t *testing.T) {
 		"quotes astray":          {"file_number,dob\nA\"1,b\n\"A2\"x,b\nA3,d\n", []string{"2! syntax_invalid", "3! syntax_invalid", "4: A3|d"}},
 		"NUL bytes":              {"file_number,dob\nA\x001,b\nA2,d\n", []string{"2! text_has_nul", "3: A2|d"}},
 		"invalid UTF-8":          {"file_number,dob\nA\xff1,b\nA2,d\n", []string{"2! text_not_utf8", "3: A2|d"}},
-		"JSONL": {"{\"file_number\":\"A1\",\"dob\":\"1990-01-01\",\"n\":12345678901234567890}\n\n{\"DOB\":\"x\",\"deep\":{\"a\":[1,2]}}\n",
-			[]string{"1: A1|1990-01-01|12345678901234567890", "3: |x||{\"a\":[1,2]}"}},
-		"JSONL gone wrong": {"{\"a\":1}\n{\"a\":\nnull\n{\"a\":2} x\n{\"a\":3}\n\xff\n",
-			[]string{"1: 1", "2! syntax_invalid", "3! syntax_invalid", "4! syntax_invalid", "5: 3", "6! text_not_utf8"}},
+		"JSONL": {
+			"{\"file_number\":\"A1\",\"dob\":\"1990-01-01\",\"n\":12345678901234567890}\n\n{\"DOB\":\"x\",\"deep\":{\"a\":[1,2]}}\n",
+			[]string{"1: A1|1990-01-01|12345678901234567890", "3: |x||{\"a\":[1,2]}"},
+		},
+		"JSONL gone wrong": {
+			"{\"a\":1}\n{\"a\":\nnull\n{\"a\":2} x\n{\"a\":3}\n\xff\n",
+			[]string{"1: 1", "2! syntax_invalid", "3! syntax_invalid", "4! syntax_invalid", "5: 3", "6! text_not_utf8"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
