@@ -95,6 +95,7 @@ func (f *fleet) Run(ctx context.Context) error {
 	defer stop()
 	var group errgroup.Group
 	group.Go(func() error { f.sweeper.Run(background); return nil })
+	group.Go(func() error { f.janitor.Watch(background); return nil })
 	group.Go(func() error { return f.feeder.Run(ctx) })
 	err := f.server.Run(ctx)
 	stop()

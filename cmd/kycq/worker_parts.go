@@ -32,6 +32,7 @@ type fleet struct {
 	gate    *gate.Gate
 	server  *worker.Server
 	sweeper *worker.Sweeper
+	janitor *janitor.Janitor
 	feeder  *batch.Feeder
 	metrics *metrics.Metrics
 	admin   *admin.Handler
@@ -101,11 +102,12 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 		BulkConcurrency: map[tasks.Kind]int{tasks.Aadhaar: cfg.AadhaarConcurrency, tasks.Passport: cfg.PassportConcurrency},
 		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Log: log,
 	})
+	f.janitor = janitor.New(f.redis, append(tasks.Queues(), feedQueue), log)
 	f.sweeper = &worker.Sweeper{
 		Processor: processor, Records: f.store, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
 		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push, Feeds: f.feeder.ScheduleAll,
 		Mirror:    func(ctx context.Context) error { return queues.mirror(ctx, f.gate) },
-		Housekeep: janitor.New(f.redis, append(tasks.Queues(), feedQueue), log).Run, Log: log,
+		Housekeep: f.janitor.Run, Log: log,
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 // idModes are the two ways in which the vendor may use up ids. Which one it has is not known; both must work.
 var idModes = []string{simulator.TakeOnSuccess, simulator.TakeOnArrival}
 
-// mostWaits is what a dead worker may cost: 30 s of lease, 30 s of margin and up to 60 s until a recoverer looks, all of
-// them asynq's, and a little for a busy machine. The promise is 125 s.
+// mostWaits is what a dead worker may cost. Its tasks come back after 60 to 70 s (a lease, a margin, a look of the
+// janitor's); asynq alone would need up to 120 s. The rest is for the wait for a free hand.
 const mostWaits = 125 * time.Second
 
 // TestKilledAtEachStep kills a worker with SIGKILL when its second job is at a named step, and starts another at once, as

@@ -21,6 +21,12 @@ const (
 	chunk = 500
 	// leaseLife is that of asynq's own leases. Live workers extend theirs every 5 s.
 	leaseLife = 30 * time.Second
+	// leaseMargin is how long a lease must be over before its task is taken from its worker: asynq's own allowance for
+	// clocks that differ.
+	leaseMargin = 30 * time.Second
+	// recoverEvery is how often leases are looked at. asynq looks every minute and cannot be told otherwise; with its look
+	// alone a dead worker's jobs wait for up to two minutes.
+	recoverEvery = 10 * time.Second
 )
 
 // Janitor looks after the queues. It is safe for concurrent use.

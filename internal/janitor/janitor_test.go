@@ -193,6 +193,52 @@ func TestAnActiveTaskWithoutALeaseIsDeliveredAgain(t *testing.T) {
 	got.wait(t, 2)
 }
 
+func TestADeadWorkersTaskComesBackOnceAndFirst(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.die(t, "dead", "dying", "hollow")
+	b.expireLeases(t)
+	check(t, b.redis.HDel(t.Context(), keys.Task+"hollow", "msg").Err())
+	fresh := float64(time.Now().Add(-20 * time.Second).Unix()) // over, but not for long enough to trust the clocks
+	check(t, b.redis.ZAddXX(t.Context(), keys.Lease, redis.Z{Score: fresh, Member: "dying"}).Err())
+	b.enqueue(t, "waiting")
+	for _, want := range []int{1, 0} {
+		if n := must[int](t)(b.janitor.Recover(t.Context())); n != want {
+			t.Errorf("%d tasks came back, want %d", n, want)
+		}
+	}
+	if active := b.redis.LRange(t.Context(), keys.Active, 0, -1).Val(); !slices.Equal(active, []string{"dying"}) {
+		t.Errorf("active: %v", active)
+	}
+	info := must[*asynq.TaskInfo](t)(b.inspector.GetTaskInfo(queue, "dead"))
+	if info.State != asynq.TaskStatePending || info.Retried != 0 {
+		t.Errorf("the task is %v after %d retries", info.State, info.Retried)
+	}
+	var got delivered
+	defer b.serve(t, got.handle)()
+	got.wait(t, 2)
+	if names := got.names(); names[0] != "dead" {
+		t.Errorf("delivered %v: the task of a dead worker has waited longest", names)
+	}
+}
+
+func TestManyDeadWorkersTasksComeBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ids []string
+	for n := range 1200 {
+		ids = append(ids, fmt.Sprintf("T%04d", n))
+	}
+	b.die(t, ids...)
+	b.expireLeases(t)
+	if n := must[int](t)(b.janitor.Recover(t.Context())); n != len(ids) {
+		t.Errorf("%d tasks came back, want %d", n, len(ids))
+	}
+	if n := b.redis.LLen(t.Context(), keys.Pending).Val(); n != int64(len(ids)) {
+		t.Errorf("%d tasks are pending", n)
+	}
+}
+
 func TestALivingWorkersTaskIsNotDeliveredTwice(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
