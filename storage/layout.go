@@ -14,6 +14,8 @@ import (
 //	records bucket   records/<kind>/<id>.json   batches/<batch>/...   audit/...   probe/<random>
 //	masked bucket    masked/<id>.<jpg|png>
 //	inbox bucket     <batch or "single">/<id>.<first 12 hex of the SHA-256>   quarantine/<id>
+//
+// Try puts a probe/<random> into the other two as well, and removes it.
 const (
 	recordsPrefix    = "records/"
 	batchesPrefix    = "batches/"

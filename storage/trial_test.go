@@ -1,0 +1,111 @@
+package storage_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kycq/kycq/internal/redact"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/storage/storagetest"
+)
+
+func TestTryWorksInEveryBucketAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartMinIO(t)
+	for _, trial := range server.Store(t).Try(t.Context()) {
+		if trial.Err != nil || trial.Public {
+			t.Errorf("%+v", trial)
+		}
+		out, err := rawClient(server).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &trial.Bucket})
+		if err != nil || len(out.Contents) > 0 {
+			t.Errorf("%s holds %d objects, %v", trial.Bucket, len(out.Contents), err)
+		}
+	}
+}
+
+// A policy that lets strangers read is not one that lets them list: either is found.
+func TestTryFindsAPublicBucket(t *testing.T) {
+	t.Parallel()
+	for _, action := range []string{"s3:GetObject", "s3:ListBucket"} {
+		server := storagetest.StartMinIO(t)
+		store := server.Store(t)
+		masked := store.Config().MaskedBucket
+		policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":[%q],
+			"Resource":["arn:aws:s3:::%s","arn:aws:s3:::%[2]s/*"]}]}`, action, masked)
+		if _, err := rawClient(server).PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: &masked, Policy: &policy}); err != nil {
+			t.Fatal(err)
+		}
+		for _, trial := range store.Try(t.Context()) {
+			if trial.Err != nil || trial.Public != (trial.Bucket == masked) {
+				t.Errorf("%s: %+v", action, trial)
+			}
+		}
+	}
+}
+
+func TestTrySaysWhatDoesNotWork(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	store := server.Store(t)
+	if _, err := rawClient(server).DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: &[]string{store.Config().MaskedBucket}[0]}); err != nil {
+		t.Fatal(err)
+	}
+	for _, trial := range store.Try(t.Context()) {
+		if missing := errors.Is(trial.Err, storage.ErrNoBucket); missing != (trial.Role == "masked") {
+			t.Errorf("%+v", trial)
+		}
+	}
+	server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		r.Header.Del("If-None-Match")
+		next.ServeHTTP(w, r)
+	})
+	if trial := store.Try(t.Context())[0]; !errors.Is(trial.Err, storage.ErrNoConditions) {
+		t.Errorf("a store without conditions: %+v", trial)
+	}
+	server.Use(storagetest.Down)
+	if trial := store.Try(t.Context())[0]; !errors.Is(trial.Err, storage.ErrUnreachable) {
+		t.Errorf("a store that is down: %+v", trial)
+	}
+}
+
+func TestClockComparesWithTheStores(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{0, 20 * time.Minute, -20 * time.Minute} {
+		server := storagetest.StartFake(t)
+		store := server.Store(t)
+		server.Advance(-off)
+		ahead, err := store.Clock(t.Context())
+		if err != nil || (ahead-off).Abs() > 3*time.Second {
+			t.Errorf("%s off: told %s, %v", off, ahead, err)
+		}
+	}
+}
+
+func TestClockIsToldByARefusalToo(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartMinIO(t)
+	cfg := server.Config()
+	cfg.SecretAccessKey = redact.NewSecret("wrong")
+	store, err := storage.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ahead, err := store.Clock(t.Context()); err != nil || ahead.Abs() > 3*time.Second {
+		t.Errorf("%s, %v", ahead, err)
+	}
+}
+
+func TestClockIsNotToldByAStoreThatIsDown(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	store := server.Open(t)
+	server.Use(storagetest.Down)
+	if _, err := store.Clock(t.Context()); !errors.Is(err, storage.ErrUnreachable) {
+		t.Error(err)
+	}
+}
