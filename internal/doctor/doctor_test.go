@@ -1,0 +1,198 @@
+package doctor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type fakeRedis struct {
+	found  []redisx.Finding
+	err    error
+	memory redisx.Memory
+	queued []tasks.Payload
+}
+
+func (r fakeRedis) Check(context.Context) ([]redisx.Finding, error) { return r.found, r.err }
+func (r fakeRedis) Memory(context.Context) (redisx.Memory, error)   { return r.memory, nil }
+func (r fakeRedis) Queued(context.Context) ([]tasks.Payload, error) { return r.queued, r.err }
+
+type fakeStore struct {
+	ahead  time.Duration
+	err    error
+	trials []storage.Trial
+}
+
+func (s fakeStore) Clock(context.Context) (time.Duration, error) { return s.ahead, s.err }
+func (s fakeStore) Try(context.Context) []storage.Trial          { return s.trials }
+
+type fakeVendor cashfree.Reply
+
+func (v fakeVendor) Check(context.Context) *cashfree.Reply { r := cashfree.Reply(v); return &r }
+
+func trials(err error) []storage.Trial {
+	return []storage.Trial{
+		{Role: "inbox", Bucket: "a", Err: err}, {Role: "masked", Bucket: "b", Err: err}, {Role: "records", Bucket: "c", Err: err},
+	}
+}
+
+func healthy(t *testing.T) doctor.Patient {
+	t.Helper()
+	keyset, err := seal.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doctor.Patient{
+		Redis: fakeRedis{}, Store: fakeStore{trials: trials(nil)}, Keyset: keyset,
+		Vendor: fakeVendor{Class: cashfree.Rejected, HTTPStatus: 400},
+	}
+}
+
+// complaints are "status check", in order.
+func complaints(p doctor.Patient) string {
+	var all []string
+	for _, f := range doctor.Examine(context.Background(), p) {
+		if f.Status == doctor.Warning || f.Status == doctor.Failure {
+			all = append(all, string(f.Status)+" "+f.Check+" "+string(f.Cause))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestAHealthyPatientGetsNoComplaint(t *testing.T) {
+	t.Parallel()
+	if got := complaints(healthy(t)); got != "" {
+		t.Error(got)
+	}
+}
+
+func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		store fakeStore
+		want  string
+	}{
+		"refused":          {fakeStore{trials: trials(fmt.Errorf("x: %w", storage.ErrDenied))}, "fail s3 credentials"},
+		"silent":           {fakeStore{trials: trials(storage.ErrUnreachable)}, "fail s3 unreachable"},
+		"silent at once":   {fakeStore{err: storage.ErrUnreachable, trials: trials(storage.ErrUnreachable)}, "fail s3 unreachable"},
+		"no credentials":   {fakeStore{err: storage.ErrDenied, trials: trials(storage.ErrDenied)}, "fail s3 credentials"},
+		"clock behind":     {fakeStore{ahead: -20 * time.Minute, trials: trials(storage.ErrDenied)}, "fail clock environment"},
+		"clock odd":        {fakeStore{ahead: time.Minute, trials: trials(nil)}, "warn clock "},
+		"one refused":      {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: storage.ErrDenied})}, "fail s3-records credentials"},
+		"one public":       {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Public: true})}, "fail s3-records environment"},
+		"another fault":    {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
+		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: storage.ErrNoConditions})}, "fail s3-records environment"},
+		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: storage.ErrNoBucket})}, "fail s3-records environment"},
+	} {
+		p := healthy(t)
+		p.Store = c.store
+		if got := complaints(p); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestEveryAnswerOfCashfreesMeansOneThing(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("connection refused")
+	for _, c := range []struct {
+		reply cashfree.Reply
+		want  string
+	}{
+		{cashfree.Reply{Class: cashfree.Rejected, HTTPStatus: 400}, ""},
+		{cashfree.Reply{Class: cashfree.Rejected, HTTPStatus: 422}, ""},
+		{cashfree.Reply{Class: cashfree.Rejected, HTTPStatus: 404}, "fail cashfree settings"},
+		{cashfree.Reply{Class: cashfree.Credentials, HTTPStatus: 401}, "fail cashfree credentials"},
+		{cashfree.Reply{Class: cashfree.NotAllowed, HTTPStatus: 403}, "fail cashfree credentials"},
+		{cashfree.Reply{Class: cashfree.NoBalance, HTTPStatus: 422}, "fail cashfree balance"},
+		{cashfree.Reply{Class: cashfree.RateLimited, HTTPStatus: 429}, ""},
+		{cashfree.Reply{Class: cashfree.NotSent, Err: refused}, "fail cashfree unreachable"},
+		{cashfree.Reply{Class: cashfree.Lost, Err: refused}, "fail cashfree unreachable"},
+		{cashfree.Reply{Class: cashfree.OtherStatus, HTTPStatus: 502}, "warn cashfree "},
+		{cashfree.Reply{Class: cashfree.OtherStatus, HTTPStatus: 301}, "fail cashfree settings"},
+		{cashfree.Reply{Class: cashfree.Unexpected, HTTPStatus: 200}, "fail cashfree settings"},
+	} {
+		p := healthy(t)
+		p.Vendor = fakeVendor(c.reply)
+		if got := complaints(p); got != c.want {
+			t.Errorf("%s %d: %q, want %q", c.reply.Class, c.reply.HTTPStatus, got, c.want)
+		}
+	}
+}
+
+func TestRedisThatLosesDataIsAWarningWhereThatIsAccepted(t *testing.T) {
+	t.Parallel()
+	p := healthy(t)
+	p.Redis = fakeRedis{found: []redisx.Finding{{Code: "eviction", Refuse: true, Volatile: true}}}
+	if got := complaints(p); got != "fail redis-eviction environment" {
+		t.Error(got)
+	}
+	p.AllowVolatile = true
+	if got := complaints(p); got != "warn redis-eviction " {
+		t.Error(got)
+	}
+}
+
+func TestRedisMemoryIsJudgedByItsHeadroom(t *testing.T) {
+	t.Parallel()
+	for used, want := range map[int64]string{10: "", 49: "", 51: "warn redis-memory ", 70: "fail redis-memory environment", 100: "fail redis-memory environment"} {
+		p := healthy(t)
+		p.Redis = fakeRedis{memory: redisx.Memory{Used: used << 20, Max: 100 << 20}}
+		if got := complaints(p); got != want {
+			t.Errorf("%d %%: %q, want %q", used, got, want)
+		}
+	}
+}
+
+func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	p := healthy(t)
+	foreign := healthy(t).Keyset
+	job := func(by *tasks.Keyset, sealedFor string) tasks.Payload {
+		sealed, err := by.Seal([]byte("specimen"), tasks.InputBinding(tasks.Passport, sealedFor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tasks.Payload{Kind: tasks.Passport, VerificationID: "A", SealedInput: sealed}
+	}
+	for name, c := range map[string]struct {
+		job  tasks.Payload
+		want string
+	}{
+		"its own":         {job(p.Keyset, "A"), ""},
+		"another keyset":  {job(foreign, "A"), "fail keyset-queues settings"},
+		"another job's":   {job(p.Keyset, "B"), "fail keyset-queues environment"},
+		"nothing is open": {tasks.Payload{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}, "fail keyset-queues environment"},
+	} {
+		p.Redis = fakeRedis{queued: []tasks.Payload{c.job}}
+		if got := complaints(p); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestWhatCannotBeLookedAtIsSkipped(t *testing.T) {
+	t.Parallel()
+	p := doctor.Patient{Problems: []string{"KYCQ_LISTEN: \"x\" is not an address: write host:port"}}
+	if got := complaints(p); got != "fail settings settings" {
+		t.Error(got)
+	}
+	found := doctor.Examine(context.Background(), p)
+	if found[0].Fix != "write host:port" || doctor.Worst(found) != doctor.Failure {
+		t.Errorf("%+v", found[0])
+	}
+}
