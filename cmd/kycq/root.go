@@ -37,7 +37,7 @@ kycq config print shows what is in force.
 	root.AddCommand(
 		newDemo(a), newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a),
 		newStorage(a), newKeys(a), newConfig(a), newSimulator(a), newErase(a), newAudit(a),
-		newDashboard(a), newHealthcheck(a), newVersion(a),
+		newDashboard(a), newDoctor(a), newHealthcheck(a), newVersion(a),
 	)
 	return root
 }

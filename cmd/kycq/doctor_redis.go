@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/tasks"
+)
+
+// redisPatient lets the doctor ask Redis.
+type redisPatient struct{ client redis.UniversalClient }
+
+func (r redisPatient) Check(ctx context.Context) ([]redisx.Finding, error) {
+	return redisx.Check(ctx, r.client)
+}
+
+func (r redisPatient) Memory(ctx context.Context) (redisx.Memory, error) {
+	return redisx.ReadMemory(ctx, r.client)
+}
+
+// queuedSample is how many tasks of each state of a queue are opened.
+const queuedSample = 10
+
+// Queued reads a few jobs of each queue. asynq's inspector takes no context; the client's own limits bound it.
+func (r redisPatient) Queued(context.Context) ([]tasks.Payload, error) {
+	inspector := asynq.NewInspectorFromRedisClient(r.client)
+	var found []tasks.Payload
+	for _, queue := range tasks.Queues() {
+		for _, list := range []func(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error){
+			inspector.ListPendingTasks, inspector.ListScheduledTasks, inspector.ListRetryTasks,
+		} {
+			infos, err := list(queue, asynq.PageSize(queuedSample))
+			if errors.Is(err, asynq.ErrQueueNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("list the queue %s: %w", queue, err)
+			}
+			for _, info := range infos {
+				if payload, err := tasks.DecodePayload(info.Payload); err == nil {
+					found = append(found, payload)
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
+// variable reads one variable of an environment.
+func variable(environ []string, name string) string {
+	for _, entry := range environ {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/simulator/simtest"
+	"github.com/kycq/kycq/internal/testenv"
+	"github.com/kycq/kycq/storage/storagetest"
+)
+
+// patient is an installation in good health, for a test to make one thing of it wrong.
+type patient struct {
+	redis *redis.Client
+	store *storagetest.Server
+	sim   *simtest.Server
+	env   map[string]string
+}
+
+func newPatient(t *testing.T, store *storagetest.Server) *patient {
+	t.Helper()
+	p := &patient{redis: startRedis(t), store: store, sim: simtest.Start(t, simulator.Config{ClientID: "sim", ClientSecret: "specimen"})}
+	store.Store(t)
+	keyset := filepath.Join(t.TempDir(), "keyset.json")
+	if err := writeTestKeyset(keyset); err != nil {
+		t.Fatal(err)
+	}
+	cfg := store.Config()
+	p.env = map[string]string{
+		"KYCQ_REDIS_URL": "redis://" + p.redis.Options().Addr + "/0", "KYCQ_KEYSET_FILE": keyset,
+		"KYCQ_S3_ENDPOINT": cfg.Endpoint, "KYCQ_S3_REGION": cfg.Region,
+		"KYCQ_S3_INBOX_BUCKET": cfg.InboxBucket, "KYCQ_S3_MASKED_BUCKET": cfg.MaskedBucket, "KYCQ_S3_RECORDS_BUCKET": cfg.RecordsBucket,
+		"KYCQ_CASHFREE_URL": p.sim.URL, "KYCQ_CASHFREE_CLIENT_ID": "sim", "KYCQ_CASHFREE_CLIENT_SECRET": "specimen",
+	}
+	return p
+}
+
+// startRedis starts a server as kycq wants it, of the test's own: its settings are what the test is about.
+func startRedis(t *testing.T) *redis.Client {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		if testenv.Required(testenv.RealRedis) {
+			t.Fatal("KYCQ_TEST_REQUIRE lists redis, but there is no redis-server")
+		}
+		t.Skip("the promise of this test is about the settings of a real Redis: install redis-server, or run make test")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	_, port, _ := net.SplitHostPort(address)
+	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "",
+		"--appendonly", "yes", "--maxmemory-policy", "noeviction", "--databases", "1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: address})
+	t.Cleanup(func() {
+		_ = client.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for deadline := time.Now().Add(20 * time.Second); client.Ping(t.Context()).Err() != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("redis-server does not answer")
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	return client
+}
+
+// kycq runs the program in a process of its own: the AWS SDK reads the environment.
+func (p *patient) kycq(t *testing.T, stdin string, args ...string) (stdout []byte, code int) {
+	t.Helper()
+	cfg := p.store.Config()
+	cmd := exec.CommandContext(t.Context(), "kycq", args...)
+	cmd.Env = []string{
+		"AWS_ACCESS_KEY_ID=" + cfg.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + cfg.SecretAccessKey.Reveal(),
+		"AWS_EC2_METADATA_DISABLED=true", "HOME=" + t.TempDir(),
+	}
+	for name, value := range p.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Stdin = strings.NewReader(stdin)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	stdout, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if errs.Len() > 0 {
+		t.Logf("stderr: %s", errs.String())
+	}
+	return stdout, cmd.ProcessState.ExitCode()
+}
+
+// examine runs the doctor and returns its exit code and what it found, the good news left out.
+func (p *patient) examine(t *testing.T) (code int, complaints map[string]doctor.Finding) {
+	t.Helper()
+	out, code := p.kycq(t, "", "doctor", "--json")
+	var answer struct {
+		OK     bool
+		Checks []doctor.Finding
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if answer.OK != (code == exitOK) {
+		t.Errorf("ok is %t, the exit code %d", answer.OK, code)
+	}
+	complaints = map[string]doctor.Finding{}
+	for _, f := range answer.Checks {
+		if f.Status != doctor.OK && f.Status != doctor.Skipped {
+			complaints[f.Check] = f
+		}
+		if f.Status == doctor.Failure && (f.Fix == "" || f.Cause == "") {
+			t.Errorf("%s says nothing about the fix or the cause: %+v", f.Check, f)
+		}
+	}
+	return code, complaints
+}
+
+// withoutStrangers makes the fake, which lets everybody in, refuse requests without credentials, save for one bucket.
+func withoutStrangers(open string) storagetest.Intercept {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Header.Get("Authorization") == "" && (open == "" || !strings.HasPrefix(r.URL.Path, "/"+open)) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
+// refusingSkew answers as S3 does to a clock that is more than 15 minutes off.
+func refusingSkew(ahead time.Duration) storagetest.Intercept {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		signed, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+		theirs := time.Now().Add(ahead)
+		if err == nil && theirs.Sub(signed).Abs() > 15*time.Minute {
+			w.Header().Set("Date", theirs.UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `<?xml version="1.0"?><Error><Code>RequestTimeTooSkewed</Code></Error>`)
+			return
+		}
+		withoutStrangers("")(w, r, next)
+	}
+}
+
+// TestDoctorNamesWhatIsWrongAndNothingElse makes one thing wrong at a time.
+func TestDoctorNamesWhatIsWrongAndNothingElse(t *testing.T) {
+	t.Parallel()
+	set := func(name, value string) func(*testing.T, *patient) {
+		return func(_ *testing.T, p *patient) { p.env[name] = value }
+	}
+	config := func(name, value string) func(*testing.T, *patient) {
+		return func(t *testing.T, p *patient) {
+			if err := p.redis.ConfigSet(t.Context(), name, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		harm  func(*testing.T, *patient)
+		code  int
+		check string
+		says  string
+	}{
+		"nothing":                        {func(*testing.T, *patient) {}, exitOK, "", ""},
+		"Redis down":                     {set("KYCQ_REDIS_URL", "redis://127.0.0.1:1/0"), exitUnreachable, "redis", "start Redis"},
+		"allkeys-lru":                    {config("maxmemory-policy", "allkeys-lru"), exitFailure, "redis-eviction", "noeviction"},
+		"no AOF":                         {config("appendonly", "no"), exitOK, "redis-persistence", "appendonly yes"},
+		"Redis nearly full":              {config("maxmemory", "1100000"), exitFailure, "redis-memory", "raise maxmemory"},
+		"missing bucket":                 {set("KYCQ_S3_MASKED_BUCKET", "kycq-missing"), exitFailure, "s3-masked", "kycq storage init"},
+		"store down":                     {set("KYCQ_S3_ENDPOINT", "http://127.0.0.1:1"), exitUnreachable, "s3", "KYCQ_S3_ENDPOINT"},
+		"wrong client secret":            {set("KYCQ_CASHFREE_CLIENT_SECRET", "wrong"), exitCredentials, "cashfree", "valid client id"},
+		"secret of the test environment": {set("KYCQ_CASHFREE_CLIENT_SECRET", "TESTspecimen"), exitCredentials, "cashfree", "this environment"},
+		"IP not allowed": {func(t *testing.T, p *patient) {
+			resp, err := http.Post(p.sim.ControlURL+"/ips", "application/json", strings.NewReader(`{"allowed":["10.0.0.0/8"]}`))
+			if err != nil || resp.StatusCode >= http.StatusBadRequest {
+				t.Fatal(resp, err)
+			}
+			_ = resp.Body.Close()
+		}, exitCredentials, "cashfree", "whitelist"},
+		"Cashfree down":      {set("KYCQ_CASHFREE_URL", "http://127.0.0.1:1/verification"), exitUnreachable, "cashfree", "network"},
+		"not Cashfree":       {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_URL"] = p.sim.URL + "/nowhere" }, exitUsage, "cashfree", "/verification"},
+		"missing keyset":     {set("KYCQ_KEYSET_FILE", ""), exitUsage, "keyset", "kycq keys generate"},
+		"another keyset":     {useAnotherKeyset, exitUsage, "keyset-queues", "kycq keys status"},
+		"misspelt variable":  {set("KYCQ_REDIS_ULR", "redis://elsewhere:6379/0"), exitUsage, "settings", "KYCQ_REDIS_URL"},
+		"value and its file": {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_CLIENT_SECRET_FILE"] = p.env["KYCQ_KEYSET_FILE"] }, exitUsage, "settings", "keep one"},
+		"unknown time zone":  {set("TZ", "Asia/Calcuta"), exitOK, "time-zone", "Asia/Kolkata"},
+		"clock 20 minutes off": {func(_ *testing.T, p *patient) {
+			p.store.Advance(20 * time.Minute)
+			p.store.Use(refusingSkew(20 * time.Minute))
+		}, exitFailure, "clock", "NTP"},
+		"clock a minute off": {func(_ *testing.T, p *patient) { p.store.Advance(-time.Minute) }, exitOK, "clock", "NTP"},
+		"public bucket":      {func(_ *testing.T, p *patient) { p.store.Use(withoutStrangers(p.env["KYCQ_S3_MASKED_BUCKET"])) }, exitFailure, "s3-masked", "open to everybody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t, storagetest.StartFake(t))
+			p.store.Use(withoutStrangers(""))
+			c.harm(t, p)
+			code, complaints := p.examine(t)
+			wantOnly(t, complaints, c.check, c.says)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+		})
+	}
+}
+
+// Only a real store looks at credentials.
+func TestDoctorNamesAWrongS3Key(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong", "AWS_ACCESS_KEY_ID": "nobody"} {
+		p := newPatient(t, storagetest.StartMinIO(t))
+		if code, complaints := p.examine(t); code != exitOK || len(complaints) > 0 {
+			t.Fatalf("exit code %d, %+v", code, complaints)
+		}
+		p.env[name] = value
+		code, complaints := p.examine(t)
+		wantOnly(t, complaints, "s3", name)
+		if code != exitCredentials {
+			t.Errorf("exit code %d", code)
+		}
+	}
+}
+
+func wantOnly(t *testing.T, complaints map[string]doctor.Finding, check, says string) {
+	t.Helper()
+	for name, f := range complaints {
+		switch {
+		case name != check:
+			t.Errorf("it complains of %s too: %+v", name, f)
+		case !strings.Contains(f.Message+": "+f.Fix, says):
+			t.Errorf("%+v lacks %q", f, says)
+		}
+	}
+	if _, ok := complaints[check]; !ok && check != "" {
+		t.Errorf("it does not complain of %s", check)
+	}
+}
+
+// useAnotherKeyset leaves a job in the queue that was sealed with the keyset of before.
+func useAnotherKeyset(t *testing.T, p *patient) {
+	t.Helper()
+	const job = `{"verification_id":"A1","file_number":"SPECIMEN00001","dob":"1990-01-31"}`
+	if _, code := p.kycq(t, job, "enqueue", "passport", "-"); code != exitOK {
+		t.Fatalf("enqueue: exit code %d", code)
+	}
+	keyset := filepath.Join(t.TempDir(), "other.json")
+	if err := writeTestKeyset(keyset); err != nil {
+		t.Fatal(err)
+	}
+	p.env["KYCQ_KEYSET_FILE"] = keyset
+}
