@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ func newKeys(a *app) *cobra.Command {
 
 func newKeysGenerate(a *app) *cobra.Command {
 	var path string
+	var keep bool
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "print a new keyset",
@@ -29,14 +31,23 @@ again by anybody.`,
   export KYCQ_KEYSET_FILE=$PWD/keyset.json`,
 		Args: cobra.NoArgs,
 		RunE: a.command(func(*cobra.Command, []string) error {
+			if keep && path == "" {
+				return usagef("--keep: --out is missing: it names the file to keep")
+			}
 			keyset, err := seal.Generate()
 			if err != nil {
 				return err
 			}
-			return a.giveKeyset(keyset, path)
+			err = a.giveKeyset(keyset, path)
+			if keep && errors.Is(err, fs.ErrExist) {
+				a.note("%s is there already, and stays", path)
+				return nil
+			}
+			return err
 		}),
 	}
 	addOutFlag(cmd, &path)
+	cmd.Flags().BoolVar(&keep, "keep", false, "where the file of --out is there already, leave it as it is and end well")
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -66,6 +67,7 @@ func TestScripts(t *testing.T) {
 					"refuses": cmdRefuses,
 					"polled":  s.cmdPolled,
 					"waitfor": cmdWaitFor,
+					"healthy": cmdHealthy,
 				},
 			})
 		})
@@ -79,6 +81,7 @@ func (s *stack) setup(env *testscript.Env) error {
 		"KYCQ_S3_INBOX_BUCKET": cfg.InboxBucket, "KYCQ_S3_MASKED_BUCKET": cfg.MaskedBucket, "KYCQ_S3_RECORDS_BUCKET": cfg.RecordsBucket,
 		"AWS_ACCESS_KEY_ID": cfg.AccessKeyID, "AWS_SECRET_ACCESS_KEY": cfg.SecretAccessKey.Reveal(), "AWS_EC2_METADATA_DISABLED": "true",
 		"KYCQ_KEYSET_FILE": filepath.Join(env.WorkDir, "keyset.json"), "REDIS_ADDR": s.redis.Addr(),
+		"DASHBOARD_ADDR": freeAddress(),
 	} {
 		if value != "" {
 			env.Setenv(name, value)
@@ -99,6 +102,16 @@ func (s *stack) setup(env *testscript.Env) error {
 		}
 	}
 	return writeTestKeyset(filepath.Join(env.WorkDir, "keyset.json"))
+}
+
+// freeAddress is one that nobody listens on, for a program that must be told where to listen.
+func freeAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func samplePNG(c color.Color) []byte {
@@ -310,6 +323,11 @@ func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 		_, err := os.Stat(ts.MkAbs(args[0]))
 		return err == nil
 	})
+}
+
+// cmdHealthy runs a program until it ends well: healthy kycq healthcheck.
+func cmdHealthy(ts *testscript.TestScript, _ bool, args []string) {
+	waitUntil(ts, "the program ends well", func() bool { return ts.Exec(args[0], args[1:]...) == nil })
 }
 
 func waitUntil(ts *testscript.TestScript, what string, is func() bool) {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +17,8 @@ func newStorage(a *app) *cobra.Command {
 }
 
 func newStorageInit(a *app) *cobra.Command {
-	return uses(&cobra.Command{
+	var wait time.Duration
+	cmd := uses(&cobra.Command{
 		Use:   "init",
 		Short: "create the buckets that are missing, and check the store",
 		Long: `init creates the inbox, masked and records buckets where they are missing, lets the inbox forget uploads after
@@ -33,10 +37,7 @@ Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
 			if err != nil {
 				return err
 			}
-			steps, err := store.Init(cmd.Context())
-			if err == nil {
-				err = store.Probe(cmd.Context())
-			}
+			steps, err := initStore(cmd.Context(), store, wait)
 			if printErr := a.printSteps(steps); printErr != nil {
 				return printErr
 			}
@@ -47,6 +48,29 @@ Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
 			return nil
 		}),
 	}, config.S3)
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a store that cannot be reached yet")
+	return cmd
+}
+
+// initPause is between two looks at a store that is still starting.
+const initPause = time.Second
+
+// initStore tries again for as long as it may wait and the store cannot be reached.
+func initStore(ctx context.Context, store *storage.Store, wait time.Duration) ([]storage.InitStep, error) {
+	for deadline := time.Now().Add(wait); ; {
+		steps, err := store.Init(ctx)
+		if err == nil {
+			err = store.Probe(ctx)
+		}
+		if !errors.Is(err, storage.ErrUnreachable) || !time.Now().Before(deadline) {
+			return steps, err
+		}
+		select {
+		case <-ctx.Done():
+			return steps, ctx.Err()
+		case <-time.After(initPause):
+		}
+	}
 }
 
 func (a *app) printSteps(steps []storage.InitStep) error {
