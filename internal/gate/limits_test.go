@@ -96,6 +96,32 @@ func TestRepeated429sWithoutATimeDoubleTheSilence(t *testing.T) {
 	})
 }
 
+func TestCallsStayApartWhenASilenceEndsBetweenTheirSlots(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		var v vendor
+		for range 3 {
+			backlog(ctx, &wg, f.process(hundred), "aadhaar", Bulk, 8, &v, time.Second)
+		}
+		g := f.process(hundred)
+		time.Sleep(20 * time.Second)
+		for i := range 20 {
+			p := enter(t, g, Live, "limited")
+			v.call()
+			time.Sleep(200 * time.Millisecond)
+			done(t, g, p, Outcome{Kind: Limited, RetryAfter: time.Duration(600+i*60) * time.Millisecond})
+			time.Sleep(5 * time.Second)
+		}
+		cancel()
+		wg.Wait()
+		if closest := v.closest(); closest < 600*time.Millisecond {
+			t.Errorf("two calls left within %s", closest)
+		}
+	})
+}
+
 func TestPaceIsLoweredAfterA429AndCreepsBack(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
@@ -226,7 +252,7 @@ func TestEmptyWindowIsObeyedWhenOthersShareTheAccount(t *testing.T) {
 func TestRateSetWhileRunningHoldsForAllWithinTwoSecondsAndOverRestarts(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
-		rates := map[string]Rate{"aadhaar": {6, time.Minute}}
+		rates := map[string]Rate{"aadhaar": {1, time.Minute}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		var v vendor
@@ -235,7 +261,7 @@ func TestRateSetWhileRunningHoldsForAllWithinTwoSecondsAndOverRestarts(t *testin
 			g = f.process(rates)
 			backlog(ctx, &wg, g, "aadhaar", Bulk, 30, &v, 100*time.Millisecond)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(63 * time.Second) // everybody sleeps until the next poll
 		operator := f.process(rates)
 		if err := operator.SetRate(ctx, "aadhaar", Rate{600, time.Minute}); err != nil {
 			t.Fatal(err)

@@ -71,10 +71,11 @@ if s.calls > 0 and s.per > 0 then calls, per = s.calls, s.per end
 local limit = calls
 if s.cap > 0 and s.cap < limit then limit = s.cap end
 
--- cut_now is what is left of the cut: half a percent comes back in five windows.
+-- cut_now is what is left of the cut: half a percent comes back in five windows, a large one in twenty.
 local function cut_now()
   if s.cut <= 0 then return 0 end
-  return math.max(0, s.cut - math.max(0, now - s.cut_at) / per * 1000)
+  local windows = math.max(0, now - s.cut_at) / per
+  return math.max(0, s.cut - windows * math.max(1000, s.cut / 20))
 end
 
 -- tight is 1 when every answer said that nothing remains: a bucket of one call.

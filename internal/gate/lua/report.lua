@@ -31,9 +31,14 @@ if outcome == 'limited' then
     -- Without a time from the vendor the silence doubles: 1 s, 2 s, ... 64 s, as long as each ends in another 429.
     local recent = now < s['until'] + 10 * SECOND + 2 * step
     if recent then set('streak', math.min(s.streak + 1, 6)) else set('streak', 0) end
-    -- Half a percent; where a bucket of one call may be what refused, at least 2 ms a call, because its limit is jitter.
+    -- Half a percent. Where a bucket of one call may be what refused, jitter is the reason: at least 1 ms a call, and
+    -- 2 ms where no header tells.
     local more = 5000
-    if s.high == 0 then more = math.max(more, 2000 * limit / per * SECOND) end
+    if s.high == 0 then
+      local jitter = 2000
+      if s.zeros > 0 then jitter = 1000 end
+      more = math.max(more, jitter * limit / per * SECOND)
+    end
     set('cut', math.floor(math.min(500000, cut_now() * 1.5 + more)))
     set('cut_at', now)
     step = interval()

@@ -105,7 +105,7 @@ if turn - horizon > now + 2000 then return answer(1, turn, turn - horizon) end
 if free <= s.keep or free > now + horizon + step then
   turn = math.max(s.tail, s.keep, free) + step
   set('tail', turn)
-  return answer(1, turn, turn - horizon)
+  return answer(1, turn, math.max(turn - horizon, now + step))
 end
 grant(free)
 if want > 1 and s.tail <= turn and next_slot() <= now + horizon then grant(next_slot()) end
