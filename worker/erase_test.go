@@ -168,7 +168,9 @@ func TestADeliveryAfterAnErasureBringsNothingBack(t *testing.T) {
 		job := w.payload(tasks.Aadhaar, "A")
 		p.Process(t.Context(), job)
 		rec := erase(t, w, tasks.Aadhaar, "A")
-		for _, late := range []tasks.Payload{job, PayloadOf(rec)} {
+		w.stored(tasks.Aadhaar, "B", storage.StateValid) // its worker died before the tail
+		before := erase(t, w, tasks.Aadhaar, "B")
+		for _, late := range []tasks.Payload{job, PayloadOf(rec), PayloadOf(before)} {
 			if v := p.Process(t.Context(), late); v.Decision != Final {
 				t.Errorf("%+v", v)
 			}
