@@ -44,8 +44,8 @@ func newKeysStatus(a *app) *cobra.Command {
 	cmd := uses(&cobra.Command{
 		Use:   "status",
 		Short: "list the keys, and what still needs them",
-		Long: `status lists the keys of the keyset by their ids, never their material, with how many sealed texts need each: it reads
-every record and manifest in S3 and every task and kept answer in Redis, about 1,000 a second. Exit code 3 where something
+		Long: `status lists the keys of the keyset by their ids, never their material, with how many sealed texts need each. For that it
+reads every record and manifest in S3, 64 at a time, and every task and kept answer in Redis. Exit code 3 where something
 needs a key that is not in the keyset.
 
 Records keep what they hold until it is erased, so a key that has sealed for a while is needed for long.`,
