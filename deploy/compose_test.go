@@ -1,0 +1,254 @@
+// Package deploy_test checks what an engine would be given, as far as that is possible without one.
+package deploy_test
+
+import (
+	"encoding/hex"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/dashboard"
+	"github.com/kycq/kycq/internal/redact"
+)
+
+const root = ".."
+
+// load reads the compose file as an engine does.
+func load(t *testing.T, profiles []string, env ...string) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithEnv(env), cli.WithProfiles(profiles))
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return project
+}
+
+func everything(t *testing.T) *types.Project {
+	t.Helper()
+	return load(t, []string{"sim", "cli"})
+}
+
+func TestUpStartsTheStackAndSimTheSimulatorToo(t *testing.T) {
+	t.Parallel()
+	always := []string{"dashboard", "keys", "minio", "redis", "storage-init", "worker"}
+	if got := load(t, nil).ServiceNames(); !slices.Equal(slices.Sorted(slices.Values(got)), always) {
+		t.Errorf("up starts %v", got)
+	}
+	sim := slices.Sorted(slices.Values(append([]string{"simulator", "example-passports", "example-cards"}, always...)))
+	if got := load(t, []string{"sim"}).ServiceNames(); !slices.Equal(slices.Sorted(slices.Values(got)), sim) {
+		t.Errorf("--profile sim starts %v", got)
+	}
+	if workers := everything(t).Services["worker"]; workers.GetScale() != 2 {
+		t.Errorf("%d workers", workers.GetScale())
+	}
+}
+
+func TestServicesStartInTheOrderInWhichTheyNeedEachOther(t *testing.T) {
+	t.Parallel()
+	const healthy, done = types.ServiceConditionHealthy, types.ServiceConditionCompletedSuccessfully
+	ready := map[string]string{"redis": healthy, "keys": done, "storage-init": done}
+	withSim := map[string]string{"redis": healthy, "keys": done, "storage-init": done, "simulator": healthy}
+	want := map[string]map[string]string{
+		"redis": {}, "minio": {}, "keys": {},
+		"storage-init": {"keys": done, "minio": types.ServiceConditionStarted},
+		"worker":       ready, "cli": ready,
+		"dashboard": {"keys": done, "redis": healthy},
+		"simulator": {"keys": done}, "example-passports": withSim, "example-cards": withSim,
+	}
+	for name, service := range everything(t).Services {
+		got := map[string]string{}
+		for on, dependency := range service.DependsOn {
+			got[on] = dependency.Condition
+		}
+		if !maps.Equal(got, want[name]) {
+			t.Errorf("%s needs %v, want %v", name, got, want[name])
+		}
+	}
+}
+
+// oneShots end by themselves: they have no health.
+var oneShots = []string{"keys", "storage-init", "example-passports", "example-cards", "cli"}
+
+func TestWhatKeepsRunningHasAHealthCheckAndTimeToStop(t *testing.T) {
+	t.Parallel()
+	for name, s := range everything(t).Services {
+		if slices.Contains(oneShots, name) {
+			if s.Restart != "no" || s.HealthCheck != nil {
+				t.Errorf("%s: restart %q, health check %v", name, s.Restart, s.HealthCheck)
+			}
+			continue
+		}
+		if s.HealthCheck == nil || len(s.HealthCheck.Test) < 2 || s.Restart != "unless-stopped" {
+			t.Errorf("%s: restart %q, health check %v", name, s.Restart, s.HealthCheck)
+		}
+		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) != time.Minute {
+			t.Errorf("%s: stop_grace_period %v", name, s.StopGracePeriod)
+		}
+	}
+}
+
+func TestEveryServiceIsHardened(t *testing.T) {
+	t.Parallel()
+	for name, s := range everything(t).Services {
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || len(s.CapAdd) > 0 || s.Privileged {
+			t.Errorf("%s: read_only %t, cap_drop %v, cap_add %v", name, s.ReadOnly, s.CapDrop, s.CapAdd)
+		}
+		if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+			t.Errorf("%s: security_opt %v", name, s.SecurityOpt)
+		}
+		if s.NetworkMode == "host" || s.Pid == "host" || s.Ipc == "host" {
+			t.Errorf("%s shares a namespace with the host", name)
+		}
+		for _, port := range s.Ports {
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("%s publishes %s on %q", name, port.Published, port.HostIP)
+			}
+		}
+		for _, v := range s.Volumes {
+			if v.Type != types.VolumeTypeVolume {
+				t.Errorf("%s mounts %s %s of the host", name, v.Type, v.Source)
+			}
+		}
+	}
+}
+
+func TestEveryVariableOfKycqsExists(t *testing.T) {
+	t.Parallel()
+	for name, s := range everything(t).Services {
+		for variable := range s.Environment {
+			if strings.HasPrefix(variable, "KYCQ_") && !config.KnownVariable(variable) {
+				t.Errorf("%s sets %s, which kycq does not know", name, variable)
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(root, ".env.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^#?(KYCQ_[A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
+		if m[1] != "KYCQ_MINIO_IMAGE" && !config.KnownVariable(m[1]) {
+			t.Errorf(".env.example has %s, which kycq does not know", m[1])
+		}
+	}
+}
+
+// Whatever can be set in the compose file is explained in .env.example, and the other way round.
+func TestEnvExampleListsWhatCanBeSet(t *testing.T) {
+	t.Parallel()
+	names := func(file, form string) []string {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]bool{}
+		for _, m := range regexp.MustCompile(form).FindAllStringSubmatch(string(text), -1) {
+			found[m[1]] = true
+		}
+		return slices.Sorted(maps.Keys(found))
+	}
+	used, explained := names("docker-compose.yml", `\$\{([A-Z_]+)`), names(".env.example", `(?m)^#([A-Z_]+)=`)
+	if !slices.Equal(used, explained) {
+		t.Errorf("the compose file reads %v\n.env.example explains %v", used, explained)
+	}
+}
+
+func TestSecretsAreFilesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	project := everything(t)
+	for name, secret := range project.Secrets {
+		if info, err := os.Stat(secret.File); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, s := range project.Services {
+		for variable, value := range s.Environment {
+			secret := strings.Contains(variable, "SECRET") || strings.Contains(variable, "PASSWORD") || strings.Contains(variable, "KEYSET") ||
+				strings.Contains(variable, "TOKEN") || strings.Contains(variable, "USERS")
+			if secret && !strings.HasSuffix(variable, "_FILE") {
+				t.Errorf("%s: %s holds a secret", name, variable)
+			}
+			if value == nil || !strings.HasPrefix(*value, "/run/secrets/") {
+				continue
+			}
+			if file := strings.TrimPrefix(*value, "/run/secrets/"); !slices.ContainsFunc(s.Secrets, func(c types.ServiceSecretConfig) bool { return c.Source == file }) {
+				t.Errorf("%s: %s names %s, which it is not given", name, variable, file)
+			}
+		}
+	}
+	for name, secret := range load(t, nil, "SECRETS_DIR=/elsewhere").Secrets {
+		if !strings.HasPrefix(secret.File, "/elsewhere/") {
+			t.Errorf("%s comes from %s although SECRETS_DIR says otherwise", name, secret.File)
+		}
+	}
+}
+
+func TestTheSecretsOfTheTrialFitEachOther(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("compose", "secrets", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	credentials := "[default]\naws_access_key_id = " + read("s3_access_key") + "\naws_secret_access_key = " + read("s3_secret_key")
+	if read("s3_credentials") != credentials {
+		t.Error("s3_credentials is not the pair of s3_access_key and s3_secret_key")
+	}
+	if _, err := dashboard.NewLogin(redact.NewSecret(read("dashboard_users")), redact.Secret{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheStoresImageIsPinnedAndCanBeReplaced(t *testing.T) {
+	t.Parallel()
+	_, digest, _ := strings.Cut(load(t, nil).Services["minio"].Image, "@sha256:")
+	if raw, err := hex.DecodeString(digest); err != nil || len(raw) != 32 {
+		t.Errorf("the image is not pinned: %q", digest)
+	}
+	if got := load(t, nil, "KYCQ_MINIO_IMAGE=minio:mine").Services["minio"].Image; got != "minio:mine" {
+		t.Errorf("KYCQ_MINIO_IMAGE is not used: %s", got)
+	}
+}
+
+// Cashfree is called only by those who say so, and the simulator's links are followed only as long as they do not.
+func TestNothingLeavesTheMachineByDefault(t *testing.T) {
+	t.Parallel()
+	worker := load(t, []string{"sim"}).Services["worker"].Environment
+	simulator := load(t, []string{"sim"}).Services["simulator"].Environment
+	if got := *worker["KYCQ_CASHFREE_URL"]; got != "http://simulator:8090/verification" || *simulator["KYCQ_LISTEN"] != "0.0.0.0:8090" {
+		t.Errorf("workers call %s", got)
+	}
+	for _, name := range []string{"KYCQ_CASHFREE_CLIENT_ID", "KYCQ_CASHFREE_CLIENT_SECRET_FILE"} {
+		if *worker[name] != *simulator[name] {
+			t.Errorf("%s differs between workers and simulator", name)
+		}
+	}
+	real := load(t, nil, "KYCQ_CASHFREE_URL=https://api.cashfree.com/verification", "KYCQ_IMAGE_HOSTS=").Services["worker"].Environment
+	if *real["KYCQ_CASHFREE_URL"] != "https://api.cashfree.com/verification" || *real["KYCQ_IMAGE_HOSTS"] != "" {
+		t.Errorf("%s, %q", *real["KYCQ_CASHFREE_URL"], *real["KYCQ_IMAGE_HOSTS"])
+	}
+}
+
+func TestRedisIsAsKycqWantsIt(t *testing.T) {
+	t.Parallel()
+	command := strings.Join(everything(t).Services["redis"].Command, " ")
+	for _, want := range []string{"--appendonly yes", "--maxmemory-policy noeviction"} {
+		if !strings.Contains(command, want) {
+			t.Errorf("%s lacks %s", command, want)
+		}
+	}
+}
