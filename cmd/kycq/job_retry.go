@@ -76,6 +76,8 @@ func paidBefore(rec *storage.Record) string {
 		return fmt.Sprintf("it is %s already", rec.State)
 	case rec.Code == "answer_lost":
 		return "its answer was lost after a call that may have been charged"
+	case rec.Code == "unexpected_answer", rec.Code == "image_link_refused":
+		return "it was answered, and may have been charged, although the answer could not be used"
 	case rec.Code == "unsafe_mask":
 		return "its masked image was paid for, and is in quarantine"
 	}
