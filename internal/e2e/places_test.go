@@ -22,7 +22,6 @@ import (
 func (s *stack) useOwnRedis(t *testing.T) (aof func() []byte) {
 	t.Helper()
 	dir, port := t.TempDir(), freePort(t)
-	//nolint:gosec // the server that the tests run with anyway
 	server := exec.CommandContext(context.Background(), "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
 		"--dir", dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 	if err := server.Start(); err != nil {
@@ -48,7 +47,7 @@ func readAOF(t *testing.T, dir string) []byte {
 	}
 	var all []byte
 	for _, file := range append(files, filepath.Join(dir, "appendonly.aof")) { // the latter: before Redis 7
-		text, err := os.ReadFile(file) //nolint:gosec // a file of the server's own folder
+		text, err := os.ReadFile(file)
 		if err == nil {
 			all = append(all, text...)
 		}
@@ -85,7 +84,7 @@ func (s *stack) submitPassports(t *testing.T, rows int) {
 // commandLines is what ps shows of every process of this binary, with a producer among them that reads from stdin.
 func commandLines(t *testing.T) []byte {
 	t.Helper()
-	producer := exec.CommandContext(t.Context(), binary, "enqueue", "passport", "-") //nolint:gosec // our own binary
+	producer := exec.CommandContext(t.Context(), binary, "enqueue", "passport", "-")
 	stdin, err := producer.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,6 @@ type place struct {
 	*testing.T
 	keysets [3]*seal.Keyset
 	store   *storage.Store
-	redis   []string
 }
 
 func newPlace(t *testing.T, server *storagetest.Server) *place {
