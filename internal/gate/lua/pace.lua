@@ -80,7 +80,7 @@ end
 
 -- tight is 1 when every answer said that nothing remains: a bucket of one call.
 local function tight()
-  if s.high == 0 and s.zeros >= 3 then return 1 end
+  if s.high == 0 and s.zeros > 0 then return 1 end
   return 0
 end
 
