@@ -85,11 +85,11 @@ func startRedis(t *testing.T) *redis.Client {
 	return client
 }
 
-// kycq runs the program in a process of its own: the AWS SDK reads the environment.
-func (p *patient) kycq(t *testing.T, stdin string, args ...string) (stdout []byte, code int) {
+// command is the program in a process of its own: the AWS SDK reads the environment.
+func (p *patient) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cfg := p.store.Config()
-	cmd := exec.CommandContext(t.Context(), "kycq", args...)
+	cmd := exec.Command("kycq", args...)
 	cmd.Env = []string{
 		"AWS_ACCESS_KEY_ID=" + cfg.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + cfg.SecretAccessKey.Reveal(),
 		"AWS_EC2_METADATA_DISABLED=true", "HOME=" + t.TempDir(),
@@ -97,6 +97,13 @@ func (p *patient) kycq(t *testing.T, stdin string, args ...string) (stdout []byt
 	for name, value := range p.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
+	return cmd
+}
+
+// kycq runs the program to its end.
+func (p *patient) kycq(t *testing.T, stdin string, args ...string) (stdout []byte, code int) {
+	t.Helper()
+	cmd := p.command(t, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
