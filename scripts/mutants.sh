@@ -29,7 +29,7 @@ skip-kept-answer       internal/faults  TestS3Down/answer
 skip-open-set          internal/faults  TestProducerKilled
 skip-hold              internal/faults  TestBalanceOut
 fresh-id-on-conflict   internal/faults  TestVendorConnectionCut/before-the-answer
-plain-payload          internal/faults  TestVendorConnectionCut/refused
+plain-payload          internal/faults  TestS3RepliesLost/sent
 '
 folder=$(mktemp -d "${TMPDIR:-/tmp}/kycq-mutants.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
@@ -70,7 +70,7 @@ while read -r mutation package name; do
 		status=1
 	else
 		printf 'mutants: %-22s killed by %s %s: %s\n' "$mutation" "$package" "$name" \
-			"$(grep -vi 'seed' "$folder/log" | grep -m 1 -oE '_test\.go:[0-9]+: .{0,110}' | cut -d ' ' -f 2- || true)"
+			"$(grep -vE 'seed |SEED|: from ' "$folder/log" | grep -m 1 -oE '_test\.go:[0-9]+: .{0,110}' | cut -d ' ' -f 2- || true)"
 	fi
 done <<<"$table"
 exit "$status"

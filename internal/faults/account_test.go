@@ -21,6 +21,7 @@ func TestBalanceOut(t *testing.T) {
 	w := s.work()
 	s.waitForHold(w)
 	refused := count(s.ledger(), func(e simulator.Entry) bool { return e.Code == "insufficient_balance" })
+	t.Logf("%d further calls after the first refusal", refused-1)
 	between(t, "calls that were refused", refused, 1, 1+bulkHands+1)
 	s.sim.Sim.SetBalance(1000)
 	s.resume()

@@ -77,7 +77,7 @@ func playKills(t *testing.T, k killing) {
 		t.Errorf("only %d of %d kills struck while there was work: there is too little of it", struck, k.kills)
 	}
 	s.judge(outAt(lastDeath))
-	s.judgeReturn(lastDeath, left)
+	s.longestReturn(lastDeath, left) // for the log: it holds the wait for the rate, too
 }
 
 // seed is KYCQ_FAULTS_SEED, or a new one; it is logged so that the same moments can be played again.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,16 +102,21 @@ func (w *witness) history(j job) []write {
 	return append([]write(nil), w.writes[keyOf(j)]...)
 }
 
-// firstRead is when the record was read first after a moment; zero if it was not.
-func (w *witness) firstRead(j job, after time.Time) time.Time {
+// firstTouch is when the record was read or written first after a moment; zero if it was not. (A worker that has a job in
+// hand writes without reading.)
+func (w *witness) firstTouch(j job, after time.Time) (first time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, at := range w.reads[keyOf(j)] {
-		if at.After(after) {
-			return at
+	touches := slices.Clone(w.reads[keyOf(j)])
+	for _, written := range w.writes[keyOf(j)] {
+		touches = append(touches, written.at)
+	}
+	for _, at := range touches {
+		if at.After(after) && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
 	}
-	return time.Time{}
+	return first
 }
 
 // firstWrite is when anything was written first after a moment; zero if nothing was.
