@@ -101,10 +101,13 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	s.cfg.Log.Info().Dur("timeout_ms", s.cfg.ShutdownTimeout).Msg("stopping: calls in flight are finished and recorded")
+	// asynq's Stop returns only once its fetching has ended, up to a poll later. What is fetched meanwhile goes back.
+	var stopping sync.WaitGroup
 	for _, srv := range started {
-		srv.Stop()
+		stopping.Go(srv.Stop)
 	}
 	s.cfg.Processor.Drain()
+	stopping.Wait()
 	shutdownAll(started)
 	return nil
 }

@@ -202,9 +202,19 @@ func TestATerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 	s.enqueuePassports(ids...)
 	first := s.start("worker")
 	<-s.vendor.served // a call is out
-	// The signal must find the calls in flight.
-	time.AfterFunc(500*time.Millisecond, func() { close(release) })
+	// The signal must find the calls in flight, and be heard before they end.
+	released := make(chan struct{})
+	go func() {
+		defer close(released)
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+			if strings.Contains(first.read(t), "stopping: calls in flight") {
+				break
+			}
+		}
+		close(release)
+	}()
 	first.terminate(t)
+	<-released
 	inFlight := s.vendor.total()
 	if inFlight == 0 || inFlight == len(ids) {
 		t.Fatalf("%d calls were in flight: the test shows nothing", inFlight)
