@@ -21,7 +21,7 @@ const Root = "/asynqmon"
 
 // Config is what the dashboard needs.
 type Config struct {
-	// Redis is shared with the rest of the process, which closes it.
+	// Redis is shared with the rest of the process, which closes it. It gets a hook (ghosts).
 	Redis redis.UniversalClient
 	// Login says who may come in. Nil lets everybody in who reaches a loopback address: the caller makes sure that the
 	// listener is on one.
@@ -46,6 +46,7 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Redis == nil {
 		return nil, errors.New("dashboard: redis is needed")
 	}
+	cfg.Redis.AddHook(ghosts{})
 	inner := asynqmon.New(asynqmon.Options{
 		RootPath:          Root,
 		RedisConnOpt:      sharedRedis{cfg.Redis},
