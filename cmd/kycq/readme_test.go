@@ -34,7 +34,7 @@ func TestTheReadmesTableOfSettingsIsTheCodes(t *testing.T) {
 	if os.Getenv("UPDATE_GOLDEN") == "" {
 		t.Fatal("the README's table is not the code's: UPDATE_GOLDEN=1 go test ./cmd/kycq -run Readme")
 	}
-	if err := os.WriteFile(path, []byte(head+settingsBegin+out.String()+settingsEnd+tail), 0o644); err != nil { //nolint:gosec // a page for everybody
+	if err := os.WriteFile(path, []byte(head+settingsBegin+out.String()+settingsEnd+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

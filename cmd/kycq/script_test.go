@@ -332,7 +332,7 @@ func cmdHealthy(ts *testscript.TestScript, _ bool, args []string) {
 
 func waitUntil(ts *testscript.TestScript, what string, is func() bool) {
 	const patience = 2 * time.Minute
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
 		if is() {
 			return
 		}
