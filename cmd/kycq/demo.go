@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/config"
-	"github.com/kycq/kycq/internal/devstack"
+	"github.com/kycq/kycq/internal/dev/devstack"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/seal"
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/storage"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/kycq/kycq/examples"
 	"github.com/kycq/kycq/internal/logx"
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )

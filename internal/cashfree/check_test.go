@@ -5,8 +5,8 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/redact"
-	"github.com/kycq/kycq/internal/simulator"
-	"github.com/kycq/kycq/internal/simulator/simtest"
+	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
 func TestCheckTellsWhoIsRefusedAndCostsNothing(t *testing.T) {

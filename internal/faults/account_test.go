@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/tasks"
 )
 

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/internal/dev/specimen"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )

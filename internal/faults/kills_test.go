@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
 // killing is a loop of random SIGKILLs.

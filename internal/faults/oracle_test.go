@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/redisx"
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )

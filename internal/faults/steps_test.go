@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/sabotage"
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
 // idModes are the two ways in which the vendor may use up ids. Which one it has is not known; both must work.

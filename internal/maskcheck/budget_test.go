@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kycq/kycq/internal/qr"
-	"github.com/kycq/kycq/internal/specimen/distort"
+	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kycq/kycq/internal/specimen"
-	"github.com/kycq/kycq/internal/specimen/distort"
+	"github.com/kycq/kycq/internal/dev/specimen"
+	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
 // A pair is a source and its proper mask.

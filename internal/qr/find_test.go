@@ -13,8 +13,8 @@ import (
 	scale "golang.org/x/image/draw"
 
 	"github.com/kycq/kycq/internal/qr"
-	"github.com/kycq/kycq/internal/specimen"
-	"github.com/kycq/kycq/internal/specimen/distort"
+	"github.com/kycq/kycq/internal/dev/specimen"
+	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
 func readable(codes []qr.Code) []qr.Code {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kycq/kycq/internal/simulator"
-	"github.com/kycq/kycq/internal/simulator/simtest"
+	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
 // Everything is wrong with the account and the request; one thing after the other is mended. Each step must show the

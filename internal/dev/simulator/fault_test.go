@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kycq/kycq/internal/simulator"
-	"github.com/kycq/kycq/internal/simulator/simtest"
+	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
 // raw sends a whole request over a connection of its own and reads until it ends, as TCP shows it.

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/image/draw"
 
-	"github.com/kycq/kycq/internal/specimen"
-	"github.com/kycq/kycq/internal/specimen/distort"
+	"github.com/kycq/kycq/internal/dev/specimen"
+	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
 // cards makes the 24 images, in the order in which the manifest lists them.

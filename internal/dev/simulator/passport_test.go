@@ -5,7 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
 func TestThePassportTableOfThePackageComment(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/johannesboyne/gofakes3"
 
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
 // Credentials are the S3 keys of the stack, and the client ID and secret that its simulator takes.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/internal/dev/specimen"
 )
 
 // The vendor's documented rate, per API and merchant account.

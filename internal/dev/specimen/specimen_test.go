@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/kycq/kycq/internal/qr"
-	"github.com/kycq/kycq/internal/specimen/distort"
+	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
 func TestNumbersAreVerhoeffValidAndImpossible(t *testing.T) {

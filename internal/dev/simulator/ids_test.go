@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kycq/kycq/internal/simulator"
-	"github.com/kycq/kycq/internal/simulator/simtest"
+	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
 func TestIDsTakenOnArrivalAreGoneAfterAnError(t *testing.T) {

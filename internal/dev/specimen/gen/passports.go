@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/internal/dev/specimen"
 )
 
 // passportsCSV lists 40 invented passports. A file number's last four digits tell the simulator what to answer; the

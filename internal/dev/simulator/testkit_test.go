@@ -15,8 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/kycq/kycq/internal/simulator"
-	"github.com/kycq/kycq/internal/simulator/simtest"
+	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

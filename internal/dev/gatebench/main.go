@@ -2,8 +2,8 @@
 // as the vendor, under every shape of window. For each case it prints how much of the limit was used, the 429s, the
 // commands that Redis ran for a job, and how long live calls waited while bulk took everything.
 //
-//	go run ./internal/gate/gatebench                 all of it, about 15 minutes
-//	go run ./internal/gate/gatebench -limits 100/6s -procs 4 -windows 5
+//	go run ./internal/dev/gatebench                 all of it, about 15 minutes
+//	go run ./internal/dev/gatebench -limits 100/6s -procs 4 -windows 5
 //
 // The measured time begins with the first call that the vendor sees, so the first window counts.
 package main

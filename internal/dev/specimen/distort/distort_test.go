@@ -5,7 +5,7 @@ import (
 	"image/color"
 	"testing"
 
-	"github.com/kycq/kycq/internal/specimen/distort"
+	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
 // spot is a white sheet with a dark square; its corner is not at the origin.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kycq/kycq/internal/simulator"
-	"github.com/kycq/kycq/internal/simulator/simtest"
+	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
 func control(t *testing.T, method, url, body string) (int, []byte) {

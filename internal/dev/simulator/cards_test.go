@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/qr"
-	"github.com/kycq/kycq/internal/simulator"
-	"github.com/kycq/kycq/internal/simulator/simtest"
-	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator/simtest"
+	"github.com/kycq/kycq/internal/dev/specimen"
 )
 
 func encoded(t *testing.T, img image.Image, format string) []byte {

@@ -1,7 +1,7 @@
 // Command gen writes the files of examples/: specimen cards, and the manifests that name them. The same program writes
 // the same files, so that a change in them shows in review.
 //
-//	go run ./internal/specimen/gen examples
+//	go run ./internal/dev/specimen/gen examples
 package main
 
 import (

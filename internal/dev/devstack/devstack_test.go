@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/kycq/kycq/internal/devstack"
+	"github.com/kycq/kycq/internal/dev/devstack"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kycq/kycq/internal/specimen"
+	"github.com/kycq/kycq/internal/dev/specimen"
 )
 
-const examples = "../../../examples"
+const examples = "../../../../examples"
 
 func TestGeneratingAgainGivesTheSameExamples(t *testing.T) {
 	t.Parallel()
@@ -39,13 +39,13 @@ func TestGeneratingAgainGivesTheSameExamples(t *testing.T) {
 		}
 		kept, err := os.ReadFile(filepath.Join(examples, name))
 		if err != nil {
-			t.Errorf("%s is not in examples/: run go generate ./internal/specimen", name)
+			t.Errorf("%s is not in examples/: run go generate ./internal/dev/specimen", name)
 			return nil
 		}
 		made++
 		total += int64(len(kept))
 		if !bytes.Equal(fresh, kept) && !samePicture(fresh, kept) {
-			t.Errorf("%s differs: run go generate ./internal/specimen", name)
+			t.Errorf("%s differs: run go generate ./internal/dev/specimen", name)
 		}
 		return nil
 	})

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
 // spy looks at the ledger's file at the moment at which the answer begins to leave.

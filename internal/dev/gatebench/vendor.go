@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
-	"github.com/kycq/kycq/internal/simulator"
+	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
 // vendor is a simulator that writes down when each call came and whether it was over the limit.
