@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/redisx"
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/internal/seal"
 )
 
@@ -110,7 +109,6 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 			return receipt, nil
 		}
 	}
-	sabotage.At(sabotage.Accepted)
 	receipt.TaskID = TaskID(p.VerificationID, p.Run)
 	receipt.Status, err = c.Push(ctx, p)
 	return receipt, err
@@ -119,10 +117,8 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 // accept adds the id to the open set before the record is written, so that a crash between the two leaves a name to look
 // up, never a record that nobody looks for.
 func (c *Client) accept(ctx context.Context, p Payload) (Standing, error) {
-	if !sabotage.Broken(sabotage.SkipOpenSet) {
-		if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {
-			return Standing{}, fmt.Errorf("enqueue: %w", err)
-		}
+	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {
+		return Standing{}, fmt.Errorf("enqueue: %w", err)
 	}
 	standing, err := c.cfg.Ledger.Accept(ctx, Entry{
 		Kind: p.Kind, VerificationID: p.VerificationID, Lane: p.Lane, Run: p.Run, Batch: p.Batch, Row: p.Row,
@@ -158,9 +154,6 @@ func (c *Client) Prepare(j Job) (Payload, error) {
 		return Payload{}, fmt.Errorf("enqueue: %w", err)
 	}
 	keyset := c.cfg.Keyset
-	if sabotage.Broken(sabotage.PlainPayload) {
-		keyset = seal.Insecure()
-	}
 	sealed, err := keyset.Seal(plain, InputBinding(j.Kind, j.VerificationID))
 	if err != nil {
 		return Payload{}, fmt.Errorf("enqueue: %w", err)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -29,7 +28,6 @@ func (d *delivery) call(ctx context.Context) (stepName, Verdict) {
 	if err != nil {
 		return d.turnedAway(waiting, err)
 	}
-	sabotage.At(sabotage.GatePassed)
 
 	next, verdict, reply := d.sendOnce(ctx, pass)
 	passed := gate.Outcome{Kind: gate.Unused, Limit: -1, Remaining: -1}
@@ -75,15 +73,13 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 		next, verdict := d.lost(err)
 		return next, verdict, nil
 	}
-	sabotage.At(sabotage.SentWritten)
 	// The lease may have gone meanwhile: then another worker may have the task already.
-	if ctx.Err() != nil && !sabotage.Broken(sabotage.SkipContextCheck) {
+	if ctx.Err() != nil {
 		next, verdict := d.unsend(ctx)
 		return next, verdict, nil
 	}
 	d.Observer.Sending(d.job.Kind, *d.rec.LastAttempt())
 	reply := d.send(context.WithoutCancel(ctx), body)
-	sabotage.At(sabotage.Answered)
 	a := newAnswer(d.job, *d.rec.LastAttempt(), reply, d.source)
 	d.answer = &a
 	d.logCall(reply)
@@ -156,10 +152,6 @@ func (d *delivery) writeIntent(ctx context.Context, pass *gate.Pass) error {
 		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: pass.Probe,
 		Reissue: isReissue(d.rec, id),
 	})
-	if sabotage.Broken(sabotage.SkipSent) {
-		d.rec = rec
-		return nil
-	}
 	for {
 		began := time.Now()
 		rec.LastAttempt().SentAt = began.UTC().Truncate(time.Millisecond)

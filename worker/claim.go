@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -27,7 +26,6 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 	}
 	d.rec, d.version = rec, version
 	d.inHand(nil)
-	sabotage.At(sabotage.Claimed)
 
 	switch {
 	case rec.Fingerprint != d.job.Fingerprint:
@@ -47,9 +45,6 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 func (d *delivery) resume(ctx context.Context) (stepName, Verdict) {
 	switch state := d.rec.State; {
 	case state.Final():
-		if sabotage.Broken(sabotage.SkipFinalCheck) {
-			return stepCheck, Verdict{}
-		}
 		return stepFinish, Verdict{}
 	case state == storage.StateAnswered:
 		return stepMask, Verdict{}
@@ -79,7 +74,7 @@ func (d *delivery) takeOver(ctx context.Context) (stepName, Verdict) {
 		return stepCheck, Verdict{}
 	}
 	age := takeoverAge(time.Duration(last.TimeoutMS) * time.Millisecond)
-	if rest := age - d.version.Age; rest > 0 && !sabotage.Broken(sabotage.SkipTakeoverAge) {
+	if rest := age - d.version.Age; rest > 0 {
 		return stepEnd, later(rest, "call_in_flight")
 	}
 	rec := d.rec.Clone()

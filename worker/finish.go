@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -38,7 +37,6 @@ func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
 	if err := d.Hints.CloseJob(ctx, kind, id); err != nil {
 		return d.infra(err, "redis")
 	}
-	sabotage.At(sabotage.TailDone)
 	return stepEnd, Verdict{Decision: Final}
 }
 

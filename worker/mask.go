@@ -10,7 +10,6 @@ import (
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/redact"
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
 )
@@ -62,7 +61,6 @@ func (d *delivery) store(ctx context.Context, body []byte, report maskcheck.Repo
 	if err != nil {
 		return d.infra(err, "storage")
 	}
-	sabotage.At(sabotage.MaskedStored)
 	sum := sha256.Sum256(body)
 	rec := d.rec.Clone()
 	rec.MaskedImage = &storage.MaskedImage{
@@ -91,7 +89,6 @@ func (d *delivery) conclude(ctx context.Context, rec *storage.Record) (stepName,
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}
-	sabotage.At(sabotage.FinalWritten)
 	return stepFinish, Verdict{}
 }
 

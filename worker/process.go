@@ -8,7 +8,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/maskcheck"
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -160,9 +159,6 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 func (d *delivery) write(ctx context.Context, rec *storage.Record) error {
 	var err error
 	var version storage.Version
-	if sabotage.Broken(sabotage.SkipCompareAndSwap) {
-		_, d.version, _ = d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
-	}
 	if d.version == (storage.Version{}) {
 		version, err = d.Records.CreateRecord(ctx, rec)
 		if errors.Is(err, storage.ErrExists) {

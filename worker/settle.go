@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -51,13 +50,8 @@ func (d *delivery) trySettle(ctx context.Context) (stepName, Verdict, error) {
 		if rec == nil { // the record went on without this answer
 			return stepClaim, Verdict{}, nil
 		}
-		if r.next == toAnswered && sabotage.Broken(sabotage.SkipAnswered) {
-			d.rec = rec
-			return stepMask, Verdict{}, nil
-		}
 		err = d.save(ctx, rec)
 		if err == nil {
-			sabotage.At(sabotage.AnswerKept)
 			next, verdict := d.follow(ctx, r)
 			return next, verdict, nil
 		}
@@ -82,7 +76,7 @@ func (d *delivery) applied(mayReissue bool) (*storage.Record, ruling, error) {
 	at := &rec.Attempts[i]
 	at.EndedAt, at.HTTPStatus, at.Code, at.Result = a.EndedAt.Truncate(time.Millisecond), a.HTTPStatus, a.Code, r.result
 	// A failed probe of the breaker's says more about the vendor than about the job.
-	at.Counted = r.counted && (!a.Probe || r.next != toRetry) || sabotage.Broken(sabotage.CountWaits)
+	at.Counted = r.counted && (!a.Probe || r.next != toRetry)
 	if counted, sent := spent(rec); d.policy.exhausted(r, counted, sent) {
 		r.next, r.state, r.code = toFinal, storage.StateFailed, "provider_error"
 		if unresolved(rec, rec.Run) {
@@ -156,7 +150,6 @@ func (d *delivery) follow(ctx context.Context, r ruling) (stepName, Verdict) {
 	case toAnswered:
 		return stepMask, Verdict{}
 	case toFinal:
-		sabotage.At(sabotage.FinalWritten)
 		return stepFinish, Verdict{}
 	case toRetry:
 		return stepEnd, Verdict{Decision: Retry, After: time.Until(d.rec.NotBefore), Reason: r.code}
@@ -186,9 +179,6 @@ type gateHold = gate.Hold
 
 // hold stops the fleet. The first job that sees the refusal raises it, logs it and pauses the queues.
 func (d *delivery) hold(ctx context.Context, code string, vendors advice) {
-	if sabotage.Broken(sabotage.SkipHold) {
-		return
-	}
 	a := adviceFor(code, resultHeld, vendors)
 	h := gate.Hold{Reason: a.message, Code: code, NextAction: a.next, By: "worker", Since: time.Now().UTC()}
 	first, err := d.Gate.RaiseHold(ctx, h)
@@ -230,9 +220,6 @@ func (d *delivery) askForReissue(ctx context.Context) (bool, error) {
 }
 
 func (d *delivery) reissueAllowed(ctx context.Context) (bool, error) {
-	if sabotage.Broken(sabotage.FreshIDOnConflict) {
-		return true, nil
-	}
 	if !d.policy.ReissueLostAnswers {
 		return false, nil
 	}
@@ -250,9 +237,6 @@ func (d *delivery) reread(ctx context.Context) error {
 
 // keep holds the answer in Redis, sealed; it tells whether that worked.
 func (d *delivery) keep(ctx context.Context) bool {
-	if sabotage.Broken(sabotage.SkipKeptAnswer) {
-		return true
-	}
 	sealed, err := sealAnswer(d.Keyset, d.job.VerificationID, *d.answer)
 	if err == nil {
 		err = d.Hints.KeepAnswer(ctx, string(d.job.Kind), d.job.VerificationID, sealed)

@@ -51,14 +51,14 @@ func run(m *testing.M) (code int) {
 	return 0
 }
 
-// binary is kycq as users get it, plus the tag with which a test can kill it at a step (internal/sabotage). It is built
+// binary is kycq as users get it. It is built
 // once, by the first scenario that is not skipped; KYCQ_FAULTS_BINARY names one that is built already.
 var binary = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("KYCQ_FAULTS_BINARY"); path != "" {
 		return path, nil
 	}
 	path := filepath.Join(workspace, "kycq")
-	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-tags", "sabotage", "-o", path, "github.com/kycq/kycq/cmd/kycq")
+	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-o", path, "github.com/kycq/kycq/cmd/kycq")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build kycq: %w\n%s", err, out)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -32,7 +31,7 @@ func TestProducerKilled(t *testing.T) {
 		}
 	}
 	cmd := exec.CommandContext(context.Background(), path, "enqueue", "passport", "-")
-	cmd.Env = append(append([]string(nil), s.env...), "KYCQ_SABOTAGE_KILL="+string(sabotage.Accepted)+":3")
+	cmd.Env = append(append([]string(nil), s.env...), "KYCQ_SABOTAGE_KILL="+string(Accepted)+":3")
 	cmd.Stdin = &lines
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != -1 {

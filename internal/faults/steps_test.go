@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kycq/kycq/internal/sabotage"
 	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
@@ -20,7 +19,7 @@ const mostWaits = 125 * time.Second
 func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, mode := range idModes {
-		for _, step := range sabotage.Steps() {
+		for _, step := range Steps() {
 			t.Run(mode+"/"+string(step), func(t *testing.T) {
 				t.Parallel()
 				s := newStack(t, takesIDs(mode))

@@ -9,4 +9,4 @@
 // else: the package must not be taken for a way to mask real documents.
 package specimen
 
-//go:generate go run ./gen ../../examples
+//go:generate go run ./gen ../../../examples
