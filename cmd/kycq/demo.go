@@ -14,9 +14,9 @@ import (
 
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/dev/devstack"
+	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/seal"
-	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/storage"
 )
 

@@ -12,8 +12,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/kycq/kycq/examples"
-	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )

@@ -15,9 +15,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/kycq/kycq/internal/doctor"
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
+	"github.com/kycq/kycq/internal/doctor"
 	"github.com/kycq/kycq/internal/testenv"
 	"github.com/kycq/kycq/storage/storagetest"
 )

@@ -4,9 +4,9 @@ import (
 	"testing"
 
 	"github.com/kycq/kycq/internal/cashfree"
-	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
+	"github.com/kycq/kycq/internal/redact"
 )
 
 func TestCheckTellsWhoIsRefusedAndCostsNothing(t *testing.T) {

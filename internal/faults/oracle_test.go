@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )

@@ -14,9 +14,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
+	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/internal/testenv"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"

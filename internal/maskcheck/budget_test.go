@@ -15,8 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/kycq/kycq/internal/qr"
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
+	"github.com/kycq/kycq/internal/qr"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -12,9 +12,9 @@ import (
 
 	scale "golang.org/x/image/draw"
 
-	"github.com/kycq/kycq/internal/qr"
 	"github.com/kycq/kycq/internal/dev/specimen"
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
+	"github.com/kycq/kycq/internal/qr"
 )
 
 func readable(codes []qr.Code) []qr.Code {

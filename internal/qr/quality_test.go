@@ -23,9 +23,9 @@ import (
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
 
-	"github.com/kycq/kycq/internal/qr"
 	"github.com/kycq/kycq/internal/dev/specimen"
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
+	"github.com/kycq/kycq/internal/qr"
 )
 
 // A shot is a card as it comes out of a phone: turned, blurred, recompressed, with a code that may be half covered.

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/gate"
 )
 
 // vendor is a simulator that writes down when each call came and whether it was over the limit.

@@ -15,10 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kycq/kycq/internal/qr"
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 	"github.com/kycq/kycq/internal/dev/specimen"
+	"github.com/kycq/kycq/internal/qr"
 )
 
 func encoded(t *testing.T, img image.Image, format string) []byte {

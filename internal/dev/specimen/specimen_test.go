@@ -7,8 +7,8 @@ import (
 	"math"
 	"testing"
 
-	"github.com/kycq/kycq/internal/qr"
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
+	"github.com/kycq/kycq/internal/qr"
 )
 
 func TestNumbersAreVerhoeffValidAndImpossible(t *testing.T) {
