@@ -23,25 +23,25 @@ func (d *delivery) call(ctx context.Context) (stepName, Verdict) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.draining, cancel)()
-	pass, err := d.Gate.Enter(waiting, gate.Call{Kind: string(d.job.Kind), Lane: string(d.job.Lane), JobID: d.job.VerificationID})
+	permit, err := d.Gate.Acquire(waiting, gate.Call{Kind: string(d.job.Kind), Lane: string(d.job.Lane), JobID: d.job.VerificationID})
 	d.Observer.WaitedAtGate(d.job.Kind, d.job.Lane, time.Since(began))
 	if err != nil {
 		return d.turnedAway(waiting, err)
 	}
 
-	next, verdict, reply := d.sendOnce(ctx, pass)
+	next, verdict, reply := d.sendOnce(ctx, permit)
 	passed := gate.Outcome{Kind: gate.Unused, Limit: -1, Remaining: -1}
 	if reply != nil {
 		passed = outcome(reply)
 	}
-	if err := d.Gate.Done(context.WithoutCancel(ctx), pass, passed); err != nil {
+	if err := d.Gate.Report(context.WithoutCancel(ctx), permit, passed); err != nil {
 		d.log.Warn().Err(err).Msg("the gate did not hear of the answer")
 	}
 	return next, verdict
 }
 
 // sendOnce makes at most one request; reply is nil where none was made.
-func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Verdict, *cashfree.Reply) {
+func (d *delivery) sendOnce(ctx context.Context, permit *gate.Permit) (stepName, Verdict, *cashfree.Reply) {
 	// The batch may have been cancelled while the job waited for its slot.
 	if stopped, err := d.stopped(ctx); err != nil {
 		next, verdict := d.infra(err, "redis")
@@ -64,7 +64,7 @@ func (d *delivery) sendOnce(ctx context.Context, pass *gate.Pass) (stepName, Ver
 		return stepEnd, later(cappedDelay, "max_calls"), nil
 	}
 
-	if err := d.writeIntent(ctx, pass); err != nil {
+	if err := d.writeIntent(ctx, permit); err != nil {
 		var spent *idsSpentError
 		if errors.As(err, &spent) {
 			next, verdict := d.fail(ctx, "provider_ids_spent")
@@ -139,7 +139,7 @@ func (*idsSpentError) Error() string { return "no derived ids are left" }
 
 // writeIntent puts the attempt into the record, as sent, and waits for the slot. An intent older than sendWithin by then
 // is written again, because a takeover counts its age from the last write.
-func (d *delivery) writeIntent(ctx context.Context, pass *gate.Pass) error {
+func (d *delivery) writeIntent(ctx context.Context, permit *gate.Permit) error {
 	id, ok := nextProviderID(d.rec)
 	if !ok {
 		return &idsSpentError{}
@@ -149,7 +149,7 @@ func (d *delivery) writeIntent(ctx context.Context, pass *gate.Pass) error {
 	rec.Code, rec.Message, rec.NextAction = "", "", ""
 	rec.Attempts = append(withoutIdle(rec.Attempts, rec.Run), storage.Attempt{
 		Run: rec.Run, ProviderID: id, SentAt: time.Now().UTC().Truncate(time.Millisecond),
-		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: pass.Probe,
+		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: permit.Probe,
 		Reissue: isReissue(d.rec, id),
 	})
 	for {
@@ -158,7 +158,7 @@ func (d *delivery) writeIntent(ctx context.Context, pass *gate.Pass) error {
 		if err := d.save(ctx, rec); err != nil {
 			return err
 		}
-		if pass.Leave(ctx) != nil || time.Since(began) < sendWithin {
+		if permit.Wait(ctx) != nil || time.Since(began) < sendWithin {
 			return nil
 		}
 		rec = d.rec.Clone()

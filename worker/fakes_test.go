@@ -293,7 +293,7 @@ type openGate struct {
 	held     *gate.Hold
 }
 
-func (g *openGate) Enter(ctx context.Context, _ gate.Call) (*gate.Pass, error) {
+func (g *openGate) Acquire(ctx context.Context, _ gate.Call) (*gate.Permit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -302,10 +302,10 @@ func (g *openGate) Enter(ctx context.Context, _ gate.Call) (*gate.Pass, error) {
 	if g.held != nil {
 		return nil, &gate.ClosedError{Reason: gate.ReasonHeld, RetryAfter: time.Second, Hold: g.held}
 	}
-	return &gate.Pass{}, nil
+	return &gate.Permit{}, nil
 }
 
-func (g *openGate) Done(_ context.Context, _ *gate.Pass, o gate.Outcome) error {
+func (g *openGate) Report(_ context.Context, _ *gate.Permit, o gate.Outcome) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.outcomes = append(g.outcomes, o.Kind)

@@ -42,10 +42,10 @@ type Vendor interface {
 	FetchImage(ctx context.Context, link redact.Secret) (*cashfree.FetchedImage, error)
 }
 
-// Gate is what every call passes before it leaves. Every Pass is handed back with Done exactly once.
+// Gate is what every call passes before it leaves. Every Permit is reported exactly once.
 type Gate interface {
-	Enter(ctx context.Context, call gate.Call) (*gate.Pass, error)
-	Done(ctx context.Context, pass *gate.Pass, outcome gate.Outcome) error
+	Acquire(ctx context.Context, call gate.Call) (*gate.Permit, error)
+	Report(ctx context.Context, permit *gate.Permit, outcome gate.Outcome) error
 	RaiseHold(ctx context.Context, h gate.Hold) (first bool, err error)
 }
 

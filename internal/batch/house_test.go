@@ -271,8 +271,8 @@ func (v *vendor) most() (most int) {
 // openGate lets everything pass.
 type openGate struct{}
 
-func (openGate) Enter(context.Context, gate.Call) (*gate.Pass, error)         { return &gate.Pass{}, nil }
-func (openGate) Done(context.Context, *gate.Pass, gate.Outcome) error         { return nil }
+func (openGate) Acquire(context.Context, gate.Call) (*gate.Permit, error)     { return &gate.Permit{}, nil }
+func (openGate) Report(context.Context, *gate.Permit, gate.Outcome) error     { return nil }
 func (openGate) RaiseHold(context.Context, gate.Hold) (first bool, err error) { return true, nil }
 
 // object reads an object of the records bucket.

@@ -66,7 +66,7 @@ func TestBreakerOpensAfterFiveFailuresInARowOfThreeJobs(t *testing.T) {
 						t.Errorf("come again in %s", closed.RetryAfter)
 					}
 				}
-				p, err := a.Enter(t.Context(), Call{Kind: "passport", Lane: Bulk, JobID: "x"})
+				p, err := a.Acquire(t.Context(), Call{Kind: "passport", Lane: Bulk, JobID: "x"})
 				if err != nil {
 					t.Fatalf("the other kind: %v", err)
 				}
@@ -104,7 +104,7 @@ func TestFailedProbesDoubleTheRestUpToFiveMinutes(t *testing.T) {
 		for i, want := range []time.Duration{30, 60, 120, 240, 300, 300} {
 			opened := time.Now()
 			for {
-				p, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: strconv.Itoa(i)})
+				p, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: strconv.Itoa(i)})
 				var closed *ClosedError
 				if errors.As(err, &closed) {
 					time.Sleep(closed.RetryAfter)
@@ -230,7 +230,7 @@ func TestOutageOfAnHourCostsFewCalls(t *testing.T) {
 			for job := range 8 {
 				wg.Go(func() {
 					for ctx.Err() == nil {
-						p, err := g.Enter(ctx, Call{Kind: "aadhaar", Lane: Bulk, JobID: strconv.Itoa(job)})
+						p, err := g.Acquire(ctx, Call{Kind: "aadhaar", Lane: Bulk, JobID: strconv.Itoa(job)})
 						var closed *ClosedError
 						if errors.As(err, &closed) {
 							pause(ctx, closed.RetryAfter)
@@ -245,7 +245,7 @@ func TestOutageOfAnHourCostsFewCalls(t *testing.T) {
 							counted++
 						}
 						mu.Unlock()
-						_ = g.Done(context.WithoutCancel(ctx), p, Outcome{Kind: Failed})
+						_ = g.Report(context.WithoutCancel(ctx), p, Outcome{Kind: Failed})
 					}
 				})
 			}

@@ -30,7 +30,7 @@
 //
 // Five failures in a row, of at least three jobs, open a kind's breaker for 30 s; then one call finds out (its token
 // lasts 60 s), and each failed probe doubles the rest, up to 5 min. The hold stops every kind until a person resumes;
-// then, too, one call finds out. Nobody waits at a closed gate: Enter returns a ClosedError and the job goes back.
+// then, too, one call finds out. Nobody waits at a closed gate: Acquire returns a ClosedError and the job goes back.
 //
 // The hold is one key of the account (lua/hold.lua). Each kind carries a mark of it, so that the script that gives slots
 // sees it without a second key; a mark without a hold heals itself.

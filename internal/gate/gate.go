@@ -16,7 +16,7 @@ import (
 // Errors that callers tell apart with errors.Is.
 var (
 	ErrNotHeld = errors.New("the account is not on hold") // by Resume
-	ErrClosed  = errors.New("the gate is shut down")      // by Enter, after Close
+	ErrClosed  = errors.New("the gate is shut down")      // by Acquire, after Close
 )
 
 // Config is what a gate needs. Redis and Rates are required.
@@ -26,9 +26,9 @@ type Config struct {
 	// Rates holds the vendor's limit of every kind that exists, also of those that this process never calls: a hold
 	// stops them all. A rate set with SetRate is stronger.
 	Rates map[string]Rate
-	// Lead is how long before its slot Enter returns, so that the caller can write down what it is about to do and
-	// still leave on time; it then calls Pass.Leave just before the request. At most half the distance of two slots is
-	// used. 0: Enter returns at the slot.
+	// Lead is how long before its slot Acquire returns, so that the caller can write down what it is about to do and
+	// still leave on time; it then calls Permit.Wait just before the request. At most half the distance of two slots is
+	// used. 0: Acquire returns at the slot.
 	Lead time.Duration
 	// Log takes the few events that an operator should see once for the whole fleet. The zero value logs nothing.
 	Log zerolog.Logger
@@ -47,7 +47,7 @@ type Gate struct {
 	work  sync.WaitGroup
 }
 
-// New checks the configuration. It neither touches the network nor starts anything: the first Enter does.
+// New checks the configuration. It neither touches the network nor starts anything: the first Acquire does.
 func New(cfg Config) (*Gate, error) {
 	if cfg.Redis == nil {
 		return nil, errors.New("gate: no Redis client")
@@ -90,8 +90,8 @@ func (g *Gate) run() {
 	}
 }
 
-// Pass is the permission to make one call. It is handed back with Done exactly once.
-type Pass struct {
+// Permit is the permission to make one call. It is reported exactly once.
+type Permit struct {
 	// Probe says that this call finds out whether the account or the vendor is well again. A failed probe is not an
 	// attempt.
 	Probe bool
@@ -105,8 +105,8 @@ type Pass struct {
 	done   atomic.Bool
 }
 
-// Leave waits out what is left until the pass' slot; it returns at once when Config.Lead is 0. The error is ctx's.
-func (p *Pass) Leave(ctx context.Context) error {
+// Wait waits out what is left until the pass' slot; it returns at once when Config.Lead is 0. The error is ctx's.
+func (p *Permit) Wait(ctx context.Context) error {
 	wait := time.Until(p.at)
 	if wait <= 0 {
 		return ctx.Err()
@@ -121,10 +121,10 @@ func (p *Pass) Leave(ctx context.Context) error {
 	}
 }
 
-// Enter waits until the call may leave: no hold, the breaker closed (or this call its probe), and a slot of the rate.
+// Acquire waits until the call may leave: no hold, the breaker closed (or this call its probe), and a slot of the rate.
 // It fails with a *ClosedError when waiting is pointless, with ctx's error, or with Redis' when no slot can be reserved;
-// in each case the job is unharmed and should come again. Once Enter returned a pass, the call should leave at once.
-func (g *Gate) Enter(ctx context.Context, c Call) (*Pass, error) {
+// in each case the job is unharmed and should come again. Once Acquire returned a pass, the call should leave at once.
+func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
 	l, ok := g.lines[c.Kind]
 	if !ok {
 		return nil, fmt.Errorf("gate: unknown kind %q", c.Kind)
@@ -172,9 +172,9 @@ func (g *Gate) admit(ctx context.Context, l *line, c Call) (probe, error) {
 func (g *Gate) release(ctx context.Context, l *line, c Call, p probe) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
 	defer cancel()
-	pass := &Pass{line: l, call: c, probe: p, Probe: true}
+	pass := &Permit{line: l, call: c, probe: p, Probe: true}
 	pass.at = time.Now().Add(-time.Hour) // there is no slot to give back
-	if err := g.Done(ctx, pass, Outcome{Kind: NotSent}); err != nil {
+	if err := g.Report(ctx, pass, Outcome{Kind: NotSent}); err != nil {
 		g.cfg.Log.Debug().Err(err).Str("kind", c.Kind).Msg("gate: probe not released")
 	}
 }

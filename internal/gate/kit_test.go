@@ -195,14 +195,14 @@ func backlog(ctx context.Context, wg *sync.WaitGroup, g *Gate, kind, lane string
 	for range waiting {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				p, err := g.Enter(ctx, Call{Kind: kind, Lane: lane, JobID: rand.Text()})
+				p, err := g.Acquire(ctx, Call{Kind: kind, Lane: lane, JobID: rand.Text()})
 				if err != nil {
 					pause(ctx, time.Second)
 					continue
 				}
 				v.call()
 				pause(ctx, latency)
-				_ = g.Done(ctx, p, Outcome{Kind: Answered})
+				_ = g.Report(ctx, p, Outcome{Kind: Answered})
 			}
 		})
 	}
@@ -216,9 +216,9 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // enter must get a pass.
-func enter(t *testing.T, g *Gate, lane, job string) *Pass {
+func enter(t *testing.T, g *Gate, lane, job string) *Permit {
 	t.Helper()
-	p, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: lane, JobID: job})
+	p, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: lane, JobID: job})
 	if err != nil {
 		t.Fatalf("enter as %s: %v", job, err)
 	}
@@ -226,9 +226,9 @@ func enter(t *testing.T, g *Gate, lane, job string) *Pass {
 }
 
 // done must be taken.
-func done(t *testing.T, g *Gate, p *Pass, o Outcome) {
+func done(t *testing.T, g *Gate, p *Permit, o Outcome) {
 	t.Helper()
-	if err := g.Done(t.Context(), p, o); err != nil {
+	if err := g.Report(t.Context(), p, o); err != nil {
 		t.Fatalf("done %s: %v", o.Kind, err)
 	}
 }
@@ -236,7 +236,7 @@ func done(t *testing.T, g *Gate, p *Pass, o Outcome) {
 // refused must be turned away by a closed gate.
 func refused(t *testing.T, g *Gate, job string, reason Reason) ClosedError {
 	t.Helper()
-	p, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: job})
+	p, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: job})
 	var closed *ClosedError
 	if !errors.As(err, &closed) || closed.Reason != reason {
 		t.Fatalf("enter as %s: %v, %v; want a gate closed because of %s", job, p, err, reason)

@@ -154,7 +154,7 @@ func Test429sOfCallsThatWereOutTogetherLowerThePaceOnce(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		g := f.process(hundred)
-		var out []*Pass
+		var out []*Permit
 		for range 5 {
 			out = append(out, enter(t, g, Bulk, "a"))
 		}

@@ -74,7 +74,7 @@ func newLine(g *Gate, kind string, r Rate) *line {
 }
 
 // enter waits for a slot.
-func (l *line) enter(ctx context.Context, c Call, p probe) (*Pass, error) {
+func (l *line) enter(ctx context.Context, c Call, p probe) (*Permit, error) {
 	w := &waiter{call: c, probe: p, result: make(chan result, 1)}
 	l.mu.Lock()
 	if number, ok := l.turned[c.JobID]; ok {
@@ -214,7 +214,7 @@ func (l *line) hand(now time.Time) (time.Time, bool) {
 	}
 	w := (*q)[0]
 	q.remove(w)
-	w.result <- result{pass: &Pass{
+	w.result <- result{pass: &Permit{
 		Probe: w.probe.any(), line: l, call: w.call, number: w.number, probe: w.probe, slot: l.slots[0], at: at,
 	}}
 	l.known = l.slots[0]
@@ -267,7 +267,7 @@ func (l *line) horizon() time.Duration { return max(100*time.Millisecond, l.step
 func (l *line) waiters() int { return len(l.probes) + len(l.live) + len(l.bulk) }
 
 // reoffer puts the slot of a pass back, for another waiter or for Redis.
-func (l *line) reoffer(p *Pass) {
+func (l *line) reoffer(p *Permit) {
 	l.mu.Lock()
 	if !p.at.Before(time.Now().Add(-l.tolerance())) && len(l.slots) < ahead {
 		l.slots = append([]int64{p.slot}, l.slots...)

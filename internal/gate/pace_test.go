@@ -218,7 +218,7 @@ func TestUnusedSlotGoesToTheNextCaller(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			for range 2 { // two slots are reserved, 0.6 and 1.2 s ahead
-				wg.Go(func() { _, _ = a.Enter(ctx, Call{Kind: "aadhaar", Lane: Live, JobID: "given up"}) })
+				wg.Go(func() { _, _ = a.Acquire(ctx, Call{Kind: "aadhaar", Lane: Live, JobID: "given up"}) })
 			}
 			time.Sleep(time.Millisecond)
 			cancel()
@@ -242,7 +242,7 @@ func TestEnterReturnsALeadBeforeTheSlotAndLeaveWaitsForIt(t *testing.T) {
 			p := enter(t, g, Bulk, "a")
 			entered := time.Now()
 			time.Sleep(time.Duration(i) * 2 * time.Millisecond) // the record is written
-			if err := p.Leave(t.Context()); err != nil {
+			if err := p.Wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if lead := time.Since(entered); lead != 50*time.Millisecond {
@@ -257,7 +257,7 @@ func TestEnterReturnsALeadBeforeTheSlotAndLeaveWaitsForIt(t *testing.T) {
 		p := enter(t, g, Bulk, "a")
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := p.Leave(gone); err == nil {
+		if err := p.Wait(gone); err == nil {
 			t.Error("left although the context had ended")
 		}
 	})

@@ -5,7 +5,7 @@ import (
 	"sort"
 )
 
-// waiter is a caller inside Enter.
+// waiter is a caller inside Acquire.
 type waiter struct {
 	call   Call
 	number uint64 // place in the line
@@ -14,7 +14,7 @@ type waiter struct {
 }
 
 type result struct {
-	pass *Pass
+	pass *Permit
 	err  error
 }
 

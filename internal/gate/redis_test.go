@@ -20,7 +20,7 @@ func TestWaitersLearnPromptlyThatRedisIsGoneAndCallAgainSoonAfterItIsBack(t *tes
 		f.cut()
 		start := time.Now()
 		var closed *ClosedError
-		if _, err := g.Enter(ctx, Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"}); err == nil || errors.As(err, &closed) {
+		if _, err := g.Acquire(ctx, Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"}); err == nil || errors.As(err, &closed) {
 			t.Errorf("enter without Redis: %v, want an error of the infrastructure", err)
 		}
 		if took := time.Since(start); took > 5*time.Second {
@@ -51,7 +51,7 @@ func TestSilentRedisIsNoticedWithinSeconds(t *testing.T) {
 		done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered})
 		f.freeze()
 		start := time.Now()
-		_, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"})
+		_, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"})
 		if err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
@@ -100,7 +100,7 @@ func TestClosedGateSendsWaitersAway(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				p, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"})
+				p, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"})
 				if p == nil && !errors.Is(err, ErrClosed) {
 					t.Errorf("enter: %v", err)
 				}
@@ -109,7 +109,7 @@ func TestClosedGateSendsWaitersAway(t *testing.T) {
 		time.Sleep(time.Second)
 		g.Close()
 		wg.Wait()
-		if _, err := g.Enter(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"}); !errors.Is(err, ErrClosed) {
+		if _, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"}); !errors.Is(err, ErrClosed) {
 			t.Errorf("enter after the end: %v", err)
 		}
 		g.Close()
@@ -121,19 +121,19 @@ func TestMisuseIsAnError(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		g := f.process(hundred)
 		for _, c := range []Call{{Kind: "pan", Lane: Bulk}, {Kind: "aadhaar", Lane: "fast"}} {
-			if _, err := g.Enter(t.Context(), c); err == nil {
+			if _, err := g.Acquire(t.Context(), c); err == nil {
 				t.Errorf("entered as %+v", c)
 			}
 		}
 		p := enter(t, g, Bulk, "a")
-		if err := g.Done(t.Context(), p, Outcome{}); err == nil {
+		if err := g.Report(t.Context(), p, Outcome{}); err == nil {
 			t.Error("handed back without an outcome")
 		}
 		done(t, g, p, Outcome{Kind: Answered})
-		if err := g.Done(t.Context(), p, Outcome{Kind: Answered}); err == nil {
+		if err := g.Report(t.Context(), p, Outcome{Kind: Answered}); err == nil {
 			t.Error("handed back twice")
 		}
-		if err := g.Done(t.Context(), nil, Outcome{Kind: Answered}); err == nil {
+		if err := g.Report(t.Context(), nil, Outcome{Kind: Answered}); err == nil {
 			t.Error("handed back nothing")
 		}
 		for name, cfg := range map[string]Config{

@@ -50,9 +50,9 @@ const (
 	sayFreed   = "freed"
 )
 
-// Done hands a pass back, once. What the fleet must know is told to Redis at once; the rest goes with the next request
+// Report hands a pass back, once. What the fleet must know is told to Redis at once; the rest goes with the next request
 // for slots. An error means that the fleet does not know yet; this process behaves as if it did.
-func (g *Gate) Done(ctx context.Context, p *Pass, o Outcome) error {
+func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
 	if p == nil || p.line == nil {
 		return errors.New("gate: done without a pass")
 	}
@@ -84,7 +84,7 @@ func (g *Gate) Done(ctx context.Context, p *Pass, o Outcome) error {
 }
 
 // word decides whether the fleet must hear of an outcome at once, and how it is called.
-func (l *line) word(p *Pass, o Outcome) string {
+func (l *line) word(p *Permit, o Outcome) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch o.Kind {
@@ -117,7 +117,7 @@ func (l *line) word(p *Pass, o Outcome) string {
 }
 
 // report tells Redis, obeys what it answers and passes it on.
-func (l *line) report(ctx context.Context, p *Pass, o Outcome, word string) error {
+func (l *line) report(ctx context.Context, p *Permit, o Outcome, word string) error {
 	h := o.headers(p.slot)
 	if word == sayLimited { // before Redis knows: it may be slow
 		l.silence(time.Now().Add(max(o.silence(), l.interval())))
@@ -158,7 +158,7 @@ func (l *line) report(ctx context.Context, p *Pass, o Outcome, word string) erro
 }
 
 // log tells the operator of what happens once for the whole fleet.
-func (l *line) log(p *Pass, breaker, limit int64) {
+func (l *line) log(p *Permit, breaker, limit int64) {
 	log := &l.gate.cfg.Log
 	switch breaker {
 	case 1:

@@ -122,7 +122,7 @@ func (c caller) live(ctx context.Context, every time.Duration, dice *rand.Rand) 
 func (c caller) call(ctx context.Context, lane string, leaving func()) {
 	id := strconv.FormatUint(rand.Uint64(), 36)
 	for ctx.Err() == nil {
-		pass, err := c.gate.Enter(ctx, gate.Call{Kind: c.kind, Lane: lane, JobID: id})
+		permit, err := c.gate.Acquire(ctx, gate.Call{Kind: c.kind, Lane: lane, JobID: id})
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, gate.ErrClosed) {
 				fmt.Fprintln(os.Stderr, "enter:", err)
@@ -141,7 +141,7 @@ func (c caller) call(ctx context.Context, lane string, leaving func()) {
 		if reply.Class == cashfree.RateLimited {
 			o.Kind = gate.Limited
 		}
-		if err := c.gate.Done(context.WithoutCancel(ctx), pass, o); err != nil {
+		if err := c.gate.Report(context.WithoutCancel(ctx), permit, o); err != nil {
 			fmt.Fprintln(os.Stderr, "done:", err)
 		}
 		if o.Kind != gate.Limited {
