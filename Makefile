@@ -32,7 +32,7 @@ bench: ## run the benchmarks (PKG=, ARGS=)
 	scripts/with-servers.sh go test -run '^$$' -bench . -benchmem -timeout 30m $(ARGS) $(PKG)
 
 bench-gate: ## measure how much of the vendor's rate a fleet uses, and its 429s (about 15 minutes; ARGS=)
-	scripts/tools.sh redis >/dev/null && go run ./internal/dev/gatebench $(ARGS)
+	scripts/tools.sh redis >/dev/null && go run ./internal/dev/gatebench/main $(ARGS)
 
 soak: ## run the long fault tests (up to 20 minutes)
 	KYCQ_SOAK=1 scripts/test.sh -count=1 -timeout 40m -v -run Soak $(ARGS) $(PKG)

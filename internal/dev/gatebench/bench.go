@@ -1,4 +1,4 @@
-package main
+package gatebench
 
 import (
 	"bufio"
@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,7 +32,7 @@ type bench struct {
 }
 
 // run measures the case.
-func (b bench) run(ctx context.Context) (result, error) {
+func (b bench) run(ctx context.Context, env environment) (result, error) {
 	url := b.redis
 	if url == "" {
 		own, stop, err := startRedis(ctx)
@@ -72,7 +72,7 @@ func (b bench) run(ctx context.Context) (result, error) {
 		defer v.close()
 		vendors[kind], job.Vendors[kind], job.Rates[kind] = v, v.url, limit
 	}
-	f := fleet{job: job}
+	f := fleet{job: job, env: env}
 	defer f.close()
 	before, err := commands(ctx, client)
 	if err != nil {
@@ -132,6 +132,7 @@ func (b bench) wait(ctx context.Context, f *fleet, v *vendor) error {
 // fleet is the running workers.
 type fleet struct {
 	job     workerJob
+	env     environment
 	started uint64
 	workers []*worker
 
@@ -153,13 +154,8 @@ func (f *fleet) add() error {
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), workerEnv+"="+string(text))
-	cmd.Stderr = os.Stderr
+	cmd := exec.Command(f.env.self[0], append(slices.Clone(f.env.self[1:]), workerCommand)...)
+	cmd.Stderr = f.env.stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -170,6 +166,9 @@ func (f *fleet) add() error {
 	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start a worker: %w", err)
+	}
+	if _, err := stdin.Write(append(text, '\n')); err != nil {
+		return fmt.Errorf("send a worker its job: %w", err)
 	}
 	w := &worker{cmd: cmd, stdin: stdin, read: make(chan struct{})}
 	f.workers = append(f.workers, w)

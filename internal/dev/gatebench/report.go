@@ -1,7 +1,8 @@
-package main
+package gatebench
 
 import (
 	"fmt"
+	"io"
 	"slices"
 )
 
@@ -16,11 +17,11 @@ type result struct {
 	live        []float64 // ms that live calls waited
 }
 
-func printHead() {
-	fmt.Println("limit    procs shape    headers used  worst   429s  calls  redis/job (in scripts)  live p50    p99    max ms  of")
+func printHead(w io.Writer) {
+	fmt.Fprintln(w, "limit    procs shape    headers used  worst   429s  calls  redis/job (in scripts)  live p50    p99    max ms  of")
 }
 
-func (r result) print(b bench) {
+func (r result) print(w io.Writer, b bench) {
 	headers := "yes"
 	if b.blind {
 		headers = "no"
@@ -31,12 +32,12 @@ func (r result) print(b bench) {
 		perJob = fmt.Sprintf("%9.2f (%.2f)", float64(r.commands.sent)/n, float64(r.commands.inside)/n)
 	}
 	slices.Sort(r.live)
-	fmt.Printf("%-8s %5d %-8s %-7s %.3f %.3f %6d %6d  %-22s  %8.0f %6.0f %6.0f     %4d", b.limit, b.procs, b.shape, headers,
+	fmt.Fprintf(w, "%-8s %5d %-8s %-7s %.3f %.3f %6d %6d  %-22s  %8.0f %6.0f %6.0f     %4d", b.limit, b.procs, b.shape, headers,
 		r.used, r.least, r.limited, r.calls, perJob, quantile(r.live, 0.5), quantile(r.live, 0.99), quantile(r.live, 1), len(r.live))
 	if b.pair {
-		fmt.Printf("   second kind %.3f, 429s %d", r.pair, r.pairLimited)
+		fmt.Fprintf(w, "   second kind %.3f, 429s %d", r.pair, r.pairLimited)
 	}
-	fmt.Println()
+	fmt.Fprintln(w)
 }
 
 func quantile(sorted []float64, q float64) float64 {

@@ -1,4 +1,4 @@
-package main
+package gatebench
 
 import (
 	"bufio"
@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -19,9 +19,6 @@ import (
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/redact"
 )
-
-// workerEnv makes this program a worker; its value is the workerJob as JSON.
-const workerEnv = "KYCQ_GATEBENCH_WORKER"
 
 // The two kinds, and how many calls of a kind and process wait at a time. With pair the second kind has a tenth of the limit.
 const (
@@ -38,17 +35,22 @@ type workerJob struct {
 	Seed      uint64
 }
 
-// work calls as fast as the gate lets it, until it is killed or its standard input ends. For each live call it prints
-// the milliseconds between its arrival and its leaving.
-func work(text string) error {
-	var job workerJob
-	if err := json.Unmarshal([]byte(text), &job); err != nil {
+// work reads a workerJob, one line of JSON, and calls as fast as the gate permits until ctx or stdin ends. For each live
+// call it prints the milliseconds between its arrival and its departure.
+func work(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	input := bufio.NewReader(stdin)
+	line, err := input.ReadBytes('\n')
+	if err != nil {
 		return fmt.Errorf("read the job: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	var job workerJob
+	if err := json.Unmarshal(line, &job); err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		_, _ = bufio.NewReader(os.Stdin).ReadByte() // the end of the bench, or its death
+		_, _ = input.ReadByte() // returns when the bench ends or dies
 		cancel()
 	}()
 	opt, err := redis.ParseURL(job.Redis)
@@ -73,7 +75,7 @@ func work(text string) error {
 		if err != nil {
 			return err
 		}
-		c := caller{gate: g, vendor: vendor, kind: kind, blind: job.Blind}
+		c := caller{gate: g, vendor: vendor, kind: kind, blind: job.Blind, stdout: stdout, stderr: stderr}
 		for range bulkCallers {
 			callers.Go(func() { c.bulk(ctx) })
 		}
@@ -91,6 +93,8 @@ type caller struct {
 	vendor *cashfree.Client
 	kind   string
 	blind  bool
+
+	stdout, stderr io.Writer
 }
 
 func (c caller) bulk(ctx context.Context) {
@@ -112,7 +116,7 @@ func (c caller) live(ctx context.Context, every time.Duration, dice *rand.Rand) 
 		calls.Go(func() {
 			arrived := time.Now()
 			c.call(ctx, gate.Live, func() {
-				fmt.Printf("live %.1f\n", float64(time.Since(arrived))/float64(time.Millisecond))
+				fmt.Fprintf(c.stdout, "live %.1f\n", float64(time.Since(arrived))/float64(time.Millisecond))
 			})
 		})
 	}
@@ -125,7 +129,7 @@ func (c caller) call(ctx context.Context, lane string, leaving func()) {
 		permit, err := c.gate.Acquire(ctx, gate.Call{Kind: c.kind, Lane: lane, JobID: id})
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, gate.ErrClosed) {
-				fmt.Fprintln(os.Stderr, "enter:", err)
+				fmt.Fprintln(c.stderr, "acquire:", err)
 				time.Sleep(100 * time.Millisecond)
 			}
 			continue
@@ -142,7 +146,7 @@ func (c caller) call(ctx context.Context, lane string, leaving func()) {
 			o.Kind = gate.Limited
 		}
 		if err := c.gate.Report(context.WithoutCancel(ctx), permit, o); err != nil {
-			fmt.Fprintln(os.Stderr, "done:", err)
+			fmt.Fprintln(c.stderr, "report:", err)
 		}
 		if o.Kind != gate.Limited {
 			return

@@ -1,20 +1,16 @@
-// Command gatebench measures the gate as a fleet uses it: worker processes of their own, a real Redis, and the simulator
-// as the vendor, under every shape of window. For each case it prints how much of the limit was used, the 429s, the
-// commands that Redis ran for a job, and how long live calls waited while bulk took everything.
+// Package gatebench measures the gate with worker processes, a real Redis, and the simulator as the vendor, under every
+// shape of the vendor's window. For each case it prints the share of the limit that was used, the 429s, the commands that
+// Redis ran for each job, and how long live calls waited while bulk calls took every slot that they could get.
 //
-//	go run ./internal/dev/gatebench                 all of it, about 15 minutes
-//	go run ./internal/dev/gatebench -limits 100/6s -procs 4 -windows 5
-//
-// The measured time begins with the first call that the vendor sees, so the first window counts.
-package main
+// The measured time begins with the first call that the vendor receives, so the first window counts.
+package gatebench
 
 import (
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,21 +19,39 @@ import (
 	"github.com/kycq/kycq/internal/gate"
 )
 
-func main() {
-	if job := os.Getenv(workerEnv); job != "" {
-		os.Exit(exit(work(job)))
+// workerCommand is the argument that makes Run a worker process.
+const workerCommand = "worker"
+
+// Run measures what args (flags) select and prints a table to stdout. self is the command line that leads back to Run: Run
+// starts its worker processes with it. An interrupted run returns ctx's error; -h returns flag.ErrHelp.
+func Run(ctx context.Context, self, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == workerCommand {
+		return work(ctx, stdin, stdout, stderr)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	os.Exit(exit(run(ctx, os.Args[1:])))
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if o.redis != "" {
+		o.parallel = 1
+	}
+	short, long, err := o.cases()
+	if err != nil {
+		return err
+	}
+	env := environment{self: self, stdout: stdout, stderr: stderr}
+	printHead(stdout)
+	// Short windows need the machine for themselves; long ones hardly use it.
+	if err := runAll(ctx, env, short, 1); err != nil {
+		return err
+	}
+	return runAll(ctx, env, long, o.parallel)
 }
 
-func exit(err error) int {
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "gatebench:", err)
-	return 1
+// environment is what every case needs of its process.
+type environment struct {
+	self           []string
+	stdout, stderr io.Writer
 }
 
 // options are the command line.
@@ -54,10 +68,11 @@ type options struct {
 	latency  time.Duration
 }
 
-func parse(args []string) (options, error) {
+func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	var limits, procs, shapes string
 	flags := flag.NewFlagSet("gatebench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
 	flags.StringVar(&o.redis, "redis", "", "Redis URL, whose database is flushed; one case at a time. Empty: a server for each case")
 	flags.StringVar(&limits, "limits", "600/6s,100/6s,100/m", "the vendor's limits")
 	flags.StringVar(&procs, "procs", "4,8", "numbers of worker processes")
@@ -80,26 +95,6 @@ func parse(args []string) (options, error) {
 		o.procs = append(o.procs, n)
 	}
 	return o, nil
-}
-
-func run(ctx context.Context, args []string) error {
-	o, err := parse(args)
-	if err != nil {
-		return err
-	}
-	if o.redis != "" {
-		o.parallel = 1
-	}
-	short, long, err := o.cases()
-	if err != nil {
-		return err
-	}
-	printHead()
-	// Short windows need the machine for themselves; long ones hardly use it.
-	if err := runAll(ctx, short, 1); err != nil {
-		return err
-	}
-	return runAll(ctx, long, o.parallel)
 }
 
 // cases lists what to measure, apart by the length of the window.
@@ -133,7 +128,7 @@ func (o options) cases() (short, long []bench, err error) {
 }
 
 // runAll runs cases, so many at a time.
-func runAll(ctx context.Context, cases []bench, parallel int) error {
+func runAll(ctx context.Context, env environment, cases []bench, parallel int) error {
 	places := make(chan struct{}, max(parallel, 1))
 	var mu sync.Mutex
 	var errs []error
@@ -142,14 +137,14 @@ func runAll(ctx context.Context, cases []bench, parallel int) error {
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			r, err := b.run(ctx)
+			r, err := b.run(ctx, env)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s %s: %w", b.limit, b.shape, err))
 				return
 			}
-			r.print(b)
+			r.print(env.stdout, b)
 		})
 	}
 	wg.Wait()
