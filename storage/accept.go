@@ -11,59 +11,56 @@ var _ tasks.Ledger = (*Store)(nil)
 
 // Accept makes a job durable: it writes the queued record of a new one, or begins the next run of a finished one (same
 // fingerprint, run one higher) by compare-and-swap. Where neither is due, it tells what stands there.
-func (s *Store) Accept(ctx context.Context, e tasks.Entry) (tasks.Standing, error) {
-	e.Run = max(e.Run, 1)
-	r := NewRecord(e)
+func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJob, error) {
+	job.Run = max(job.Run, 1)
+	r := NewRecord(job)
 	_, err := s.CreateRecord(ctx, r)
 	if err == nil {
-		return standingOf(r, true), nil
+		return existingJob(r, true), nil
 	}
 	if !errors.Is(err, ErrExists) {
-		return tasks.Standing{}, err
+		return tasks.ExistingJob{}, err
 	}
 
-	standing, v, err := s.Record(ctx, e.Kind, e.VerificationID)
+	existing, v, err := s.Record(ctx, job.Kind, job.VerificationID)
 	if err != nil {
-		return tasks.Standing{}, err
+		return tasks.ExistingJob{}, err
 	}
-	if !standing.State.Final() || e.Run != standing.Run+1 || e.Fingerprint != standing.Fingerprint {
-		return standingOf(standing, false), nil
+	if !existing.State.Final() || job.Run != existing.Run+1 || job.Fingerprint != existing.Fingerprint {
+		return existingJob(existing, false), nil
 	}
-	next := standing.NextRun(e)
+	next := existing.NextRun(job)
 	_, err = s.SwapRecord(ctx, next, v)
 	if err == nil {
-		return standingOf(next, true), nil
+		return existingJob(next, true), nil
 	}
 	if !errors.Is(err, ErrConflict) {
-		return tasks.Standing{}, err
+		return tasks.ExistingJob{}, err
 	}
 	// Another operator's retry came first; theirs stands.
-	standing, _, err = s.Record(ctx, e.Kind, e.VerificationID)
+	existing, _, err = s.Record(ctx, job.Kind, job.VerificationID)
 	if err != nil {
-		return tasks.Standing{}, err
+		return tasks.ExistingJob{}, err
 	}
-	return standingOf(standing, false), nil
+	return existingJob(existing, false), nil
 }
 
 // NewRecord returns the queued record of a job that is new.
-func NewRecord(e tasks.Entry) *Record {
-	return &Record{
-		Version: RecordVersion, Kind: e.Kind, VerificationID: e.VerificationID, Lane: e.Lane, Batch: e.Batch, Row: e.Row,
-		Run: e.Run, State: StateQueued, SealedInput: e.SealedInput, Fingerprint: e.Fingerprint,
-	}
+func NewRecord(job tasks.JobSpec) *Record {
+	return &Record{Version: RecordVersion, JobSpec: job, State: StateQueued}
 }
 
 // NextRun returns the queued record of the run that e begins. What belongs to the job for ever is kept: creation time and
 // every attempt of the earlier runs, whose provider ids are used up at Cashfree.
-func (r *Record) NextRun(e tasks.Entry) *Record {
-	next := NewRecord(e)
+func (r *Record) NextRun(job tasks.JobSpec) *Record {
+	next := NewRecord(job)
 	next.CreatedAt = r.CreatedAt
 	next.Attempts = r.Clone().Attempts
 	return next
 }
 
-func standingOf(r *Record, created bool) tasks.Standing {
-	return tasks.Standing{
+func existingJob(r *Record, created bool) tasks.ExistingJob {
+	return tasks.ExistingJob{
 		Created: created, State: string(r.State), Run: r.Run, Fingerprint: r.Fingerprint, Final: r.State.Final(),
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-func entry(id string, run int) tasks.Entry {
-	return tasks.Entry{
+func entry(id string, run int) tasks.JobSpec {
+	return tasks.JobSpec{
 		Kind: tasks.Passport, VerificationID: id, Lane: tasks.Live, Run: run, SealedInput: "kq1.1.aW4", Fingerprint: "f1",
 	}
 }
@@ -34,7 +34,7 @@ func finished(t *testing.T, store *storage.Store, id string) {
 func TestAcceptWritesTheQueuedRecordOfANewJobOnce(t *testing.T) {
 	contract(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
-		want := tasks.Standing{Created: true, State: "queued", Run: 1, Fingerprint: "f1"}
+		want := tasks.ExistingJob{Created: true, State: "queued", Run: 1, Fingerprint: "f1"}
 		for _, created := range []bool{true, false} {
 			got, err := store.Accept(t.Context(), entry("NEW", 0))
 			if err != nil {
@@ -85,7 +85,7 @@ func TestAcceptBeginsTheNextRunOfAFinishedJobAndKeepsItsAttempts(t *testing.T) {
 	})
 }
 
-func mustAccept(t *testing.T, store *storage.Store, e tasks.Entry) tasks.Standing {
+func mustAccept(t *testing.T, store *storage.Store, e tasks.JobSpec) tasks.ExistingJob {
 	t.Helper()
 	s, err := store.Accept(t.Context(), e)
 	if err != nil {

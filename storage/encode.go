@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/kycq/kycq/tasks"
 )
 
 // timeForm has a fixed width, so that the texts of two times sort as the times do.
@@ -31,7 +33,17 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		attempts = []Attempt{} // readers may always iterate
 	}
 	return json.Marshal(struct {
+		Version        int        `json:"version"`
+		Kind           tasks.Kind `json:"kind"`
+		VerificationID string     `json:"verification_id"`
+		Lane           tasks.Lane `json:"lane"`
+		Batch          string     `json:"batch,omitempty"`
+		Row            int        `json:"row,omitempty"`
+		Run            int        `json:"run"`
 		plainRecord
+		SealedInput     string    `json:"sealed_input,omitempty"`
+		Sealed          string    `json:"sealed,omitempty"`
+		Fingerprint     string    `json:"fingerprint,omitempty"`
 		Attempts        []Attempt `json:"attempts"`
 		NotBefore       stamp     `json:"not_before,omitzero"`
 		Reason          string    `json:"reason,omitempty"`
@@ -41,7 +53,9 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		UpdatedAt       stamp     `json:"updated_at,omitzero"`
 		CompletedAt     stamp     `json:"completed_at,omitzero"`
 	}{
+		r.Version, r.Kind, r.VerificationID, r.Lane, r.Batch, r.Row, r.Run,
 		plainRecord(r),
+		r.SealedInput, r.Sealed, r.Fingerprint,
 		attempts, stamp(r.NotBefore), r.Reason, stamp(r.UploadDeletedAt), r.Erased,
 		stamp(r.CreatedAt), stamp(r.UpdatedAt), stamp(r.CompletedAt),
 	})

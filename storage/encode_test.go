@@ -25,9 +25,13 @@ func goldenRecord() *storage.Record {
 		return time.Date(2026, 1, 2, 3, 4, second, 120_000_000, time.UTC)
 	}
 	return &storage.Record{
-		Version: 1, Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk,
-		Batch: "backfill-2026-1f00c3aa", Row: 17, Run: 2, WriteID: "0f0e0d0c0b0a09080706050403020100",
-		State: storage.StateValid, ReferenceID: 354768,
+		Version: 1,
+		JobSpec: tasks.JobSpec{
+			Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Batch: "backfill-2026-1f00c3aa", Row: 17, Run: 2,
+			SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
+		},
+		WriteID: "0f0e0d0c0b0a09080706050403020100",
+		State:   storage.StateValid, ReferenceID: 354768,
 		MaskedImage: &storage.MaskedImage{
 			Bucket: "kycq-masked", Key: "masked/ABC00123.jpg", SHA256: "00ff", Bytes: 183220,
 			ContentType: "image/jpeg", Width: 1012, Height: 638,
@@ -37,7 +41,7 @@ func goldenRecord() *storage.Record {
 			Name: "J*** D**", FileNumber: "***********4215", ApplicationType: "NORMAL",
 			ApplicationReceivedDate: "2003-12-31", Matches: storage.Matches{Name: true, FileNumber: true},
 		},
-		SealedInput: "kq1.1.aW5wdXQ", Sealed: "kq1.1.YW5zd2Vy", Fingerprint: "f1",
+		Sealed: "kq1.1.YW5zd2Vy",
 		Attempts: []storage.Attempt{
 			{Run: 1, ProviderID: "ABC00123", SentAt: at(1), TimeoutMS: 30000, EndedAt: at(2), HTTPStatus: 502, Code: "verification_failed", Result: "retry", Counted: true},
 			{Run: 2, ProviderID: "ABC00123.k1.ABCDEFGH", SentAt: at(3), TimeoutMS: 30000, EndedAt: at(4), HTTPStatus: 200, Result: "answered", Counted: true, Reissue: true, Probe: true},
@@ -53,8 +57,10 @@ func TestTheRecordsFormIsAContract(t *testing.T) {
 	for name, r := range map[string]*storage.Record{
 		"full": goldenRecord(),
 		"queued": {
-			Version: 1, Kind: tasks.Passport, VerificationID: "P-1", Lane: tasks.Live, Run: 1, WriteID: "00",
-			State: storage.StateQueued, SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
+			Version: 1, WriteID: "00", State: storage.StateQueued,
+			JobSpec: tasks.JobSpec{
+				Kind: tasks.Passport, VerificationID: "P-1", Lane: tasks.Live, Run: 1, SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
+			},
 			CreatedAt: time.Date(2026, 1, 2, 8, 34, 5, 999_999, time.FixedZone("IST", 19800)),
 			UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		},

@@ -28,8 +28,10 @@ func contract(t *testing.T, test func(t *testing.T, server *storagetest.Server))
 
 func queued(id string) *storage.Record {
 	return &storage.Record{
-		Kind: tasks.Aadhaar, VerificationID: id, Lane: tasks.Bulk, Run: 1, State: storage.StateQueued,
-		SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "f1",
+		JobSpec: tasks.JobSpec{
+			Kind: tasks.Aadhaar, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "f1",
+		},
+		State: storage.StateQueued,
 	}
 }
 

@@ -39,15 +39,8 @@ func (s State) Final() bool {
 // Record is the durable truth about one job and the write-ahead ledger of its calls. Its JSON form is a contract with
 // everybody who reads the bucket; times are RFC 3339, UTC, with milliseconds.
 type Record struct {
-	Version        int        `json:"version"`
-	Kind           tasks.Kind `json:"kind"`
-	VerificationID string     `json:"verification_id"`
-	Lane           tasks.Lane `json:"lane"`
-	// Batch and Row say where a backfill's job came from; both absent for a single job.
-	Batch string `json:"batch,omitempty"`
-	Row   int    `json:"row,omitempty"`
-	// Run counts from 1; an operator's retry of a finished job is the next one.
-	Run int `json:"run"`
+	Version int `json:"version"`
+	tasks.JobSpec
 	// WriteID is set by every write and tells a writer whether what stands there is its own.
 	WriteID string `json:"write_id"`
 
@@ -63,11 +56,8 @@ type Record struct {
 	Review   string        `json:"review,omitempty"`
 	Passport *PassportView `json:"passport,omitempty"`
 
-	// SealedInput is the job's input and Sealed the vendor's answer; both are opened with the keyset only.
-	SealedInput string `json:"sealed_input,omitempty"`
-	Sealed      string `json:"sealed,omitempty"`
-	// Fingerprint is keyed and taken of the plain input: the same id with another one is an error of the caller's.
-	Fingerprint string `json:"fingerprint,omitempty"`
+	// Sealed is the vendor's encrypted answer; it opens only with the keyset.
+	Sealed string `json:"sealed,omitempty"`
 
 	// Attempts holds every request of every run, oldest first.
 	Attempts []Attempt `json:"attempts"`

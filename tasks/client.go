@@ -98,13 +98,13 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	}
 	receipt := Receipt{Kind: p.Kind, VerificationID: p.VerificationID, Queue: Queue(p.Kind, p.Lane), Run: p.Run}
 	if !c.cfg.WithoutLedger {
-		standing, err := c.accept(ctx, p)
+		existing, err := c.accept(ctx, p)
 		if err != nil {
 			return Receipt{}, err
 		}
-		p.Run, receipt.Run = standing.Run, standing.Run
-		if standing.Final {
-			receipt.Status, receipt.Outcome = AlreadyDone, standing.State
+		p.Run, receipt.Run = existing.Run, existing.Run
+		if existing.Final {
+			receipt.Status, receipt.Outcome = AlreadyDone, existing.State
 			receipt.TaskID = TaskID(p.VerificationID, p.Run)
 			return receipt, nil
 		}
@@ -116,26 +116,23 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 
 // accept adds the id to the open set before the record is written, so that a crash between the two leaves a name to look
 // up, never a record that nobody looks for.
-func (c *Client) accept(ctx context.Context, p Payload) (Standing, error) {
+func (c *Client) accept(ctx context.Context, p Payload) (ExistingJob, error) {
 	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {
-		return Standing{}, fmt.Errorf("enqueue: %w", err)
+		return ExistingJob{}, fmt.Errorf("enqueue: %w", err)
 	}
-	standing, err := c.cfg.Ledger.Accept(ctx, Entry{
-		Kind: p.Kind, VerificationID: p.VerificationID, Lane: p.Lane, Run: p.Run, Batch: p.Batch, Row: p.Row,
-		SealedInput: p.SealedInput, Fingerprint: p.Fingerprint,
-	})
+	existing, err := c.cfg.Ledger.Accept(ctx, p.JobSpec)
 	if err != nil {
-		return Standing{}, fmt.Errorf("enqueue: accept in the ledger: %w", err)
+		return ExistingJob{}, fmt.Errorf("enqueue: accept in the ledger: %w", err)
 	}
-	if !standing.Created && standing.Fingerprint != p.Fingerprint {
-		return Standing{}, ErrDifferentInput
+	if !existing.Created && existing.Fingerprint != p.Fingerprint {
+		return ExistingJob{}, ErrDifferentInput
 	}
-	if standing.Final {
+	if existing.Final {
 		if err := c.open.Remove(ctx, string(p.Kind), p.VerificationID); err != nil {
-			return Standing{}, fmt.Errorf("enqueue: %w", err)
+			return ExistingJob{}, fmt.Errorf("enqueue: %w", err)
 		}
 	}
-	return standing, nil
+	return existing, nil
 }
 
 // Prepare is the first half of Enqueue: it validates a job and seals it into its payload, and writes nothing.
@@ -158,11 +155,10 @@ func (c *Client) Prepare(j Job) (Payload, error) {
 	if err != nil {
 		return Payload{}, fmt.Errorf("enqueue: %w", err)
 	}
-	return Payload{
-		Version: PayloadVersion, Kind: j.Kind, VerificationID: j.VerificationID, Lane: j.Lane, Run: j.Run,
-		Batch: j.Batch, Row: j.Row, SealedInput: sealed,
-		Fingerprint: c.cfg.Keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
-	}, nil
+	return Payload{Version: PayloadVersion, JobSpec: JobSpec{
+		Kind: j.Kind, VerificationID: j.VerificationID, Lane: j.Lane, Run: j.Run, Batch: j.Batch, Row: j.Row, SealedInput: sealed,
+		Fingerprint: keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
+	}}, nil
 }
 
 // identity is what makes two inputs of one id the same: an image's content where it is known, else its place.

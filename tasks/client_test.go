@@ -18,23 +18,23 @@ import (
 // ledger is a Ledger in memory.
 type ledger struct {
 	mu      sync.Mutex
-	entries map[string]tasks.Entry
+	entries map[string]tasks.JobSpec
 	state   string
 	err     error
 }
 
-func (l *ledger) Accept(_ context.Context, e tasks.Entry) (tasks.Standing, error) {
+func (l *ledger) Accept(_ context.Context, e tasks.JobSpec) (tasks.ExistingJob, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		return tasks.Standing{}, l.err
+		return tasks.ExistingJob{}, l.err
 	}
 	key := string(e.Kind) + "/" + e.VerificationID
 	if had, ok := l.entries[key]; ok {
-		return tasks.Standing{State: l.state, Run: had.Run, Fingerprint: had.Fingerprint, Final: l.state == "valid"}, nil
+		return tasks.ExistingJob{State: l.state, Run: had.Run, Fingerprint: had.Fingerprint, Final: l.state == "valid"}, nil
 	}
 	l.entries[key] = e
-	return tasks.Standing{Created: true, State: "queued", Run: e.Run, Fingerprint: e.Fingerprint}, nil
+	return tasks.ExistingJob{Created: true, State: "queued", Run: e.Run, Fingerprint: e.Fingerprint}, nil
 }
 
 type bench struct {
@@ -53,7 +53,7 @@ func setup(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &ledger{entries: map[string]tasks.Entry{}, state: "queued"}
+	l := &ledger{entries: map[string]tasks.JobSpec{}, state: "queued"}
 	client, err := tasks.NewClient(tasks.ClientConfig{Redis: rdb, Keyset: keyset, Ledger: l})
 	if err != nil {
 		t.Fatal(err)

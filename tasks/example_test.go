@@ -28,7 +28,7 @@ func ExampleClient_Enqueue() {
 	}
 
 	client, err := tasks.NewClient(tasks.ClientConfig{
-		Redis: rdb, Keyset: keyset, Ledger: &ledger{entries: map[string]tasks.Entry{}},
+		Redis: rdb, Keyset: keyset, Ledger: &ledger{entries: map[string]tasks.JobSpec{}},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -2,29 +2,33 @@ package tasks
 
 import "context"
 
-// Ledger makes a job durable before Redis hears of it. The storage package implements it on S3.
+// Ledger stores jobs durably. *storage.Store implements it on S3.
 type Ledger interface {
-	// Accept writes the queued record of a new job, or tells what already stands there. It must not return before the
-	// record is durable.
-	Accept(ctx context.Context, e Entry) (Standing, error)
+	// Accept writes the queued record of a new job, or returns the existing one. It returns after the record is durable.
+	Accept(ctx context.Context, job JobSpec) (ExistingJob, error)
 }
 
-// Entry is what the ledger keeps of a job: everything needed to run it again if Redis is lost.
-type Entry struct {
-	Kind           Kind
-	VerificationID string
-	Lane           Lane
-	Run            int
-	Batch          string
-	Row            int
-	SealedInput    string
-	Fingerprint    string
+// JobSpec describes one run of a job with its input sealed. Payloads and records embed it, so a job can be enqueued again
+// from its record if Redis is lost.
+type JobSpec struct {
+	Kind           Kind   `json:"kind"`
+	VerificationID string `json:"verification_id"`
+	Lane           Lane   `json:"lane"`
+	// Run counts from 1; each retry of a finished job by an operator is the next run.
+	Run int `json:"run"`
+	// Batch and Row name the batch row that the job comes from; both are zero for a single job.
+	Batch string `json:"batch,omitempty"`
+	Row   int    `json:"row,omitempty"`
+	// SealedInput is the encrypted input. It opens only with the keyset, and only for this kind and verification_id.
+	SealedInput string `json:"sealed_input"`
+	// Fingerprint is a keyed hash of the plain input. Two inputs for one verification_id differ if their fingerprints do.
+	Fingerprint string `json:"fingerprint"`
 }
 
-// Standing is what the ledger holds for an id.
-type Standing struct {
-	Created     bool   // this call wrote it
-	State       string // queued, waiting, sent, answered, valid, invalid, failed, cancelled
+// ExistingJob describes the record that the ledger holds for a verification_id.
+type ExistingJob struct {
+	Created     bool   // true if this call wrote the record
+	State       string // queued, waiting, sent, answered, valid, invalid, failed or cancelled
 	Run         int
 	Fingerprint string
 	Final       bool

@@ -12,17 +12,10 @@ import (
 // PayloadVersion is the version of the wire form that this build writes. A golden file holds the form.
 const PayloadVersion = 1
 
-// Payload is what stands in Redis for a job. The input is sealed; the rest says which record it belongs to.
+// Payload is the payload of a job's asynq task in Redis.
 type Payload struct {
-	Version        int    `json:"version"`
-	Kind           Kind   `json:"kind"`
-	VerificationID string `json:"verification_id"`
-	Lane           Lane   `json:"lane"`
-	Run            int    `json:"run"`
-	Batch          string `json:"batch,omitempty"`
-	Row            int    `json:"row,omitempty"`
-	SealedInput    string `json:"sealed_input"`
-	Fingerprint    string `json:"fingerprint"`
+	Version int `json:"version"`
+	JobSpec
 }
 
 // ErrPayloadVersion means that a newer kycq wrote the payload: upgrade the workers before the producers.

@@ -31,10 +31,10 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestPayloadKeepsItsWireForm(t *testing.T) {
 	t.Parallel()
-	p := tasks.Payload{
-		Version: 1, Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Run: 2,
+	p := tasks.Payload{Version: 1, JobSpec: tasks.JobSpec{
+		Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Run: 2,
 		Batch: "backfill-2026-1f00c3aa", Row: 17, SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "0a0b",
-	}
+	}}
 	raw, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 )
 
 // claim reads the record and acts by its state. A job without a record is a batch's row, whose manifest speaks for it: the
@@ -19,7 +18,7 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		rec, version = storage.NewRecord(entryOf(d.job)), storage.Version{}
+		rec, version = storage.NewRecord(d.job.JobSpec), storage.Version{}
 		rec.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
 	case err != nil:
 		return d.infra(err, "storage")
@@ -35,7 +34,7 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 	case rec.Run < d.job.Run && !rec.State.Final():
 		return stepEnd, later(earlierRunDelay, "earlier_run_open")
 	case rec.Run < d.job.Run:
-		d.rec = rec.NextRun(entryOf(d.job))
+		d.rec = rec.NextRun(d.job.JobSpec)
 		return stepCheck, Verdict{}
 	}
 	return d.resume(ctx)
@@ -148,12 +147,4 @@ func (d *delivery) conflict(ctx context.Context) (stepName, Verdict) {
 		}
 	}
 	return stepEnd, Verdict{Decision: Final, Reason: "different_input"}
-}
-
-// entryOf is the job as the ledger keeps it.
-func entryOf(job tasks.Payload) tasks.Entry {
-	return tasks.Entry{
-		Kind: job.Kind, VerificationID: job.VerificationID, Lane: job.Lane, Run: job.Run, Batch: job.Batch, Row: job.Row,
-		SealedInput: job.SealedInput, Fingerprint: job.Fingerprint,
-	}
 }

@@ -41,7 +41,7 @@ func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
 		job := w.payload(tasks.Aadhaar, "A")
 		next := job
 		next.Run = 2
-		p.Records = &rerunner{fakeS3: w.s3, entry: entryOf(next)}
+		p.Records = &rerunner{fakeS3: w.s3, next: next.JobSpec}
 		if v := p.Process(t.Context(), job); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
@@ -57,13 +57,13 @@ func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
 // rerunner begins the next run between the final record and its tail.
 type rerunner struct {
 	*fakeS3
-	entry tasks.Entry
+	next tasks.JobSpec
 }
 
 func (r *rerunner) SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error) {
 	v, err := r.fakeS3.SwapRecord(ctx, rec, was)
 	if err == nil && rec.State.Final() {
-		_, _ = r.fakeS3.SwapRecord(ctx, rec.NextRun(r.entry), v)
+		_, _ = r.fakeS3.SwapRecord(ctx, rec.NextRun(r.next), v)
 	}
 	return v, err
 }

@@ -460,10 +460,10 @@ func (w *world) sealed(kind tasks.Kind, id string, in tasks.Input) tasks.Payload
 	if err != nil {
 		panic(err)
 	}
-	return tasks.Payload{
-		Version: 1, Kind: kind, VerificationID: id, Lane: tasks.Live, Run: 1, SealedInput: sealed,
+	return tasks.Payload{Version: 1, JobSpec: tasks.JobSpec{
+		Kind: kind, VerificationID: id, Lane: tasks.Live, Run: 1, SealedInput: sealed,
 		Fingerprint: w.keyset.Fingerprint(string(kind), id, plain),
-	}
+	}}
 }
 
 func (w *world) record(kind tasks.Kind, id string) *storage.Record {

@@ -32,7 +32,7 @@ func TestProviderIDsFollowFromTheAttempts(t *testing.T) {
 		"second run, never sent":    {2, []at{{Run: 1, ProviderID: "A", Result: resultNotSent}}, "A", false},
 		"third run":                 {3, []at{{Run: 1, ProviderID: "A", Result: resultError}, {Run: 2, ProviderID: k1, Result: resultError}}, k2, false},
 	} {
-		rec := &storage.Record{Kind: tasks.Passport, VerificationID: "A", Run: c.run, Attempts: c.attempts}
+		rec := &storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", Run: c.run}, Attempts: c.attempts}
 		got, ok := nextProviderID(rec)
 		if !ok || got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
@@ -45,7 +45,7 @@ func TestProviderIDsFollowFromTheAttempts(t *testing.T) {
 
 func TestDerivedIDsRunOutWithAnEnd(t *testing.T) {
 	t.Parallel()
-	rec := &storage.Record{Kind: tasks.Passport, VerificationID: "A", Run: 1}
+	rec := &storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", Run: 1}}
 	for n := 1; n <= tasks.MaxDerived; n++ {
 		rec.Attempts = append(rec.Attempts, storage.Attempt{Run: 1, ProviderID: tasks.DerivedID(tasks.Passport, "A", n), Result: resultDuplicate})
 	}

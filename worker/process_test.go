@@ -214,7 +214,7 @@ func TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge(t *testing.T) {
 	t.Parallel()
 	calm(t, Policy{CallTimeout: 30 * time.Second}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
-		rec := storage.NewRecord(entryOf(job))
+		rec := storage.NewRecord(job.JobSpec)
 		rec.State = storage.StateSent
 		rec.Attempts = []storage.Attempt{{Run: 1, ProviderID: "A", SentAt: time.Now(), TimeoutMS: 30_000}}
 		if _, err := w.s3.CreateRecord(t.Context(), rec); err != nil {

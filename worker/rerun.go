@@ -34,7 +34,7 @@ func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind t
 	if err := open.AddAll(ctx, string(kind), []string{id}, time.Now()); err != nil {
 		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
 	}
-	if _, err := records.SwapRecord(ctx, rec.NextRun(entryOf(next)), version); errors.Is(err, storage.ErrConflict) {
+	if _, err := records.SwapRecord(ctx, rec.NextRun(next.JobSpec), version); errors.Is(err, storage.ErrConflict) {
 		return tasks.Payload{}, fmt.Errorf("retry: somebody else changed the record at the same time: look at it and try again: %w", err)
 	} else if err != nil {
 		return tasks.Payload{}, fmt.Errorf("retry: %w", err)

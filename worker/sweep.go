@@ -187,10 +187,7 @@ func (s *Sweeper) unreadable(err error, kind tasks.Kind, id string) error {
 
 // PayloadOf is the payload of a record's current run: a record holds all that its task does.
 func PayloadOf(rec *storage.Record) tasks.Payload {
-	return tasks.Payload{
-		Version: tasks.PayloadVersion, Kind: rec.Kind, VerificationID: rec.VerificationID, Lane: rec.Lane, Run: rec.Run,
-		Batch: rec.Batch, Row: rec.Row, SealedInput: rec.SealedInput, Fingerprint: rec.Fingerprint,
-	}
+	return tasks.Payload{Version: tasks.PayloadVersion, JobSpec: rec.JobSpec}
 }
 
 // Reconciled counts what Reconcile saw.

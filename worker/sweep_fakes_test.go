@@ -162,7 +162,7 @@ func (w *world) sweeper(p *Processor, r *fakeRedis) *Sweeper {
 // stored puts a job's record into the store in some state, and returns its payload.
 func (w *world) stored(kind tasks.Kind, id string, state storage.State) tasks.Payload {
 	job := w.payload(kind, id)
-	rec := storage.NewRecord(entryOf(job))
+	rec := storage.NewRecord(job.JobSpec)
 	rec.State = state
 	if _, err := w.s3.CreateRecord(context.Background(), rec); err != nil {
 		panic(err)

@@ -16,7 +16,7 @@ import (
 // standing puts a record into the store as some earlier worker left it.
 func (w *world) standing(t *testing.T, job tasks.Payload, state storage.State, attempts ...storage.Attempt) *storage.Record {
 	t.Helper()
-	rec := storage.NewRecord(entryOf(job))
+	rec := storage.NewRecord(job.JobSpec)
 	rec.State, rec.Attempts = state, attempts
 	if _, err := w.s3.CreateRecord(t.Context(), rec); err != nil {
 		t.Fatal(err)

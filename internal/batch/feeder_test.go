@@ -176,7 +176,7 @@ func TestAHeldQueueIsNotFed(t *testing.T) {
 func TestStatesOfRowsTellOwnEndsFromOthers(t *testing.T) {
 	t.Parallel()
 	rec := func(change func(*storage.Record)) *storage.Record {
-		r := &storage.Record{Batch: "b", Run: 1, State: storage.StateValid, Fingerprint: "f"}
+		r := &storage.Record{JobSpec: tasks.JobSpec{Batch: "b", Run: 1, Fingerprint: "f"}, State: storage.StateValid}
 		change(r)
 		return r
 	}

@@ -122,10 +122,10 @@ func passportTask(t *testing.T, keyset *seal.Keyset, id, name string) *asynq.Tas
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := json.Marshal(tasks.Payload{
-		Version: tasks.PayloadVersion, Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, Row: 7,
+	raw, err := json.Marshal(tasks.Payload{Version: tasks.PayloadVersion, JobSpec: tasks.JobSpec{
+		Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, Row: 7,
 		Batch: "backfill-1f00c3aa", SealedInput: sealed, Fingerprint: "f",
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,7 +167,7 @@ func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tasks.Payload{Kind: tasks.Passport, VerificationID: "A", SealedInput: sealed}
+		return tasks.Payload{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: sealed}}
 	}
 	for name, c := range map[string]struct {
 		job  tasks.Payload
@@ -176,7 +176,7 @@ func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
 		"its own":         {job(p.Keyset, "A"), ""},
 		"another keyset":  {job(foreign, "A"), "fail keyset-queues settings"},
 		"another job's":   {job(p.Keyset, "B"), "fail keyset-queues environment"},
-		"nothing is open": {tasks.Payload{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}, "fail keyset-queues environment"},
+		"nothing is open": {tasks.Payload{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}}, "fail keyset-queues environment"},
 	} {
 		p.Redis = fakeRedis{queued: []tasks.Payload{c.job}}
 		if got := complaints(p); got != c.want {

@@ -53,7 +53,7 @@ func (p *place) text(key int) string {
 
 func (p *place) record(kind tasks.Kind, id, input, answer string) {
 	p.Helper()
-	rec := storage.NewRecord(tasks.Entry{Kind: kind, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: input})
+	rec := storage.NewRecord(tasks.JobSpec{Kind: kind, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: input})
 	rec.Sealed = answer
 	if _, err := p.store.CreateRecord(p.Context(), rec); err != nil {
 		p.Fatal(err)

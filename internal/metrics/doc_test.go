@@ -60,7 +60,7 @@ func busy(t *testing.T) *metrics.Metrics {
 	m := open(t, client, &g)
 	m.Held("insufficient_balance")
 	m.Called(tasks.Passport, cashfree.Valid, time.Second)
-	m.Finished(&storage.Record{Kind: tasks.Passport, State: storage.StateValid, Run: 1})
+	m.Finished(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport, Run: 1}, State: storage.StateValid})
 	return m
 }
 

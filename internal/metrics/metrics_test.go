@@ -64,7 +64,7 @@ func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
 	for _, a := range attempts {
 		m.Sending(tasks.Aadhaar, a)
 	}
-	m.Finished(&storage.Record{Kind: tasks.Aadhaar, Run: 2, State: storage.StateFailed, Code: "provider_error", Attempts: attempts})
+	m.Finished(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Aadhaar, Run: 2}, State: storage.StateFailed, Code: "provider_error", Attempts: attempts})
 	m.WaitedAtGate(tasks.Aadhaar, tasks.Live, 700*time.Millisecond)
 	m.RecordWritten(tasks.Aadhaar, false)
 	m.RecordWritten(tasks.Aadhaar, true)
@@ -95,7 +95,8 @@ func TestNothingFromOutsideBecomesALabel(t *testing.T) {
 	g.hold = &gate.Hold{Code: canary, Reason: canary, By: canary, Since: time.Now()}
 	m := open(t, client, &g)
 	m.Finished(&storage.Record{
-		Kind: tasks.Passport, VerificationID: canary, Batch: canary, State: storage.StateFailed, Code: canary, Run: 1,
+		JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: canary, Batch: canary, Run: 1},
+		State:   storage.StateFailed, Code: canary,
 		Attempts: []storage.Attempt{{Run: 1, Code: canary, ProviderID: canary, Counted: true}},
 	})
 	m.Held(canary)

@@ -20,7 +20,7 @@ import (
 type preparer struct{ keyset *tasks.Keyset }
 
 func (p preparer) Prepare(job tasks.Job) (tasks.Payload, error) {
-	return tasks.Payload{Fingerprint: "f-" + job.VerificationID}, nil
+	return tasks.Payload{JobSpec: tasks.JobSpec{Fingerprint: "f-" + job.VerificationID}}, nil
 }
 
 // job is a batch of four rows: valid, failed, in conflict, and one that was never called.
@@ -54,8 +54,11 @@ func job(t *testing.T, state batch.State) *Job {
 		"ID3": func(r *storage.Record) { r.State, r.Fingerprint = storage.StateValid, "another" },
 	} {
 		r := &storage.Record{
-			Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Batch: b.ID, Row: 1, Run: 1,
-			SealedInput: "x", Fingerprint: "f-" + id, CompletedAt: at,
+			JobSpec: tasks.JobSpec{
+				Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Batch: b.ID, Row: 1, Run: 1,
+				SealedInput: "x", Fingerprint: "f-" + id,
+			},
+			CompletedAt: at,
 		}
 		change(r)
 		if _, err := store.CreateRecord(t.Context(), r); err != nil {

@@ -310,7 +310,7 @@ func TestKnownIDsAreCountedFromTheListing(t *testing.T) {
 	b := setup(t, tasks.Passport, passports(5))
 	_, plan := b.check()
 	for _, id := range []string{"ID00001", "ID00003", "OTHER"} {
-		if _, err := b.store.Accept(t.Context(), tasks.Entry{Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: "x", Fingerprint: "y"}); err != nil {
+		if _, err := b.store.Accept(t.Context(), tasks.JobSpec{Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: "x", Fingerprint: "y"}); err != nil {
 			t.Fatal(err)
 		}
 	}
