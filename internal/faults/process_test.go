@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,14 +21,14 @@ type process struct {
 }
 
 // launch starts a program whose output goes into a file of the folder. It is killed at the end of the test.
-func launch(t testing.TB, dir, name string, env []string, args ...string) *process {
+func launch(t testing.TB, dir, name string, env []string, stdin io.Reader, args ...string) *process {
 	t.Helper()
 	log, err := os.CreateTemp(dir, filepath.Base(name)+"-*.log")
 	check(t, err)
 	defer log.Close()
 	p := &process{t: t, log: log.Name(), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.Background(), name, args...)
-	p.cmd.Env, p.cmd.Stderr, p.cmd.Stdout, p.cmd.SysProcAttr = env, log, log, ownChild()
+	p.cmd.Env, p.cmd.Stderr, p.cmd.Stdout, p.cmd.Stdin, p.cmd.SysProcAttr = env, log, log, stdin, ownChild()
 	check(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait()

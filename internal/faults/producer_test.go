@@ -2,10 +2,7 @@ package faults
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"os/exec"
-	"strings"
 	"testing"
 
 	"github.com/kycq/kycq/storage"
@@ -17,9 +14,10 @@ import (
 func TestProducerKilled(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	w := s.work()
-	// The first worker on a new Redis lists all records in S3; what is killed before that is found by it.
-	until(t, "the worker has listed the records", func() bool { return strings.Contains(w.output(), `"message":"rebuilt"`) })
+	s.skipRebuild()
+	killer := newTrap(producerKill)
+	s.witness.spoil(killer.request)
+	s.work()
 	path, err := binary()
 	check(t, err)
 	var lines bytes.Buffer
@@ -30,13 +28,7 @@ func TestProducerKilled(t *testing.T) {
 			s.accepted = append(s.accepted, j)
 		}
 	}
-	cmd := exec.CommandContext(context.Background(), path, "enqueue", "passport", "-")
-	cmd.Env = append(append([]string(nil), s.env...), "KYCQ_SABOTAGE_KILL="+string(Accepted)+":3")
-	cmd.Stdin = &lines
-	out, err := cmd.CombinedOutput()
-	if err == nil || cmd.ProcessState.ExitCode() != -1 {
-		t.Fatalf("the producer was not killed: %v\n%s", err, out)
-	}
+	killer.wait(t, launch(t, s.dir, path, s.env, &lines, "enqueue", "passport", "-"))
 	if rec := s.record(s.accepted[2]); rec == nil || rec.State != storage.StateQueued {
 		t.Fatalf("the third record stands as %s", brief(rec))
 	}

@@ -39,7 +39,7 @@ func (s *redisServer) start() {
 	s.t.Helper()
 	_, port, err := net.SplitHostPort(s.addr)
 	check(s.t, err)
-	s.process = launch(s.t, s.dir, "redis-server", nil, "--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--save", "",
+	s.process = launch(s.t, s.dir, "redis-server", nil, nil, "--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")
 	until(s.t, "Redis answers", func() bool {
 		if !s.process.running() {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,22 +65,19 @@ func (o *outage) end() {
 // writesState matches the write of a record in one of the states.
 func writesState(states ...storage.State) func(*http.Request) bool {
 	return func(r *http.Request) bool {
-		if _, is := recordKey(r); !is || r.Method != http.MethodPut {
-			return false
-		}
-		body, err := io.ReadAll(r.Body)
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		var rec storage.Record
-		if err != nil || json.Unmarshal(body, &rec) != nil {
-			return false
-		}
-		for _, state := range states {
-			if rec.State == state {
-				return true
-			}
-		}
+		return matchesRecord(r, func(rec *storage.Record) bool { return slices.Contains(states, rec.State) })
+	}
+}
+
+// matchesRecord tells whether a request writes a record that matches.
+func matchesRecord(r *http.Request, match func(*storage.Record) bool) bool {
+	if _, is := recordKey(r); !is || r.Method != http.MethodPut {
 		return false
 	}
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var rec storage.Record
+	return err == nil && json.Unmarshal(body, &rec) == nil && match(&rec)
 }
 
 func requests(method, part string) func(*http.Request) bool {

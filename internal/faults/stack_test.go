@@ -53,6 +53,7 @@ type plan struct {
 	sim         simulator.Config
 	redis       *redisServer
 	redisThru   *proxy
+	redisTap    func(command []string) bool
 	vendorThru  bool
 	environment []string
 }
@@ -66,6 +67,12 @@ func slowly(latency time.Duration) setting { return func(p *plan) { p.sim.Latenc
 // on uses a Redis of the scenario's own, through a proxy if there is one.
 func on(server *redisServer, thru *proxy) setting {
 	return func(p *plan) { p.redis, p.redisThru = server, thru }
+}
+
+// tapped passes every command that a kycq of the stack sends to Redis to allow, and does not execute it if that returns
+// false.
+func tapped(allow func(command []string) bool) setting {
+	return func(p *plan) { p.redisTap = allow }
 }
 
 // with sets variables for every kycq of the stack: NAME=value.
@@ -109,6 +116,20 @@ func (p *plan) directRedis(t testing.TB) string {
 	return "redis://" + p.redis.addr + "/0"
 }
 
+// redisURL is how the stack's programs reach the Redis that the test itself reaches at direct.
+func (p *plan) redisURL(t testing.TB, direct string) string {
+	t.Helper()
+	u, err := url.Parse(direct)
+	check(t, err)
+	switch {
+	case p.redisThru != nil:
+		u.Host = p.redisThru.addr
+	case p.redisTap != nil:
+		u.Host = startTap(t, u.Host, p.redisTap)
+	}
+	return u.String()
+}
+
 // environment is what every kycq of the stack runs with. Timeouts and rates are short and high, so that scenarios are
 // about faults and not about waiting; each scenario may set others.
 func (s *stack) environment(p *plan, cfg storage.Config, direct string) []string {
@@ -117,17 +138,14 @@ func (s *stack) environment(p *plan, cfg storage.Config, direct string) []string
 	check(s.t, err)
 	path := filepath.Join(s.dir, "keyset.json")
 	check(s.t, os.WriteFile(path, doc, 0o600))
-	redisURL, vendor, host := direct, s.sim.URL, s.sim.Host
-	if p.redisThru != nil {
-		redisURL = "redis://" + p.redisThru.addr + "/0"
-	}
+	vendor, host := s.sim.URL, s.sim.Host
 	if p.vendorThru {
 		s.vendorProxy = startProxy(s.t, s.sim.Host)
 		host = s.vendorProxy.addr
 		vendor = (&url.URL{Scheme: "http", Host: host, Path: "/verification"}).String()
 	}
 	return append(append(plainEnvironment(),
-		"KYCQ_REDIS_URL="+redisURL, "KYCQ_ALLOW_VOLATILE_REDIS=true",
+		"KYCQ_REDIS_URL="+p.redisURL(s.t, direct), "KYCQ_ALLOW_VOLATILE_REDIS=true",
 		"KYCQ_S3_ENDPOINT="+cfg.Endpoint, "KYCQ_S3_REGION="+cfg.Region, "KYCQ_S3_INBOX_BUCKET="+cfg.InboxBucket,
 		"KYCQ_S3_MASKED_BUCKET="+cfg.MaskedBucket, "KYCQ_S3_RECORDS_BUCKET="+cfg.RecordsBucket,
 		"AWS_ACCESS_KEY_ID="+cfg.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+cfg.SecretAccessKey.Reveal(),
@@ -138,11 +156,11 @@ func (s *stack) environment(p *plan, cfg storage.Config, direct string) []string
 	), p.environment...)
 }
 
-// plainEnvironment is the test's own, without settings that were meant for somebody else. A broken build stays broken.
+// plainEnvironment is the test's own environment, without settings of kycq.
 func plainEnvironment() []string {
 	var plain []string
 	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "KYCQ_") || strings.HasPrefix(variable, "KYCQ_SABOTAGE_MUTATION=") {
+		if !strings.HasPrefix(variable, "KYCQ_") {
 			plain = append(plain, variable)
 		}
 	}
@@ -157,7 +175,7 @@ func (s *stack) work(variables ...string) *process {
 	s.t.Helper()
 	path, err := binary()
 	check(s.t, err)
-	w := launch(s.t, s.dir, path, append(append([]string(nil), s.env...), variables...), "worker")
+	w := launch(s.t, s.dir, path, append(append([]string(nil), s.env...), variables...), nil, "worker")
 	s.mu.Lock()
 	s.workers = append(s.workers, w)
 	s.mu.Unlock()

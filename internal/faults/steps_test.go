@@ -19,16 +19,16 @@ const mostWaits = 125 * time.Second
 func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, mode := range idModes {
-		for _, step := range Steps() {
-			t.Run(mode+"/"+string(step), func(t *testing.T) {
+		for _, at := range killPoints {
+			t.Run(mode+"/"+at.name, func(t *testing.T) {
 				t.Parallel()
-				s := newStack(t, takesIDs(mode))
+				killer := newTrap(at)
+				s := newStack(t, takesIDs(mode), tapped(killer.command))
+				s.skipRebuild()
 				s.enqueue(12)
-				first := s.work("KYCQ_SABOTAGE_KILL=" + string(step) + ":2")
-				until(t, "the worker is killed at its step", func() bool { return !first.running() })
-				if !first.killed() {
-					t.Fatalf("the worker was not killed: %v\n%s", first.cmd.ProcessState, first.output())
-				}
+				s.witness.spoil(killer.request)
+				first := s.work()
+				killer.wait(t, first)
 				left := s.open()
 				s.work()
 				s.judge(outAt(first.died))
