@@ -46,7 +46,7 @@ func (d *delivery) settleRows(ctx context.Context) error {
 		return nil
 	}
 	if d.rec.Batch != "" {
-		if err := d.Batches.Settled(ctx, d.rec); err != nil {
+		if err := d.Batches.RowFinished(ctx, d.rec); err != nil {
 			return err
 		}
 	}

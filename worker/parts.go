@@ -74,8 +74,8 @@ type Batches interface {
 	Stopped(ctx context.Context, batch string) (bool, error)
 	// TakeCall counts a call that is about to be made; false says that the batch's cap is reached.
 	TakeCall(ctx context.Context, batch string) (bool, error)
-	// Settled marks the row of a record that is final.
-	Settled(ctx context.Context, rec *storage.Record) error
+	// RowFinished marks the row of a record that is final.
+	RowFinished(ctx context.Context, rec *storage.Record) error
 	// AlreadyDone marks a row whose id has its final record from elsewhere: from another batch, or a single job.
 	AlreadyDone(ctx context.Context, batch string, row int, rec *storage.Record) error
 	// Conflicted marks a row whose id belongs to a job with another input.

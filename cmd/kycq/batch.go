@@ -21,14 +21,14 @@ func newBatch(a *app) *cobra.Command {
 		newBatchRetry(a), newBatchCancel(a))
 }
 
-// desk is what the batch commands work with.
-type desk struct {
+// batchDeps is what the batch commands work with.
+type batchDeps struct {
 	*producer
 	control *batch.Control
 	gate    *gate.Gate
 }
 
-func openDesk(ctx context.Context, cfg *config.Config) (*desk, error) {
+func openBatchDeps(ctx context.Context, cfg *config.Config) (*batchDeps, error) {
 	p, err := openProducer(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -38,16 +38,16 @@ func openDesk(ctx context.Context, cfg *config.Config) (*desk, error) {
 		p.Close()
 		return nil, err
 	}
-	return &desk{producer: p, control: batch.NewControl(p.redis, p.store), gate: g}, nil
+	return &batchDeps{producer: p, control: batch.NewControl(p.redis, p.store), gate: g}, nil
 }
 
-func (d *desk) Close() {
+func (d *batchDeps) Close() {
 	d.gate.Close()
 	d.producer.Close()
 }
 
 // perMinute is the present rate of a kind, and the hold where there is one.
-func (d *desk) perMinute(ctx context.Context, kind tasks.Kind) (float64, *gate.Hold, error) {
+func (d *batchDeps) perMinute(ctx context.Context, kind tasks.Kind) (float64, *gate.Hold, error) {
 	return paceOf(ctx, d.gate, kind)
 }
 
@@ -64,14 +64,14 @@ func paceOf(ctx context.Context, g *gate.Gate, kind tasks.Kind) (float64, *gate.
 	return 0, hold, fmt.Errorf("the gate knows no rate of %s", kind)
 }
 
-// batchCommand gives fn the desk.
-func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *desk, args []string) error) *cobra.Command {
+// batchCommand gives fn the batchDeps.
+func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *batchDeps, args []string) error) *cobra.Command {
 	cmd.RunE = a.command(func(cmd *cobra.Command, args []string) error {
 		cfg, err := a.settings(cmd)
 		if err != nil {
 			return err
 		}
-		d, err := openDesk(cmd.Context(), cfg)
+		d, err := openBatchDeps(cmd.Context(), cfg)
 		if err != nil {
 			return err
 		}

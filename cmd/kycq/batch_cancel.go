@@ -23,7 +23,7 @@ func newBatchCancel(a *app) *cobra.Command {
 cancelled. Submitting the same file with --amend goes on where it stopped.`,
 		Example: "  kycq batch cancel customers-1f00c3aa",
 		Args:    oneBatch,
-	}, func(ctx context.Context, d *desk, args []string) error {
+	}, func(ctx context.Context, d *batchDeps, args []string) error {
 		st, b, err := d.control.Status(ctx, args[0])
 		if err != nil {
 			return err

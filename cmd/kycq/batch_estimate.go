@@ -21,7 +21,7 @@ type estimate struct {
 }
 
 // estimate refuses a batch whose images would be gone before their turn.
-func (a *app) estimate(ctx context.Context, d *desk, plan *submit.Plan, kind tasks.Kind, f submitFlags) (*estimate, error) {
+func (a *app) estimate(ctx context.Context, d *batchDeps, plan *submit.Plan, kind tasks.Kind, f submitFlags) (*estimate, error) {
 	rate, hold, err := d.perMinute(ctx, kind)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (e *estimate) text() string {
 }
 
 // dryRun prints what a submit would do.
-func (a *app) dryRun(ctx context.Context, d *desk, plan *submit.Plan, sub *submission, f submitFlags) error {
+func (a *app) dryRun(ctx context.Context, d *batchDeps, plan *submit.Plan, sub *submission, f submitFlags) error {
 	sub.Status = "checked"
 	var err error
 	if sub.Estimate, err = a.estimate(ctx, d, plan, sub.Kind, f); err != nil {

@@ -15,11 +15,11 @@ import (
 )
 
 // newFeeder builds what feeds batches inside a worker, and the board on which the worker's jobs mark their rows.
-func newFeeder(rdb redis.UniversalClient, store *storage.Store, keyset *tasks.Keyset, client *tasks.Client, g *gate.Gate, log zerolog.Logger) (*batch.Feeder, *batch.Board) {
-	board := batch.NewBoard(rdb, batch.NewCatalog(store))
+func newFeeder(rdb redis.UniversalClient, store *storage.Store, keyset *tasks.Keyset, client *tasks.Client, g *gate.Gate, log zerolog.Logger) (*batch.Feeder, *batch.ProgressStore) {
+	board := batch.NewProgressStore(rdb, batch.NewStore(store))
 	p := &pace{gate: g, known: map[tasks.Kind]paceAt{}}
 	return batch.NewFeeder(batch.FeederConfig{
-		Redis: rdb, Store: store, Keyset: keyset, Client: client, Board: board, PerMinute: p.perMinute, Log: log,
+		Redis: rdb, Store: store, Keyset: keyset, Client: client, Progress: board, PerMinute: p.perMinute, Log: log,
 	}), board
 }
 

@@ -20,10 +20,10 @@ func newBatchList(a *app) *cobra.Command {
 		Short:   "list the batches that are not done, or all",
 		Example: "  kycq batch list\n  kycq batch list --all --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, d *desk, _ []string) error {
-		list := d.control.Catalog.Open
+	}, func(ctx context.Context, d *batchDeps, _ []string) error {
+		list := d.control.Batches.Open
 		if all {
-			list = d.control.Catalog.All
+			list = d.control.Batches.All
 		}
 		batches, err := list(ctx)
 		if err != nil {

@@ -47,7 +47,7 @@ verification_ids (or none), and submit the file as a batch of its own.`,
 
 func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	cmd.Args = oneBatch
-	cmd = a.batchCommand(cmd, func(ctx context.Context, d *desk, args []string) error {
+	cmd = a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
 		if f.format != string(batchreport.CSV) && f.format != string(batchreport.JSONL) {
 			return usagef("--format: choose csv or jsonl")
 		}
@@ -62,8 +62,8 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-func (a *app) writeReport(ctx context.Context, d *desk, id string, f reportFlags) error {
-	b, err := d.control.Catalog.Load(ctx, id)
+func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f reportFlags) error {
+	b, err := d.control.Batches.Load(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,6 @@ func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int
 }
 
 // enterBatch writes the audit entry of what is about to be done to a batch.
-func (a *app) enterBatch(ctx context.Context, d *desk, action string, b *batch.Batch, detail map[string]string) error {
+func (a *app) enterBatch(ctx context.Context, d *batchDeps, action string, b *batch.Batch, detail map[string]string) error {
 	return enter(ctx, d.store, audit.Act{Action: action, Kind: string(b.Kind), Batch: b.ID, Detail: detail})
 }

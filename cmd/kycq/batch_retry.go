@@ -36,7 +36,7 @@ with as many calls again.`,
   kycq batch retry customers-1f00c3aa --max-calls 5000`,
 		Args: oneBatch,
 	}
-	cmd = a.batchCommand(cmd, func(ctx context.Context, d *desk, args []string) error {
+	cmd = a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
 		f.given = cmd.Flags().Changed("max-calls")
 		return a.retryBatch(ctx, d, args[0], f)
 	})
@@ -55,14 +55,14 @@ with as many calls again.`,
 // codeForm is what codes look like, so that one can go into the audit trail.
 var codeForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-func (a *app) retryBatch(ctx context.Context, d *desk, id string, f retryFlags) error {
+func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFlags) error {
 	if f.Code != "" && !codeForm.MatchString(f.Code) {
 		return usagef("--code: want a code as reports show it")
 	}
 	if f.maxCalls < 0 {
 		return usagef("--max-calls: must be 0 (no cap) or more")
 	}
-	b, err := d.control.Catalog.Load(ctx, id)
+	b, err := d.control.Batches.Load(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -126,11 +126,11 @@ func (a *app) printRetry(id string, rows int) error {
 }
 
 // raiseCap goes on with a batch that has made all calls that it may.
-func (a *app) raiseCap(ctx context.Context, d *desk, b *batch.Batch, f retryFlags) error {
+func (a *app) raiseCap(ctx context.Context, d *batchDeps, b *batch.Batch, f retryFlags) error {
 	limit := f.maxCalls
 	switch {
 	case f.given:
-	case b.State == batch.Paused:
+	case b.State == batch.CallLimitReached:
 		st, err := d.control.StatusOf(ctx, b)
 		if err != nil {
 			return err

@@ -18,7 +18,7 @@ func newBatchStatus(a *app) *cobra.Command {
 		Short:   "show how far a batch is",
 		Example: "  kycq batch status customers-1f00c3aa\n  kycq batch status customers-1f00c3aa --json | jq .outcomes",
 		Args:    oneBatch,
-	}, func(ctx context.Context, d *desk, args []string) error {
+	}, func(ctx context.Context, d *batchDeps, args []string) error {
 		st, err := readBatch(ctx, d, args[0])
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ type batchStatus struct {
 	ETASeconds int64   `json:"eta_seconds"`
 }
 
-func readBatch(ctx context.Context, d *desk, id string) (*batchStatus, error) {
+func readBatch(ctx context.Context, d *batchDeps, id string) (*batchStatus, error) {
 	s, b, err := d.control.Status(ctx, id)
 	if err != nil {
 		return nil, err

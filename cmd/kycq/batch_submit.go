@@ -60,7 +60,7 @@ once the batch is accepted; a changed file is another batch.`,
 			if err != nil {
 				return err
 			}
-			d, err := openDesk(cmd.Context(), cfg)
+			d, err := openBatchDeps(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -132,7 +132,7 @@ type submission struct {
 }
 
 // submit leads one manifest to its batch.
-func (a *app) submit(ctx context.Context, d *desk, opt submit.Options, f submitFlags) error {
+func (a *app) submit(ctx context.Context, d *batchDeps, opt submit.Options, f submitFlags) error {
 	shown, err := a.newProgress(f.progress)
 	if err != nil {
 		return usageError(err)
@@ -150,7 +150,7 @@ func (a *app) submit(ctx context.Context, d *desk, opt submit.Options, f submitF
 		return err
 	}
 	sub := &submission{Batch: source.ID, Kind: opt.Kind}
-	standing, err := d.control.Catalog.Load(ctx, source.ID)
+	standing, err := d.control.Batches.Load(ctx, source.ID)
 	switch {
 	case err == nil && !f.dryRun:
 		return a.resubmit(ctx, d, standing, source, sub, f)
@@ -191,7 +191,7 @@ func (s *submission) take(plan *submit.Plan, source *submit.Source) {
 }
 
 // accept writes the parts, then the batch, then lets the feeding begin.
-func (a *app) accept(ctx context.Context, d *desk, source *submit.Source, plan *submit.Plan, shown *progress, f submitFlags) (*batch.Batch, bool, error) {
+func (a *app) accept(ctx context.Context, d *batchDeps, source *submit.Source, plan *submit.Plan, shown *progress, f submitFlags) (*batch.Batch, bool, error) {
 	w := &submit.Writer{Source: source, Plan: plan, Store: d.store, Keyset: d.keyset, Progress: shown}
 	b, err := w.Write(ctx)
 	if err != nil {
@@ -199,7 +199,7 @@ func (a *app) accept(ctx context.Context, d *desk, source *submit.Source, plan *
 	}
 	shown.Pause()
 	b.MaxCalls = f.maxCalls
-	fresh, err := d.control.Catalog.Accept(ctx, b)
+	fresh, err := d.control.Batches.Accept(ctx, b)
 	if err != nil {
 		return nil, false, err
 	}
@@ -210,7 +210,7 @@ func (a *app) accept(ctx context.Context, d *desk, source *submit.Source, plan *
 }
 
 // resubmit is for a batch that was accepted before.
-func (a *app) resubmit(ctx context.Context, d *desk, b *batch.Batch, source *submit.Source, sub *submission, f submitFlags) error {
+func (a *app) resubmit(ctx context.Context, d *batchDeps, b *batch.Batch, source *submit.Source, sub *submission, f submitFlags) error {
 	var err error
 	sub.Rows, sub.Rejected, sub.Status = b.Rows, b.Rejected, "already_submitted"
 	switch {
@@ -235,7 +235,7 @@ func (a *app) resubmit(ctx context.Context, d *desk, b *batch.Batch, source *sub
 	return a.submitted(ctx, d, b, sub, f)
 }
 
-func (a *app) submitted(ctx context.Context, d *desk, b *batch.Batch, sub *submission, f submitFlags) error {
+func (a *app) submitted(ctx context.Context, d *batchDeps, b *batch.Batch, sub *submission, f submitFlags) error {
 	if a.json && !f.wait {
 		return a.printJSON(sub)
 	}

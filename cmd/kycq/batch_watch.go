@@ -28,7 +28,7 @@ func newBatchWatch(a *app) *cobra.Command {
 the exit code is 3 where some rows failed. Ending the watching changes nothing.`,
 		Example: "  kycq batch watch customers-1f00c3aa\n  kycq batch watch customers-1f00c3aa --exit --json",
 		Args:    oneBatch,
-	}, func(ctx context.Context, d *desk, args []string) error {
+	}, func(ctx context.Context, d *batchDeps, args []string) error {
 		return a.watchBatch(ctx, d, args[0], f)
 	})
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 where some rows failed")
@@ -48,7 +48,7 @@ type watcher struct {
 	last  string
 }
 
-func (a *app) watchBatch(ctx context.Context, d *desk, id string, f watchFlags) error {
+func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
 	if err := checkProgress(f.progress); err != nil {
 		return usageError(err)
 	}
@@ -85,7 +85,7 @@ func (a *app) watchBatch(ctx context.Context, d *desk, id string, f watchFlags) 
 const settleEvery = 500 * time.Millisecond
 
 // follow returns once the batch has ended.
-func (w *watcher) follow(ctx context.Context, d *desk, id string, every time.Duration) (*batchStatus, error) {
+func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every time.Duration) (*batchStatus, error) {
 	defer w.close()
 	for {
 		st, err := readBatch(ctx, d, id)
@@ -174,7 +174,7 @@ func describeLine(st *batchStatus) string {
 	default:
 		text += fmt.Sprintf("; %.1f a minute, %s left", st.PerMinute, longTime(time.Duration(st.ETASeconds)*time.Second))
 	}
-	if st.State == batch.Paused && st.Reason != "" {
+	if st.State == batch.CallLimitReached && st.Reason != "" {
 		text += " (" + st.Reason + ")"
 	}
 	return text

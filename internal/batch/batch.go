@@ -15,10 +15,10 @@ type State string
 
 // The states of a batch.
 const (
-	Running   State = "running"
-	Paused    State = "paused" // its cap of calls is reached: Reason says so
-	Cancelled State = "cancelled"
-	Ended     State = "ended"
+	Running          State = "running"
+	CallLimitReached State = "call_limit_reached" // its cap of calls is reached: Reason says so
+	Cancelled        State = "cancelled"
+	Ended            State = "ended"
 )
 
 // batchVersion is the version of batch.json.
@@ -49,8 +49,8 @@ type Batch struct {
 	// MaxCalls is the most calls that the batch may make, 0 for no cap.
 	MaxCalls int `json:"max_calls,omitempty"`
 	// Fed is, for a cancelled batch that is done, the last row that was ever fed: none after it was called.
-	Fed    int    `json:"fed,omitempty"`
-	Passes []Pass `json:"passes"`
+	Fed  int   `json:"fed,omitempty"`
+	Runs []Run `json:"passes"`
 
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
@@ -61,19 +61,19 @@ type Batch struct {
 	ending bool // Fed is known although the batch is not done yet
 }
 
-// PassKind says which rows a pass feeds.
-type PassKind string
+// RunKind says which rows a pass feeds.
+type RunKind string
 
 // The kinds of passes.
 const (
-	AllRows  PassKind = "all"   // every row, as run 1
-	SomeRows PassKind = "rows"  // the listed rows, as the listed runs
-	Amend    PassKind = "amend" // every row; those that a cancel ended go on with the next run
+	AllRows  RunKind = "all"   // every row, as run 1
+	SomeRows RunKind = "rows"  // the listed rows, as the listed runs
+	Amend    RunKind = "amend" // every row; those that a cancel ended go on with the next run
 )
 
-// Pass is one way through the rows.
-type Pass struct {
-	Kind PassKind  `json:"kind"`
+// Run is one way through the rows.
+type Run struct {
+	Kind RunKind   `json:"kind"`
 	Rows int       `json:"rows"`           // how many it feeds
 	List string    `json:"list,omitempty"` // names the objects with the rows of SomeRows
 	Why  string    `json:"why"`            // submitted, or what was asked for: "code=provider_error"
@@ -84,7 +84,7 @@ type Pass struct {
 func (b *Batch) Done() bool { return !b.EndedAt.IsZero() }
 
 // pass returns a pass by its number, from 1.
-func (b *Batch) pass(n int) Pass { return b.Passes[n-1] }
+func (b *Batch) run(n int) Run { return b.Runs[n-1] }
 
 var (
 	// ErrNotFound says that there is no batch of this id.

@@ -13,11 +13,11 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-// Board is what Redis knows of the progress of batches, and what workers tell of their rows. It is safe for concurrent
+// ProgressStore is what Redis knows of the progress of batches, and what workers tell of their rows. It is safe for concurrent
 // use.
-type Board struct {
+type ProgressStore struct {
 	redis   redis.UniversalClient
-	catalog *Catalog
+	batches *Store
 
 	mu    sync.Mutex
 	known map[string]knownState
@@ -29,9 +29,9 @@ type knownState struct {
 	at        time.Time
 }
 
-// NewBoard keeps the progress in redis; the catalog speaks for batches of which Redis knows nothing.
-func NewBoard(client redis.UniversalClient, catalog *Catalog) *Board {
-	return &Board{redis: client, catalog: catalog, known: map[string]knownState{}}
+// NewProgressStore keeps the progress in redis; the batches speaks for batches of which Redis knows nothing.
+func NewProgressStore(client redis.UniversalClient, batches *Store) *ProgressStore {
+	return &ProgressStore{redis: client, batches: batches, known: map[string]knownState{}}
 }
 
 // Keys of a batch share its hash tag.
@@ -54,7 +54,7 @@ const (
 func countField(s RowState) string { return "n" + strconv.Itoa(int(s)) }
 
 // Stopped tells whether a batch is cancelled. Where Redis does not know, batch.json is asked, at most every stateLife.
-func (b *Board) Stopped(ctx context.Context, id string) (bool, error) {
+func (b *ProgressStore) Stopped(ctx context.Context, id string) (bool, error) {
 	state, err := b.redis.HGet(ctx, progressKey(id), fieldState).Result()
 	switch {
 	case err == nil:
@@ -68,14 +68,14 @@ func (b *Board) Stopped(ctx context.Context, id string) (bool, error) {
 // stateLife bounds how late a cancelled batch is noticed without Redis; calls must stop within five seconds.
 const stateLife = 2 * time.Second
 
-func (b *Board) stoppedInS3(ctx context.Context, id string) (bool, error) {
+func (b *ProgressStore) stoppedInS3(ctx context.Context, id string) (bool, error) {
 	b.mu.Lock()
 	k, ok := b.known[id]
 	b.mu.Unlock()
 	if ok && time.Since(k.at) < stateLife {
 		return k.cancelled, nil
 	}
-	found, err := b.catalog.Load(ctx, id)
+	found, err := b.batches.Load(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		k = knownState{at: time.Now()} // not one of ours: a record may name any batch
@@ -94,7 +94,7 @@ func (b *Board) stoppedInS3(ctx context.Context, id string) (bool, error) {
 }
 
 // TakeCall counts a call that is about to be made, and tells whether the batch's cap allows it.
-func (b *Board) TakeCall(ctx context.Context, id string) (bool, error) {
+func (b *ProgressStore) TakeCall(ctx context.Context, id string) (bool, error) {
 	may, err := callScript.Run(ctx, b.redis, []string{progressKey(id)}).Int()
 	if err != nil {
 		return false, fmt.Errorf("count a call of a batch: %w", err)
@@ -102,18 +102,18 @@ func (b *Board) TakeCall(ctx context.Context, id string) (bool, error) {
 	return may == 1, nil
 }
 
-// Settled marks the row of a record that is final.
-func (b *Board) Settled(ctx context.Context, rec *storage.Record) error {
+// RowFinished marks the row of a record that is final.
+func (b *ProgressStore) RowFinished(ctx context.Context, rec *storage.Record) error {
 	return b.settle(ctx, rec.Batch, rowChange{row: rec.Row, to: ownState[rec.State]})
 }
 
 // AlreadyDone marks a row whose id had its final record from elsewhere: from another batch, or a single job.
-func (b *Board) AlreadyDone(ctx context.Context, id string, row int, rec *storage.Record) error {
+func (b *ProgressStore) AlreadyDone(ctx context.Context, id string, row int, rec *storage.Record) error {
 	return b.settle(ctx, id, rowChange{row: row, to: ownState[rec.State] + elsewhere})
 }
 
 // Conflicted marks a row whose id belongs to a job with another input.
-func (b *Board) Conflicted(ctx context.Context, id string, row int) error {
+func (b *ProgressStore) Conflicted(ctx context.Context, id string, row int) error {
 	return b.settle(ctx, id, rowChange{row: row, to: RowConflict})
 }
 
@@ -123,7 +123,7 @@ type rowChange struct {
 	to, was RowState
 }
 
-func (b *Board) settle(ctx context.Context, id string, changes ...rowChange) error {
+func (b *ProgressStore) settle(ctx context.Context, id string, changes ...rowChange) error {
 	if len(changes) == 0 {
 		return nil
 	}

@@ -12,17 +12,17 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-// Catalog keeps the batches in S3:
+// Store keeps the batches in S3:
 //
 //	batches/<id>/batch.json              what the batch is, changed by compare-and-swap
 //	batches/<id>/manifest/<plan>/<part>  sealed rows
 //	batches/<id>/passes/<n>/<part>       rows and runs of a retry
 //	batches/<id>/report.csv summary.json written at the end
 //	batches/_open/<id>                   a marker while the batch is not done, so that finding those needs no look at all
-type Catalog struct{ store *storage.Store }
+type Store struct{ objects *storage.Store }
 
-// NewCatalog keeps them in the records bucket of the store.
-func NewCatalog(store *storage.Store) *Catalog { return &Catalog{store: store} }
+// NewStore keeps batches in the records bucket of the store.
+func NewStore(store *storage.Store) *Store { return &Store{objects: store} }
 
 const (
 	root       = "batches/"
@@ -38,16 +38,16 @@ func summaryKey(id string) string { return root + id + "/summary.json" }
 func ReportKey(id string) string { return root + id + "/report.csv" }
 
 // Load reads a batch. It returns ErrNotFound where there is none.
-func (c *Catalog) Load(ctx context.Context, id string) (*Batch, error) {
+func (c *Store) Load(ctx context.Context, id string) (*Batch, error) {
 	b, _, err := c.load(ctx, id)
 	return b, err
 }
 
-func (c *Catalog) load(ctx context.Context, id string) (*Batch, string, error) {
+func (c *Store) load(ctx context.Context, id string) (*Batch, string, error) {
 	if err := CheckID(id); err != nil {
 		return nil, "", err
 	}
-	body, version, err := c.store.Object(ctx, batchKey(id))
+	body, version, err := c.objects.Object(ctx, batchKey(id))
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, "", fmt.Errorf("%s: %w", id, ErrNotFound)
 	}
@@ -55,7 +55,7 @@ func (c *Catalog) load(ctx context.Context, id string) (*Batch, string, error) {
 		return nil, "", fmt.Errorf("read batch %s: %w", id, err)
 	}
 	b := new(Batch)
-	if err := json.Unmarshal(body, b); err != nil || b.ID != id || len(b.Passes) == 0 {
+	if err := json.Unmarshal(body, b); err != nil || b.ID != id || len(b.Runs) == 0 {
 		return nil, "", fmt.Errorf("read batch %s: batch.json is not one that kycq wrote", id)
 	}
 	if b.Version > batchVersion {
@@ -66,7 +66,7 @@ func (c *Catalog) load(ctx context.Context, id string) (*Batch, string, error) {
 
 // Accept writes a new batch, and by that accepts its rows. created is false where it was accepted before; then b is what
 // stands there. The error Is ErrOtherManifest where that was made of something else.
-func (c *Catalog) Accept(ctx context.Context, b *Batch) (created bool, err error) {
+func (c *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) {
 	if err := c.Mark(ctx, b.ID); err != nil {
 		return false, err
 	}
@@ -76,7 +76,7 @@ func (c *Catalog) Accept(ctx context.Context, b *Batch) (created bool, err error
 	if err != nil {
 		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
 	}
-	_, err = c.store.PutNewObject(ctx, batchKey(b.ID), body, jsonType)
+	_, err = c.objects.PutNewObject(ctx, batchKey(b.ID), body, jsonType)
 	if err == nil {
 		return true, nil
 	}
@@ -98,7 +98,7 @@ func (c *Catalog) Accept(ctx context.Context, b *Batch) (created bool, err error
 var errUnchanged = errors.New("unchanged")
 
 // Edit changes a batch by compare-and-swap; change runs again where somebody else was faster.
-func (c *Catalog) Edit(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
+func (c *Store) Edit(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
 	for {
 		b, etag, err := c.load(ctx, id)
 		if err != nil {
@@ -114,7 +114,7 @@ func (c *Catalog) Edit(ctx context.Context, id string, change func(*Batch) error
 		if err != nil {
 			return nil, fmt.Errorf("change batch %s: %w", id, err)
 		}
-		_, err = c.store.SwapObject(ctx, batchKey(id), body, etag)
+		_, err = c.objects.SwapObject(ctx, batchKey(id), body, etag)
 		if err == nil {
 			return b, nil
 		}
@@ -125,15 +125,15 @@ func (c *Catalog) Edit(ctx context.Context, id string, change func(*Batch) error
 }
 
 // Mark notes that a batch is, or is about to be, open.
-func (c *Catalog) Mark(ctx context.Context, id string) error {
-	if err := c.store.PutObject(ctx, markerKey(id), []byte("{}"), jsonType); err != nil {
+func (c *Store) Mark(ctx context.Context, id string) error {
+	if err := c.objects.PutObject(ctx, markerKey(id), []byte("{}"), jsonType); err != nil {
 		return fmt.Errorf("mark batch %s as open: %w", id, err)
 	}
 	return nil
 }
 
-func (c *Catalog) unmark(ctx context.Context, id string) error {
-	if err := c.store.DeleteObject(ctx, markerKey(id)); err != nil {
+func (c *Store) unmark(ctx context.Context, id string) error {
+	if err := c.objects.DeleteObject(ctx, markerKey(id)); err != nil {
 		return fmt.Errorf("mark batch %s as done: %w", id, err)
 	}
 	return nil
@@ -143,9 +143,9 @@ func (c *Catalog) unmark(ctx context.Context, id string) error {
 const markerLife = 7 * 24 * time.Hour
 
 // Open lists the batches that are not done.
-func (c *Catalog) Open(ctx context.Context) ([]*Batch, error) {
+func (c *Store) Open(ctx context.Context) ([]*Batch, error) {
 	var ids []string
-	for info, err := range c.store.List(ctx, root+openFolder+"/") {
+	for info, err := range c.objects.List(ctx, root+openFolder+"/") {
 		if err != nil {
 			return nil, fmt.Errorf("list open batches: %w", err)
 		}
@@ -173,9 +173,9 @@ func (c *Catalog) Open(ctx context.Context) ([]*Batch, error) {
 }
 
 // All lists every batch there ever was, by id.
-func (c *Catalog) All(ctx context.Context) ([]*Batch, error) {
+func (c *Store) All(ctx context.Context) ([]*Batch, error) {
 	var ids []string
-	for name, err := range c.store.Folders(ctx, root) {
+	for name, err := range c.objects.Folders(ctx, root) {
 		if err != nil {
 			return nil, fmt.Errorf("list batches: %w", err)
 		}
@@ -187,7 +187,7 @@ func (c *Catalog) All(ctx context.Context) ([]*Batch, error) {
 }
 
 // loadAll skips what was begun and never accepted.
-func (c *Catalog) loadAll(ctx context.Context, ids []string) ([]*Batch, error) {
+func (c *Store) loadAll(ctx context.Context, ids []string) ([]*Batch, error) {
 	found := make([]*Batch, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readParallel)

@@ -14,16 +14,16 @@ import (
 
 // Control is what people do to batches.
 type Control struct {
-	Redis   redis.UniversalClient
-	Store   *storage.Store
-	Catalog *Catalog
-	Board   *Board
+	Redis    redis.UniversalClient
+	Store    *storage.Store
+	Batches  *Store
+	Progress *ProgressStore
 }
 
 // NewControl works on the batches in these places.
 func NewControl(client redis.UniversalClient, store *storage.Store) *Control {
-	catalog := NewCatalog(store)
-	return &Control{Redis: client, Store: store, Catalog: catalog, Board: NewBoard(client, catalog)}
+	batches := NewStore(store)
+	return &Control{Redis: client, Store: store, Batches: batches, Progress: NewProgressStore(client, batches)}
 }
 
 var (
@@ -37,7 +37,7 @@ var (
 
 // Cancel stops the spending: first in batch.json, which decides, then for the workers that are at work.
 func (c *Control) Cancel(ctx context.Context, id string) (*Batch, error) {
-	b, err := c.Catalog.Edit(ctx, id, func(b *Batch) error {
+	b, err := c.Batches.Edit(ctx, id, func(b *Batch) error {
 		switch {
 		case b.State == Cancelled:
 			return errUnchanged
@@ -50,7 +50,7 @@ func (c *Control) Cancel(ctx context.Context, id string) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Board.Sync(ctx, b); err != nil {
+	if err := c.Progress.Sync(ctx, b); err != nil {
 		return b, fmt.Errorf("the batch is cancelled, and the workers learn of it once Redis answers: %w", err)
 	}
 	return b, Schedule(ctx, c.Redis, id)
@@ -63,7 +63,7 @@ func (c *Control) Raise(ctx context.Context, id string, maxCalls int) (*Batch, e
 			return fmt.Errorf("%s: %w", id, ErrCancelled)
 		}
 		b.MaxCalls = maxCalls
-		if b.State == Paused {
+		if b.State == CallLimitReached {
 			b.State, b.Reason = Running, ""
 		}
 		return nil
@@ -80,7 +80,7 @@ func (c *Control) Amend(ctx context.Context, id string, maxCalls int) (*Batch, e
 			return fmt.Errorf("%s: %w", id, ErrStillOpen)
 		}
 		b.MaxCalls = maxCalls
-		b.Passes = append(b.Passes, Pass{Kind: Amend, Rows: b.Rows, Why: "amended", At: now()})
+		b.Runs = append(b.Runs, Run{Kind: Amend, Rows: b.Rows, Why: "amended", At: now()})
 		reopen(b)
 		return nil
 	})
@@ -88,7 +88,7 @@ func (c *Control) Amend(ctx context.Context, id string, maxCalls int) (*Batch, e
 
 // Retry runs rows again, as their next run.
 func (c *Control) Retry(ctx context.Context, id string, rows []Rerun, why string) (*Batch, error) {
-	list, err := c.Catalog.writeList(ctx, id, rows)
+	list, err := c.Batches.writeList(ctx, id, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (c *Control) Retry(ctx context.Context, id string, rows []Rerun, why string
 		if b.State == Cancelled {
 			return fmt.Errorf("%s: %w", id, ErrCancelled)
 		}
-		b.Passes = append(b.Passes, Pass{Kind: SomeRows, Rows: len(rows), List: list, Why: why, At: now()})
+		b.Runs = append(b.Runs, Run{Kind: SomeRows, Rows: len(rows), List: list, Why: why, At: now()})
 		reopen(b)
 		return nil
 	})
@@ -109,17 +109,17 @@ func (c *Control) goOn(ctx context.Context, id string, change func(*Batch) error
 	if err := CheckID(id); err != nil {
 		return nil, err
 	}
-	if err := c.Catalog.Mark(ctx, id); err != nil {
+	if err := c.Batches.Mark(ctx, id); err != nil {
 		return nil, err
 	}
-	b, err := c.Catalog.Edit(ctx, id, change)
+	b, err := c.Batches.Edit(ctx, id, change)
 	if err != nil {
 		return nil, err
 	}
 	if b.Done() {
-		return b, c.Catalog.unmark(ctx, id)
+		return b, c.Batches.unmark(ctx, id)
 	}
-	if err := c.Board.Sync(ctx, b); err != nil {
+	if err := c.Progress.Sync(ctx, b); err != nil {
 		return b, err
 	}
 	return b, Schedule(ctx, c.Redis, id)
@@ -170,7 +170,7 @@ func (s Selection) matches(e *Entry) bool {
 // Select lists the rows of a batch that a retry would run. Where the board knows which rows cannot be meant, their records
 // are not read; without a board all are. seen is told how many rows were looked at.
 func (c *Control) Select(ctx context.Context, b *Batch, parts *Parts, client Preparer, s Selection, seen func(int)) ([]Rerun, error) {
-	p, err := c.Board.Progress(ctx, b.ID)
+	p, err := c.Progress.Read(ctx, b.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (c *Control) candidates(ctx context.Context, b *Batch, part *manifest.Part,
 	if board {
 		var err error
 		first := part.Items[0].Row
-		if states, err = c.Board.states(ctx, b.ID, first, first+len(part.Items)-1); err != nil {
+		if states, err = c.Progress.states(ctx, b.ID, first, first+len(part.Items)-1); err != nil {
 			return nil, err
 		}
 	}
@@ -224,7 +224,7 @@ func (c *Control) Start(ctx context.Context, b *Batch, fresh bool) error {
 		return nil
 	}
 	if fresh {
-		if err := c.Board.begin(ctx, b, true, nil); err != nil {
+		if err := c.Progress.begin(ctx, b, true, nil); err != nil {
 			return err
 		}
 	}

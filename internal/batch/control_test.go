@@ -57,7 +57,7 @@ func TestACancelIsKeptByAWipedRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.wipe()
-	if stopped, err := h.control.Board.Stopped(t.Context(), b.ID); err != nil || !stopped {
+	if stopped, err := h.control.Progress.Stopped(t.Context(), b.ID); err != nil || !stopped {
 		t.Fatalf("without Redis the batch counts as stopped: %v, %v", stopped, err)
 	}
 	if s := h.finish(b.ID); s.Outcomes["valid"] != 10 || s.Outcomes["cancelled"] != 290 || h.vendor.total != 10 {
@@ -77,7 +77,7 @@ func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
 		h.work(1000)
 	}
 	s := h.status(b.ID)
-	if h.vendor.total != 150 || s.State != Paused || s.Outcomes["valid"] != 150 || s.Reason == "" {
+	if h.vendor.total != 150 || s.State != CallLimitReached || s.Outcomes["valid"] != 150 || s.Reason == "" {
 		t.Fatalf("%d calls at a cap of 150: %+v", h.vendor.total, s)
 	}
 	if _, err := h.control.Raise(t.Context(), b.ID, 0); err != nil {
@@ -102,7 +102,7 @@ func TestTheCapIsKeptByAWipedRedis(t *testing.T) {
 		h.feed(b.ID)
 		h.work(1000)
 	}
-	if s := h.status(b.ID); h.vendor.total != 50 || s.State != Paused {
+	if s := h.status(b.ID); h.vendor.total != 50 || s.State != CallLimitReached {
 		t.Errorf("%d calls at a cap of 50: %+v", h.vendor.total, s)
 	}
 }
@@ -165,7 +165,7 @@ func TestRetryRunsTheChosenRowsAgain(t *testing.T) {
 
 func (h *house) choose(id string, s Selection) []Rerun {
 	h.t.Helper()
-	b, err := h.control.Catalog.Load(h.t.Context(), id)
+	b, err := h.control.Batches.Load(h.t.Context(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -236,12 +236,12 @@ func TestABatchIsAcceptedOnceAndNeverMixedWithAnother(t *testing.T) {
 	h := setup(t)
 	b := h.batch("once", 10)
 	again := *b
-	if created, err := h.control.Catalog.Accept(t.Context(), &again); err != nil || created {
+	if created, err := h.control.Batches.Accept(t.Context(), &again); err != nil || created {
 		t.Errorf("the same batch again: created %v, %v", created, err)
 	}
 	other := *b
 	other.Plan = "other"
-	if _, err := h.control.Catalog.Accept(t.Context(), &other); !errors.Is(err, ErrOtherManifest) {
+	if _, err := h.control.Batches.Accept(t.Context(), &other); !errors.Is(err, ErrOtherManifest) {
 		t.Errorf("other rows under the same id: %v", err)
 	}
 }
@@ -254,10 +254,10 @@ func TestABatchThatHasEndedIsNotCancelled(t *testing.T) {
 	if _, err := h.control.Cancel(t.Context(), b.ID); !errors.Is(err, ErrDone) {
 		t.Errorf("got %v", err)
 	}
-	if open, err := h.control.Catalog.Open(t.Context()); err != nil || len(open) != 0 {
+	if open, err := h.control.Batches.Open(t.Context()); err != nil || len(open) != 0 {
 		t.Errorf("open batches: %v, %v", open, err)
 	}
-	if all, err := h.control.Catalog.All(t.Context()); err != nil || len(all) != 1 {
+	if all, err := h.control.Batches.All(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("all batches: %v, %v", all, err)
 	}
 }

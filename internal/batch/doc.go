@@ -1,7 +1,7 @@
 // Package batch runs backfills: it keeps what a batch is in S3, feeds its rows into the bulk queue a few minutes at a
 // time, and ends it with a report.
 //
-// A batch is a manifest in sealed parts and one small object, batch.json, changed by compare-and-swap alone (catalog.go).
+// A batch is a manifest in sealed parts and one small object, batch.json, changed by compare-and-swap alone (batches.go).
 // Writing batch.json is the moment of acceptance. What happened to a row is told by its record and by nothing else.
 //
 // Redis only knows how far the feeding has come (board.go): a hash of counters with the cursor, half a byte per row, and
@@ -12,7 +12,7 @@
 // a row had no record, the region that was never fed is reached, and rows are fed without a look. A batch that ended
 // before leaves its counts in summary.json, from which a later retry goes on.
 //
-// Passes: pass 1 feeds every row; `batch retry` appends a pass with a list of rows and runs; `batch submit --amend` one
+// Runs: pass 1 feeds every row; `batch retry` appends a pass with a list of rows and runs; `batch submit --amend` one
 // over all rows, in which those that a cancel ended are run again. A pass begins when no row of the one before is open.
 //
 // Invariants: the cursor moves after the tasks of its rows stand in Redis; a row's id is in the open set before its task;

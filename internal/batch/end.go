@@ -17,7 +17,7 @@ func (t *feed) end(ctx context.Context, p *Progress) (bool, error) {
 	began := time.Now()
 	if t.b.State == Cancelled {
 		fed := p.Cursor
-		if t.b.pass(p.Pass).Kind == SomeRows {
+		if t.b.run(p.Pass).Kind == SomeRows {
 			fed = t.b.Rows
 		}
 		t.b.Fed, t.b.ending = max(t.b.Fed, fed), true
@@ -49,11 +49,11 @@ func (t *feed) end(ctx context.Context, p *Progress) (bool, error) {
 	if len(open) > 0 {
 		return false, t.driveOpen(ctx, open)
 	}
-	if err := t.catalog.putSummary(ctx, summary); err != nil {
+	if err := t.batches.putSummary(ctx, summary); err != nil {
 		return false, err
 	}
-	b, err := t.catalog.Edit(ctx, t.b.ID, func(b *Batch) error {
-		if len(b.Passes) != len(t.b.Passes) || b.State != t.b.State {
+	b, err := t.batches.Edit(ctx, t.b.ID, func(b *Batch) error {
+		if len(b.Runs) != len(t.b.Runs) || b.State != t.b.State {
 			return errUnchanged // retried or cancelled meanwhile: it goes on
 		}
 		if b.State != Cancelled {
@@ -67,13 +67,13 @@ func (t *feed) end(ctx context.Context, p *Progress) (bool, error) {
 	}
 	t.Log.Info().Str("batch", b.ID).Str("state", string(b.State)).Int("rows", b.Rows).Int("calls", summary.Calls).
 		Dur("report_ms", time.Since(began)).Msg("batch ended")
-	if err := t.Board.Sync(ctx, b); err != nil {
+	if err := t.Progress.Sync(ctx, b); err != nil {
 		return false, err
 	}
-	if err := t.Board.expire(ctx, b.Kind, b.ID); err != nil {
+	if err := t.Progress.expire(ctx, b.Kind, b.ID); err != nil {
 		return false, err
 	}
-	return true, t.catalog.unmark(ctx, b.ID)
+	return true, t.batches.unmark(ctx, b.ID)
 }
 
 // driveOpen corrects a board that had counted open rows as ended, and sees to it that these have tasks.
@@ -85,7 +85,7 @@ func (t *feed) driveOpen(ctx context.Context, open []order) error {
 		}
 		changes[i] = rowChange{row: open[i].item.Row, to: RowOpen}
 	}
-	if err := t.Board.settle(ctx, t.b.ID, changes...); err != nil {
+	if err := t.Progress.settle(ctx, t.b.ID, changes...); err != nil {
 		return err
 	}
 	if err := t.b.prepare(t.Client, open); err != nil {
@@ -102,7 +102,7 @@ var reportHeader = []string{
 
 func reportLine(e *Entry) []string {
 	line := []string{
-		strconv.Itoa(e.Item.Row), strconv.Itoa(e.Item.Line), manifest.Inert(e.Item.ID), e.State.Outcome(),
+		strconv.Itoa(e.Item.Row), strconv.Itoa(e.Item.Line), manifest.EscapeFormula(e.Item.ID), e.State.Outcome(),
 		"", e.Code(), "", "", "", strconv.Itoa(e.Calls()), TimeText(e.FirstCall()), "",
 	}
 	if e.State.Elsewhere() {

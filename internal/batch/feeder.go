@@ -23,11 +23,11 @@ type Client interface {
 
 // FeederConfig holds the parts of a Feeder. All are required but Concurrency and Log.
 type FeederConfig struct {
-	Redis  redis.UniversalClient
-	Store  *storage.Store
-	Keyset *tasks.Keyset
-	Client Client
-	Board  *Board
+	Redis    redis.UniversalClient
+	Store    *storage.Store
+	Keyset   *tasks.Keyset
+	Client   Client
+	Progress *ProgressStore
 	// PerMinute is the present rate of a kind, in calls a minute over the whole fleet.
 	PerMinute func(ctx context.Context, kind tasks.Kind) (float64, error)
 	// Concurrency is how many batches are fed at once by this process; 4 where zero. More batches take turns.
@@ -40,7 +40,7 @@ type FeederConfig struct {
 // harm.
 type Feeder struct {
 	FeederConfig
-	catalog   *Catalog
+	batches   *Store
 	open      *redisx.OpenSet
 	headroom  *redisx.Headroom
 	queue     *asynq.Client
@@ -57,7 +57,7 @@ func NewFeeder(cfg FeederConfig) *Feeder {
 	}
 	draining, drain := context.WithCancel(context.Background())
 	return &Feeder{
-		FeederConfig: cfg, catalog: NewCatalog(cfg.Store),
+		FeederConfig: cfg, batches: NewStore(cfg.Store),
 		open: redisx.NewOpenSet(cfg.Redis), headroom: redisx.NewHeadroom(cfg.Redis),
 		queue: asynq.NewClientFromRedisClient(cfg.Redis), inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		draining: draining, drain: drain,
@@ -115,7 +115,7 @@ func schedule(ctx context.Context, queue *asynq.Client, inspector *asynq.Inspect
 
 // ScheduleAll makes sure that every batch that is not done has its feed task: what the sweep does each minute.
 func (f *Feeder) ScheduleAll(ctx context.Context) error {
-	open, err := f.catalog.Open(ctx)
+	open, err := f.batches.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -191,9 +191,9 @@ func (f *Feeder) handle(ctx context.Context, task *asynq.Task) error {
 		return nil
 	case err != nil:
 		f.Log.Warn().Err(err).Str("batch", id).Msg("feeding: tried again")
-		return &again{max(after, faultDelay), "fault"}
+		return &again{max(after, faultDelay), "internal_error"}
 	}
-	return &again{after, "turn_over"}
+	return &again{after, "feed_continues"}
 }
 
 // done is the delay of a batch that needs no further turn.

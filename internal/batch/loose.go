@@ -18,7 +18,7 @@ func (t *feed) seeElsewhere(ctx context.Context) error {
 		return nil
 	}
 	t.lastElsewhere = time.Now()
-	rows, err := t.Board.elsewhere(ctx, t.b.ID, elsewhereLimit)
+	rows, err := t.Progress.elsewhere(ctx, t.b.ID, elsewhereLimit)
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -43,7 +43,7 @@ func (t *feed) seeElsewhere(ctx context.Context) error {
 	if err := t.push(ctx, lost); err != nil {
 		return err
 	}
-	return t.Board.dropElsewhere(ctx, t.b.ID, settled)
+	return t.Progress.dropElsewhere(ctx, t.b.ID, settled)
 }
 
 func (t *feed) lookAgain(ctx context.Context, orders []order) (findings, error) {
@@ -60,7 +60,7 @@ const looseAfter = 2 * time.Minute
 // waitFor waits for open rows. Where none has ended for a while, all are looked at: a row that is final is counted, one
 // without a task is fed again.
 func (t *feed) waitFor(ctx context.Context, p *Progress, outstanding int) (int, time.Duration, error) {
-	still, err := t.Board.stillFor(ctx, t.b.ID, p.Ended())
+	still, err := t.Progress.stillFor(ctx, t.b.ID, p.Ended())
 	if err != nil || still < looseAfter {
 		return 0, 0, err
 	}
@@ -70,27 +70,27 @@ func (t *feed) waitFor(ctx context.Context, p *Progress, outstanding int) (int, 
 			return 0, 0, err
 		}
 	}
-	return 0, idleDelay, t.Board.moved(ctx, t.b.ID, p.Ended())
+	return 0, idleDelay, t.Progress.moved(ctx, t.b.ID, p.Ended())
 }
 
 // collect looks at the open rows of a part.
 func (t *feed) collect(ctx context.Context, p *Progress, from, to int) error {
-	states, err := t.Board.states(ctx, t.b.ID, from, to)
+	states, err := t.Progress.states(ctx, t.b.ID, from, to)
 	if err != nil {
 		return err
 	}
-	pass := t.b.pass(p.Pass)
+	run := t.b.run(p.Pass)
 	var rows []Rerun
 	for i, s := range states {
-		if s == RowOpen && (pass.Kind == SomeRows || from+i <= p.Cursor) {
+		if s == RowOpen && (run.Kind == SomeRows || from+i <= p.Cursor) {
 			rows = append(rows, Rerun{Row: from + i, Run: 1})
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	if pass.Kind == SomeRows {
-		if err := t.askedRuns(ctx, pass, rows); err != nil {
+	if run.Kind == SomeRows {
+		if err := t.askedRuns(ctx, run, rows); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (t *feed) collect(ctx context.Context, p *Progress, from, to int) error {
 	if err := t.b.look(ctx, t.Store, t.Client, orders); err != nil {
 		return err
 	}
-	if pass.Kind == Amend {
+	if run.Kind == Amend {
 		err = t.nextRuns(orders)
 	}
 	if err != nil {
@@ -115,9 +115,9 @@ func (t *feed) collect(ctx context.Context, p *Progress, from, to int) error {
 }
 
 // askedRuns fills in which run the pass asks of its rows.
-func (t *feed) askedRuns(ctx context.Context, pass Pass, rows []Rerun) error {
-	for n := 0; n*listRows < pass.Rows; n++ {
-		list, err := t.catalog.readList(ctx, t.b.ID, pass.List, n)
+func (t *feed) askedRuns(ctx context.Context, run Run, rows []Rerun) error {
+	for n := 0; n*listRows < run.Rows; n++ {
+		list, err := t.batches.readList(ctx, t.b.ID, run.List, n)
 		if err != nil {
 			return err
 		}

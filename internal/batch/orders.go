@@ -10,9 +10,9 @@ import (
 )
 
 // orders are the next rows of a pass: at most n, at most to the end of a part.
-func (t *feed) orders(ctx context.Context, p *Progress, pass Pass, n int) ([]order, error) {
-	if pass.Kind == SomeRows {
-		return t.listed(ctx, p, pass, n)
+func (t *feed) orders(ctx context.Context, p *Progress, run Run, n int) ([]order, error) {
+	if run.Kind == SomeRows {
+		return t.listed(ctx, p, run, n)
 	}
 	part, err := t.parts.Part(ctx, manifest.PartOf(p.Cursor+1))
 	if err != nil {
@@ -27,14 +27,14 @@ func (t *feed) orders(ctx context.Context, p *Progress, pass Pass, n int) ([]ord
 	return orders, nil
 }
 
-func (t *feed) listed(ctx context.Context, p *Progress, pass Pass, n int) ([]order, error) {
+func (t *feed) listed(ctx context.Context, p *Progress, run Run, n int) ([]order, error) {
 	number := p.Cursor / listRows
-	if t.list.name != pass.List || t.list.number != number {
-		rows, err := t.catalog.readList(ctx, t.b.ID, pass.List, number)
+	if t.list.name != run.List || t.list.number != number {
+		rows, err := t.batches.readList(ctx, t.b.ID, run.List, number)
 		if err != nil {
 			return nil, err
 		}
-		t.list.name, t.list.number, t.list.rows = pass.List, number, rows
+		t.list.name, t.list.number, t.list.rows = run.List, number, rows
 	}
 	at := p.Cursor % listRows
 	rows := t.list.rows[at:min(at+n, len(t.list.rows))]
@@ -62,8 +62,8 @@ type findings struct {
 
 // settleFirst marks what needs no task, and tells what does. Records are read where the board is not to be trusted, or
 // where the pass depends on them.
-func (t *feed) settleFirst(ctx context.Context, p *Progress, pass Pass, orders []order) (findings, error) {
-	if pass.Kind == SomeRows {
+func (t *feed) settleFirst(ctx context.Context, p *Progress, run Run, orders []order) (findings, error) {
+	if run.Kind == SomeRows {
 		if err := t.reopen(ctx, orders); err != nil {
 			return findings{}, err
 		}
@@ -74,19 +74,19 @@ func (t *feed) settleFirst(ctx context.Context, p *Progress, pass Pass, orders [
 		}
 	}
 	rebuilding := p.blank >= 0
-	if !rebuilding && pass.Kind != Amend {
+	if !rebuilding && run.Kind != Amend {
 		return t.settleInvalid(ctx, orders)
 	}
 	if err := t.b.look(ctx, t.Store, t.Client, orders); err != nil {
 		return findings{}, err
 	}
-	if pass.Kind == Amend {
+	if run.Kind == Amend {
 		if err := t.nextRuns(orders); err != nil {
 			return findings{}, err
 		}
 	}
 	found, err := t.settleKnown(ctx, orders)
-	if pass.Kind == Amend {
+	if run.Kind == Amend {
 		found.calls = 0 // counted by the passes before
 	}
 	if !rebuilding {
@@ -112,7 +112,7 @@ func (t *feed) reopen(ctx context.Context, orders []order) error {
 	for i, o := range orders {
 		changes[i] = rowChange{row: o.item.Row, to: RowOpen, was: o.was}
 	}
-	return t.Board.settle(ctx, t.b.ID, changes...)
+	return t.Progress.settle(ctx, t.b.ID, changes...)
 }
 
 // stillOpen leaves out the rows that are settled already: the cursor was not moved after they were fed.
@@ -120,7 +120,7 @@ func (t *feed) stillOpen(ctx context.Context, orders []order) ([]order, error) {
 	if len(orders) == 0 {
 		return nil, nil
 	}
-	states, err := t.Board.states(ctx, t.b.ID, orders[0].item.Row, orders[len(orders)-1].item.Row)
+	states, err := t.Progress.states(ctx, t.b.ID, orders[0].item.Row, orders[len(orders)-1].item.Row)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (t *feed) settleKnown(ctx context.Context, orders []order) (findings, error
 		state := o.state(t.b.ID)
 		switch {
 		case state == RowOpen && o.rec != nil && o.rec.Run > o.run:
-			state = RowFailed // a later pass, or a single retry, runs it again
+			state = RowFailed // a later run, or a single retry, runs it again
 		case state == RowOpen && o.rec == nil && t.b.State == Cancelled:
 			state = RowCancelled // fed once, never claimed: the batch speaks for it
 		}
@@ -181,7 +181,7 @@ func (t *feed) settleKnown(ctx context.Context, orders []order) (findings, error
 			changes = append(changes, rowChange{row: o.item.Row, to: state, was: o.was})
 		}
 	}
-	return found, t.Board.settle(ctx, t.b.ID, changes...)
+	return found, t.Progress.settle(ctx, t.b.ID, changes...)
 }
 
 func attemptsFrom(rec *storage.Record, run int) int {

@@ -155,22 +155,22 @@ type Rerun struct {
 const listRows = 1000
 
 // writeList stores the rows of a pass, before the pass is added to the batch, and returns the list's name.
-func (c *Catalog) writeList(ctx context.Context, id string, rows []Rerun) (list string, err error) {
+func (c *Store) writeList(ctx context.Context, id string, rows []Rerun) (list string, err error) {
 	list = strings.ToLower(rand.Text()[:12]) // a name of its own: two operators may retry at once
 	for n := 0; n*listRows < len(rows); n++ {
 		body, err := json.Marshal(rows[n*listRows : min((n+1)*listRows, len(rows))])
 		if err != nil {
 			return "", fmt.Errorf("write the rows of a retry: %w", err)
 		}
-		if err := c.store.PutObject(ctx, listKey(id, list, n), body, jsonType); err != nil {
+		if err := c.objects.PutObject(ctx, listKey(id, list, n), body, jsonType); err != nil {
 			return "", fmt.Errorf("write the rows of a retry: %w", err)
 		}
 	}
 	return list, nil
 }
 
-func (c *Catalog) readList(ctx context.Context, id, list string, number int) ([]Rerun, error) {
-	body, _, err := c.store.Object(ctx, listKey(id, list, number))
+func (c *Store) readList(ctx context.Context, id, list string, number int) ([]Rerun, error) {
+	body, _, err := c.objects.Object(ctx, listKey(id, list, number))
 	if err != nil {
 		return nil, fmt.Errorf("read the rows of a retry: %w", err)
 	}

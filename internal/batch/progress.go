@@ -40,7 +40,7 @@ func (p *Progress) capped() bool { return p.Cap > 0 && p.Calls >= p.Cap }
 
 // outstanding counts the rows that were fed and are open. Rows that end beyond the cursor, while a lost board is rebuilt,
 // make it too small for a while.
-func (p *Progress) outstanding(kind PassKind) int {
+func (p *Progress) outstanding(kind RunKind) int {
 	fed := p.Cursor
 	if kind == SomeRows {
 		fed = p.Rows // all were fed by an earlier pass; those of the list are opened as they are fed
@@ -49,7 +49,7 @@ func (p *Progress) outstanding(kind PassKind) int {
 }
 
 // Progress reads the board of a batch; nil where there is none.
-func (b *Board) Progress(ctx context.Context, id string) (*Progress, error) {
+func (b *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) {
 	fields, err := b.redis.HGetAll(ctx, progressKey(id)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the progress of a batch: %w", err)
@@ -74,17 +74,17 @@ func (b *Board) Progress(ctx context.Context, id string) (*Progress, error) {
 
 // begin makes the board of a batch where there is none. fresh says that no row of it was ever fed; without it, the records
 // are read before rows are fed. was is the summary of an earlier end, nil where there is none.
-func (b *Board) begin(ctx context.Context, bt *Batch, fresh bool, was *Summary) error {
+func (b *ProgressStore) begin(ctx context.Context, bt *Batch, fresh bool, was *Summary) error {
 	rows := make([]byte, (bt.Rows+1)/2)
 	fields := map[string]int{fieldPass: 1, fieldCursor: 0, fieldRows: bt.Rows, fieldCap: bt.MaxCalls, fieldCalls: 0}
 	if fresh {
 		fields[fieldBlank] = -1
 	}
-	if was != nil && was.Plan == bt.Plan && was.Passes >= 1 && was.Passes <= len(bt.Passes) {
+	if was != nil && was.Plan == bt.Plan && was.Runs >= 1 && was.Runs <= len(bt.Runs) {
 		for i := range rows {
 			rows[i] = byte(rowEarlier<<4 | rowEarlier)
 		}
-		fields[fieldPass], fields[fieldCursor], fields[fieldCalls] = was.Passes, bt.pass(was.Passes).Rows, was.Calls
+		fields[fieldPass], fields[fieldCursor], fields[fieldCalls] = was.Runs, bt.run(was.Runs).Rows, was.Calls
 		for s, n := range was.counts() {
 			fields[countField(s)] = n
 		}
@@ -102,7 +102,7 @@ func (b *Board) begin(ctx context.Context, bt *Batch, fresh bool, was *Summary) 
 
 // Sync tells the workers what batch.json says, and keeps a board that was about to expire. A batch without a board is told
 // by batch.json itself.
-func (b *Board) Sync(ctx context.Context, bt *Batch) error {
+func (b *ProgressStore) Sync(ctx context.Context, bt *Batch) error {
 	for _, key := range []string{progressKey(bt.ID), rowsKey(bt.ID), elsewhereKey(bt.ID)} {
 		if err := b.redis.Persist(ctx, key).Err(); err != nil {
 			return fmt.Errorf("tell the workers the state of a batch: %w", err)
@@ -116,7 +116,7 @@ func (b *Board) Sync(ctx context.Context, bt *Batch) error {
 }
 
 // advance moves the cursor of a pass. calls are those that were found in records of an earlier board.
-func (b *Board) advance(ctx context.Context, id string, p *Progress, to, calls int, blank string) error {
+func (b *ProgressStore) advance(ctx context.Context, id string, p *Progress, to, calls int, blank string) error {
 	args := []any{p.Pass, p.Cursor, to, calls, blank}
 	if err := advanceScript.Run(ctx, b.redis, []string{progressKey(id)}, args...).Err(); err != nil {
 		return fmt.Errorf("move the cursor of a batch: %w", err)
@@ -125,7 +125,7 @@ func (b *Board) advance(ctx context.Context, id string, p *Progress, to, calls i
 }
 
 // enter begins the pass after p.Pass.
-func (b *Board) enter(ctx context.Context, id string, p *Progress, next PassKind) error {
+func (b *ProgressStore) enter(ctx context.Context, id string, p *Progress, next RunKind) error {
 	all := 0
 	if next != SomeRows {
 		all = 1
@@ -137,7 +137,7 @@ func (b *Board) enter(ctx context.Context, id string, p *Progress, next PassKind
 	return nil
 }
 
-func (b *Board) setReason(ctx context.Context, id string, p *Progress, reason string) error {
+func (b *ProgressStore) setReason(ctx context.Context, id string, p *Progress, reason string) error {
 	if p.Reason == reason {
 		return nil
 	}
@@ -149,7 +149,7 @@ func (b *Board) setReason(ctx context.Context, id string, p *Progress, reason st
 }
 
 // states reads the states of the rows from (1 or more) to (included).
-func (b *Board) states(ctx context.Context, id string, from, to int) ([]RowState, error) {
+func (b *ProgressStore) states(ctx context.Context, id string, from, to int) ([]RowState, error) {
 	first := (from - 1) / 2
 	text, err := b.redis.GetRange(ctx, rowsKey(id), int64(first), int64((to-1)/2)).Result()
 	if err != nil {
@@ -166,7 +166,7 @@ func (b *Board) states(ctx context.Context, id string, from, to int) ([]RowState
 }
 
 // expire lets a board go that is not needed any more: the summary speaks for the batch then.
-func (b *Board) expire(ctx context.Context, kind tasks.Kind, id string) error {
+func (b *ProgressStore) expire(ctx context.Context, kind tasks.Kind, id string) error {
 	if err := b.redis.ZRem(ctx, activeKey(kind), id).Err(); err != nil {
 		return fmt.Errorf("let the progress of a batch expire: %w", err)
 	}
@@ -183,7 +183,7 @@ const boardLife = 10 * time.Minute
 
 // A row whose task belongs to somebody else waits here until the record of its id is final.
 
-func (b *Board) addElsewhere(ctx context.Context, id string, orders []order) error {
+func (b *ProgressStore) addElsewhere(ctx context.Context, id string, orders []order) error {
 	if len(orders) == 0 {
 		return nil
 	}
@@ -198,7 +198,7 @@ func (b *Board) addElsewhere(ctx context.Context, id string, orders []order) err
 }
 
 // elsewhere returns at most limit of the rows in other hands.
-func (b *Board) elsewhere(ctx context.Context, id string, limit int) ([]Rerun, error) {
+func (b *ProgressStore) elsewhere(ctx context.Context, id string, limit int) ([]Rerun, error) {
 	members, err := b.redis.SRandMemberN(ctx, elsewhereKey(id), int64(limit)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the rows in other hands: %w", err)
@@ -216,7 +216,7 @@ func (b *Board) elsewhere(ctx context.Context, id string, limit int) ([]Rerun, e
 	return rows, nil
 }
 
-func (b *Board) dropElsewhere(ctx context.Context, id string, rows []Rerun) error {
+func (b *ProgressStore) dropElsewhere(ctx context.Context, id string, rows []Rerun) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -231,7 +231,7 @@ func (b *Board) dropElsewhere(ctx context.Context, id string, rows []Rerun) erro
 }
 
 // stillFor tells for how long the count of ended rows has not changed.
-func (b *Board) stillFor(ctx context.Context, id string, ended int) (time.Duration, error) {
+func (b *ProgressStore) stillFor(ctx context.Context, id string, ended int) (time.Duration, error) {
 	seen, err := b.redis.HMGet(ctx, progressKey(id), "seen", "seen_at").Result()
 	if err != nil {
 		return 0, fmt.Errorf("read the progress of a batch: %w", err)
@@ -246,7 +246,7 @@ func (b *Board) stillFor(ctx context.Context, id string, ended int) (time.Durati
 }
 
 // moved notes the count of ended rows, and the time.
-func (b *Board) moved(ctx context.Context, id string, ended int) error {
+func (b *ProgressStore) moved(ctx context.Context, id string, ended int) error {
 	err := syncScript.Run(ctx, b.redis, []string{progressKey(id)}, "seen", ended, "seen_at", time.Now().UnixMilli()).Err()
 	if err != nil {
 		return fmt.Errorf("note the progress of a batch: %w", err)

@@ -15,8 +15,8 @@ type Status struct {
 	Kind    tasks.Kind `json:"kind"`
 	State   State      `json:"state"`
 	Reason  string     `json:"reason,omitempty"`
-	Run     int        `json:"pass"`
-	Passes  int        `json:"passes"`
+	Run     int        `json:"run"`
+	Runs    int        `json:"passes"`
 	Rows    int        `json:"rows"`
 	Ended   int        `json:"ended"`
 	Open    int        `json:"open"` // fed, not ended
@@ -36,7 +36,7 @@ type Status struct {
 
 // Status tells how far a batch has come, from Redis, or from its summary once it is over. It reads no row.
 func (c *Control) Status(ctx context.Context, id string) (*Status, *Batch, error) {
-	b, err := c.Catalog.Load(ctx, id)
+	b, err := c.Batches.Load(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,11 +47,11 @@ func (c *Control) Status(ctx context.Context, id string) (*Status, *Batch, error
 // StatusOf is Status of a batch that was read already.
 func (c *Control) StatusOf(ctx context.Context, b *Batch) (*Status, error) {
 	s := &Status{
-		Batch: b.ID, Kind: b.Kind, State: b.State, Reason: b.Reason, Passes: len(b.Passes), Rows: b.Rows, MaxCalls: b.MaxCalls,
+		Batch: b.ID, Kind: b.Kind, State: b.State, Reason: b.Reason, Runs: len(b.Runs), Rows: b.Rows, MaxCalls: b.MaxCalls,
 		Done: b.Done(), CreatedAt: b.CreatedAt, EndedAt: b.EndedAt, Outcomes: map[string]int{},
 	}
 	if b.Done() {
-		sum, err := c.Catalog.Summary(ctx, b.ID)
+		sum, err := c.Batches.Summary(ctx, b.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +60,7 @@ func (c *Control) StatusOf(ctx context.Context, b *Batch) (*Status, error) {
 			return s, nil
 		}
 	}
-	p, err := c.Board.Progress(ctx, b.ID)
+	p, err := c.Progress.Read(ctx, b.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (c *Control) StatusOf(ctx context.Context, b *Batch) (*Status, error) {
 }
 
 func (s *Status) fromSummary(sum *Summary) {
-	s.Run, s.Ended, s.Calls = sum.Passes, sum.Rows, sum.Calls
+	s.Run, s.Ended, s.Calls = sum.Runs, sum.Rows, sum.Calls
 	s.Outcomes, s.DifferentInput = sum.Outcomes, sum.DifferentInput
 	for _, n := range sum.AlreadyDone {
 		s.AlreadyDone += n
@@ -96,8 +96,8 @@ func (s *Status) fromProgress(b *Batch, p *Progress) {
 		}
 	}
 	s.DifferentInput = p.Counts[RowConflict]
-	if p.Pass <= len(b.Passes) {
-		s.Open = p.outstanding(b.pass(p.Pass).Kind)
+	if p.Pass <= len(b.Runs) {
+		s.Open = p.outstanding(b.run(p.Pass).Kind)
 	}
 	s.Waiting = max(0, s.Rows-s.Ended-s.Open)
 }
@@ -109,7 +109,7 @@ func (s *Status) NotWell() int {
 
 // Left counts the rows that are still to be called for, over all batches of a kind that are not done.
 func (c *Control) Left(ctx context.Context, kind tasks.Kind) (int, error) {
-	open, err := c.Catalog.Open(ctx)
+	open, err := c.Batches.Open(ctx)
 	if err != nil {
 		return 0, err
 	}

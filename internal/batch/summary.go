@@ -18,7 +18,7 @@ type Summary struct {
 	Kind    tasks.Kind `json:"kind"`
 	State   State      `json:"state"`
 	Plan    string     `json:"plan"`
-	Passes  int        `json:"passes"` // how many are over
+	Runs    int        `json:"passes"` // how many are over
 	Rows    int        `json:"rows"`
 	Calls   int        `json:"calls"` // requests to Cashfree made for rows of this batch, in all runs
 	// Outcomes counts all rows by outcome; AlreadyDone those of them whose id had its record from elsewhere.
@@ -36,7 +36,7 @@ type Summary struct {
 
 func newSummary(b *Batch) *Summary {
 	return &Summary{
-		Version: batchVersion, ID: b.ID, Kind: b.Kind, State: b.State, Plan: b.Plan, Passes: len(b.Passes), Rows: b.Rows,
+		Version: batchVersion, ID: b.ID, Kind: b.Kind, State: b.State, Plan: b.Plan, Runs: len(b.Runs), Rows: b.Rows,
 		Outcomes: map[string]int{}, AlreadyDone: map[string]int{}, Codes: map[string]int{},
 		CreatedAt: b.CreatedAt, EndedAt: now(),
 	}
@@ -76,8 +76,8 @@ func (s *Summary) counts() map[RowState]int {
 }
 
 // Summary reads what a batch came to when it last ended; nil where it never did.
-func (c *Catalog) Summary(ctx context.Context, id string) (*Summary, error) {
-	body, _, err := c.store.Object(ctx, summaryKey(id))
+func (c *Store) Summary(ctx context.Context, id string) (*Summary, error) {
+	body, _, err := c.objects.Object(ctx, summaryKey(id))
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
 	}
@@ -91,10 +91,10 @@ func (c *Catalog) Summary(ctx context.Context, id string) (*Summary, error) {
 	return s, nil
 }
 
-func (c *Catalog) putSummary(ctx context.Context, s *Summary) error {
+func (c *Store) putSummary(ctx context.Context, s *Summary) error {
 	body, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the summary of batch %s: %w", s.ID, err)
 	}
-	return c.store.PutObject(ctx, summaryKey(s.ID), body, jsonType)
+	return c.objects.PutObject(ctx, summaryKey(s.ID), body, jsonType)
 }

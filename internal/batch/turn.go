@@ -52,7 +52,7 @@ type feed struct {
 
 // turn feeds a batch for a while. It returns when the batch wants its next turn, or done.
 func (f *Feeder) turn(ctx context.Context, id string) (time.Duration, error) {
-	b, err := f.catalog.Load(ctx, id)
+	b, err := f.batches.Load(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		f.Log.Warn().Str("batch", id).Msg("there is no such batch: its feed task is dropped")
@@ -60,7 +60,7 @@ func (f *Feeder) turn(ctx context.Context, id string) (time.Duration, error) {
 	case err != nil:
 		return 0, err
 	case b.Done():
-		return done, f.catalog.unmark(ctx, id)
+		return done, f.batches.unmark(ctx, id)
 	}
 	t := &feed{Feeder: f, b: b, parts: PartsOf(f.Store, f.Keyset, b), lastFed: time.Now()}
 	for began := time.Now(); ; {
@@ -95,35 +95,35 @@ func (t *feed) step(ctx context.Context) (fed int, delay time.Duration, err erro
 	if err := t.seeElsewhere(ctx); err != nil {
 		return 0, 0, err
 	}
-	pass := t.b.pass(p.Pass)
-	outstanding := p.outstanding(pass.Kind)
-	atEnd := p.Cursor >= pass.Rows
+	run := t.b.run(p.Pass)
+	outstanding := p.outstanding(run.Kind)
+	atEnd := p.Cursor >= run.Rows
 	switch {
-	case t.b.State == Cancelled && p.blank < 0, atEnd && p.Pass == len(t.b.Passes):
+	case t.b.State == Cancelled && p.blank < 0, atEnd && p.Pass == len(t.b.Runs):
 		return t.drained(ctx, p, outstanding)
 	case atEnd && outstanding == 0:
-		return 0, 0, t.Board.enter(ctx, t.b.ID, p, t.b.pass(p.Pass+1).Kind)
+		return 0, 0, t.Progress.enter(ctx, t.b.ID, p, t.b.run(p.Pass+1).Kind)
 	case atEnd:
 		return t.waitFor(ctx, p, outstanding)
-	case t.b.State == Paused:
+	case t.b.State == CallLimitReached:
 		return 0, pausedDelay, nil
 	case t.b.State == Running && p.capped():
 		return 0, pausedDelay, t.pauseAtCap(ctx, p)
 	}
-	return t.feedNext(ctx, p, pass, outstanding)
+	return t.feedNext(ctx, p, run, outstanding)
 }
 
 // feedNext feeds the next rows, unless something stands in the way; that is noted for those who watch.
-func (t *feed) feedNext(ctx context.Context, p *Progress, pass Pass, outstanding int) (int, time.Duration, error) {
+func (t *feed) feedNext(ctx context.Context, p *Progress, run Run, outstanding int) (int, time.Duration, error) {
 	queue, err := t.line(ctx, t.b)
 	if err != nil {
 		return 0, 0, err
 	}
 	if queue.held {
-		return 0, heldDelay, t.Board.setReason(ctx, t.b.ID, p, "held")
+		return 0, heldDelay, t.Progress.setReason(ctx, t.b.ID, p, "held")
 	}
 	if err := t.headroom.Check(ctx); errors.Is(err, redisx.ErrFull) {
-		return 0, fullDelay, t.Board.setReason(ctx, t.b.ID, p, "redis_full")
+		return 0, fullDelay, t.Progress.setReason(ctx, t.b.ID, p, "redis_full")
 	} else if err != nil {
 		return 0, 0, err
 	}
@@ -133,18 +133,18 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, pass Pass, outstanding
 	}
 	depth := depth(rate)
 	room := queue.room(p, outstanding, depth)
-	switch rest := pass.Rows - p.Cursor; {
+	switch rest := run.Rows - p.Cursor; {
 	case room == 0:
 		return t.waitFor(ctx, p, outstanding)
-	case p.Cap == 0 && (p.blank >= 0 || pass.Kind == Amend):
+	case p.Cap == 0 && (p.blank >= 0 || run.Kind == Amend):
 		room = max(room, chunk/2) // most of these rows are only counted; a few too many are fed
 	case p.Cap == 0 && room < min(depth/16, rest):
 		return 0, 0, nil // not worth opening a part for
 	}
-	if err := t.Board.setReason(ctx, t.b.ID, p, ""); err != nil {
+	if err := t.Progress.setReason(ctx, t.b.ID, p, ""); err != nil {
 		return 0, 0, err
 	}
-	fed, err := t.feed(ctx, p, pass, min(room, chunk))
+	fed, err := t.feed(ctx, p, run, min(room, chunk))
 	return fed, 0, err
 }
 
@@ -152,18 +152,18 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, pass Pass, outstanding
 // says something else than batch.json, the latter is read again and wins.
 func (t *feed) board(ctx context.Context) (*Progress, error) {
 	for range 3 {
-		p, err := t.Board.Progress(ctx, t.b.ID)
+		p, err := t.Progress.Read(ctx, t.b.ID)
 		if err != nil {
 			return nil, err
 		}
-		if p != nil && p.State == t.b.State && p.Cap == t.b.MaxCalls && p.Pass <= len(t.b.Passes) {
+		if p != nil && p.State == t.b.State && p.Cap == t.b.MaxCalls && p.Pass <= len(t.b.Runs) {
 			return p, nil
 		}
-		if t.b, err = t.catalog.Load(ctx, t.b.ID); err != nil {
+		if t.b, err = t.batches.Load(ctx, t.b.ID); err != nil {
 			return nil, err
 		}
-		if p != nil && p.Pass <= len(t.b.Passes) {
-			if err := t.Board.Sync(ctx, t.b); err != nil {
+		if p != nil && p.Pass <= len(t.b.Runs) {
+			if err := t.Progress.Sync(ctx, t.b); err != nil {
 				return nil, err
 			}
 			continue
@@ -176,32 +176,32 @@ func (t *feed) board(ctx context.Context) (*Progress, error) {
 }
 
 func (t *feed) begin(ctx context.Context) error {
-	was, err := t.catalog.Summary(ctx, t.b.ID)
+	was, err := t.batches.Summary(ctx, t.b.ID)
 	if err != nil {
 		return err
 	}
-	if err := t.catalog.Mark(ctx, t.b.ID); err != nil {
+	if err := t.batches.Mark(ctx, t.b.ID); err != nil {
 		return err
 	}
 	t.Log.Info().Str("batch", t.b.ID).Int("rows", t.b.Rows).Msg("feeding begins")
-	return t.Board.begin(ctx, t.b, false, was)
+	return t.Progress.begin(ctx, t.b, false, was)
 }
 
 // feed feeds at most n rows from the cursor on, then moves it.
-func (t *feed) feed(ctx context.Context, p *Progress, pass Pass, n int) (int, error) {
-	orders, err := t.orders(ctx, p, pass, n)
+func (t *feed) feed(ctx context.Context, p *Progress, run Run, n int) (int, error) {
+	orders, err := t.orders(ctx, p, run, n)
 	if err != nil {
 		return 0, err
 	}
 	to := p.Cursor + len(orders)
-	found, err := t.settleFirst(ctx, p, pass, orders)
+	found, err := t.settleFirst(ctx, p, run, orders)
 	if err != nil {
 		return 0, err
 	}
 	if err := t.push(ctx, found.feed); err != nil {
 		return 0, err
 	}
-	return len(orders), t.Board.advance(ctx, t.b.ID, p, to, found.calls, found.blank)
+	return len(orders), t.Progress.advance(ctx, t.b.ID, p, to, found.calls, found.blank)
 }
 
 // push puts orders into the queue: the open set first, so that a job is never in hand without being looked for.
@@ -228,30 +228,30 @@ func (t *feed) push(ctx context.Context, orders []order) error {
 			others = append(others, orders[i])
 		}
 	}
-	return t.Board.addElsewhere(ctx, t.b.ID, others)
+	return t.Progress.addElsewhere(ctx, t.b.ID, others)
 }
 
 // pauseAtCap ends the spending for a reason that a person must mend.
 func (t *feed) pauseAtCap(ctx context.Context, p *Progress) error {
-	b, err := t.catalog.Edit(ctx, t.b.ID, func(b *Batch) error {
+	b, err := t.batches.Edit(ctx, t.b.ID, func(b *Batch) error {
 		if b.State != Running || b.MaxCalls == 0 || b.MaxCalls > p.Calls {
 			return errUnchanged
 		}
-		b.State, b.Reason = Paused, fmt.Sprintf("max_calls: %d of %d calls are made", p.Calls, b.MaxCalls)
+		b.State, b.Reason = CallLimitReached, fmt.Sprintf("max_calls: %d of %d calls are made", p.Calls, b.MaxCalls)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	t.Log.Warn().Str("batch", b.ID).Int("calls", p.Calls).Msg("the batch has made all calls that it may: raise --max-calls to go on")
-	return t.Board.Sync(ctx, b)
+	return t.Progress.Sync(ctx, b)
 }
 
 // drained ends a batch that has nothing left to feed, once no row is open.
 func (t *feed) drained(ctx context.Context, p *Progress, outstanding int) (int, time.Duration, error) {
 	if outstanding > 0 {
 		if t.b.State == Running && p.capped() {
-			still, err := t.Board.stillFor(ctx, t.b.ID, p.Ended())
+			still, err := t.Progress.stillFor(ctx, t.b.ID, p.Ended())
 			if err == nil && still > cappedAfter {
 				err = t.pauseAtCap(ctx, p)
 			}

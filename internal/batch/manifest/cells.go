@@ -6,16 +6,16 @@ import "strings"
 // apostrophe before it; CSV that kycq reads takes it away again, so that a mended failures file holds what it held.
 const formulaStart = "=+-@\t\r"
 
-// Inert makes a cell harmless in a spreadsheet.
-func Inert(cell string) string {
+// EscapeFormula makes a cell harmless in a spreadsheet.
+func EscapeFormula(cell string) string {
 	if cell != "" && strings.IndexByte(formulaStart, cell[0]) >= 0 {
 		return "'" + cell
 	}
 	return cell
 }
 
-// Alive is the reverse of Inert.
-func Alive(cell string) string {
+// unescapeFormula is the reverse of EscapeFormula.
+func unescapeFormula(cell string) string {
 	if len(cell) > 1 && cell[0] == '\'' && strings.IndexByte(formulaStart, cell[1]) >= 0 {
 		return cell[1:]
 	}

@@ -100,7 +100,7 @@ func (r *csvReader) read(row *Row) error {
 	r.line = row.Line
 	row.Fields = make([]string, len(fields))
 	for i, f := range fields {
-		row.Fields[i] = Alive(f)
+		row.Fields[i] = unescapeFormula(f)
 	}
 	if len(fields) != r.width {
 		row.Problem = &Problem{codeFields, fmt.Sprintf("the row has %d fields, the headings are %d", len(fields), r.width)}

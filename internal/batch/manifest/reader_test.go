@@ -44,17 +44,17 @@ func TestTheReaderTakesWhatSpreadsheetsAndDatabasesWrite(t *testing.T) {
 		text string
 		want []string
 	}{
-		"BOM and CRLF":           {"\xef\xbb\xbffile_number,dob\r\nA1,1990-01-01\r\n", []string{"2: A1|1990-01-01"}},
-		"any order, any case":    {"Name, DOB ,FILE_NUMBER\nx,1990-01-01,A1\n", []string{"2: x|1990-01-01|A1"}},
-		"quoted newlines":        {"file_number,dob,note\nA1,1990-01-01,\"a\nb\"\nA2,1990-01-01,c\n", []string{"2: A1|1990-01-01|a\nb", "4: A2|1990-01-01|c"}},
-		"no newline at the end":  {"file_number,dob\nA1,1990-01-01", []string{"2: A1|1990-01-01"}},
-		"empty lines":            {"file_number,dob\n\nA1,1990-01-01\n\n\n", []string{"3: A1|1990-01-01"}},
-		"a blank heading":        {"file_number,dob,\nA1,1990-01-01,x\n", []string{"2: A1|1990-01-01|x"}},
-		"an inert cell is alive": {"file_number,dob,note\nA1,1990-01-01,'=1+1\n", []string{"2: A1|1990-01-01|=1+1"}},
-		"too few and too many":   {"file_number,dob\nA1\nA2,b,c\nA3,d\n", []string{"2! field_count_wrong", "3! field_count_wrong", "4: A3|d"}},
-		"quotes astray":          {"file_number,dob\nA\"1,b\n\"A2\"x,b\nA3,d\n", []string{"2! syntax_invalid", "3! syntax_invalid", "4: A3|d"}},
-		"NUL bytes":              {"file_number,dob\nA\x001,b\nA2,d\n", []string{"2! text_has_nul", "3: A2|d"}},
-		"invalid UTF-8":          {"file_number,dob\nA\xff1,b\nA2,d\n", []string{"2! text_not_utf8", "3: A2|d"}},
+		"BOM and CRLF":             {"\xef\xbb\xbffile_number,dob\r\nA1,1990-01-01\r\n", []string{"2: A1|1990-01-01"}},
+		"any order, any case":      {"Name, DOB ,FILE_NUMBER\nx,1990-01-01,A1\n", []string{"2: x|1990-01-01|A1"}},
+		"quoted newlines":          {"file_number,dob,note\nA1,1990-01-01,\"a\nb\"\nA2,1990-01-01,c\n", []string{"2: A1|1990-01-01|a\nb", "4: A2|1990-01-01|c"}},
+		"no newline at the end":    {"file_number,dob\nA1,1990-01-01", []string{"2: A1|1990-01-01"}},
+		"empty lines":              {"file_number,dob\n\nA1,1990-01-01\n\n\n", []string{"3: A1|1990-01-01"}},
+		"a blank heading":          {"file_number,dob,\nA1,1990-01-01,x\n", []string{"2: A1|1990-01-01|x"}},
+		"an escaped cell is alive": {"file_number,dob,note\nA1,1990-01-01,'=1+1\n", []string{"2: A1|1990-01-01|=1+1"}},
+		"too few and too many":     {"file_number,dob\nA1\nA2,b,c\nA3,d\n", []string{"2! field_count_wrong", "3! field_count_wrong", "4: A3|d"}},
+		"quotes astray":            {"file_number,dob\nA\"1,b\n\"A2\"x,b\nA3,d\n", []string{"2! syntax_invalid", "3! syntax_invalid", "4: A3|d"}},
+		"NUL bytes":                {"file_number,dob\nA\x001,b\nA2,d\n", []string{"2! text_has_nul", "3: A2|d"}},
+		"invalid UTF-8":            {"file_number,dob\nA\xff1,b\nA2,d\n", []string{"2! text_not_utf8", "3: A2|d"}},
 		"JSONL": {
 			"{\"file_number\":\"A1\",\"dob\":\"1990-01-01\",\"n\":12345678901234567890}\n\n{\"DOB\":\"x\",\"deep\":{\"a\":[1,2]}}\n",
 			[]string{"1: A1|1990-01-01|12345678901234567890", "3: |x||{\"a\":[1,2]}"},
@@ -176,15 +176,15 @@ func TestALongJSONLineIsARejectedRow(t *testing.T) {
 	}
 }
 
-func TestInertCellsComeBackAsTheyWere(t *testing.T) {
+func TestEscapedCellsComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	for _, cell := range []string{"", "a", "=cmd|' /C calc'!A0", "+91 98", "-x", "@SUM(1)", "\tx", "\rx", "'x", "'", "''"} {
-		inert := Inert(cell)
-		if inert != "" && strings.ContainsRune(formulaStart, rune(inert[0])) {
-			t.Errorf("%q stays a formula: %q", cell, inert)
+		escaped := EscapeFormula(cell)
+		if escaped != "" && strings.ContainsRune(formulaStart, rune(escaped[0])) {
+			t.Errorf("%q stays a formula: %q", cell, escaped)
 		}
-		if Alive(inert) != cell {
-			t.Errorf("%q came back as %q", cell, Alive(inert))
+		if unescapeFormula(escaped) != cell {
+			t.Errorf("%q came back as %q", cell, unescapeFormula(escaped))
 		}
 	}
 }

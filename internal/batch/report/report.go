@@ -179,7 +179,7 @@ func (c *csvFile) header() error {
 	taken := map[string]bool{}
 	for _, name := range c.columns {
 		taken[strings.ToLower(strings.TrimSpace(name))] = true
-		c.cells = append(c.cells, manifest.Inert(name))
+		c.cells = append(c.cells, manifest.EscapeFormula(name))
 	}
 	if taken[manifest.ColumnID] {
 		c.fields = slices.DeleteFunc(slices.Clone(c.fields), func(f field) bool { return f.name == manifest.ColumnID })
@@ -201,10 +201,10 @@ func (c *csvFile) row(e *batch.Entry) error {
 		if i < len(e.Item.Fields) {
 			cell = e.Item.Fields[i]
 		}
-		c.cells = append(c.cells, manifest.Inert(cell))
+		c.cells = append(c.cells, manifest.EscapeFormula(cell))
 	}
 	for _, f := range c.fields {
-		c.cells = append(c.cells, manifest.Inert(text(f.of(e))))
+		c.cells = append(c.cells, manifest.EscapeFormula(text(f.of(e))))
 	}
 	return c.out.Write(c.cells)
 }

@@ -36,7 +36,7 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 	}
 	cells := append(make([]string, 0, len(row.Fields)+3), strconv.Itoa(row.Line), p.Code, p.Message)
 	for _, f := range row.Fields {
-		cells = append(cells, manifest.Inert(strings.ToValidUTF8(f, "\uFFFD")))
+		cells = append(cells, manifest.EscapeFormula(strings.ToValidUTF8(f, "\uFFFD")))
 	}
 	if err := r.out.Write(cells); err != nil {
 		return fmt.Errorf("write the rejects: %w", err)
@@ -106,7 +106,7 @@ func (r *rejects) copy(columns []string) (err error) {
 func apart(columns []string, taken ...string) []string {
 	named := make([]string, len(columns))
 	for i, c := range columns {
-		named[i] = manifest.Inert(c)
+		named[i] = manifest.EscapeFormula(c)
 		for _, t := range taken {
 			if strings.EqualFold(strings.TrimSpace(c), t) {
 				named[i] = "input_" + t

@@ -91,7 +91,7 @@ func (b *bench) submit(ctx context.Context) (*batch.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = batch.NewCatalog(b.store).Accept(ctx, bt)
+	_, err = batch.NewStore(b.store).Accept(ctx, bt)
 	return bt, err
 }
 

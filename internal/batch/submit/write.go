@@ -71,7 +71,7 @@ func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	return &batch.Batch{
 		ID: s.ID, Name: s.Name, Kind: s.Kind, State: batch.Running, Content: s.Content, Plan: w.Plan.Hash, Mapping: s.Mapping,
 		Rows: w.Plan.Rows, Rejected: w.Plan.Rejected, SealedColumns: columns, Uploads: w.Plan.Uploads,
-		Passes: []batch.Pass{{Kind: batch.AllRows, Rows: w.Plan.Rows, Why: "submitted", At: time.Now().UTC().Truncate(time.Millisecond)}},
+		Runs: []batch.Run{{Kind: batch.AllRows, Rows: w.Plan.Rows, Why: "submitted", At: time.Now().UTC().Truncate(time.Millisecond)}},
 	}, nil
 }
 

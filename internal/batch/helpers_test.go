@@ -63,13 +63,13 @@ func setup(t *testing.T) *house {
 	h.inspector = asynq.NewInspectorFromRedisClient(h.redis)
 	h.control = NewControl(h.redis, h.store)
 	h.feeder = NewFeeder(FeederConfig{
-		Redis: h.redis, Store: h.store, Keyset: keyset, Client: h.client, Board: h.control.Board, Log: zerolog.Nop(),
+		Redis: h.redis, Store: h.store, Keyset: keyset, Client: h.client, Progress: h.control.Progress, Log: zerolog.Nop(),
 		PerMinute: func(context.Context, tasks.Kind) (float64, error) { return h.rate, nil },
 	})
 	t.Cleanup(h.feeder.drain)
 	h.worker, err = worker.NewProcessor(worker.Parts{
 		Records: h.store, Images: h.store, MaskedImages: h.store, Vendor: h.vendor, Gate: openGate{}, Keyset: keyset,
-		Hints: redisx.NewHints(h.redis), Batches: h.control.Board, Log: zerolog.Nop(),
+		Hints: redisx.NewHints(h.redis), Batches: h.control.Progress, Log: zerolog.Nop(),
 	}, worker.Policy{RetryCodes: []int{}})
 	if err != nil {
 		t.Fatal(err)
@@ -90,10 +90,10 @@ func (h *house) batchOf(name string, rows int, row func(n int) (id, number strin
 	content := fmt.Sprintf("%064x", rows*1000+len(name))
 	b := &Batch{
 		ID: NewID(name, content), Name: name, Kind: tasks.Passport, State: Running, Content: content, Plan: "plan0",
-		Rows: rows, Passes: []Pass{{Kind: AllRows, Rows: rows, Why: "submitted", At: now()}},
+		Rows: rows, Runs: []Run{{Kind: AllRows, Rows: rows, Why: "submitted", At: now()}},
 	}
 	writeParts(h.t, h.store, h.keyset, b, row)
-	fresh, err := h.control.Catalog.Accept(h.t.Context(), b)
+	fresh, err := h.control.Batches.Accept(h.t.Context(), b)
 	if err == nil {
 		err = h.control.Start(h.t.Context(), b, fresh)
 	}
@@ -106,7 +106,7 @@ func (h *house) batchOf(name string, rows int, row func(n int) (id, number strin
 // feed takes the feeder's steps until it says that its turn is over or nothing is fed.
 func (h *house) feed(id string) (fed int) {
 	h.t.Helper()
-	b, err := h.control.Catalog.Load(h.t.Context(), id)
+	b, err := h.control.Batches.Load(h.t.Context(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func (h *house) feed(id string) (fed int) {
 
 func (h *house) progress(id string) *Progress {
 	h.t.Helper()
-	p, err := h.control.Board.Progress(h.t.Context(), id)
+	p, err := h.control.Progress.Read(h.t.Context(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func (h *house) status(id string) *Status {
 // walk reads every row with its record.
 func (h *house) walk(id string) []*Entry {
 	h.t.Helper()
-	b, err := h.control.Catalog.Load(h.t.Context(), id)
+	b, err := h.control.Batches.Load(h.t.Context(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
