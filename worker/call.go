@@ -16,7 +16,7 @@ import (
 // call passes the gate, writes the intent, and makes one request.
 func (d *delivery) call(ctx context.Context) (stepName, Verdict) {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < minRemaining {
-		return stepEnd, later(0, "time_is_up")
+		return stepEnd, later(0, "deadline_too_close")
 	}
 	began := time.Now()
 	// A shutdown ends the waiting here, and nothing else.
@@ -61,13 +61,13 @@ func (d *delivery) sendOnce(ctx context.Context, permit *gate.Permit) (stepName,
 		next, verdict := d.infra(err, "redis")
 		return next, verdict, nil
 	} else if !may {
-		return stepEnd, later(cappedDelay, "max_calls"), nil
+		return stepEnd, later(cappedDelay, "call_limit_reached"), nil
 	}
 
 	if err := d.writeIntent(ctx, permit); err != nil {
 		var spent *idsSpentError
 		if errors.As(err, &spent) {
-			next, verdict := d.fail(ctx, "provider_ids_spent")
+			next, verdict := d.fail(ctx, "derived_ids_exhausted")
 			return next, verdict, nil
 		}
 		next, verdict := d.lost(err)
@@ -84,7 +84,7 @@ func (d *delivery) sendOnce(ctx context.Context, permit *gate.Permit) (stepName,
 	d.answer = &a
 	d.logCall(reply)
 	d.Observer.Called(d.job.Kind, reply.Class, reply.Duration)
-	return stepSettle, Verdict{}, reply
+	return stepRecord, Verdict{}, reply
 }
 
 // takeCall counts the call against the cap of its batch. A call that then does not leave stays counted.

@@ -60,7 +60,7 @@ func (d *delivery) checkImage(ctx context.Context, n int64) (stepName, Verdict) 
 		return err
 	}); {
 	case poisoned:
-		return d.fail(ctx, "poison")
+		return d.fail(ctx, "worker_crash_loop")
 	case errors.As(err, &invalid) && invalid.Code == "image_header_invalid" && n < size:
 		// Depth maps and previews of a phone can stand before a JPEG's dimensions, and be large.
 		return d.checkImage(ctx, size)
@@ -140,27 +140,27 @@ func (i *isolation) enter(suspect bool) (leave func()) {
 }
 
 // guarded runs f, which handles foreign bytes, counted in and out in Redis: a worker that dies in between leaves the
-// count, and a job found above maxPoison is not touched again. Bytes that outlast the time budget of the mask check leave
+// count, and a job found above maxCrashes is not touched again. Bytes that outlast the time budget of the mask check leave
 // it too: they would hold a worker up for ever. The error is f's, or that of Redis.
 func (d *delivery) guarded(ctx context.Context, f func() error) (poisoned bool, err error) {
 	kind, id := string(d.job.Kind), d.job.VerificationID
-	count, err := d.Hints.PoisonCount(ctx, kind, id)
+	count, err := d.Hints.CrashCount(ctx, kind, id)
 	if err != nil {
 		return false, err
 	}
-	if count >= maxPoison {
+	if count >= maxCrashes {
 		return true, nil
 	}
 	leave := d.suspects.enter(count > 0)
 	defer leave()
-	if _, err := d.Hints.RaisePoison(ctx, kind, id); err != nil {
+	if _, err := d.Hints.RaiseCrashCount(ctx, kind, id); err != nil {
 		return false, err
 	}
 	ferr := f()
 	if errors.Is(ferr, maskcheck.ErrTimeout) {
 		return false, ferr
 	}
-	if err := d.Hints.ClearPoison(context.WithoutCancel(ctx), kind, id); err != nil {
+	if err := d.Hints.ClearCrashCount(context.WithoutCancel(ctx), kind, id); err != nil {
 		return false, err
 	}
 	return false, ferr

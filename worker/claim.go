@@ -32,7 +32,7 @@ func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
 	case rec.Run > d.job.Run:
 		return stepEnd, Verdict{Decision: Final, Reason: "superseded"}
 	case rec.Run < d.job.Run && !rec.State.Final():
-		return stepEnd, later(earlierRunDelay, "earlier_run_open")
+		return stepEnd, later(earlierRunDelay, "previous_run_open")
 	case rec.Run < d.job.Run:
 		d.rec = rec.NextRun(d.job.JobSpec)
 		return stepCheck, Verdict{}
@@ -51,7 +51,7 @@ func (d *delivery) resume(ctx context.Context) (stepName, Verdict) {
 		return d.takeOver(ctx)
 	case unresolved(d.rec, 1):
 		// Whoever made that call may have its answer, and no way to S3.
-		if next, verdict, found := d.settleKept(ctx); found {
+		if next, verdict, found := d.useKeptAnswer(ctx); found {
 			return next, verdict
 		}
 	}
@@ -65,7 +65,7 @@ func (d *delivery) resume(ctx context.Context) (stepName, Verdict) {
 // has an outcome that nobody knows, and is called again with the same provider_id. Such an attempt is not counted: it is
 // the worker that died, so an innocent job survives any number of deaths.
 func (d *delivery) takeOver(ctx context.Context) (stepName, Verdict) {
-	if next, verdict, found := d.settleKept(ctx); found {
+	if next, verdict, found := d.useKeptAnswer(ctx); found {
 		return next, verdict
 	}
 	last := d.rec.LastAttempt()
@@ -98,8 +98,8 @@ func (d *delivery) takeOver(ctx context.Context) (stepName, Verdict) {
 	return stepCheck, Verdict{}
 }
 
-// settleKept goes on with an answer that S3 would not take when it came; found is false where there is none.
-func (d *delivery) settleKept(ctx context.Context) (next stepName, v Verdict, found bool) {
+// useKeptAnswer goes on with an answer that S3 would not take when it came; found is false where there is none.
+func (d *delivery) useKeptAnswer(ctx context.Context) (next stepName, v Verdict, found bool) {
 	a, err := d.keptAnswer(ctx)
 	switch {
 	case errors.Is(err, seal.ErrKeyMissing):
@@ -112,7 +112,7 @@ func (d *delivery) settleKept(ctx context.Context) (next stepName, v Verdict, fo
 		return "", Verdict{}, false
 	}
 	d.inHand(a)
-	return stepSettle, Verdict{}, true
+	return stepRecord, Verdict{}, true
 }
 
 // keptAnswer looks for an answer in Redis that the record can still use; nil where there is none.

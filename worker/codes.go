@@ -15,9 +15,9 @@ var plainCodes = map[string]bool{
 	"invalid_document": true, "invalid_passport": true, "insufficient_balance": true, "ip_validation_failed": true,
 	"authentication_failed": true, "file_size_exceeded": true, "request_rejected": true,
 	// Reasons why a delivery goes back.
-	"held": true, "breaker": true, "probing": true, "time_is_up": true, "call_in_flight": true, "record_contended": true,
-	"earlier_run_open": true, "different_input": true, "storage_unreachable": true, "redis_unreachable": true,
-	"mask_check_unreachable": true, "max_calls": true, "superseded": true, "image_not_fetched": true, "panic": true, "payload_version": true,
+	"held": true, "breaker": true, "probing": true, "deadline_too_close": true, "call_in_flight": true, "record_contended": true,
+	"previous_run_open": true, "different_input": true, "storage_unreachable": true, "redis_unreachable": true,
+	"mask_check_unreachable": true, "call_limit_reached": true, "superseded": true, "image_not_fetched": true, "panic": true, "payload_version": true,
 	// The feeder's.
-	"fault": true, "turn_over": true,
+	"internal_error": true, "feed_continues": true,
 }

@@ -206,14 +206,14 @@ func (s *fakeS3) PutQuarantine(_ context.Context, id, _ string, body []byte) (st
 type fakeHints struct {
 	chaos    *chaos
 	mu       sync.Mutex
-	poison   map[string]int64
+	crashes  map[string]int64
 	kept     map[string]string
 	closed   map[string]bool
 	reissues int
 }
 
 func newFakeHints(c *chaos) *fakeHints {
-	return &fakeHints{chaos: c, poison: map[string]int64{}, kept: map[string]string{}, closed: map[string]bool{}}
+	return &fakeHints{chaos: c, crashes: map[string]int64{}, kept: map[string]string{}, closed: map[string]bool{}}
 }
 
 func (h *fakeHints) fault() error {
@@ -223,23 +223,23 @@ func (h *fakeHints) fault() error {
 	return nil
 }
 
-func (h *fakeHints) PoisonCount(_ context.Context, kind, id string) (int64, error) {
+func (h *fakeHints) CrashCount(_ context.Context, kind, id string) (int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.poison[kind+id], h.fault()
+	return h.crashes[kind+id], h.fault()
 }
 
-func (h *fakeHints) RaisePoison(_ context.Context, kind, id string) (int64, error) {
+func (h *fakeHints) RaiseCrashCount(_ context.Context, kind, id string) (int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.poison[kind+id]++
-	return h.poison[kind+id], nil
+	h.crashes[kind+id]++
+	return h.crashes[kind+id], nil
 }
 
-func (h *fakeHints) ClearPoison(_ context.Context, kind, id string) error {
+func (h *fakeHints) ClearCrashCount(_ context.Context, kind, id string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.poison, kind+id)
+	delete(h.crashes, kind+id)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
 	if d.rec.Run != d.job.Run || !d.rec.State.Final() {
 		return stepEnd, Verdict{Decision: Final, Reason: "superseded"} // the next run has begun: the rest of the tail is its own
 	}
-	if err := d.settleRows(ctx); err != nil {
+	if err := d.reportRows(ctx); err != nil {
 		return d.infra(err, "redis")
 	}
 	kind, id := string(d.job.Kind), d.job.VerificationID
@@ -40,8 +40,8 @@ func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
 	return stepEnd, Verdict{Decision: Final}
 }
 
-// settleRows tells the batch whose record this is, and the one whose row was delivered where that is another.
-func (d *delivery) settleRows(ctx context.Context) error {
+// reportRows tells the batch whose record this is, and the one whose row was delivered where that is another.
+func (d *delivery) reportRows(ctx context.Context) error {
 	if d.Batches == nil {
 		return nil
 	}

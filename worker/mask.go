@@ -42,7 +42,7 @@ func (d *delivery) mask(ctx context.Context) (stepName, Verdict) {
 	var unsafe *maskcheck.UnsafeError
 	switch {
 	case poisoned:
-		return d.fail(ctx, "poison")
+		return d.fail(ctx, "worker_crash_loop")
 	case errors.As(err, &unsafe):
 		d.Observer.MaskChecked(string(unsafe.Code))
 		return d.quarantine(ctx, fetched, unsafe)

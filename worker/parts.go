@@ -54,10 +54,10 @@ type Keyset = tasks.Keyset
 
 // Hints is what Redis remembers beside the queues. Losing it costs time, never a row and never a second charge.
 type Hints interface {
-	// RaisePoison counts a job in before foreign bytes are handled, ClearPoison counts it out.
-	PoisonCount(ctx context.Context, kind, id string) (int64, error)
-	RaisePoison(ctx context.Context, kind, id string) (int64, error)
-	ClearPoison(ctx context.Context, kind, id string) error
+	// RaiseCrashCount counts a job in before foreign bytes are handled, ClearCrashCount counts it out.
+	CrashCount(ctx context.Context, kind, id string) (int64, error)
+	RaiseCrashCount(ctx context.Context, kind, id string) (int64, error)
+	ClearCrashCount(ctx context.Context, kind, id string) error
 	// KeepAnswer holds a sealed answer that S3 does not take.
 	KeepAnswer(ctx context.Context, kind, id, sealed string) error
 	KeptAnswer(ctx context.Context, kind, id string) (sealed string, ok bool, err error)

@@ -73,8 +73,8 @@ const (
 	takeoverMargin = 10 * time.Second
 	// minRemaining is what must be left of a task's context at the gate's door.
 	minRemaining = time.Minute
-	// maxPoison is how often a job may be found to have taken its worker down with it.
-	maxPoison = 5
+	// maxCrashes is how often a job may be found to have taken its worker down with it.
+	maxCrashes = 5
 )
 
 // Delays of jobs that come back without having spent anything.

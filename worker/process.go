@@ -72,7 +72,7 @@ const (
 	stepClaim  stepName = "claim"
 	stepCheck  stepName = "check"
 	stepCall   stepName = "call"
-	stepSettle stepName = "settle"
+	stepRecord stepName = "record"
 	stepMask   stepName = "mask"
 	stepFinish stepName = "finish"
 	stepEnd    stepName = ""
@@ -104,7 +104,7 @@ func (p *Processor) Process(ctx context.Context, job tasks.Payload) Verdict {
 		Str("kind", string(job.Kind)).Str("job", job.VerificationID).Str("lane", string(job.Lane)).Int("run", job.Run).Logger()}
 	began := time.Now()
 	steps := map[stepName]func(context.Context) (stepName, Verdict){
-		stepClaim: d.claim, stepCheck: d.check, stepCall: d.call, stepSettle: d.settle, stepMask: d.mask, stepFinish: d.finish,
+		stepClaim: d.claim, stepCheck: d.check, stepCall: d.call, stepRecord: d.recordAnswer, stepMask: d.mask, stepFinish: d.finish,
 	}
 	for step := stepClaim; ; {
 		at := time.Now()

@@ -334,7 +334,7 @@ func TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked(t *testing.T) {
 	})
 }
 
-func TestAJobThatTakesItsWorkersDownEndsAsPoison(t *testing.T) {
+func TestAJobThatTakesItsWorkersDownEndsAsACrashLoop(t *testing.T) {
 	t.Parallel()
 	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		deaths := 0
@@ -348,14 +348,14 @@ func TestAJobThatTakesItsWorkersDownEndsAsPoison(t *testing.T) {
 				break
 			}
 		}
-		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "poison")
-		if deaths != maxPoison || len(w.vendor.calls) != 1 {
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "worker_crash_loop")
+		if deaths != maxCrashes || len(w.vendor.calls) != 1 {
 			t.Errorf("%d deaths, %d calls", deaths, len(w.vendor.calls))
 		}
 	})
 }
 
-func TestAnImageThatAlwaysOutlastsTheCheckEndsAsPoison(t *testing.T) {
+func TestAnImageThatAlwaysOutlastsTheCheckEndsAsACrashLoop(t *testing.T) {
 	t.Parallel()
 	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
@@ -367,7 +367,7 @@ func TestAnImageThatAlwaysOutlastsTheCheckEndsAsPoison(t *testing.T) {
 				break
 			}
 		}
-		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "poison")
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "worker_crash_loop")
 	})
 }
 

@@ -54,10 +54,10 @@ type Sweeper struct {
 	Epoch     Epoch
 	Leader    Leader
 	Push      Push
-	// Feeds re-creates the missing feed tasks of batches; nil where no batches are fed.
-	Feeds func(ctx context.Context) error
-	// Mirror repeats the hold in the pause of the queues; nil where that is nobody's work.
-	Mirror func(ctx context.Context) error
+	// EnsureFeeds re-creates missing feed tasks of batches; optional.
+	EnsureFeeds func(ctx context.Context) error
+	// SyncQueues pauses the queues while a hold lasts and resumes them afterwards; optional.
+	SyncQueues func(ctx context.Context) error
 	// Housekeep mends what asynq leaves behind in its own keys; nil where nobody does.
 	Housekeep func(ctx context.Context) error
 	Log       zerolog.Logger
@@ -105,7 +105,7 @@ func (s *Sweeper) Once(ctx context.Context) error {
 		}
 	}
 	var errs []error
-	for _, part := range []func(context.Context) error{s.Mirror, s.Housekeep, s.Feeds} {
+	for _, part := range []func(context.Context) error{s.SyncQueues, s.Housekeep, s.EnsureFeeds} {
 		if part != nil {
 			errs = append(errs, part(ctx))
 		}
@@ -226,8 +226,8 @@ func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
 	if err := group.Wait(); err != nil {
 		return total, fmt.Errorf("reconcile: %w", err)
 	}
-	if s.Feeds != nil {
-		if err := s.Feeds(ctx); err != nil {
+	if s.EnsureFeeds != nil {
+		if err := s.EnsureFeeds(ctx); err != nil {
 			return total, fmt.Errorf("reconcile: %w", err)
 		}
 	}

@@ -29,7 +29,7 @@ func TestReconcileGivesEveryOpenRecordItsTaskAfterAWipe(t *testing.T) {
 		r := newFakeRedis()
 		s := w.sweeper(nil, r)
 		fed := 0
-		s.Feeds = func(context.Context) error { fed++; return nil }
+		s.EnsureFeeds = func(context.Context) error { fed++; return nil }
 		found, err := s.Reconcile(t.Context())
 		if err != nil || found != (Reconciled{Records: 108, Open: 104, Enqueued: 104}) {
 			t.Fatalf("%+v, %v", found, err)
@@ -246,7 +246,7 @@ func TestOnlyTheLeaderSweepsAndItDoesTheOtherRounds(t *testing.T) {
 		round := func(name string, err error) func(context.Context) error {
 			return func(context.Context) error { rounds = append(rounds, name); return err }
 		}
-		s.Mirror, s.Housekeep, s.Feeds = round("mirror", errInjected), round("housekeep", nil), round("feeds", nil)
+		s.SyncQueues, s.Housekeep, s.EnsureFeeds = round("mirror", errInjected), round("housekeep", nil), round("feeds", nil)
 		if err := s.Once(t.Context()); err != nil || len(rounds) != 0 || len(r.queued()) != 0 {
 			t.Fatalf("a worker that does not lead did %v, %v: %v", rounds, r.queued(), err)
 		}

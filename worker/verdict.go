@@ -107,7 +107,7 @@ func ruleDuplicate(earlier []storage.Attempt, mayReissue bool) ruling {
 		r.counted = false
 		return r
 	case !unknown:
-		return ruling{next: toDerivedID, result: resultDuplicate, code: "verification_id_used_up"}
+		return ruling{next: toDerivedID, result: resultDuplicate, code: "vendor_id_consumed"}
 	case mayReissue:
 		return ruling{next: toDerivedID, result: resultDuplicate, code: "answer_lost"}
 	}

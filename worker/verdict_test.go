@@ -47,7 +47,7 @@ func TestVerdictTable(t *testing.T) {
 		"422 other":             {answer: answer{Class: cashfree.Rejected, HTTPStatus: 422, Code: "other"}, want: ruling{toFinal, storage.StateFailed, resultRefused, "other", true}},
 		"409, none of ours":     {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
 		"409, only unsent":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultNotSent), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
-		"409, all errors":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultError, resultLimited, resultHeld), want: ruling{toDerivedID, none, resultDuplicate, "verification_id_used_up", false}},
+		"409, all errors":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultError, resultLimited, resultHeld), want: ruling{toDerivedID, none, resultDuplicate, "vendor_id_consumed", false}},
 		"409, one unknown":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultError, resultUnknown), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
 		"409, unknown, reissue": {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultUnknown), reissue: true, want: ruling{toDerivedID, none, resultDuplicate, "answer_lost", false}},
 		"429":                   {answer: answer{Class: cashfree.RateLimited, HTTPStatus: 429}, want: ruling{toWaitRate, none, resultLimited, "rate_limited", false}},

@@ -105,9 +105,9 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 	f.janitor = janitor.New(f.redis, append(tasks.Queues(), feedQueue), log)
 	f.sweeper = &worker.Sweeper{
 		Processor: processor, Records: f.store, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
-		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push, Feeds: f.feeder.ScheduleAll,
-		Mirror:    func(ctx context.Context) error { return queues.mirror(ctx, f.gate) },
-		Housekeep: f.janitor.Run, Log: log,
+		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push, EnsureFeeds: f.feeder.ScheduleAll,
+		SyncQueues: func(ctx context.Context) error { return queues.mirror(ctx, f.gate) },
+		Housekeep:  f.janitor.Run, Log: log,
 	}
 	return nil
 }

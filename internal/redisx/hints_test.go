@@ -80,29 +80,29 @@ func TestOpenSetForgetsWhatIsRemoved(t *testing.T) {
 	}
 }
 
-func TestPoisonCountsUntilClearedOrADayHasPassed(t *testing.T) {
+func TestCrashesCountUntilClearedOrADayHasPassed(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t)
 	ctx, hints, count := t.Context(), redisx.NewHints(client), must[int64](t)
 	for want := int64(1); want <= 3; want++ {
-		if got := count(hints.RaisePoison(ctx, "aadhaar", "A")); got != want {
+		if got := count(hints.RaiseCrashCount(ctx, "aadhaar", "A")); got != want {
 			t.Errorf("raise %d: got %d", want, got)
 		}
 	}
-	if got := count(hints.PoisonCount(ctx, "passport", "A")); got != 0 {
+	if got := count(hints.CrashCount(ctx, "passport", "A")); got != 0 {
 		t.Errorf("another kind's job has the count %d", got)
 	}
 	server.FastForward(23 * time.Hour)
-	if got := count(hints.PoisonCount(ctx, "aadhaar", "A")); got != 3 {
+	if got := count(hints.CrashCount(ctx, "aadhaar", "A")); got != 3 {
 		t.Errorf("after 23 hours: got %d", got)
 	}
-	check(t, hints.ClearPoison(ctx, "aadhaar", "A"))
-	if got := count(hints.PoisonCount(ctx, "aadhaar", "A")); got != 0 {
+	check(t, hints.ClearCrashCount(ctx, "aadhaar", "A"))
+	if got := count(hints.CrashCount(ctx, "aadhaar", "A")); got != 0 {
 		t.Errorf("cleared: got %d", got)
 	}
-	count(hints.RaisePoison(ctx, "aadhaar", "A"))
+	count(hints.RaiseCrashCount(ctx, "aadhaar", "A"))
 	server.FastForward(25 * time.Hour)
-	if got := count(hints.PoisonCount(ctx, "aadhaar", "A")); got != 0 {
+	if got := count(hints.CrashCount(ctx, "aadhaar", "A")); got != 0 {
 		t.Errorf("after 25 hours: got %d", got)
 	}
 }
@@ -227,20 +227,20 @@ func TestFaultsOfRedisComeBackAsErrors(t *testing.T) {
 	server.SetError("LOADING Redis is loading the dataset in memory")
 	ctx, hints, set := context.WithoutCancel(t.Context()), redisx.NewHints(client), redisx.NewOpenSet(client)
 	for name, call := range map[string]func() error{
-		"add":    func() error { return set.Add(ctx, "aadhaar", "A", time.Now()) },
-		"remove": func() error { return set.Remove(ctx, "aadhaar", "A") },
-		"range":  func() error { _, err := set.Range(ctx, "aadhaar", time.Now(), 1); return err },
-		"count":  func() error { _, err := set.Count(ctx, "aadhaar"); return err },
-		"raise":  func() error { _, err := hints.RaisePoison(ctx, "aadhaar", "A"); return err },
-		"poison": func() error { _, err := hints.PoisonCount(ctx, "aadhaar", "A"); return err },
-		"clear":  func() error { return hints.ClearPoison(ctx, "aadhaar", "A") },
-		"keep":   func() error { return hints.KeepAnswer(ctx, "aadhaar", "A", "x") },
-		"kept":   func() error { _, _, err := hints.KeptAnswer(ctx, "aadhaar", "A"); return err },
-		"drop":   func() error { return hints.DropAnswer(ctx, "aadhaar", "A") },
-		"take":   func() error { _, err := hints.TakeReissue(ctx, 1); return err },
-		"lost":   func() error { _, err := redisx.NewEpoch(client).Lost(ctx); return err },
-		"lead":   func() error { _, err := redisx.NewLeader(client, "x", time.Second).Lead(ctx); return err },
-		"check":  func() error { _, err := redisx.Check(ctx, client); return err },
+		"add":     func() error { return set.Add(ctx, "aadhaar", "A", time.Now()) },
+		"remove":  func() error { return set.Remove(ctx, "aadhaar", "A") },
+		"range":   func() error { _, err := set.Range(ctx, "aadhaar", time.Now(), 1); return err },
+		"count":   func() error { _, err := set.Count(ctx, "aadhaar"); return err },
+		"raise":   func() error { _, err := hints.RaiseCrashCount(ctx, "aadhaar", "A"); return err },
+		"crashes": func() error { _, err := hints.CrashCount(ctx, "aadhaar", "A"); return err },
+		"clear":   func() error { return hints.ClearCrashCount(ctx, "aadhaar", "A") },
+		"keep":    func() error { return hints.KeepAnswer(ctx, "aadhaar", "A", "x") },
+		"kept":    func() error { _, _, err := hints.KeptAnswer(ctx, "aadhaar", "A"); return err },
+		"drop":    func() error { return hints.DropAnswer(ctx, "aadhaar", "A") },
+		"take":    func() error { _, err := hints.TakeReissue(ctx, 1); return err },
+		"lost":    func() error { _, err := redisx.NewEpoch(client).Lost(ctx); return err },
+		"lead":    func() error { _, err := redisx.NewLeader(client, "x", time.Second).Lead(ctx); return err },
+		"check":   func() error { _, err := redisx.Check(ctx, client); return err },
 	} {
 		if call() == nil {
 			t.Errorf("%s: no error", name)

@@ -18,11 +18,11 @@ const (
 // settle writes the answer in hand into the record, whatever happened to the task meanwhile, and does what its ruling
 // says. An answer that S3 does not take is kept in Redis at once, where a takeover looks first; one that neither takes is
 // offered to both for as long as this process may live.
-func (d *delivery) settle(ctx context.Context) (stepName, Verdict) {
+func (d *delivery) recordAnswer(ctx context.Context) (stepName, Verdict) {
 	ctx = context.WithoutCancel(ctx)
 	kept := false
 	for began := time.Now(); ; pause(ctx, answerPause) {
-		next, verdict, err := d.trySettle(ctx)
+		next, verdict, err := d.tryRecordAnswer(ctx)
 		if err == nil {
 			return next, verdict
 		}
@@ -36,8 +36,8 @@ func (d *delivery) settle(ctx context.Context) (stepName, Verdict) {
 	}
 }
 
-// trySettle writes the answer on top of whatever stands in the record. Losing a compare-and-swap is no error.
-func (d *delivery) trySettle(ctx context.Context) (stepName, Verdict, error) {
+// tryRecordAnswer writes the answer on top of whatever stands in the record. Losing a compare-and-swap is no error.
+func (d *delivery) tryRecordAnswer(ctx context.Context) (stepName, Verdict, error) {
 	mayReissue, err := d.mayReissue(ctx)
 	if err != nil {
 		return stepEnd, Verdict{}, err
