@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
 )
@@ -188,22 +189,12 @@ func (c *Client) Push(ctx context.Context, p Payload) (Status, error) {
 	if err != nil {
 		return "", err
 	}
-	for range 2 {
-		_, err = c.queue.EnqueueContext(ctx, task)
-		switch {
-		case err == nil:
-			return Enqueued, nil
-		case !errors.Is(err, asynq.ErrTaskIDConflict):
-			return "", fmt.Errorf("enqueue: %w", err)
-		}
-		freed, err := redisx.FreeTaskID(ctx, c.cfg.Redis, Queue(p.Kind, p.Lane), TaskID(p.VerificationID, p.Run))
-		if err != nil {
-			return "", fmt.Errorf("enqueue: look at the task of the same id: %w", err)
-		}
-		if !freed {
-			return AlreadyQueued, nil
-		}
+	added, err := asynqx.Enqueue(ctx, c.queue, c.cfg.Redis, Queue(p.Kind, p.Lane), TaskID(p.VerificationID, p.Run), task)
+	switch {
+	case err != nil:
+		return "", err
+	case !added:
+		return AlreadyQueued, nil
 	}
-	// Twice a task of this id was there and had ended: somebody else is working it through. It is in hand.
-	return AlreadyQueued, nil
+	return Enqueued, nil
 }

@@ -69,7 +69,6 @@ func newTask(p Payload) (*asynq.Task, error) {
 		return nil, fmt.Errorf("encode payload: %w", err)
 	}
 	opts := []asynq.Option{
-		asynq.TaskID(TaskID(p.VerificationID, p.Run)), asynq.Queue(Queue(p.Kind, p.Lane)),
 		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout),
 	}
 	if p.Lane == Live {

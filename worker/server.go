@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -83,7 +84,7 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          s.cfg.ShutdownTimeout,
-		Logger:                   asynqLog{s.cfg.Log},
+		Logger:                   asynqx.NewLogger(s.cfg.Log),
 		LogLevel:                 asynq.WarnLevel,
 	})
 }
@@ -174,12 +175,3 @@ func isFailure(err error) bool {
 	var d *deferral
 	return errors.As(err, &d) && d.Decision == Retry
 }
-
-// asynqLog gives asynq's own lines to zerolog.
-type asynqLog struct{ log zerolog.Logger }
-
-func (l asynqLog) Debug(args ...any) { l.log.Debug().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Info(args ...any)  { l.log.Info().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Warn(args ...any)  { l.log.Warn().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Error(args ...any) { l.log.Error().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Fatal(args ...any) { l.log.Error().Str("part", "asynq").Msg(fmt.Sprint(args...)) }

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/logx"
-	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -23,7 +23,7 @@ type fleetStatus struct {
 
 type kindStatus struct {
 	gate.KindStatus
-	Queues map[tasks.Lane]redisx.Depth `json:"queues"`
+	Queues map[tasks.Lane]asynqx.Depth `json:"queues"`
 	// ETASeconds is the queued work at the present pace.
 	ETASeconds int64 `json:"eta_seconds"`
 }
@@ -65,10 +65,10 @@ func readFleet(ctx context.Context, o *operator) (fleetStatus, error) {
 	}
 	st := fleetStatus{Hold: hold}
 	for _, k := range kinds {
-		ks := kindStatus{KindStatus: k, Queues: map[tasks.Lane]redisx.Depth{}}
+		ks := kindStatus{KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}}
 		var waiting int64
 		for _, lane := range tasks.Lanes() {
-			depth, err := redisx.ReadDepth(ctx, o.redis, tasks.Queue(tasks.Kind(k.Kind), lane))
+			depth, err := asynqx.ReadDepth(ctx, o.redis, tasks.Queue(tasks.Kind(k.Kind), lane))
 			if err != nil {
 				return fleetStatus{}, err
 			}

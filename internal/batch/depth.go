@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -38,13 +39,13 @@ func activeKey(k tasks.Kind) string { return "kycq:{" + string(k) + "}:feeding" 
 
 // line counts the queue, and notes that the batch is being fed.
 func (f *Feeder) line(ctx context.Context, b *Batch) (line, error) {
-	queue := "asynq:{" + tasks.Queue(b.Kind, tasks.Bulk) + "}:"
+	queue := asynqx.KeysOf(tasks.Queue(b.Kind, tasks.Bulk))
 	at := time.Now()
 	pipe := f.Redis.Pipeline()
-	held := pipe.Exists(ctx, queue+"paused")
-	pending := pipe.LLen(ctx, queue+"pending")
-	retry := pipe.ZCard(ctx, queue+"retry")
-	scheduled := pipe.ZCard(ctx, queue+"scheduled")
+	held := pipe.Exists(ctx, queue.Paused)
+	pending := pipe.LLen(ctx, queue.Pending)
+	retry := pipe.ZCard(ctx, queue.Retry)
+	scheduled := pipe.ZCard(ctx, queue.Scheduled)
 	pipe.ZAdd(ctx, activeKey(b.Kind), redis.Z{Score: float64(at.UnixMilli()), Member: b.ID})
 	pipe.ZRemRangeByScore(ctx, activeKey(b.Kind), "-inf", strconv.FormatInt(at.Add(-activeFor).UnixMilli(), 10))
 	active := pipe.ZCard(ctx, activeKey(b.Kind))

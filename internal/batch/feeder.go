@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -40,11 +41,9 @@ type FeederConfig struct {
 // harm.
 type Feeder struct {
 	FeederConfig
-	batches   *Store
-	open      *redisx.OpenSet
-	headroom  *redisx.Headroom
-	queue     *asynq.Client
-	inspector *asynq.Inspector
+	batches  *Store
+	open     *redisx.OpenSet
+	headroom *redisx.Headroom
 
 	draining context.Context
 	drain    context.CancelFunc
@@ -59,7 +58,6 @@ func NewFeeder(cfg FeederConfig) *Feeder {
 	return &Feeder{
 		FeederConfig: cfg, batches: NewStore(cfg.Store),
 		open: redisx.NewOpenSet(cfg.Redis), headroom: redisx.NewHeadroom(cfg.Redis),
-		queue: asynq.NewClientFromRedisClient(cfg.Redis), inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		draining: draining, drain: drain,
 	}
 }
@@ -80,35 +78,13 @@ const (
 )
 
 // Schedule makes sure that a batch has its feed task.
-func (f *Feeder) Schedule(ctx context.Context, id string) error {
-	return schedule(ctx, f.queue, f.inspector, id)
-}
+func (f *Feeder) Schedule(ctx context.Context, id string) error { return Schedule(ctx, f.Redis, id) }
 
-// Schedule makes sure that a batch has its feed task, for those who do not feed themselves.
+// Schedule makes sure that a batch has its feed task, for a process without a Feeder.
 func Schedule(ctx context.Context, client redis.UniversalClient, id string) error {
-	return schedule(ctx, asynq.NewClientFromRedisClient(client), asynq.NewInspectorFromRedisClient(client), id)
-}
-
-func schedule(ctx context.Context, queue *asynq.Client, inspector *asynq.Inspector, id string) error {
-	task := asynq.NewTask(feedType, []byte(id), asynq.TaskID(id), asynq.Queue(Queue), asynq.MaxRetry(maxRetry), asynq.Timeout(feedTimeout))
-	for range 2 {
-		_, err := queue.EnqueueContext(ctx, task)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, asynq.ErrTaskIDConflict) {
-			return fmt.Errorf("schedule the feeding of batch %s: %w", id, err)
-		}
-		info, err := inspector.GetTaskInfo(Queue, id)
-		if err == nil && info.State != asynq.TaskStateArchived && info.State != asynq.TaskStateCompleted {
-			return nil
-		}
-		if err == nil {
-			err = inspector.DeleteTask(Queue, id) // it has ended, and only blocks the id
-		}
-		if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
-			return fmt.Errorf("schedule the feeding of batch %s: look at its task: %w", id, err)
-		}
+	task := asynq.NewTask(feedType, []byte(id), asynq.MaxRetry(maxRetry), asynq.Timeout(feedTimeout))
+	if _, err := asynqx.Enqueue(ctx, asynq.NewClientFromRedisClient(client), client, Queue, id, task); err != nil {
+		return fmt.Errorf("schedule the feeding of batch %s: %w", id, err)
 	}
 	return nil
 }
@@ -138,7 +114,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 		// Coming back is what a feed task does: none of it may spend its retries.
 		IsFailure:       func(error) bool { return false },
 		ShutdownTimeout: shutdownTimeout,
-		Logger:          asynqLog{f.Log},
+		Logger:          asynqx.NewLogger(f.Log),
 		LogLevel:        asynq.WarnLevel,
 	})
 	if err := srv.Start(asynq.HandlerFunc(f.handle)); err != nil {
@@ -198,12 +174,3 @@ func (f *Feeder) handle(ctx context.Context, task *asynq.Task) error {
 
 // done is the delay of a batch that needs no further turn.
 const done time.Duration = -1
-
-// asynqLog gives asynq's own lines to zerolog.
-type asynqLog struct{ log zerolog.Logger }
-
-func (l asynqLog) Debug(args ...any) { l.log.Debug().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Info(args ...any)  { l.log.Info().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Warn(args ...any)  { l.log.Warn().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Error(args ...any) { l.log.Error().Str("part", "asynq").Msg(fmt.Sprint(args...)) }
-func (l asynqLog) Fatal(args ...any) { l.log.Error().Str("part", "asynq").Msg(fmt.Sprint(args...)) }

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/asynqx"
 )
 
 const (
@@ -87,14 +87,14 @@ func (j *Janitor) list(ctx context.Context) error {
 	for i, queue := range j.queues {
 		names[i] = queue
 	}
-	if err := j.client.SAdd(ctx, redisx.AsynqQueues, names...).Err(); err != nil {
+	if err := j.client.SAdd(ctx, asynqx.Queues, names...).Err(); err != nil {
 		return fmt.Errorf("janitor: list the queues: %w", err)
 	}
 	return nil
 }
 
 func (j *Janitor) clean(ctx context.Context, queue string) (found Found, err error) {
-	keys := redisx.KeysOfQueue(queue)
+	keys := asynqx.KeysOf(queue)
 	if found.Archived, err = j.trim(ctx, keys); err != nil {
 		return found, fmt.Errorf("trim the archive: %w", err)
 	}
@@ -115,9 +115,9 @@ redis.call('ZREMRANGEBYRANK', KEYS[1], 0, extra - 1)
 return extra
 `)
 
-func (j *Janitor) trim(ctx context.Context, keys redisx.AsynqKeys) (deleted int, err error) {
+func (j *Janitor) trim(ctx context.Context, keys asynqx.Keys) (deleted int, err error) {
 	for {
-		n, err := trimScript.Run(ctx, j.client, []string{keys.Archived}, KeepArchived, keys.Task, chunk).Int()
+		n, err := trimScript.Run(ctx, j.client, []string{keys.Archived}, KeepArchived, keys.TaskPrefix, chunk).Int()
 		deleted += n
 		if err != nil || n < chunk {
 			return deleted, err
@@ -148,10 +148,10 @@ end
 return {#ids, armed, removed}
 `)
 
-func (j *Janitor) arm(ctx context.Context, keys redisx.AsynqKeys) (armed, removed int, err error) {
+func (j *Janitor) arm(ctx context.Context, keys asynqx.Keys) (armed, removed int, err error) {
 	for first := 0; ; {
 		until := time.Now().Add(leaseLife).Unix()
-		n, err := armScript.Run(ctx, j.client, []string{keys.Active, keys.Lease}, until, keys.Task, first, first+chunk-1).Int64Slice()
+		n, err := armScript.Run(ctx, j.client, []string{keys.Active, keys.Lease}, until, keys.TaskPrefix, first, first+chunk-1).Int64Slice()
 		if err != nil {
 			return armed, removed, err
 		}

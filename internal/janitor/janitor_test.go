@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/janitor"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/redisx"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const queue = "passport-bulk"
 
-var keys = redisx.KeysOfQueue(queue)
+var keys = asynqx.KeysOf(queue)
 
 // bench is a real Redis, since its scripts' limits are what some promises are about, with asynq on it.
 type bench struct {
@@ -59,7 +60,7 @@ func (b *bench) die(t *testing.T, ids ...string) {
 	for _, id := range ids {
 		check(t, b.redis.LRem(t.Context(), keys.Pending, 0, id).Err())
 		check(t, b.redis.LPush(t.Context(), keys.Active, id).Err())
-		check(t, b.redis.HSet(t.Context(), keys.Task+id, "state", "active").Err())
+		check(t, b.redis.HSet(t.Context(), keys.TaskPrefix+id, "state", "active").Err())
 		check(t, b.redis.ZAdd(t.Context(), keys.Lease, redis.Z{Score: float64(time.Now().Add(30 * time.Second).Unix()), Member: id}).Err())
 	}
 }
@@ -109,7 +110,7 @@ func TestTheNewestThousandOfTheArchiveStay(t *testing.T) {
 		t.Errorf("%d stay, from %s on", len(got), got[0])
 	}
 	for id, want := range map[string]int64{"T0000": 0, "T0699": 0, "T0700": 1} {
-		if n := b.redis.Exists(t.Context(), keys.Task+id).Val(); n != want {
+		if n := b.redis.Exists(t.Context(), keys.TaskPrefix+id).Val(); n != want {
 			t.Errorf("task %s: %d keys, want %d", id, n, want)
 		}
 	}
@@ -124,7 +125,7 @@ func fill(t *testing.T, b *bench, n int, task func(n int) (id string, at time.Ti
 	_, err := b.redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		for i := range n {
 			id, at := task(i)
-			p.HSet(t.Context(), keys.Task+id, "msg", "m", "state", "archived")
+			p.HSet(t.Context(), keys.TaskPrefix+id, "msg", "m", "state", "archived")
 			p.ZAdd(t.Context(), keys.Archived, redis.Z{Score: float64(at.Unix()), Member: id})
 		}
 		return nil
@@ -198,7 +199,7 @@ func TestADeadWorkersTaskComesBackOnceAndFirst(t *testing.T) {
 	b := setup(t)
 	b.die(t, "dead", "dying", "hollow")
 	b.expireLeases(t)
-	check(t, b.redis.HDel(t.Context(), keys.Task+"hollow", "msg").Err())
+	check(t, b.redis.HDel(t.Context(), keys.TaskPrefix+"hollow", "msg").Err())
 	fresh := float64(time.Now().Add(-20 * time.Second).Unix()) // over, but not for long enough to trust the clocks
 	check(t, b.redis.ZAddXX(t.Context(), keys.Lease, redis.Z{Score: fresh, Member: "dying"}).Err())
 	b.enqueue(t, "waiting")
@@ -269,8 +270,8 @@ func TestAnIDWithoutATaskIsRemoved(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.die(t, "whole", "gone", "hollow")
-	check(t, b.redis.Del(t.Context(), keys.Task+"gone").Err())
-	check(t, b.redis.HDel(t.Context(), keys.Task+"hollow", "msg").Err())
+	check(t, b.redis.Del(t.Context(), keys.TaskPrefix+"gone").Err())
+	check(t, b.redis.HDel(t.Context(), keys.TaskPrefix+"hollow", "msg").Err())
 	if found := b.round(t); found != (janitor.Found{Ghosts: 2}) {
 		t.Errorf("mended %+v", found)
 	}
@@ -292,7 +293,7 @@ func TestAManyTimesLongerListOfActiveTasksIsLookedThroughToItsEnd(t *testing.T) 
 	b.die(t, ids...)
 	for n, id := range ids {
 		if n%3 == 0 {
-			check(t, b.redis.Del(t.Context(), keys.Task+id).Err())
+			check(t, b.redis.Del(t.Context(), keys.TaskPrefix+id).Err())
 		} else {
 			check(t, b.redis.ZRem(t.Context(), keys.Lease, id).Err())
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/asynqx"
 )
 
 // Watch brings back the tasks of dead workers until ctx ends. Every worker may do so: each task comes back once.
@@ -32,7 +32,7 @@ func (j *Janitor) Watch(ctx context.Context) {
 func (j *Janitor) Recover(ctx context.Context) (tasks int, err error) {
 	var errs []error
 	for _, queue := range j.queues {
-		n, err := j.recover(ctx, redisx.KeysOfQueue(queue))
+		n, err := j.recover(ctx, asynqx.KeysOf(queue))
 		if n > 0 {
 			j.log.Info().Str("queue", queue).Int("tasks", n).Msg("janitor: brought back the tasks of a dead worker")
 		}
@@ -61,11 +61,11 @@ end
 return {#ids, back}
 `)
 
-func (j *Janitor) recover(ctx context.Context, keys redisx.AsynqKeys) (tasks int, err error) {
+func (j *Janitor) recover(ctx context.Context, keys asynqx.Keys) (tasks int, err error) {
 	for {
 		now := time.Now()
 		n, err := recoverScript.Run(ctx, j.client, []string{keys.Lease, keys.Active, keys.Pending},
-			now.Add(-leaseMargin).Unix(), keys.Task, chunk, now.UnixNano()).Int64Slice()
+			now.Add(-leaseMargin).Unix(), keys.TaskPrefix, chunk, now.UnixNano()).Int64Slice()
 		if err != nil {
 			return tasks, err
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/kycq/kycq/worker"
 )
 
-// counts is what this process has done since it started. It implements worker.Observer.
+// counts are the counters and histograms of this process. It implements worker.Observer.
 type counts struct {
 	calls        *prometheus.CounterVec
 	callDuration *prometheus.HistogramVec
@@ -30,11 +30,11 @@ type counts struct {
 
 var _ worker.Observer = (*counts)(nil)
 
-// other stands for a code that is not of the known vocabulary.
+// other is the label value of an unknown code.
 const other = "other"
 
-// The bounds of the histograms, in seconds. A call answers in seconds and is cut by its timeout (30 s by default); a live
-// job waits for one slot (600 ms at 100 a minute), a bulk job for the jobs before it.
+// Bucket bounds. The call timeout is 30 s by default. A live job waits for one slot (600 ms at 100/m), a bulk job for all
+// jobs before it.
 var (
 	callSeconds = []float64{0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60}
 	waitSeconds = []float64{0.05, 0.25, 0.6, 1.2, 3, 6, 15, 30, 60, 120, 300}
@@ -43,26 +43,26 @@ var (
 
 func newCounts() *counts {
 	c := &counts{
-		calls: counter("kycq_vendor_calls_total", "calls to Cashfree that have ended, by how they ended", "kind", "answer"),
-		callDuration: histogram("kycq_vendor_call_duration_seconds", "time from the start of a call to the end of its answer, for calls that were answered",
+		calls: counter("kycq_vendor_calls_total", "finished calls to Cashfree, by class of the answer", "kind", "answer"),
+		callDuration: histogram("kycq_vendor_call_duration_seconds", "time from the start of a call to the end of its answer, for answered calls",
 			callSeconds, "kind"),
-		attempts: counter("kycq_attempts_total", "requests that were written down and sent to Cashfree", "kind"),
-		reissues: counter("kycq_reissues_total", "of the attempts, those that buy a lost answer again", "kind"),
-		gateWait: histogram("kycq_gate_wait_seconds", "time that a job waited for its slot, or until it was sent back", waitSeconds, "kind", "lane"),
+		attempts: counter("kycq_attempts_total", "requests recorded in S3 and sent to Cashfree", "kind"),
+		reissues: counter("kycq_reissues_total", "attempts that repeat a call whose answer was lost", "kind"),
+		gateWait: histogram("kycq_gate_wait_seconds", "time a job waited for its slot, or until it was requeued", waitSeconds, "kind", "lane"),
 		finished: counter("kycq_jobs_finished_total", "records that became final, by outcome and code", "kind", "outcome", "code"),
-		jobAttempts: histogram("kycq_job_attempts", "counted attempts that a finished run of a job has taken",
+		jobAttempts: histogram("kycq_job_attempts", "counted attempts of a finished run",
 			attemptRuns, "kind"),
-		holds:      counter("kycq_holds_total", "holds of the account that this worker was the first to raise", "code"),
-		maskChecks: counter("kycq_mask_checks_total", "masked images that were checked, by result", "result"),
+		holds:      counter("kycq_holds_total", "account holds raised by this worker", "code"),
+		maskChecks: counter("kycq_mask_checks_total", "checked masked images, by result", "result"),
 		writes:     counter("kycq_records_written_total", "records written to S3", "kind"),
-		conflicts:  counter("kycq_record_conflicts_total", "writes of records that lost against another writer", "kind"),
+		conflicts:  counter("kycq_record_conflicts_total", "record writes that lost against another writer", "kind"),
 	}
-	c.begin()
+	c.init()
 	return c
 }
 
-// begin sets what is known in advance to zero: a counter that first shows up at 1 has no rate.
-func (c *counts) begin() {
+// init sets the known label combinations to zero: rate() misses the first event of a counter that appears at 1.
+func (c *counts) init() {
 	for _, kind := range tasks.Kinds() {
 		k := string(kind)
 		for _, class := range cashfree.Classes() {
@@ -130,7 +130,7 @@ func (c *counts) Finished(rec *storage.Record) {
 // Held implements worker.Observer.
 func (c *counts) Held(code string) { c.holds.WithLabelValues(known(code)).Inc() }
 
-// maskResults are safe and the codes of internal/maskcheck.
+// maskResults are the known results of a mask check.
 var maskResults = []string{
 	"safe", string(maskcheck.TooLarge), string(maskcheck.TooManyPixels), string(maskcheck.NotAnImage),
 	string(maskcheck.Undecodable), string(maskcheck.SameBytes), string(maskcheck.Dimensions), string(maskcheck.ReadableQR),
@@ -153,7 +153,7 @@ func (c *counts) RecordWritten(kind tasks.Kind, conflict bool) {
 	c.writes.WithLabelValues(string(kind)).Inc()
 }
 
-// known keeps a label to the vocabulary: the vendor's code may be anything that looks like one.
+// known maps a code that is not documented to other: the vendor's codes are not a finite set.
 func known(code string) string {
 	if code == "" || worker.KnownCode(code) {
 		return code

@@ -2,5 +2,5 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// DescribeShared lists what is read from Redis.
+// DescribeShared describes the metrics that are read from Redis.
 func DescribeShared(to chan<- *prometheus.Desc) { (&shared{}).Describe(to) }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const queue = "passport-bulk"
 
-// fakeGate is a gate whose fleet is as the test says.
+// fakeGate returns fixed values.
 type fakeGate struct {
 	kinds []gate.KindStatus
 	hold  *gate.Hold
@@ -68,8 +68,7 @@ func scrape(t *testing.T, m *metrics.Metrics) families {
 	return found
 }
 
-// value finds the one metric of that name with these labels ("queue=a,state=b"); the second result is false where there
-// is none.
+// value returns the value of the metric with the given name and labels ("queue=a,state=b"), and false if there is none.
 func (f families) value(name, labels string) (float64, bool) {
 	for _, m := range f[name].GetMetric() {
 		have := map[string]bool{}
@@ -90,11 +89,11 @@ func (f families) value(name, labels string) (float64, bool) {
 func (f families) want(t *testing.T, name, labels string, want float64) {
 	t.Helper()
 	if got, ok := f.value(name, labels); !ok || got != want {
-		t.Errorf("%s{%s} is %v (there: %t), want %v", name, labels, got, ok, want)
+		t.Errorf("%s{%s} is %v (exported: %t), want %v", name, labels, got, ok, want)
 	}
 }
 
-// enqueue puts n tasks into the queue, as asynq does.
+// enqueue adds tasks with these ids to the queue.
 func enqueue(t *testing.T, client redis.UniversalClient, ids ...string) {
 	t.Helper()
 	c := asynq.NewClientFromRedisClient(client)

@@ -1,9 +1,8 @@
-// Package metrics counts what a worker does and reads from Redis what the fleet shares, for Prometheus.
+// Package metrics exports Prometheus metrics: counters of the worker process, and the state of the fleet read from Redis.
 //
-// A label is one of a finite vocabulary that stands in the code: a kind, a lane, a queue, a known code. No id and nothing
-// that came from outside ever becomes one. Nothing here fails because something else does: with Redis down the
-// counters are still exported, kycq_redis_up says 0, and what would have come from Redis is missing rather than wrong.
-// docs/METRICS.md lists every metric; a test holds it against the code.
+// Label values come from fixed sets: kinds, lanes, queues, known codes. Ids and external input are never label values.
+// If Redis is down, the process's own metrics are still exported, kycq_redis_up is 0, and the metrics read from Redis
+// are missing. docs/METRICS.md lists every metric; a test compares it with the code.
 package metrics
 
 import (
@@ -18,25 +17,23 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Config says what is observed. All is required.
+// Config configures Metrics. Redis, Gate and Queues are required.
 type Config struct {
-	// Redis is shared with the rest of the process.
 	Redis redis.UniversalClient
-	// Gate tells about rates, breakers and the hold.
-	Gate Gate
-	// Queues are the names of the queues that are watched, no others: a stranger's queue could be called anything.
+	Gate  Gate
+	// Queues are the exported queues. Other queues in the same Redis are not exported: a name could be personal data.
 	Queues []string
-	// Version and Commit go into kycq_build_info.
+	// Version and Commit are labels of kycq_build_info.
 	Version, Commit string
 }
 
-// Metrics is the worker's Observer and its /metrics. It is safe for concurrent use.
+// Metrics implements worker.Observer and serves /metrics. It is safe for concurrent use.
 type Metrics struct {
 	*counts
 	registry *prometheus.Registry
 }
 
-// New registers everything. It touches no network: what comes from Redis is read by each scrape.
+// New registers all metrics. It makes no network calls; each scrape reads Redis.
 func New(cfg Config) (*Metrics, error) {
 	if cfg.Redis == nil || cfg.Gate == nil || len(cfg.Queues) == 0 {
 		return nil, errors.New("metrics: redis, gate and queues are needed")
@@ -57,12 +54,11 @@ func New(cfg Config) (*Metrics, error) {
 	return m, nil
 }
 
-// Handler serves the metrics. A part that cannot be read is left out; the answer is 200 all the same.
+// Handler serves the metrics. It answers 200 even if some metrics cannot be read; these are left out.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError,
-		// Each scrape asks Redis; more than this at once come from no Prometheus.
-		MaxRequestsInFlight: maxScrapes,
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: maxScrapes, // each scrape reads Redis
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-func TestWhatIsNotInRedisIsExportedWhileRedisIsDown(t *testing.T) {
+func TestProcessMetricsAreExportedWhileRedisIsDown(t *testing.T) {
 	t.Parallel()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialTimeout: time.Second})
 	t.Cleanup(func() { _ = client.Close() })
@@ -25,25 +25,25 @@ func TestWhatIsNotInRedisIsExportedWhileRedisIsDown(t *testing.T) {
 	f.want(t, "kycq_vendor_calls_total", "kind=passport,answer=valid", 1)
 	for name := range f {
 		if strings.HasPrefix(name, "asynq_") || strings.HasPrefix(name, "kycq_queue") || strings.HasPrefix(name, "kycq_rate") {
-			t.Errorf("%s is exported, although it cannot be known", name)
+			t.Errorf("%s is exported without Redis", name)
 		}
 	}
 }
 
-func TestTheFleetsCallsAreReadFromTheGate(t *testing.T) {
+func TestGateStateIsExported(t *testing.T) {
 	t.Parallel()
 	g := *calmGate
 	g.hold = &gate.Hold{Code: "insufficient_balance", Since: time.Unix(1_700_000_000, 0)}
 	f := scrape(t, open(t, redisClient(t), &g))
 	f.want(t, "kycq_redis_up", "", 1)
 	f.want(t, "kycq_rate_used_ratio", "kind=aadhaar", 0.5)
-	f.want(t, "kycq_rate_limit_per_minute", "kind=passport", 100) // the vendor's word, lower than the configured 200
+	f.want(t, "kycq_rate_limit_per_minute", "kind=passport", 100) // the vendor's limit, lower than the configured 200
 	f.want(t, "kycq_gate_waiting", "kind=passport,lane=bulk", 3)
 	f.want(t, "kycq_rate_limited_total", "kind=passport", 7)
 	f.want(t, "kycq_breaker_state", "kind=passport,state=open", 1)
 	f.want(t, "kycq_breaker_state", "kind=passport,state=closed", 0)
 	f.want(t, "kycq_hold", "", 1)
-	f.want(t, "kycq_hold_since_seconds", "code=insufficient_balance", 1_700_000_000)
+	f.want(t, "kycq_hold_started_timestamp_seconds", "code=insufficient_balance", 1_700_000_000)
 }
 
 func TestOpenJobsAreCounted(t *testing.T) {
@@ -84,7 +84,7 @@ func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
 	f.want(t, "kycq_mask_checks_total", "result=readable_qr", 1)
 }
 
-func TestNothingFromOutsideBecomesALabel(t *testing.T) {
+func TestExternalInputIsNeverALabel(t *testing.T) {
 	t.Parallel()
 	const canary = "j8369854_specimen_person"
 	client := redisClient(t)

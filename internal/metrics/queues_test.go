@@ -13,7 +13,6 @@ import (
 	"github.com/kycq/kycq/internal/testenv"
 )
 
-// The layout of asynq's keys is asynq's own business: this test fails when it moves.
 func TestQueuesAreCountedAsAsynqCountsThem(t *testing.T) {
 	t.Parallel()
 	client := redisClient(t)
@@ -63,7 +62,7 @@ func TestProcessedAndFailedAreAsynqsTotals(t *testing.T) {
 	f.want(t, "asynq_tasks_failed_total", "queue=aadhaar-bulk", 0)
 }
 
-func TestAMissingTaskKeySpoilsNothing(t *testing.T) {
+func TestAMissingTaskKeyDoesNotAffectOtherMetrics(t *testing.T) {
 	t.Parallel()
 	client := redisClient(t)
 	enqueue(t, client, "A", "B", "C")
@@ -74,11 +73,11 @@ func TestAMissingTaskKeySpoilsNothing(t *testing.T) {
 	f := scrape(t, open(t, client, calmGate))
 	f.want(t, "asynq_tasks_enqueued_total", "queue="+queue+",state=pending", 3)
 	if age, ok := f.value("kycq_queue_oldest_age_seconds", "queue="+queue); !ok || age <= 0 {
-		t.Errorf("the age of the next task in turn is %v (%t)", age, ok)
+		t.Errorf("the age of the oldest task is %v (%t)", age, ok)
 	}
 }
 
-// counting counts the commands that pass.
+// counting is a client hook that counts commands.
 type counting struct{ n *atomic.Int64 }
 
 func (c counting) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -97,7 +96,7 @@ func (c counting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-func TestAScrapeCostsTheSameWhenAHundredThousandWait(t *testing.T) {
+func TestCostOfAScrapeIsIndependentOfTheQueueLength(t *testing.T) {
 	t.Parallel()
 	client := redisClient(t)
 	var commands atomic.Int64
@@ -120,7 +119,7 @@ func TestAScrapeCostsTheSameWhenAHundredThousandWait(t *testing.T) {
 	t.Logf("%d commands, %s", few, time.Since(began))
 }
 
-// fill writes pending tasks of an hour ago, many at a time.
+// fill writes tasks that have been pending for an hour.
 func fill(t *testing.T, client *redis.Client, from, to int) {
 	t.Helper()
 	since := time.Now().Add(-time.Hour).UnixNano()
@@ -137,7 +136,7 @@ func fill(t *testing.T, client *redis.Client, from, to int) {
 	}
 }
 
-// MEMORY USAGE is Redis' own, so this promise is about the real one.
+// miniredis has no MEMORY USAGE.
 func TestMemoryIsExtrapolatedFromAFewTasks(t *testing.T) {
 	t.Parallel()
 	opt, err := redis.ParseURL(testenv.Redis(t))

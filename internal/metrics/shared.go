@@ -12,15 +12,16 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Gate tells how the fleet's calls are doing: *gate.Gate.
+// Gate reads the shared state of the gate: *gate.Gate.
 type Gate interface {
 	Status(ctx context.Context) ([]gate.KindStatus, *gate.Hold, error)
 }
 
-// scrapeTime bounds what a scrape waits for Redis. Prometheus itself gives up after 10 s by default.
-const scrapeTime = 2 * time.Second
+// scrapeTimeout bounds how long a scrape waits for Redis. Prometheus itself gives up after 10 s by default.
+const scrapeTimeout = 2 * time.Second
 
-// shared is what all workers see alike: it is in Redis. Each scrape asks anew, in a bounded number of commands.
+// shared collects the metrics that come from Redis and are equal in all workers. Each scrape reads them with a bounded
+// number of commands.
 type shared struct {
 	redis  redis.UniversalClient
 	gate   Gate
@@ -28,21 +29,21 @@ type shared struct {
 }
 
 var (
-	redisUp = describe("kycq_redis_up", "1 where Redis answered this scrape; at 0 every metric that is read from Redis is missing")
+	redisUp = describe("kycq_redis_up", "1 if Redis answered this scrape; at 0 all metrics that are read from Redis are missing")
 
-	memoryUsed = describe("kycq_redis_memory_used_bytes", "memory that Redis uses")
-	memoryMax  = describe("kycq_redis_memory_max_bytes", "maxmemory of Redis; missing where it has none. Nothing is enqueued from 70 % of it on")
+	memoryUsed = describe("kycq_redis_memory_used_bytes", "memory used by Redis")
+	memoryMax  = describe("kycq_redis_memory_max_bytes", "maxmemory of Redis; missing if it is not set. At 70 % of it enqueuing stops")
 
-	openJobs = describe("kycq_open_jobs", "jobs without a final record, queued ones and those in hand", "kind")
+	openJobs = describe("kycq_open_jobs", "jobs without a final record, queued or being processed", "kind")
 
-	rateLimit   = describe("kycq_rate_limit_per_minute", "the vendor's limit in force for the whole fleet, in calls a minute", "kind")
-	rateUsed    = describe("kycq_rate_used_ratio", "calls of the last minute, of the whole fleet, as a share of the limit", "kind")
-	gateWaiting = describe("kycq_gate_waiting", "jobs that wait for a slot, in all workers", "kind", "lane")
-	limited     = describe("kycq_rate_limited_total", "429s of the whole fleet, since Redis keeps count", "kind")
-	breaker     = describe("kycq_breaker_state", "1 for the state in which the breaker is", "kind", "state")
+	rateLimit   = describe("kycq_rate_limit_per_minute", "rate limit of the whole fleet in force, in calls per minute", "kind")
+	rateUsed    = describe("kycq_rate_used_ratio", "calls of the whole fleet in the last minute, divided by the limit", "kind")
+	gateWaiting = describe("kycq_gate_waiting", "jobs waiting for a slot, in all workers", "kind", "lane")
+	limited     = describe("kycq_rate_limited_total", "429 responses to the whole fleet, as counted in Redis", "kind")
+	breaker     = describe("kycq_breaker_state", "1 for the current state of the breaker, 0 for the others", "kind", "state")
 
-	held      = describe("kycq_hold", "1 while the account is on hold, 0 otherwise")
-	heldSince = describe("kycq_hold_since_seconds", "when the hold was raised, in Unix time; missing without one", "code")
+	held        = describe("kycq_hold", "1 while the account is on hold, 0 otherwise")
+	holdStarted = describe("kycq_hold_started_timestamp_seconds", "Unix time at which the hold was raised; missing if there is no hold", "code")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -52,7 +53,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s *shared) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		redisUp, memoryUsed, memoryMax, openJobs, rateLimit, rateUsed, gateWaiting, limited, breaker, held, heldSince,
+		redisUp, memoryUsed, memoryMax, openJobs, rateLimit, rateUsed, gateWaiting, limited, breaker, held, holdStarted,
 		queueSize, queueLatency, queueMemory, tasksEnqueued, tasksProcessed, tasksFailed, queuePaused, queueDepth, queueOldest,
 	} {
 		to <- d
@@ -61,10 +62,10 @@ func (s *shared) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (s *shared) Collect(to chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	err := s.redis.Ping(ctx).Err()
-	gauge(to, redisUp, truth(err == nil))
+	gauge(to, redisUp, boolValue(err == nil))
 	if err != nil {
 		return
 	}
@@ -76,7 +77,7 @@ func (s *shared) Collect(to chan<- prometheus.Metric) {
 
 func (s *shared) collectMemory(ctx context.Context, to chan<- prometheus.Metric) {
 	m, err := redisx.ReadMemory(ctx, s.redis)
-	if err != nil || m.Used == 0 { // 0: INFO is forbidden
+	if err != nil || m.Used == 0 { // 0: INFO is not allowed
 		return
 	}
 	gauge(to, memoryUsed, float64(m.Used))
@@ -102,15 +103,15 @@ func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {
 	for _, k := range kinds {
 		collectKind(to, k)
 	}
-	gauge(to, held, truth(hold != nil))
+	gauge(to, held, boolValue(hold != nil))
 	if hold != nil {
-		gauge(to, heldSince, float64(hold.Since.UnixMilli())/1000, known(hold.Code))
+		gauge(to, holdStarted, float64(hold.Since.UnixMilli())/1000, known(hold.Code))
 	}
 }
 
 func collectKind(to chan<- prometheus.Metric, k gate.KindStatus) {
 	limit := k.Configured.PerMinute()
-	if k.VendorLimit > 0 { // the vendor says less than what is configured
+	if k.VendorLimit > 0 { // lower than the configured rate
 		limit = gate.Rate{Calls: k.VendorLimit, Per: k.Configured.Per}.PerMinute()
 	}
 	gauge(to, rateLimit, limit, k.Kind)
@@ -121,7 +122,7 @@ func collectKind(to chan<- prometheus.Metric, k gate.KindStatus) {
 	gauge(to, gateWaiting, float64(k.WaitingBulk), k.Kind, gate.Bulk)
 	to <- prometheus.MustNewConstMetric(limited, prometheus.CounterValue, float64(k.Limited), k.Kind)
 	for _, state := range []gate.BreakerState{gate.BreakerClosed, gate.BreakerOpen, gate.BreakerProbing} {
-		gauge(to, breaker, truth(k.Breaker == state), k.Kind, string(state))
+		gauge(to, breaker, boolValue(k.Breaker == state), k.Kind, string(state))
 	}
 }
 
@@ -129,7 +130,7 @@ func gauge(to chan<- prometheus.Metric, d *prometheus.Desc, value float64, label
 	to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 }
 
-func truth(b bool) float64 {
+func boolValue(b bool) float64 {
 	if b {
 		return 1
 	}

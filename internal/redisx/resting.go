@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/asynqx"
 )
 
 // restingPage is how many keys one SCAN looks at: Redis serves nobody else meanwhile.
@@ -46,7 +48,7 @@ func restingValues(ctx context.Context, client redis.UniversalClient, keys []str
 	pipe := client.Pipeline()
 	for _, key := range keys {
 		switch {
-		case isTaskKey(key):
+		case asynqx.IsTaskKey(key):
 			pipe.HGet(ctx, key, "msg")
 		case isAnswerKey(key):
 			pipe.Get(ctx, key)
@@ -68,10 +70,6 @@ func restingValues(ctx context.Context, client redis.UniversalClient, keys []str
 		}
 	}
 	return values, nil
-}
-
-func isTaskKey(key string) bool {
-	return strings.HasPrefix(key, "asynq:{") && strings.Contains(key, "}:t:")
 }
 
 func isAnswerKey(key string) bool {
