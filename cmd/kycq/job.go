@@ -34,8 +34,13 @@ func (n *jobName) kinds() ([]tasks.Kind, error) {
 	return []tasks.Kind{kind}, nil
 }
 
+// recordReader reads records; *storage.Store is one.
+type recordReader interface {
+	Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error)
+}
+
 // findRecord looks an id up under each kind. An id that both have is an error that names --kind.
-func findRecord(ctx context.Context, store *storage.Store, kinds []tasks.Kind, id string) (*storage.Record, error) {
+func findRecord(ctx context.Context, store recordReader, kinds []tasks.Kind, id string) (*storage.Record, error) {
 	var found *storage.Record
 	for _, kind := range kinds {
 		rec, _, err := store.Record(ctx, kind, id)

@@ -54,13 +54,8 @@ failed or cancelled, 1 where the time is over before.`,
 	return cmd
 }
 
-const (
-	firstPoll = 200 * time.Millisecond
-	lastPoll  = 2 * time.Second
-)
-
-// waitForRecord polls until the record is final. Trouble with S3 is waited out as long as there is time; a job that does
-// not exist is an error at once.
+// waitForRecord returns the record when it is final. It keeps trying while S3 is unreachable; an unknown id is an error
+// at once.
 func (a *app) waitForRecord(parent context.Context, store *storage.Store, kinds []tasks.Kind, id string, timeout time.Duration) (*storage.Record, error) {
 	ctx := parent
 	if timeout > 0 {
@@ -69,38 +64,37 @@ func (a *app) waitForRecord(parent context.Context, store *storage.Store, kinds 
 		defer cancel()
 	}
 	last := "not read yet"
-	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
-		rec, err := findRecord(ctx, store, kinds, id)
-		switch {
-		case err == nil && rec.State.Final():
-			return rec, nil
-		case err == nil:
-			kinds = []tasks.Kind{rec.Kind} // from now on one look-up is enough
-			a.tellState(rec, &last)
-		case ctx.Err() == nil && !errors.Is(err, storage.ErrUnreachable):
-			return nil, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			if parent.Err() != nil {
-				return nil, parent.Err()
+	rec, err := findRecord(ctx, patientReader{store}, kinds, id)
+	if err == nil {
+		for rec, err = range store.Watch(ctx, rec.Kind, id) {
+			if err == nil {
+				a.tellState(rec, &last)
 			}
-			if err != nil && errors.Is(err, storage.ErrUnreachable) {
-				return nil, err
-			}
-			return nil, fmt.Errorf("%s is not final after %s (%s)", id, timeout, last)
 		}
 	}
+	if errors.Is(err, context.DeadlineExceeded) && parent.Err() == nil && !errors.Is(err, storage.ErrUnreachable) {
+		err = fmt.Errorf("%s is not final after %s (%s)", id, timeout, last)
+	}
+	return rec, err
 }
 
-// tellState says each new state once.
+// patientReader reads records, and retries while S3 is unreachable.
+type patientReader struct{ store *storage.Store }
+
+func (p patientReader) Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error) {
+	for rec, err := range p.store.Watch(ctx, kind, id) {
+		return rec, storage.Version{}, err
+	}
+	return nil, storage.Version{}, ctx.Err()
+}
+
+// tellState prints the state of an unfinished job if it has changed.
 func (a *app) tellState(rec *storage.Record, last *string) {
 	state := string(rec.State)
 	if rec.State == storage.StateWaiting && rec.Reason != "" {
 		state += " (" + rec.Reason + ")"
 	}
-	if state != *last {
+	if state != *last && !rec.State.Final() {
 		*last = state
 		a.note("%s %s: %s", rec.Kind, rec.VerificationID, state)
 	}
