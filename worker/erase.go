@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -20,6 +24,23 @@ type Erasable interface {
 
 // Forget removes what Redis still holds of a finished job, sealed: retained tasks and a kept answer.
 type Forget func(ctx context.Context, rec *storage.Record) error
+
+// ForgetInRedis returns a Forget that deletes the tasks of all runs of the job and its kept answer. A finished job needs no
+// task: the sweeper repeats a tail that was cut short.
+func ForgetInRedis(client redis.UniversalClient) Forget {
+	inspector, hints := asynq.NewInspectorFromRedisClient(client), redisx.NewHints(client)
+	return func(ctx context.Context, rec *storage.Record) error {
+		for run := 1; run <= rec.Run; run++ {
+			for _, lane := range tasks.Lanes() {
+				err := inspector.DeleteTask(tasks.Queue(rec.Kind, lane), tasks.TaskID(rec.VerificationID, run))
+				if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
+					return fmt.Errorf("delete the job's task (if a worker is processing it, try again in a minute): %w", err)
+				}
+			}
+		}
+		return hints.DropAnswer(ctx, string(rec.Kind), rec.VerificationID)
+	}
+}
 
 // Erase removes what kycq keeps of a person for a finished job: the masked image, its own upload, the quarantined image,
 // the sealed input and answer, also in Redis, the masked view and the fingerprint. What stays is a tombstone: the id, the

@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
-	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/config"
-	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -59,7 +54,7 @@ Not touched: objects of your own in S3, and the row in the sealed manifest of th
 				return err
 			}
 			defer func() { _ = rdb.Close() }()
-			return a.erase(cmd.Context(), store, forgetIn(rdb), keyset, kind, args[1], reason)
+			return a.erase(cmd.Context(), store, worker.ForgetInRedis(rdb), keyset, kind, args[1], reason)
 		}),
 	}, config.Redis, config.S3, config.Sealing)
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
@@ -79,21 +74,4 @@ func (a *app) erase(ctx context.Context, store *storage.Store, forget worker.For
 		return err
 	}
 	return a.printRecord(rec)
-}
-
-// forgetIn removes the tasks of all runs of a finished job: a live one is retained for a day. Nothing needs a task whose
-// record is final; what its last delivery had left to do, the sweep does.
-func forgetIn(rdb redis.UniversalClient) worker.Forget {
-	inspector, hints := asynq.NewInspectorFromRedisClient(rdb), redisx.NewHints(rdb)
-	return func(ctx context.Context, rec *storage.Record) error {
-		for run := 1; run <= rec.Run; run++ {
-			for _, lane := range tasks.Lanes() {
-				err := inspector.DeleteTask(tasks.Queue(rec.Kind, lane), tasks.TaskID(rec.VerificationID, run))
-				if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
-					return fmt.Errorf("delete the job's task (where it is being delivered just now, erase again in a minute): %w", err)
-				}
-			}
-		}
-		return hints.DropAnswer(ctx, string(rec.Kind), rec.VerificationID)
-	}
 }

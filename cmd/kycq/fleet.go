@@ -10,6 +10,7 @@ import (
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/tasks"
+	"github.com/kycq/kycq/worker"
 )
 
 func newFleet(a *app) *cobra.Command {
@@ -56,7 +57,7 @@ jobs stay where they are.`,
 		if err != nil {
 			return err
 		}
-		if err := newQueues(o.redis).pause(ctx); err != nil {
+		if err := worker.NewQueuePause(o.redis).Pause(ctx); err != nil {
 			return err
 		}
 		if !first {
@@ -86,7 +87,7 @@ stays. Nothing is lost by trying.`,
 		case err != nil:
 			return err
 		}
-		if err := newQueues(o.redis).unpause(ctx); err != nil {
+		if err := worker.NewQueuePause(o.redis).Resume(ctx); err != nil {
 			return err
 		}
 		return a.printHold(ctx, o)

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/redisx"
-	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
@@ -51,7 +49,7 @@ func (a *app) retryJob(ctx context.Context, p *producer, kinds []tasks.Kind, id 
 	if err != nil {
 		return err
 	}
-	if why := paidBefore(rec); why != "" && !yes {
+	if why := worker.PaidBefore(rec); why != "" && !yes {
 		return usagef("%s: %s: add --yes to pay for it again", id, why)
 	}
 	act := audit.Act{Action: "job.retry", Kind: string(rec.Kind), VerificationID: id, Detail: map[string]string{"after": string(rec.State)}}
@@ -67,19 +65,4 @@ func (a *app) retryJob(ctx context.Context, p *producer, kinds []tasks.Kind, id 
 	}
 	a.note("next: kycq job wait %s --kind %s", id, rec.Kind)
 	return a.print("%s %s: run %d is queued\n", next.Kind, id, next.Run)
-}
-
-// paidBefore says why a further run would buy something that was bought already, empty where it would not.
-func paidBefore(rec *storage.Record) string {
-	switch {
-	case rec.State == storage.StateValid || rec.State == storage.StateInvalid:
-		return fmt.Sprintf("it is %s already", rec.State)
-	case rec.Code == "answer_lost":
-		return "its answer was lost after a call that may have been charged"
-	case rec.Code == "unexpected_answer", rec.Code == "image_link_refused":
-		return "it was answered, and may have been charged, although the answer could not be used"
-	case rec.Code == "unsafe_mask":
-		return "its masked image was paid for, and is in quarantine"
-	}
-	return ""
 }

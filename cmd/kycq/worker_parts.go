@@ -83,12 +83,12 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 	}
 	feeder, board := newFeeder(f.redis, f.store, keyset, f.client, f.gate, log)
 	f.feeder = feeder
-	queues := newQueues(f.redis)
+	queues := worker.NewQueuePause(f.redis)
 	processor, err := worker.NewProcessor(worker.Parts{
 		Records: f.store, Images: f.store, MaskedImages: f.store, Vendor: f.vendor, Gate: f.gate, Keyset: keyset,
 		CheckMask: maskcheck.Check, Hints: redisx.NewHints(f.redis), Batches: board, Observer: f.metrics,
 		OnHold: func(ctx context.Context, _ gate.Hold) {
-			if err := queues.pause(ctx); err != nil {
+			if err := queues.Pause(ctx); err != nil {
 				log.Warn().Err(err).Msg("the queues are not paused yet: the gate is closed all the same")
 			}
 		},
@@ -106,7 +106,7 @@ func (f *fleet) assemble(cfg *config.Config, keyset *tasks.Keyset, log zerolog.L
 	f.sweeper = &worker.Sweeper{
 		Processor: processor, Records: f.store, Listing: f.store, OpenSet: redisx.NewOpenSet(f.redis), Epoch: redisx.NewEpoch(f.redis),
 		Leader: redisx.NewLeader(f.redis, "sweep", 2*worker.SweepEvery), Push: f.client.Push, EnsureFeeds: f.feeder.ScheduleAll,
-		SyncQueues: func(ctx context.Context) error { return queues.mirror(ctx, f.gate) },
+		SyncQueues: func(ctx context.Context) error { return queues.Sync(ctx, f.gate) },
 		Housekeep:  f.janitor.Run, Log: log,
 	}
 	return nil

@@ -1,4 +1,4 @@
-package main
+package worker
 
 import (
 	"context"
@@ -41,7 +41,7 @@ func pausedQueues(t *testing.T, client redis.UniversalClient) []string {
 func TestQueuesFollowTheHold(t *testing.T) {
 	t.Parallel()
 	client := testenv.RedisClient(t)
-	q := newQueues(client)
+	q := NewQueuePause(client)
 	held, probing := &gate.Hold{Code: "insufficient_balance"}, &gate.Hold{Probing: true}
 	for _, step := range []struct {
 		name string
@@ -56,7 +56,7 @@ func TestQueuesFollowTheHold(t *testing.T) {
 		{"cleared", nil, nil},
 		{"cleared still", nil, nil},
 	} {
-		if err := q.mirror(t.Context(), fixedHold{step.hold}); err != nil {
+		if err := q.Sync(t.Context(), fixedHold{step.hold}); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
 		if got := pausedQueues(t, client); !slices.Equal(got, step.want) {
@@ -71,7 +71,7 @@ func TestAQueueThatAnOperatorPausedStaysPaused(t *testing.T) {
 	if err := asynq.NewInspectorFromRedisClient(client).PauseQueue("passport-bulk"); err != nil {
 		t.Fatal(err)
 	}
-	if err := newQueues(client).mirror(t.Context(), fixedHold{}); err != nil {
+	if err := NewQueuePause(client).Sync(t.Context(), fixedHold{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := pausedQueues(t, client); !slices.Equal(got, []string{"passport-bulk"}) {
