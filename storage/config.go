@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/kycq/kycq/internal/forms"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -37,9 +37,6 @@ type Config struct {
 
 const day = 24 * time.Hour
 
-// bucketForm is the part of AWS' naming rules that keeps a name out of trouble in paths; the store checks the rest.
-var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-
 // WithDefaults fills what is empty.
 func (c Config) WithDefaults() Config {
 	setDefault := func(s *string, value string) {
@@ -66,8 +63,8 @@ func (c Config) validate() error {
 	}
 	seen := map[string]bool{}
 	for _, b := range []string{c.InboxBucket, c.MaskedBucket, c.RecordsBucket} {
-		if !bucketForm.MatchString(b) {
-			return fmt.Errorf("storage: bucket name %q: want 3 to 63 of a-z, 0-9, dot and hyphen", b)
+		if !forms.IsBucket(b) {
+			return fmt.Errorf("storage: bucket name %q: want %s", b, forms.BucketRule)
 		}
 		if seen[b] {
 			return fmt.Errorf("storage: bucket %q is used twice: inbox, masked and records need one each", b)

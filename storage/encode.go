@@ -5,17 +5,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kycq/kycq/internal/forms"
 	"github.com/kycq/kycq/tasks"
 )
-
-// timeForm has a fixed width, so that the texts of two times sort as the times do.
-const timeForm = "2006-01-02T15:04:05.000Z"
 
 // stamp is a time in the form of the record's contract. Reading needs no such type: time.Time takes the form as it is.
 type stamp time.Time
 
 func (s stamp) MarshalText() ([]byte, error) {
-	return time.Time(s).UTC().AppendFormat(nil, timeForm), nil
+	return time.Time(s).UTC().AppendFormat(nil, forms.Time), nil
 }
 
 // IsZero serves omitzero.

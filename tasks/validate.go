@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/kycq/kycq/internal/forms"
 )
 
 // InvalidError says which field of a job is wrong and how. It never quotes the field's value.
@@ -20,7 +22,6 @@ func (e *InvalidError) Error() string { return e.Field + " " + e.Message }
 
 var (
 	fileNumberForm = regexp.MustCompile(`^[A-Za-z0-9]{1,20}$`)
-	bucketForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	earliestDOB    = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
@@ -64,8 +65,8 @@ func (img Image) Validate() error {
 	switch {
 	case img.Bucket == "" || img.Key == "":
 		return invalid("image_missing", "needs both a bucket and a key")
-	case !bucketForm.MatchString(img.Bucket):
-		return invalid("image_bucket_invalid", "has a bucket name that S3 does not take: 3 to 63 of a-z, 0-9, dot and hyphen")
+	case !forms.IsBucket(img.Bucket):
+		return invalid("image_bucket_invalid", "has an invalid bucket name: want "+forms.BucketRule)
 	case len(img.Key) > 1024:
 		return invalid("image_key_invalid", "has a key of over 1,024 bytes, which S3 does not take")
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/internal/forms"
 )
 
 // end writes the report and the summary of a batch of which no row seems open, and lets its board go. It returns false
@@ -121,7 +122,7 @@ func TimeText(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+	return forms.FormatTime(t)
 }
 
 // ReferenceText is Cashfree's number of the call, empty where there is none.

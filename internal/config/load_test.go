@@ -165,7 +165,7 @@ func TestBadSettingsAreRefusedWithTheFix(t *testing.T) {
 		"endpoint":              {env("KYCQ_S3_ENDPOINT=127.0.0.1:9000"), "write http(s)://host[:port]"},
 		"plain http to vendor":  {env("KYCQ_CASHFREE_URL=http://api.cashfree.com/verification"), "write https://"},
 		"same buckets":          {env("KYCQ_S3_INBOX_BUCKET=one", "KYCQ_S3_MASKED_BUCKET=one"), "three different buckets"},
-		"bucket name":           {env("KYCQ_S3_INBOX_BUCKET=My_Bucket"), "is no bucket name"},
+		"bucket name":           {env("KYCQ_S3_INBOX_BUCKET=My_Bucket"), "is not a bucket name"},
 		"rate":                  {env("KYCQ_AADHAAR_RATE=100"), "for example 100/m"},
 		"rate of zero":          {env("KYCQ_AADHAAR_RATE=0/m"), "for example 100/m"},
 		"rate of no unit":       {env("KYCQ_AADHAAR_RATE=100/x"), "for example 100/m"},

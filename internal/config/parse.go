@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/kycq/kycq/internal/forms"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -113,13 +113,10 @@ func rate(f field[string]) func(*Config, string) error {
 	}
 }
 
-// bucketForm is the part of S3's rules for names that every server shares.
-var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-
 func bucket(f field[string]) func(*Config, string) error {
 	return func(c *Config, text string) error {
-		if !bucketForm.MatchString(text) {
-			return fmt.Errorf("%q is no bucket name: write 3 to 63 lower-case letters, digits, dots and hyphens", text)
+		if !forms.IsBucket(text) {
+			return fmt.Errorf("%q is not a bucket name: want %s", text, forms.BucketRule)
 		}
 		*f(c) = text
 		return nil

@@ -12,6 +12,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
+
+	"github.com/kycq/kycq/internal/forms"
 )
 
 // Formats and Levels are what New takes.
@@ -49,7 +51,7 @@ func New(w io.Writer, format, level string) (zerolog.Logger, error) {
 type utcTime struct{}
 
 func (utcTime) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
-	e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"))
+	e.Str(zerolog.TimestampFieldName, forms.FormatTime(time.Now()))
 }
 
 func console(w io.Writer) io.Writer {
