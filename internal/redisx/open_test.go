@@ -101,7 +101,7 @@ func TestASilentServerIsGivenUpWithinAnAsynqLease(t *testing.T) {
 	if err := client.Ping(t.Context()).Err(); err == nil {
 		t.Error("the silent server answered")
 	}
-	if took := time.Since(began); took > 4500*time.Millisecond {
+	if took := time.Since(began); took > 12*time.Second { // 3 s, as a rule, and much less than a lease (30 s) on a busy machine
 		t.Errorf("gave up after %s", took)
 	}
 	_ = client.Close()
@@ -119,7 +119,7 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 	if err := client.BLPop(ctx, time.Minute, "nothing").Err(); err == nil {
 		t.Error("an empty list gave something")
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("the command ended after %s, its context after 50 ms", took)
 	}
 }

@@ -26,7 +26,7 @@ func raw(t *testing.T, srv *simtest.Server, r *http.Request) ([]byte, error) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	r.Header.Set("Connection", "close")
 	if err := r.Write(conn); err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestCloseLetsGoOfWhatHangs(t *testing.T) {
 // await polls the state of a real server; nothing else tells when a request has arrived.
 func await(t *testing.T, srv *simtest.Server, arrived func(simulator.State) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
