@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -21,7 +22,7 @@ const (
 func (d *delivery) recordAnswer(ctx context.Context) (stepName, Verdict) {
 	ctx = context.WithoutCancel(ctx)
 	kept := false
-	for began := time.Now(); ; pause(ctx, answerPause) {
+	for began := time.Now(); ; _ = sleep.For(ctx, answerPause) {
 		next, verdict, err := d.tryRecordAnswer(ctx)
 		if err == nil {
 			return next, verdict
@@ -255,13 +256,4 @@ func attemptOf(rec *storage.Record, a answer) int {
 		}
 	}
 	return -1
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

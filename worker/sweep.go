@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -85,7 +86,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		if err := s.Once(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn().Err(err).Msg("sweep: tried again in a minute")
 		}
-		pause(ctx, SweepEvery)
+		_ = sleep.For(ctx, SweepEvery)
 	}
 }
 

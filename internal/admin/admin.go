@@ -1,35 +1,33 @@
-// Package admin is the worker's own HTTP listener: is it alive, is it ready, what has it counted.
+// Package admin is the handler of the worker's own HTTP listener.
 //
-//	/livez    200 as long as the process answers. It never looks at Redis: an outage must not restart the fleet.
-//	/readyz   200 where Redis answers and the worker is not shutting down; 503 and one line otherwise.
-//	/metrics  for Prometheus.
-//	/debug/pprof/  for callers of this machine only.
+//	/livez         200 while the process runs. It does not check Redis: an outage must not restart the fleet.
+//	/readyz        200 if Redis answers and the worker is not shutting down, otherwise 503 with the reason.
+//	/metrics       Prometheus metrics.
+//	/debug/pprof/  for clients on this machine only.
 //
-// Nothing here needs a login, so nothing here may hold an id, an address of a person or a secret. It takes no orders:
-// everything but GET and HEAD is refused.
+// No path needs a login, so no answer may hold an id, personal data or a secret. Only GET and HEAD are allowed.
 package admin
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/kycq/kycq/internal/loopback"
 )
 
-// Config is what the listener shows.
+// Config configures a Handler. Both fields are required.
 type Config struct {
-	// Ping asks Redis whether it answers.
+	// Ping returns an error if Redis does not answer.
 	Ping func(ctx context.Context) error
 	// Metrics serves /metrics.
 	Metrics http.Handler
 }
 
-// pingTime is how long Redis gets: less than the second that Kubernetes waits for a probe by default.
-const pingTime = 900 * time.Millisecond
+// pingTimeout is less than the default timeout of a Kubernetes probe (1 s).
+const pingTimeout = 900 * time.Millisecond
 
 // Handler is an http.Handler. It is safe for concurrent use.
 type Handler struct {
@@ -38,10 +36,10 @@ type Handler struct {
 	draining atomic.Bool
 }
 
-// New builds the handler; it starts nothing.
+// New builds the handler. It makes no network calls.
 func New(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
-	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "alive") })
+	h.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, "alive") })
 	h.mux.HandleFunc("GET /readyz", h.ready)
 	h.mux.Handle("GET /metrics", cfg.Metrics)
 	h.mux.Handle("GET /debug/pprof/", local(http.HandlerFunc(pprof.Index)))
@@ -52,7 +50,7 @@ func New(cfg Config) *Handler {
 	return h
 }
 
-// Drain makes /readyz say no from now on: the worker takes no more jobs.
+// Drain makes /readyz answer 503 from now on.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 // ServeHTTP implements http.Handler.
@@ -64,46 +62,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	if h.draining.Load() {
-		say(w, http.StatusServiceUnavailable, "draining: the worker is shutting down")
+		reply(w, http.StatusServiceUnavailable, "draining: the worker is shutting down")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), pingTime)
+	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
 	defer cancel()
 	if err := h.cfg.Ping(ctx); err != nil {
-		// Not the error: it names the address.
-		say(w, http.StatusServiceUnavailable, "redis is not reachable")
+		// Not the error: it holds the address.
+		reply(w, http.StatusServiceUnavailable, "redis is not reachable")
 		return
 	}
-	say(w, http.StatusOK, "ready")
+	reply(w, http.StatusOK, "ready")
 }
 
-func say(w http.ResponseWriter, status int, text string) {
+func reply(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text + "\n"))
 }
 
-// local refuses callers from elsewhere, and those from here who were sent by a page of elsewhere: a browser that was led
-// to resolve a foreign name to 127.0.0.1 still sends that name as Host.
+// local answers 404 to clients on other machines. It checks the Host header too, against DNS rebinding: a browser that
+// resolves a foreign name to 127.0.0.1 still sends that name.
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(r.RemoteAddr) || !isLoopback(r.Host) {
+		if !loopback.Is(r.RemoteAddr) || !loopback.Is(r.Host) {
 			http.NotFound(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// isLoopback reads host:port, or a host alone.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = strings.Trim(address, "[]")
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
 }

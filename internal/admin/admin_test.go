@@ -41,16 +41,16 @@ func get(h http.Handler, path string, change ...func(*http.Request)) *httptest.R
 	return w
 }
 
-func TestLivezNeverLooksAtRedis(t *testing.T) {
+func TestLivezDoesNotCheckRedis(t *testing.T) {
 	t.Parallel()
-	h := open(func(context.Context) error { t.Error("redis was asked"); return nil })
+	h := open(func(context.Context) error { t.Error("redis was pinged"); return nil })
 	h.Drain()
 	if w := get(h, "/livez"); w.Code != http.StatusOK {
 		t.Errorf("status %d", w.Code)
 	}
 }
 
-func TestReadyzSaysWhetherRedisAnswers(t *testing.T) {
+func TestReadyzReportsWhetherRedisAnswers(t *testing.T) {
 	t.Parallel()
 	if w := get(open(reachable), "/readyz"); w.Code != http.StatusOK {
 		t.Errorf("status %d with Redis", w.Code)
@@ -75,7 +75,7 @@ func TestReadyzDoesNotHangWithRedis(t *testing.T) {
 	})
 }
 
-func TestReadyzSaysNoWhileDraining(t *testing.T) {
+func TestReadyzFailsWhileDraining(t *testing.T) {
 	t.Parallel()
 	h := open(reachable)
 	h.Drain()
@@ -84,7 +84,7 @@ func TestReadyzSaysNoWhileDraining(t *testing.T) {
 	}
 }
 
-func TestPprofIsForThisMachineOnly(t *testing.T) {
+func TestPprofIsForLocalClientsOnly(t *testing.T) {
 	t.Parallel()
 	h := open(reachable)
 	for name, c := range map[string]struct {
@@ -94,8 +94,8 @@ func TestPprofIsForThisMachineOnly(t *testing.T) {
 		"local":              {func(*http.Request) {}, http.StatusOK},
 		"local by name":      {func(r *http.Request) { r.Host = "localhost:8080" }, http.StatusOK},
 		"IPv6":               {func(r *http.Request) { r.RemoteAddr, r.Host = "[::1]:50000", "[::1]:8080" }, http.StatusOK},
-		"from elsewhere":     {func(r *http.Request) { r.RemoteAddr = "10.0.0.7:50000" }, http.StatusNotFound},
-		"led here by a page": {func(r *http.Request) { r.Host = "evil.example" }, http.StatusNotFound},
+		"remote":             {func(r *http.Request) { r.RemoteAddr = "10.0.0.7:50000" }, http.StatusNotFound},
+		"DNS rebinding":      {func(r *http.Request) { r.Host = "evil.example" }, http.StatusNotFound},
 		"without an address": {func(r *http.Request) { r.RemoteAddr = "" }, http.StatusNotFound},
 	} {
 		for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/symbol"} {
@@ -109,7 +109,7 @@ func TestPprofIsForThisMachineOnly(t *testing.T) {
 	}
 }
 
-func TestMetricsAreServedAndNothingElse(t *testing.T) {
+func TestOnlyDocumentedPathsAndMethodsAreServed(t *testing.T) {
 	t.Parallel()
 	h := open(reachable)
 	if w := get(h, "/metrics"); w.Code != http.StatusOK || w.Body.String() != "kycq_up 1\n" {

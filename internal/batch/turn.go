@@ -10,6 +10,7 @@ import (
 
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -77,7 +78,7 @@ func (f *Feeder) turn(ctx context.Context, id string) (time.Duration, error) {
 		if time.Since(t.lastFed) > idleAfter || time.Since(began) > turnLength {
 			return idleDelay, nil
 		}
-		if err := pause(ctx, turnPause); err != nil {
+		if err := sleep.For(ctx, turnPause); err != nil {
 			return 0, err
 		}
 	}
@@ -264,15 +265,4 @@ func (t *feed) drained(ctx context.Context, p *Progress, outstanding int) (int, 
 		return 0, openDelay, err
 	}
 	return 0, done, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// maxPageSize bounds a listing: each of its tasks is read into memory.
+// maxPageSize is the most tasks in one answer. They are held in memory.
 const maxPageSize = 500
 
-// serveAPI passes a request on to asynqmon and lets of the answer pass what may be shown.
+// serveAPI forwards a request to asynqmon and removes from the answer what must not be shown.
 func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if n, err := strconv.Atoi(r.URL.Query().Get("size")); err == nil && n > maxPageSize {
 		q := r.URL.Query()
@@ -22,7 +22,7 @@ func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	h.inner.ServeHTTP(answer, r)
 	body := answer.Body.Bytes()
 	if answer.Code >= http.StatusMultipleChoices {
-		h.refuse(w, r, answer.Code, body)
+		h.serveError(w, r, answer.Code, body)
 		return
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -31,7 +31,7 @@ func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	clean, err := scrub(body)
 	if err != nil {
-		h.cfg.Log.Error().Str("path", r.URL.Path).Msg("asynqmon answered something other than JSON: not shown")
+		h.cfg.Log.Error().Str("path", r.URL.Path).Msg("asynqmon's answer is not JSON; it is not shown")
 		http.Error(w, "the answer cannot be shown", http.StatusBadGateway)
 		return
 	}
@@ -40,19 +40,19 @@ func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(clean)
 }
 
-// refuse passes the status on. The text of an error names addresses and queues: it goes into the log, where it is the
-// server's fault.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+// serveError forwards the status only: the text of an error can hold addresses and queue names. The text of a server
+// error is logged.
+func (h *Handler) serveError(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	const maxText = 500
 	text := http.StatusText(status)
 	if status >= http.StatusInternalServerError {
-		h.cfg.Log.Warn().Str("path", r.URL.Path).Bytes("error", bytes.TrimSpace(body[:min(len(body), maxText)])).Msg("asynqmon cannot answer")
+		h.cfg.Log.Warn().Str("path", r.URL.Path).Bytes("error", bytes.TrimSpace(body[:min(len(body), maxText)])).Msg("asynqmon failed")
 		text += " (see the dashboard's log)"
 	}
 	http.Error(w, text, status)
 }
 
-// scrub rewrites the fields that asynqmon has no formatter for.
+// scrub cleans the fields for which asynqmon accepts no formatter.
 func scrub(body []byte) ([]byte, error) {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -63,7 +63,7 @@ func scrub(body []byte) ([]byte, error) {
 	return json.Marshal(walk(v))
 }
 
-// cleaners are by the name of the JSON field.
+// cleaners are keyed by the name of the JSON field.
 var cleaners = map[string]func(string) string{
 	"error_message": cleanError,
 	"type":          cleanType,

@@ -1,9 +1,9 @@
-// Package dashboard serves asynq's monitoring page behind a login.
+// Package dashboard serves asynqmon, asynq's monitoring page, behind a login.
 //
-// asynqmon shows what is in Redis as it stands, has no login, loads fonts from elsewhere and needs inline scripts. This
-// package stands in front of it: nobody gets anything without a login, nothing personal passes in whatever form it lies
-// in Redis, orders are refused unless the operator asked for them, and the page runs under a content security policy
-// that lets nothing leave. It reads and changes the queues through asynqmon alone, and never the records.
+// asynqmon has no login, shows the contents of Redis unfiltered, loads fonts from other hosts and needs inline scripts.
+// This package adds a login for every path, hides everything that could be personal data, is read-only unless configured
+// otherwise, and sets a content security policy that allows no other host. It accesses the queues only through asynqmon,
+// and never the records.
 package dashboard
 
 import (
@@ -16,37 +16,37 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Root is the path below which the page lies.
+// Root is the path of the page.
 const Root = "/asynqmon"
 
-// Config is what the dashboard needs.
+// Config configures a Handler. Only Redis is required.
 type Config struct {
-	// Redis is shared with the rest of the process, which closes it. It gets a hook (ghosts).
+	// Redis gets a hook (missingTasks). The caller closes it.
 	Redis redis.UniversalClient
-	// Login says who may come in. Nil lets everybody in who reaches a loopback address: the caller makes sure that the
-	// listener is on one.
+	// Login checks credentials. If it is nil, every request to a loopback address is allowed; the caller must then listen
+	// on a loopback address only.
 	Login *Login
-	// Operate allows orders: pause, run, archive, delete. False refuses every request that is not a GET.
+	// Operate allows changes: pause, run, archive, delete. If it is false, only GET and HEAD are allowed.
 	Operate bool
-	// PrometheusURL is where asynqmon's metrics page gets its numbers from; empty hides it.
+	// PrometheusURL is the server that asynqmon's metrics page queries. If it is empty, the page is hidden.
 	PrometheusURL string
 	Log           zerolog.Logger
 }
 
 // Handler is the dashboard. It is safe for concurrent use.
 type Handler struct {
-	cfg    Config
-	inner  http.Handler
-	page   page
-	public http.Header // the headers of every answer
+	cfg     Config
+	inner   http.Handler
+	page    page
+	headers http.Header // of every answer
 }
 
-// New builds the dashboard; it touches no network.
+// New builds the dashboard. It makes no network calls.
 func New(cfg Config) (*Handler, error) {
 	if cfg.Redis == nil {
-		return nil, errors.New("dashboard: redis is needed")
+		return nil, errors.New("dashboard: redis is required")
 	}
-	cfg.Redis.AddHook(ghosts{})
+	cfg.Redis.AddHook(missingTasks{})
 	inner := asynqmon.New(asynqmon.Options{
 		RootPath:          Root,
 		RedisConnOpt:      sharedRedis{cfg.Redis},
@@ -59,10 +59,10 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{cfg: cfg, inner: inner, page: p, public: securityHeaders(p.policy)}, nil
+	return &Handler{cfg: cfg, inner: inner, page: p, headers: securityHeaders(p.policy)}, nil
 }
 
-// sharedRedis hands our client to asynqmon. It must not be closed through asynqmon, so Handler has no Close.
+// sharedRedis passes the client to asynqmon. Closing asynqmon would close it, so Handler has no Close.
 type sharedRedis struct{ client redis.UniversalClient }
 
 // MakeRedisClient implements asynq.RedisConnOpt.
@@ -70,10 +70,10 @@ func (s sharedRedis) MakeRedisClient() any { return s.client }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for name, values := range h.public {
+	for name, values := range h.headers {
 		w.Header()[name] = values
 	}
-	user, ok := h.admit(w, r)
+	user, ok := h.authenticate(w, r)
 	if !ok || !h.allowed(w, r, user) {
 		return
 	}

@@ -1,10 +1,10 @@
 package dashboard
 
 import (
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
+
+	"github.com/kycq/kycq/internal/loopback"
 )
 
 func securityHeaders(policy string) http.Header {
@@ -21,37 +21,37 @@ func securityHeaders(policy string) http.Header {
 	}
 }
 
-// admit lets a request in, or has answered it. It comes before anything else, so that a stranger learns nothing, not
-// even which paths there are.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
+// authenticate returns the user of a request, or answers the request and returns false. It runs before routing, so an
+// unauthenticated client cannot find out which paths exist.
+func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
 	if h.cfg.Login == nil {
-		if !isLoopback(r.Host) { // a page of elsewhere, whose name was made to resolve to this machine
+		if !loopback.Is(r.Host) { // DNS rebinding by a page from elsewhere
 			http.Error(w, "use http://127.0.0.1 or http://localhost", http.StatusForbidden)
 			return "", false
 		}
-		return "nobody", true
+		return "anonymous", true
 	}
-	user, e := h.cfg.Login.check(r)
-	switch e {
-	case right:
+	user, result := h.cfg.Login.check(r)
+	switch result {
+	case accepted:
 		return user, true
-	case tooMany:
+	case limited:
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many logins: try again in a second", http.StatusTooManyRequests)
+		http.Error(w, "too many login attempts: try again in a second", http.StatusTooManyRequests)
 		return "", false
-	case wrong:
-		h.cfg.Log.Warn().Str("from", r.RemoteAddr).Msg("a login was refused")
+	case rejected:
+		h.cfg.Log.Warn().Str("from", r.RemoteAddr).Msg("login failed")
 	case missing:
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="kycq", charset="UTF-8"`)
-	http.Error(w, "login needed", http.StatusUnauthorized)
+	http.Error(w, "login required", http.StatusUnauthorized)
 	return "", false
 }
 
 var crossOrigin = http.NewCrossOriginProtection()
 
-// allowed refuses orders that were not asked for: all of them on a read-only dashboard, and those that a page of
-// elsewhere makes a browser send, with the login that it remembers.
+// allowed reports whether a request may be served, and answers it otherwise. It refuses changes on a read-only dashboard
+// and cross-site requests, which browsers send with the stored login.
 func (h *Handler) allowed(w http.ResponseWriter, r *http.Request, user string) bool {
 	switch {
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
@@ -65,26 +65,13 @@ func (h *Handler) allowed(w http.ResponseWriter, r *http.Request, user string) b
 		http.Error(w, text, http.StatusMethodNotAllowed)
 		return false
 	case crossOrigin.Check(r) != nil:
-		http.Error(w, "an order from another site was refused", http.StatusForbidden)
+		http.Error(w, "cross-site request refused", http.StatusForbidden)
 		return false
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxOrder)
-	h.cfg.Log.Info().Str("user", user).Str("method", r.Method).Str("path", r.URL.Path).Msg("an order on the dashboard")
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	h.cfg.Log.Info().Str("user", user).Str("method", r.Method).Str("path", r.URL.Path).Msg("dashboard: change requested")
 	return true
 }
 
-// maxOrder is far above a list of the tasks of one page.
-const maxOrder = 1 << 20
-
-// isLoopback reads host:port or a host alone.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = strings.Trim(address, "[]")
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
+// maxBody is far above the size of a list of all tasks of one page.
+const maxBody = 1 << 20

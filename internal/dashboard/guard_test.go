@@ -12,7 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/seal"
 )
 
-func TestAReadOnlyDashboardTakesNoOrders(t *testing.T) {
+func TestReadOnlyDashboardRefusesChanges(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for _, path := range append(everyKindOfPath, "/asynqmon/api/queues/passport-bulk:pause", "/asynqmon/api/queues/passport-bulk/pending_tasks:delete_all") {
@@ -24,7 +24,7 @@ func TestAReadOnlyDashboardTakesNoOrders(t *testing.T) {
 	}
 }
 
-func TestAnOperatingDashboardTakesOrdersOfItsOwnPageOnly(t *testing.T) {
+func TestChangesAreAcceptedFromItsOwnPageOnly(t *testing.T) {
 	t.Parallel()
 	s := open(t, operating)
 	client := asynq.NewClientFromRedisClient(s.redis)
@@ -36,10 +36,10 @@ func TestAnOperatingDashboardTakesOrdersOfItsOwnPageOnly(t *testing.T) {
 		change func(*http.Request)
 		want   int
 	}{
-		"another site":      {header("Sec-Fetch-Site", "cross-site"), http.StatusForbidden},
-		"another origin":    {header("Origin", "https://evil.example"), http.StatusForbidden},
-		"its own page":      {header("Sec-Fetch-Site", "same-origin"), http.StatusNoContent},
-		"a path of no kind": {func(r *http.Request) { r.URL.Path = "/asynqmon/" }, http.StatusMethodNotAllowed},
+		"another site":    {header("Sec-Fetch-Site", "cross-site"), http.StatusForbidden},
+		"another origin":  {header("Origin", "https://evil.example"), http.StatusForbidden},
+		"its own page":    {header("Sec-Fetch-Site", "same-origin"), http.StatusNoContent},
+		"not an API path": {func(r *http.Request) { r.URL.Path = "/asynqmon/" }, http.StatusMethodNotAllowed},
 	} {
 		if w := s.ask(http.MethodPost, pause, c.change); w.Code != c.want {
 			t.Errorf("%s: status %d, want %d", name, w.Code, c.want)
@@ -71,7 +71,7 @@ func TestAForeignOriginGetsNoCORSHeader(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerHasTheSecurityHeaders(t *testing.T) {
+func TestAllResponsesHaveSecurityHeaders(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for _, w := range []*httptest.ResponseRecorder{
@@ -89,7 +89,7 @@ func TestEveryAnswerHasTheSecurityHeaders(t *testing.T) {
 	}
 }
 
-func TestTheRootLeadsToThePage(t *testing.T) {
+func TestRootRedirectsToThePage(t *testing.T) {
 	t.Parallel()
 	w := open(t).ask(http.MethodGet, "/")
 	if w.Code != http.StatusFound || w.Header().Get("Location") != dashboard.Root {

@@ -27,7 +27,7 @@ const (
 	token          = "specimen-token-0123456789"
 )
 
-// userLine is cheaper than NewLogin allows.
+// userLine has a hash cheaper than NewLogin allows.
 var userLine = func() string {
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
@@ -38,14 +38,14 @@ var userLine = func() string {
 
 func newLogin(t *testing.T) *dashboard.Login {
 	t.Helper()
-	login, err := dashboard.NewCheapLogin(redact.NewSecret("# who may come in\n\n"+userLine+"\n"), redact.NewSecret(token))
+	login, err := dashboard.NewCheapLogin(redact.NewSecret("# users\n\n"+userLine+"\n"), redact.NewSecret(token))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return login
 }
 
-// site is a dashboard and the Redis behind it.
+// site is a dashboard and its Redis.
 type site struct {
 	t       *testing.T
 	handler http.Handler
@@ -68,7 +68,7 @@ func open(t *testing.T, change ...func(*dashboard.Config)) *site {
 
 func operating(c *dashboard.Config) { c.Operate = true }
 
-// ask sends a request with the bearer token, unless change takes it away.
+// ask sends a request with the bearer token; change may modify it.
 func (s *site) ask(method, path string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	s.t.Helper()
 	r := httptest.NewRequest(method, "http://127.0.0.1:8081"+path, nil)
@@ -96,7 +96,7 @@ func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
-// apiPaths are all that asynqmon's API reads, for one queue and one task.
+// apiPaths are all paths of asynqmon's read API for one queue and one task.
 func apiPaths(queue, task string) []string {
 	q := "/asynqmon/api/queues/" + queue
 	paths := []string{
@@ -109,7 +109,7 @@ func apiPaths(queue, task string) []string {
 	return paths
 }
 
-// passportTask is a job as a producer enqueues it.
+// passportTask is a task as tasks.Client enqueues it.
 func passportTask(t *testing.T, keyset *seal.Keyset, id, name string) *asynq.Task {
 	t.Helper()
 	plain, err := tasks.EncodeInput(tasks.Input{Passport: &tasks.PassportInput{

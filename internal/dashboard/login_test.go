@@ -16,7 +16,7 @@ var everyKindOfPath = append([]string{
 	"/asynqmon/favicon.ico", "/asynqmon/manifest.json", "/asynqmon/api/nothing", "/readyz", "/metrics", "/asynqmon/../etc/passwd", "//asynqmon",
 }, apiPaths("passport-bulk", "A")...)
 
-func TestWithoutALoginEveryPathIs401(t *testing.T) {
+func TestEveryPathRequiresALogin(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for _, path := range everyKindOfPath {
@@ -29,7 +29,7 @@ func TestWithoutALoginEveryPathIs401(t *testing.T) {
 	}
 }
 
-func TestOnlyTheRightLoginEnters(t *testing.T) {
+func TestOnlyCorrectCredentialsAreAccepted(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	basic := func(name, word string) func(*http.Request) {
@@ -43,7 +43,7 @@ func TestOnlyTheRightLoginEnters(t *testing.T) {
 		"token":                     {header("Authorization", "Bearer "+token), http.StatusOK},
 		"wrong password":            {basic(user, password+"x"), http.StatusUnauthorized},
 		"empty password":            {basic(user, ""), http.StatusUnauthorized},
-		"unknown user":              {basic("nobody", password), http.StatusUnauthorized},
+		"unknown user":              {basic("unknown", password), http.StatusUnauthorized},
 		"the token as a password":   {basic(user, token), http.StatusUnauthorized},
 		"wrong token":               {header("Authorization", "Bearer "+token+"x"), http.StatusUnauthorized},
 		"empty token":               {header("Authorization", "Bearer "), http.StatusUnauthorized},
@@ -68,8 +68,7 @@ func TestATokenlessDashboardRefusesTheEmptyToken(t *testing.T) {
 	}
 }
 
-// Guessing is rationed, and whoever is in already is not locked out by it.
-func TestGuessingIsRationedAndLocksNobodyOut(t *testing.T) {
+func TestGuessingIsRateLimitedWithoutLockingOutUsers(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	enter := func() int {
@@ -81,28 +80,28 @@ func TestGuessingIsRationedAndLocksNobodyOut(t *testing.T) {
 	var got []int
 	began := time.Now()
 	for range 40 {
-		got = append(got, s.ask(http.MethodGet, "/asynqmon/", func(r *http.Request) { r.SetBasicAuth("nobody", "guess") }).Code)
+		got = append(got, s.ask(http.MethodGet, "/asynqmon/", func(r *http.Request) { r.SetBasicAuth("unknown", "guess") }).Code)
 	}
 	if !slices.Contains(got, http.StatusTooManyRequests) && time.Since(began) < 10*time.Second {
-		t.Errorf("40 guesses in %s, all of them looked at", time.Since(began))
+		t.Errorf("40 guesses in %s, all of them checked", time.Since(began))
 	}
 	if got := enter(); got != http.StatusOK {
-		t.Errorf("status %d after somebody's guesses", got)
+		t.Errorf("status %d after the guesses of another client", got)
 	}
 }
 
-func TestALoginFileIsReadStrictly(t *testing.T) {
+func TestInvalidLoginsAreRefused(t *testing.T) {
 	t.Parallel()
 	_, hash, _ := strings.Cut(userLine, ":")
 	for name, c := range map[string]struct{ users, token, want string }{
-		"nothing":            {"", "", "neither users nor a token"},
-		"only a comment":     {"# nobody\n", "", "neither users nor a token"},
-		"a plain password":   {"operator:specimen", "", "line 1: no bcrypt hash"},
-		"no name":            {"\n:" + hash, "", "line 2: no name"},
-		"a costly hash":      {"operator:$2a$31$" + strings.Repeat("a", 53), "", "cost 31"},
-		"a name twice":       {userLine + "\n" + userLine, "", "line 2: the name stands in an earlier line"},
-		"a short token":      {"", "specimen", "shorter than 16"},
-		"another kind, sha1": {"operator:{SHA}specimen", "", "kycq dashboard hash"},
+		"nothing":          {"", "", "no users and no token"},
+		"only a comment":   {"# comment\n", "", "no users and no token"},
+		"a plain password": {"operator:specimen", "", "line 1: no bcrypt hash"},
+		"no name":          {"\n:" + hash, "", "line 2: the name"},
+		"a costly hash":    {"operator:$2a$31$" + strings.Repeat("a", 53), "", "cost 31"},
+		"a name twice":     {userLine + "\n" + userLine, "", "line 2: duplicate name"},
+		"a short token":    {"", "specimen", "shorter than 16"},
+		"a SHA-1 hash":     {"operator:{SHA}specimen", "", "kycq dashboard hash"},
 	} {
 		_, err := dashboard.NewCheapLogin(redact.NewSecret(c.users), redact.NewSecret(c.token))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -12,7 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/dashboard"
 )
 
-func TestThePageLoadsNothingFromElsewhere(t *testing.T) {
+func TestThePageLoadsNothingFromOtherHosts(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for _, path := range []string{"/asynqmon", "/asynqmon/", "/asynqmon/queues/passport-bulk", "/asynqmon/servers"} {
@@ -53,7 +53,7 @@ func TestThePolicyAllowsTheInlineScriptsAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestFilesHaveTheTypesThatBrowsersWant(t *testing.T) {
+func TestFilesHaveTheirContentTypes(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for path, want := range map[string]string{
@@ -71,7 +71,7 @@ func TestFilesHaveTheTypesThatBrowsersWant(t *testing.T) {
 	}
 }
 
-func TestTheMetricsPageGetsItsNumbersFromPrometheus(t *testing.T) {
+func TestTheMetricsPageQueriesPrometheus(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 20)
 	prometheus := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,7 +82,7 @@ func TestTheMetricsPageGetsItsNumbersFromPrometheus(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	s := open(t, func(c *dashboard.Config) { c.PrometheusURL = prometheus.URL })
 	if answer := s.get("/asynqmon/api/metrics?duration=3600&queues=passport-bulk"); strings.Count(answer, `"42"`) != 9 {
-		t.Errorf("the nine series are not all there: %s", answer)
+		t.Errorf("not all nine series are in the answer: %s", answer)
 	}
 	close(asked)
 	all := ""
@@ -94,10 +94,10 @@ func TestTheMetricsPageGetsItsNumbersFromPrometheus(t *testing.T) {
 		"asynq_tasks_failed_total", `asynq_tasks_enqueued_total{state="pending"`, `asynq_tasks_enqueued_total{state="retry"`, `asynq_tasks_enqueued_total{state="archived"`,
 	} {
 		if !strings.Contains(all, name) {
-			t.Errorf("the page does not ask for %s any more", name)
+			t.Errorf("the page no longer queries %s", name)
 		}
 	}
 	if page := s.get("/asynqmon/"); !strings.Contains(page, strings.ReplaceAll(prometheus.URL, "/", `\/`)) {
-		t.Error("the page does not know that there is a Prometheus")
+		t.Error("the page does not contain the URL of Prometheus")
 	}
 }

@@ -12,12 +12,11 @@ import (
 	"github.com/kycq/kycq/worker"
 )
 
-// hidden stands where something was that is not of the form that kycq writes.
+// hidden replaces text that kycq has not written.
 const hidden = "[hidden]"
 
-// formatPayload shows of a payload which run it is, of which row, and with which key its input is sealed; queue and id
-// stand beside it. What it prints are numbers that were read as such. The sealed input itself is not shown: a keyset may
-// be lost one day, and screenshots last.
+// formatPayload shows run, row and the id of the key of the sealed input. All are numbers. It does not show the sealed
+// input: screenshots may outlive the secrecy of a keyset.
 func formatPayload(taskType string, payload []byte) string {
 	p, err := tasks.DecodePayload(payload)
 	if err != nil || taskType != tasks.TypeName(p.Kind) {
@@ -33,7 +32,7 @@ func formatPayload(taskType string, payload []byte) string {
 	return text + ", not sealed"
 }
 
-// formatResult hides results: kycq writes none.
+// formatResult hides all results: kycq writes none.
 func formatResult(_ string, result []byte) string {
 	if len(result) == 0 {
 		return ""
@@ -41,27 +40,27 @@ func formatResult(_ string, result []byte) string {
 	return hidden
 }
 
-// verdictForm is what the error of one of kycq's tasks looks like: the verdict and a code.
-var verdictForm = regexp.MustCompile(`^(?:retry|later): ([a-z0-9_.-]+)$`)
+// verdictText is the error text of kycq's own tasks: a verdict and a code.
+var verdictText = regexp.MustCompile(`^(?:retry|later): ([a-z0-9_.-]+)$`)
 
-// asynqErrors are fixed texts of asynq's own.
+// asynqErrors are the fixed error texts of asynq.
 var asynqErrors = []string{
 	"", asynq.ErrLeaseExpired.Error(), "context deadline exceeded", "context canceled",
 	"foreign_task: " + asynq.SkipRetry.Error(),
 }
 
-// cleanError lets the errors pass that kycq and asynq write. A task that is not kycq's may hold anything in its error.
+// cleanError hides every error text except those of kycq and asynq.
 func cleanError(text string) string {
 	if slices.Contains(asynqErrors, text) {
 		return text
 	}
-	if m := verdictForm.FindStringSubmatch(text); m != nil && worker.KnownCode(m[1]) {
+	if m := verdictText.FindStringSubmatch(text); m != nil && worker.KnownCode(m[1]) {
 		return text
 	}
 	return hidden
 }
 
-// taskTypes are the types of kycq's own tasks; feed tasks are those of internal/batch.
+// taskTypes are the types of kycq's own tasks; the last one is that of internal/batch.
 var taskTypes = []string{tasks.TypeName(tasks.Aadhaar), tasks.TypeName(tasks.Passport), "kycq:feed"}
 
 func cleanType(text string) string {

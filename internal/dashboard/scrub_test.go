@@ -17,8 +17,8 @@ import (
 
 const canary = "Specimen Canary Person"
 
-// TestNoAnswerHoldsTheCanary puts a name into every place of Redis from which asynqmon reads: sealed and unsealed
-// payloads of kycq, payloads, results, types and errors of a stranger's tasks, in every state.
+// TestNoAnswerHoldsTheCanary writes a name to every place in Redis that asynqmon reads: sealed and unsealed payloads of
+// kycq; payloads, results, types and errors of foreign tasks, in every state.
 func TestNoAnswerHoldsTheCanary(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -27,9 +27,9 @@ func TestNoAnswerHoldsTheCanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	queue := "passport-bulk"
-	running := crowd(t, s, queue, keyset)
+	running := fillQueue(t, s, queue, keyset)
 	defer close(running)
-	for _, q := range []string{queue, "stranger"} {
+	for _, q := range []string{queue, "foreign"} {
 		for _, path := range apiPaths(q, "archived-1") {
 			if path == "/asynqmon/api/queues/"+q+"/groups" {
 				continue
@@ -47,16 +47,16 @@ func TestNoAnswerHoldsTheCanary(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(answer.Tasks) == 0 {
-			t.Errorf("the test has put no task into the state %s", state)
+			t.Errorf("no task in state %s", state)
 		}
 	}
 }
 
-// base64Canary is the canary as a sealed text of a keyset that seals nothing would show it.
+// base64Canary is the canary in the form that an insecure keyset writes.
 const base64Canary = "U3BlY2ltZW4gQ2FuYXJ5IFBlcnNvb"
 
-// crowd fills a queue with tasks in every state. The active one runs until the channel is closed.
-func crowd(t *testing.T, s *site, queue string, keyset *seal.Keyset) chan struct{} {
+// fillQueue fills a queue with tasks in every state. The active one runs until the channel is closed.
+func fillQueue(t *testing.T, s *site, queue string, keyset *seal.Keyset) chan struct{} {
 	t.Helper()
 	client := asynq.NewClientFromRedisClient(s.redis)
 	put := func(id string, task *asynq.Task, opts ...asynq.Option) {
@@ -110,10 +110,10 @@ func crowd(t *testing.T, s *site, queue string, keyset *seal.Keyset) chan struct
 		select {
 		case <-done:
 		case <-time.After(20 * time.Second):
-			t.Fatal("the tasks are not worked off")
+			t.Fatal("the tasks are not processed")
 		}
 	}
-	settle(t, s, queue)
+	waitForResults(t, s, queue)
 	srv.Stop()
 	for name, task := range kinds {
 		put("pending-"+name, task)
@@ -121,8 +121,8 @@ func crowd(t *testing.T, s *site, queue string, keyset *seal.Keyset) chan struct
 	return running
 }
 
-// settle waits until asynq has written what became of the tasks.
-func settle(t *testing.T, s *site, queue string) {
+// waitForResults waits until asynq has written the results of the tasks.
+func waitForResults(t *testing.T, s *site, queue string) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		if s.redis.LLen(t.Context(), "asynq:{"+queue+"}:active").Val() == 1 {
@@ -130,10 +130,10 @@ func settle(t *testing.T, s *site, queue string) {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	t.Fatal("the tasks do not settle")
+	t.Fatal("the results are not written")
 }
 
-func TestAPayloadOfKycqsIsDescribed(t *testing.T) {
+func TestPayloadsOfKycqAreDescribed(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	keyset, err := seal.Generate()
@@ -150,7 +150,7 @@ func TestAPayloadOfKycqsIsDescribed(t *testing.T) {
 	}
 }
 
-func TestErrorsOfKycqsAreShown(t *testing.T) {
+func TestErrorsOfKycqAreShown(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	client := asynq.NewClientFromRedisClient(s.redis)

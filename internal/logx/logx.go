@@ -1,6 +1,5 @@
-// Package logx builds the one logger of a process: zerolog, to stderr, JSON for machines and coloured lines for a person
-// at a terminal. It knows no fields: which facts a line holds is decided where it is written, and nothing personal may be
-// among them.
+// Package logx builds the zerolog logger of a process: JSON lines, or coloured text for a terminal. Callers must not log
+// personal data.
 package logx
 
 import (
@@ -16,14 +15,14 @@ import (
 	"github.com/kycq/kycq/internal/forms"
 )
 
-// Formats and Levels are what New takes.
+// Formats and Levels are the values that New accepts.
 var (
 	Formats = []string{"auto", "json", "console"}
 	Levels  = []string{"debug", "info", "warn", "error"}
 )
 
-// New builds a logger that writes lines of the given level and above. The format auto is console where w is a terminal
-// and json elsewhere; an empty format means auto, an empty level info.
+// New builds a logger for messages of the given level and above. Format auto means console if w is a terminal, otherwise
+// json. Format defaults to auto, level to info.
 func New(w io.Writer, format, level string) (zerolog.Logger, error) {
 	if level == "" {
 		level = "info"
@@ -46,8 +45,8 @@ func New(w io.Writer, format, level string) (zerolog.Logger, error) {
 	return zerolog.New(w).Level(lvl).Hook(utcTime{}), nil
 }
 
-// utcTime stamps lines in UTC with milliseconds, so that those of all workers sort. zerolog's own Timestamp takes its
-// form from process-wide variables.
+// utcTime adds the time in UTC with milliseconds, in a form that sorts. The form of zerolog's own timestamps is a
+// process-wide variable.
 type utcTime struct{}
 
 func (utcTime) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
@@ -57,13 +56,13 @@ func (utcTime) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 func console(w io.Writer) io.Writer {
 	return zerolog.ConsoleWriter{
 		Out:          w,
-		NoColor:      !IsTerminal(w), // the writer itself heeds NO_COLOR
+		NoColor:      !IsTerminal(w), // ConsoleWriter itself honours NO_COLOR
 		TimeFormat:   time.TimeOnly,
 		TimeLocation: time.Local,
 	}
 }
 
-// IsTerminal tells whether a person looks at what is written there.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
