@@ -16,11 +16,11 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: build ## run the whole way on invented people, with everything embedded (under 30 s)
-	bin/kycq demo
+demo: build ## run an end-to-end demo with invented data, everything embedded (under 30 s)
+	bin/kycq-dev demo
 
-build: ## build bin/kycq
-	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/kycq ./cmd/kycq
+build: ## build bin/kycq and bin/kycq-dev
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/ ./cmd/kycq ./cmd/kycq-dev
 
 test: ## run all tests with the race detector, a real Redis and a real MinIO (PKG=, ARGS=)
 	scripts/test.sh $(ARGS) $(PKG)
@@ -32,7 +32,7 @@ bench: ## run the benchmarks (PKG=, ARGS=)
 	scripts/with-servers.sh go test -run '^$$' -bench . -benchmem -timeout 30m $(ARGS) $(PKG)
 
 bench-gate: ## measure how much of the vendor's rate a fleet uses, and its 429s (about 15 minutes; ARGS=)
-	scripts/tools.sh redis >/dev/null && go run ./internal/dev/gatebench/main $(ARGS)
+	scripts/tools.sh redis >/dev/null && go run ./cmd/kycq-dev gatebench $(ARGS)
 
 soak: ## run the long fault tests (up to 20 minutes)
 	KYCQ_SOAK=1 scripts/test.sh -count=1 -timeout 40m -v -run Soak $(ARGS) $(PKG)

@@ -163,9 +163,13 @@ func TestTheImageHoldsTheProgramAndRunsAsNobody(t *testing.T) {
 	folder := filepath.Dir(filepath.Dir(build(t)))
 	for _, c := range copies {
 		words := strings.Fields(c)
-		source := strings.TrimPrefix(words[len(words)-2], "/src/")
-		if _, err := os.Stat(filepath.Join(folder, source)); err != nil {
-			t.Errorf("COPY %s: %v", c, err)
+		for _, source := range words[:len(words)-1] {
+			if strings.HasPrefix(source, "--") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(folder, strings.TrimPrefix(source, "/src/"))); err != nil {
+				t.Errorf("COPY %s: %v", c, err)
+			}
 		}
 	}
 }
@@ -173,12 +177,12 @@ func TestTheImageHoldsTheProgramAndRunsAsNobody(t *testing.T) {
 // Each command of the compose file is one of the program's, with flags that it knows.
 func TestTheCommandsOfTheComposeFileExist(t *testing.T) {
 	t.Parallel()
-	program := build(t)
-	run := func(args ...string) {
-		cmd := exec.Command(program, args...)
+	folder := filepath.Dir(build(t))
+	run := func(args ...string) { // args[0] is a path in the image
+		cmd := exec.Command(filepath.Join(folder, args[0]), append(args[1:], "--help")...)
 		cmd.Env = []string{}
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("kycq %s: %v: %s", strings.Join(args, " "), err, out)
+			t.Errorf("%s: %v: %s", strings.Join(args, " "), err, out)
 		}
 	}
 	for _, s := range everything(t).Services {
@@ -186,13 +190,17 @@ func TestTheCommandsOfTheComposeFileExist(t *testing.T) {
 			continue
 		}
 		if len(s.Command) > 0 {
-			run(append(slices.Clone(s.Command), "--help")...)
+			entrypoint := s.Entrypoint
+			if len(entrypoint) == 0 {
+				entrypoint = []string{"/kycq"}
+			}
+			run(slices.Concat(entrypoint, s.Command)...)
 		}
 		if s.HealthCheck != nil {
 			if s.HealthCheck.Test[1] != "/kycq" {
 				t.Errorf("%s is checked by %v, which is not in the image", s.Name, s.HealthCheck.Test)
 			}
-			run(append(slices.Clone([]string(s.HealthCheck.Test[2:])), "--help")...)
+			run(s.HealthCheck.Test[1:]...)
 		}
 	}
 }

@@ -10,13 +10,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/tasks"
 )
 
 func newBatch(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "batch", Short: "run backfills: a manifest in, a report out"},
+	return a.Group(&cobra.Command{Use: "batch", Short: "run backfills: a manifest in, a report out"},
 		newBatchSubmit(a), newBatchList(a), newBatchStatus(a), newBatchWatch(a), newBatchReport(a), newBatchFailures(a),
 		newBatchRetry(a), newBatchCancel(a))
 }
@@ -33,7 +35,7 @@ func openBatchDeps(ctx context.Context, cfg *config.Config) (*batchDeps, error) 
 	if err != nil {
 		return nil, err
 	}
-	g, err := openGate(p.redis, cfg, zerolog.Nop())
+	g, err := wire.OpenGate(p.redis, cfg, zerolog.Nop())
 	if err != nil {
 		p.Close()
 		return nil, err
@@ -48,26 +50,13 @@ func (d *batchDeps) Close() {
 
 // perMinute is the present rate of a kind, and the hold where there is one.
 func (d *batchDeps) perMinute(ctx context.Context, kind tasks.Kind) (float64, *gate.Hold, error) {
-	return paceOf(ctx, d.gate, kind)
-}
-
-func paceOf(ctx context.Context, g *gate.Gate, kind tasks.Kind) (float64, *gate.Hold, error) {
-	kinds, hold, err := g.Status(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	for _, k := range kinds {
-		if k.Kind == string(kind) {
-			return k.PerMinute, hold, nil
-		}
-	}
-	return 0, hold, fmt.Errorf("the gate knows no rate of %s", kind)
+	return wire.PerMinute(ctx, d.gate, kind)
 }
 
 // batchCommand gives fn the batchDeps.
 func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *batchDeps, args []string) error) *cobra.Command {
-	cmd.RunE = a.command(func(cmd *cobra.Command, args []string) error {
-		cfg, err := a.settings(cmd)
+	cmd.RunE = a.Command(func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.Settings(cmd)
 		if err != nil {
 			return err
 		}
@@ -78,7 +67,7 @@ func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *b
 		defer d.Close()
 		return batchError(fn(cmd.Context(), d, args))
 	})
-	return uses(cmd, config.Redis, config.S3, config.Sealing, config.Rates)
+	return cli.Uses(cmd, config.Redis, config.S3, config.Sealing, config.Rates)
 }
 
 // batchError gives what the user can mend the exit code of usage.
@@ -87,7 +76,7 @@ func batchError(err error) error {
 		batch.ErrNotFound, batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone,
 	} {
 		if errors.Is(err, usage) {
-			return usageError(err)
+			return cli.UsageError(err)
 		}
 	}
 	return err
@@ -96,10 +85,10 @@ func batchError(err error) error {
 // oneBatch checks the argument of a command about one batch.
 func oneBatch(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usagef("want one batch id (kycq batch list)")
+		return cli.Usagef("want one batch id (kycq batch list)")
 	}
 	if err := batch.CheckID(args[0]); err != nil {
-		return usageError(err)
+		return cli.UsageError(err)
 	}
 	return nil
 }

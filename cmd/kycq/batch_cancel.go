@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/logx"
 )
 
@@ -40,11 +41,11 @@ cancelled. Submitting the same file with --amend goes on where it stopped.`,
 		if b, err = d.control.Cancel(ctx, b.ID); err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(map[string]any{"batch": b.ID, "state": b.State})
+		if a.JSON {
+			return a.PrintJSON(map[string]any{"batch": b.ID, "state": b.State})
 		}
-		a.note("next: kycq batch watch %s (rows in hand are being closed)", b.ID)
-		return a.print("%s: %s\n", b.ID, b.State)
+		a.Note("next: kycq batch watch %s (rows in hand are being closed)", b.ID)
+		return a.Print("%s: %s\n", b.ID, b.State)
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
@@ -58,17 +59,17 @@ func (a *app) confirm(yes bool, question string, args ...any) error {
 		return nil
 	}
 	text := fmt.Sprintf(question, args...)
-	in, ok := a.in.(io.Writer)
-	if a.json || !ok || !logx.IsTerminal(in) {
-		return usagef("%s Add --yes to confirm", text)
+	in, ok := a.In.(io.Writer)
+	if a.JSON || !ok || !logx.IsTerminal(in) {
+		return cli.Usagef("%s Add --yes to confirm", text)
 	}
-	_, _ = fmt.Fprintf(a.err, "%s [y/N] ", text)
-	answer, err := bufio.NewReader(a.in).ReadString('\n')
+	_, _ = fmt.Fprintf(a.Err, "%s [y/N] ", text)
+	answer, err := bufio.NewReader(a.In).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
-		return usageError(errNotConfirmed)
+		return cli.UsageError(errNotConfirmed)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/batch/submit"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -27,7 +28,7 @@ func (a *app) estimate(ctx context.Context, d *batchDeps, plan *submit.Plan, kin
 		return nil, err
 	}
 	if hold != nil {
-		a.note("the fleet is on hold (%s): rows are called once it is resumed", hold.Code)
+		a.Note("the fleet is on hold (%s): rows are called once it is resumed", hold.Code)
 	}
 	ahead, err := d.control.Left(ctx, kind)
 	if err != nil {
@@ -41,7 +42,7 @@ func (a *app) estimate(ctx context.Context, d *batchDeps, plan *submit.Plan, kin
 	}
 	life := d.store.Config().InboxLifecycle
 	if plan.Uploads && took > life {
-		return nil, usagef("%d rows, and %d of other batches, at %.1f calls a minute take %s; the inbox keeps images for %s only: split the manifest, or have the rate raised",
+		return nil, cli.Usagef("%d rows, and %d of other batches, at %.1f calls a minute take %s; the inbox keeps images for %s only: split the manifest, or have the rate raised",
 			plan.Rows, ahead, rate, longTime(took), longTime(life))
 	}
 	return e, nil
@@ -75,17 +76,17 @@ func (a *app) dryRun(ctx context.Context, d *batchDeps, plan *submit.Plan, sub *
 		return err
 	}
 	sub.Estimate.HaveRecord = &known
-	if a.json {
-		err = a.printJSON(sub)
+	if a.JSON {
+		err = a.PrintJSON(sub)
 	} else {
-		err = a.print("%s", sub.text())
+		err = a.Print("%s", sub.text())
 	}
 	if err != nil {
 		return err
 	}
-	a.note("nothing was submitted: this was a dry run")
+	a.Note("nothing was submitted: this was a dry run")
 	if plan.Rejected > 0 && !f.allowRejects {
-		return ended(exitUsage)
+		return cli.Exit(cli.ExitUsage)
 	}
 	return nil
 }

@@ -42,14 +42,14 @@ func newBatchList(a *app) *cobra.Command {
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(map[string]any{"batches": found})
+		if a.JSON {
+			return a.PrintJSON(map[string]any{"batches": found})
 		}
 		if len(found) == 0 {
-			a.note("no batch is open (--all lists those that are done)")
+			a.Note("no batch is open (--all lists those that are done)")
 			return nil
 		}
-		return a.print("%s", describeBatches(found))
+		return a.Print("%s", describeBatches(found))
 	})
 	cmd.Flags().BoolVar(&all, "all", false, "list the batches that are done too")
 	return cmd

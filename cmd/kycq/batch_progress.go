@@ -47,7 +47,7 @@ func (a *app) newProgress(mode string) (*progress, error) {
 	}
 	if mode == "auto" {
 		mode = "plain"
-		if logx.IsTerminal(a.err) {
+		if logx.IsTerminal(a.Err) {
 			mode = "bar"
 		}
 	}
@@ -67,7 +67,7 @@ func (p *progress) Begin(step string, total int64, unit string) {
 	defer p.mu.Unlock()
 	p.step, p.unit, p.total, p.done, p.shown = step, unit, total, 0, time.Now()
 	if p.mode == "bar" {
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.app.err), progressbar.OptionSetDescription(step),
+		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.app.Err), progressbar.OptionSetDescription(step),
 			progressbar.OptionShowBytes(unit == "bytes"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(),
 			progressbar.OptionThrottle(barEvery))
 	}
@@ -91,14 +91,14 @@ func (p *progress) Add(n int64) {
 func (p *progress) tell() {
 	if p.mode == "json" {
 		line, _ := json.Marshal(map[string]any{"step": p.step, "done": p.done, "total": p.total, "unit": p.unit})
-		p.app.note("%s", line)
+		p.app.Note("%s", line)
 		return
 	}
 	share := 100.0
 	if p.total > 0 {
 		share = 100 * float64(p.done) / float64(p.total)
 	}
-	p.app.note("%s: %.0f %% (%d of %d %s)", p.step, share, p.done, p.total, p.unit)
+	p.app.Note("%s: %.0f %% (%d of %d %s)", p.step, share, p.done, p.total, p.unit)
 }
 
 // Pause takes the bar off the terminal, so that something else can be said.
@@ -149,7 +149,7 @@ func quote(word string) string {
 
 // noteJSON writes a line of JSON that is not the answer.
 func (a *app) noteJSON(v any) error {
-	e := json.NewEncoder(a.err)
+	e := json.NewEncoder(a.Err)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	batchreport "github.com/kycq/kycq/internal/batch/report"
+	"github.com/kycq/kycq/internal/cli"
 )
 
 // reportFlags say how a report is written.
@@ -49,9 +50,9 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	cmd.Args = oneBatch
 	cmd = a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
 		if f.format != string(batchreport.CSV) && f.format != string(batchreport.JSONL) {
-			return usagef("--format: choose csv or jsonl")
+			return cli.Usagef("--format: choose csv or jsonl")
 		}
-		if a.json {
+		if a.JSON {
 			f.format = string(batchreport.JSONL)
 		}
 		return a.writeReport(ctx, d, args[0], *f)
@@ -80,7 +81,7 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f report
 	}
 	shown, err := a.newProgress(f.progress)
 	if err != nil {
-		return usageError(err)
+		return cli.UsageError(err)
 	}
 	defer shown.Close()
 	shown.Begin("reading records", int64(b.Rows), "rows")
@@ -94,16 +95,16 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f report
 	}
 	shown.Pause()
 	if !b.Done() {
-		a.note("the batch has not ended: rows without an outcome are still to come")
+		a.Note("the batch has not ended: rows without an outcome are still to come")
 	}
-	a.note("%d rows written", rows)
+	a.Note("%d rows written", rows)
 	return nil
 }
 
 // writeTo writes to stdout, or to a file that is there whole or not at all.
 func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int, err error) {
 	if path == "" {
-		out := bufio.NewWriterSize(a.out, 64<<10)
+		out := bufio.NewWriterSize(a.Out, 64<<10)
 		rows, err = write(out)
 		return rows, errors.Join(err, out.Flush())
 	}
@@ -123,5 +124,5 @@ func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int
 
 // enterBatch writes the audit entry of what is about to be done to a batch.
 func (a *app) enterBatch(ctx context.Context, d *batchDeps, action string, b *batch.Batch, detail map[string]string) error {
-	return enter(ctx, d.store, audit.Act{Action: action, Kind: string(b.Kind), Batch: b.ID, Detail: detail})
+	return appendAudit(ctx, d.store, audit.Act{Action: action, Kind: string(b.Kind), Batch: b.ID, Detail: detail})
 }

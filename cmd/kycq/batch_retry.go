@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/cli"
 )
 
 // retryFlags say which rows run again.
@@ -57,10 +58,10 @@ var codeForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFlags) error {
 	if f.Code != "" && !codeForm.MatchString(f.Code) {
-		return usagef("--code: want a code as reports show it")
+		return cli.Usagef("--code: want a code as reports show it")
 	}
 	if f.maxCalls < 0 {
-		return usagef("--max-calls: must be 0 (no cap) or more")
+		return cli.Usagef("--max-calls: must be 0 (no cap) or more")
 	}
 	b, err := d.control.Batches.Load(ctx, id)
 	if err != nil {
@@ -74,7 +75,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 	}
 	shown, err := a.newProgress(f.progress)
 	if err != nil {
-		return usageError(err)
+		return cli.UsageError(err)
 	}
 	defer shown.Close()
 	shown.Begin("reading records", int64(b.Rows), "rows")
@@ -88,7 +89,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 	}
 	shown.Pause()
 	if len(rows) == 0 {
-		a.note("no row of the batch is meant by that: nothing was done")
+		a.Note("no row of the batch is meant by that: nothing was done")
 		return a.printRetry(id, 0)
 	}
 	if err := a.confirm(f.yes, "%d rows run again: at least as many calls, each paid for. Go on?", len(rows)); err != nil {
@@ -106,7 +107,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 	if _, err := d.control.Retry(ctx, id, rows, f.Selection.String()); err != nil {
 		return err
 	}
-	a.note("next: kycq batch watch %s", id)
+	a.Note("next: kycq batch watch %s", id)
 	return a.printRetry(id, len(rows))
 }
 
@@ -119,10 +120,10 @@ func (f *retryFlags) choice() string {
 }
 
 func (a *app) printRetry(id string, rows int) error {
-	if a.json {
-		return a.printJSON(map[string]any{"batch": id, "rows": rows})
+	if a.JSON {
+		return a.PrintJSON(map[string]any{"batch": id, "rows": rows})
 	}
-	return a.print("%s: %d rows run again\n", id, rows)
+	return a.Print("%s: %d rows run again\n", id, rows)
 }
 
 // raiseCap goes on with a batch that has made all calls that it may.
@@ -137,7 +138,7 @@ func (a *app) raiseCap(ctx context.Context, d *batchDeps, b *batch.Batch, f retr
 		}
 		limit = st.Calls + b.MaxCalls
 	default:
-		return usagef("choose the rows: --code CODE, --failed, --invalid or --lost")
+		return cli.Usagef("choose the rows: --code CODE, --failed, --invalid or --lost")
 	}
 	question := "the batch may make %d calls in all from now on. Go on?"
 	if limit == 0 {
@@ -152,10 +153,10 @@ func (a *app) raiseCap(ctx context.Context, d *batchDeps, b *batch.Batch, f retr
 	if _, err := d.control.Raise(ctx, b.ID, limit); err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(map[string]any{"batch": b.ID, "max_calls": limit})
+	if a.JSON {
+		return a.PrintJSON(map[string]any{"batch": b.ID, "max_calls": limit})
 	}
-	return a.print("%s: at most %s calls\n", b.ID, capText(limit))
+	return a.Print("%s: at most %s calls\n", b.ID, capText(limit))
 }
 
 func capText(limit int) string {

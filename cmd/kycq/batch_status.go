@@ -23,10 +23,10 @@ func newBatchStatus(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(st)
+		if a.JSON {
+			return a.PrintJSON(st)
 		}
-		return a.print("%s", st.text())
+		return a.Print("%s", st.text())
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/batch/submit"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/tasks"
 )
@@ -29,7 +30,7 @@ type submitFlags struct {
 
 func newBatchSubmit(a *app) *cobra.Command {
 	var f submitFlags
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "submit KIND FILE",
 		Short: "check a manifest and hand all of its rows in",
 		Long: `submit reads FILE (CSV or JSONL; - for standard input), a row per job. Columns of an aadhaar manifest: image (a path in
@@ -46,17 +47,17 @@ once the batch is accepted; a changed file is another batch.`,
   gunzip -c cards.jsonl.gz | kycq batch submit aadhaar - --name cards-2026`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usagef("want a kind (aadhaar or passport) and a file (- for standard input)")
+				return cli.Usagef("want a kind (aadhaar or passport) and a file (- for standard input)")
 			}
 			return nil
 		},
-		RunE: a.command(func(cmd *cobra.Command, args []string) error {
+		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
 			f.maxCallsGiven, f.command = cmd.Flags().Changed("max-calls"), commandLine(cmd, args)
 			opt, err := f.options(a, args)
 			if err != nil {
-				return usageError(err)
+				return cli.UsageError(err)
 			}
-			cfg, err := a.settings(cmd)
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -113,7 +114,7 @@ func (f *submitFlags) options(a *app, args []string) (submit.Options, error) {
 	if err := checkProgress(f.progress); err != nil {
 		return submit.Options{}, err
 	}
-	return submit.Options{Kind: kind, Path: args[1], Stdin: a.in, Name: f.name, Mapping: mapping, Images: f.images}, nil
+	return submit.Options{Kind: kind, Path: args[1], Stdin: a.In, Name: f.name, Mapping: mapping, Images: f.images}, nil
 }
 
 // submission is the answer of submit.
@@ -135,7 +136,7 @@ type submission struct {
 func (a *app) submit(ctx context.Context, d *batchDeps, opt submit.Options, f submitFlags) error {
 	shown, err := a.newProgress(f.progress)
 	if err != nil {
-		return usageError(err)
+		return cli.UsageError(err)
 	}
 	defer shown.Close()
 	source, err := submit.Open(ctx, opt, shown)
@@ -144,9 +145,9 @@ func (a *app) submit(ctx context.Context, d *batchDeps, opt submit.Options, f su
 	}
 	defer func() { _ = source.Close() }()
 	shown.Pause()
-	if a.json {
-		a.note("batch %s", source.ID)
-	} else if err := a.print("batch %s\n", source.ID); err != nil {
+	if a.JSON {
+		a.Note("batch %s", source.ID)
+	} else if err := a.Print("batch %s\n", source.ID); err != nil {
 		return err
 	}
 	sub := &submission{Batch: source.ID, Kind: opt.Kind}
@@ -236,16 +237,16 @@ func (a *app) resubmit(ctx context.Context, d *batchDeps, b *batch.Batch, source
 }
 
 func (a *app) submitted(ctx context.Context, d *batchDeps, b *batch.Batch, sub *submission, f submitFlags) error {
-	if a.json && !f.wait {
-		return a.printJSON(sub)
+	if a.JSON && !f.wait {
+		return a.PrintJSON(sub)
 	}
-	if !a.json {
-		if err := a.print("%s", sub.text()); err != nil {
+	if !a.JSON {
+		if err := a.Print("%s", sub.text()); err != nil {
 			return err
 		}
 	}
 	if !f.wait {
-		a.note("next: kycq batch watch %s", b.ID)
+		a.Note("next: kycq batch watch %s", b.ID)
 		return nil
 	}
 	return a.watchBatch(ctx, d, b.ID, watchFlags{exit: true, progress: f.progress})
@@ -254,15 +255,15 @@ func (a *app) submitted(ctx context.Context, d *batchDeps, b *batch.Batch, sub *
 // refuse ends a submit with rejected rows.
 func (a *app) refuse(sub *submission) error {
 	sub.Status = "rejected"
-	if a.json {
-		if err := a.printJSON(sub); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(sub); err != nil {
 			return err
 		}
-	} else if err := a.print("%s", sub.text()); err != nil {
+	} else if err := a.Print("%s", sub.text()); err != nil {
 		return err
 	}
-	a.note("nothing was submitted: mend the rows, or add --allow-rejects to submit the other %d", sub.Rows)
-	return ended(exitUsage)
+	a.Note("nothing was submitted: mend the rows, or add --allow-rejects to submit the other %d", sub.Rows)
+	return cli.Exit(cli.ExitUsage)
 }
 
 func (s *submission) text() string {
@@ -287,7 +288,7 @@ func (s *submission) text() string {
 // interrupted says how to go on.
 func (a *app) interrupted(ctx context.Context, err error, command string) error {
 	if err != nil && ctx.Err() != nil {
-		a.note("interrupted: nothing is lost. Go on with:\n  %s", command)
+		a.Note("interrupted: nothing is lost. Go on with:\n  %s", command)
 		return context.Canceled
 	}
 	return err
@@ -297,7 +298,7 @@ func (a *app) interrupted(ctx context.Context, err error, command string) error 
 func fileUsage(err error) error {
 	var file *manifest.FileError
 	if errors.As(err, &file) {
-		return usageError(err)
+		return cli.UsageError(err)
 	}
 	return err
 }

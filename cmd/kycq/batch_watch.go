@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/logx"
 )
 
@@ -50,19 +51,19 @@ type watcher struct {
 
 func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
 	if err := checkProgress(f.progress); err != nil {
-		return usageError(err)
+		return cli.UsageError(err)
 	}
 	w := &watcher{app: a, mode: f.progress, began: time.Now(), first: -1}
 	if w.mode == "auto" {
 		w.mode = "plain"
-		if logx.IsTerminal(a.err) {
+		if logx.IsTerminal(a.Err) {
 			w.mode = "bar"
 		}
 	}
 	every := f.every
 	if every <= 0 {
 		every = 10 * time.Second
-		if w.mode == "bar" || w.mode == "json" || a.json {
+		if w.mode == "bar" || w.mode == "json" || a.JSON {
 			every = time.Second
 		}
 	}
@@ -70,13 +71,13 @@ func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFl
 	if err != nil {
 		return a.interrupted(ctx, err, "kycq batch watch "+id)
 	}
-	if a.json {
-		err = a.printLine(st)
+	if a.JSON {
+		err = a.PrintLine(st)
 	} else {
-		err = a.print("%s", st.text())
+		err = a.Print("%s", st.text())
 	}
 	if err == nil && f.exit && st.Outcomes["failed"] > 0 {
-		return ended(exitSomeFailed)
+		return cli.Exit(cli.ExitSomeFailed)
 	}
 	return err
 }
@@ -129,8 +130,8 @@ func (w *watcher) pace(st *batchStatus) {
 
 func (w *watcher) show(st *batchStatus) error {
 	switch {
-	case w.app.json:
-		return w.app.printLine(st)
+	case w.app.JSON:
+		return w.app.PrintLine(st)
 	case w.mode == "none":
 	case w.mode == "json":
 		return w.app.noteJSON(st)
@@ -144,7 +145,7 @@ func (w *watcher) show(st *batchStatus) error {
 
 func (w *watcher) showBar(st *batchStatus) {
 	if w.bar == nil {
-		w.bar = progressbar.NewOptions(st.Rows, progressbar.OptionSetWriter(w.app.err), progressbar.OptionShowCount(),
+		w.bar = progressbar.NewOptions(st.Rows, progressbar.OptionSetWriter(w.app.Err), progressbar.OptionShowCount(),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
 	}
 	w.bar.Describe(describeLine(st))
@@ -156,7 +157,7 @@ func (w *watcher) showLine(st *batchStatus) {
 	line := fmt.Sprintf("%d of %d: %s", st.Ended, st.Rows, describeLine(st))
 	if line != w.last {
 		w.last = line
-		w.app.note("%s", line)
+		w.app.Note("%s", line)
 	}
 }
 

@@ -7,26 +7,28 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/wire"
 )
 
 func newConfig(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "config", Short: "show and check the settings"}, newConfigPrint(a), newConfigCheck(a))
+	return a.Group(&cobra.Command{Use: "config", Short: "show and check the settings"}, newConfigPrint(a), newConfigCheck(a))
 }
 
 func newConfigPrint(a *app) *cobra.Command {
 	var markdown bool
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:     "print",
 		Short:   "show every setting that is in force, and where it comes from",
 		Long:    "print shows every setting in force with its source: flag, environment, a file, or the default. Secrets are masked.",
 		Example: "  kycq config print\n  kycq config print --config kycq.yaml --json",
 		Args:    cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
 			if markdown {
-				return a.print("%s", settingsTable(cmd.Root()))
+				return a.Print("%s", settingsTable(cmd.Root()))
 			}
-			cfg, err := a.settings(cmd)
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -50,8 +52,8 @@ func (a *app) printSettings(values []config.Value) error {
 	for i, v := range values {
 		views[i] = settingView{Name: v.Name, Env: v.Env(), Value: v.Text, Source: v.Source}
 	}
-	if a.json {
-		return a.printJSON(map[string]any{"settings": views})
+	if a.JSON {
+		return a.PrintJSON(map[string]any{"settings": views})
 	}
 	for _, v := range views {
 		value := v.Value
@@ -60,7 +62,7 @@ func (a *app) printSettings(values []config.Value) error {
 		}
 		// A PEM block has many lines; its first says enough.
 		value, _, _ = strings.Cut(value, "\n")
-		if err := a.print("%-28s %-44s %s\n", v.Env, value, v.Source); err != nil {
+		if err := a.Print("%-28s %-44s %s\n", v.Env, value, v.Source); err != nil {
 			return err
 		}
 	}
@@ -68,7 +70,7 @@ func (a *app) printSettings(values []config.Value) error {
 }
 
 func newConfigCheck(a *app) *cobra.Command {
-	return uses(&cobra.Command{
+	return cli.Uses(&cobra.Command{
 		Use:   "check",
 		Short: "say what is wrong with the settings, without connecting to anything",
 		Long: `check reads all settings and says what is wrong with them, all at once: unknown names, values out of range, both a
@@ -76,7 +78,7 @@ value and its file, a keyset that cannot be read. It connects to nothing. Exit c
 worker misses is a warning.`,
 		Example: "  kycq config check\n  kycq config check --config kycq.yaml --json",
 		Args:    cobra.NoArgs,
-		RunE:    a.command(func(cmd *cobra.Command, _ []string) error { return a.checkSettings(cmd) }),
+		RunE:    a.Command(func(cmd *cobra.Command, _ []string) error { return a.checkSettings(cmd) }),
 	}, config.Areas()...)
 }
 
@@ -89,7 +91,7 @@ type checked struct {
 
 func (a *app) checkSettings(cmd *cobra.Command) error {
 	result := checked{Problems: []string{}, Warnings: []string{}}
-	cfg, err := config.Load(config.Sources{Environ: a.environ, Flags: cmd.Flags()})
+	cfg, err := config.Load(config.Sources{Environ: a.Environ, Flags: cmd.Flags()})
 	if err != nil {
 		result.Problems = lines(err)
 	} else {
@@ -98,30 +100,30 @@ func (a *app) checkSettings(cmd *cobra.Command) error {
 		result.Warnings = append(result.Warnings, missingForWorker(cfg)...)
 	}
 	result.OK = len(result.Problems) == 0
-	if a.json {
-		err = a.printJSON(result)
+	if a.JSON {
+		err = a.PrintJSON(result)
 	} else {
 		err = a.printChecked(result)
 	}
 	if err == nil && !result.OK {
-		return ended(exitUsage)
+		return cli.Exit(cli.ExitUsage)
 	}
 	return err
 }
 
 func (a *app) printChecked(c checked) error {
 	for _, problem := range c.Problems {
-		if err := a.print("wrong    %s\n", problem); err != nil {
+		if err := a.Print("wrong    %s\n", problem); err != nil {
 			return err
 		}
 	}
 	for _, warning := range c.Warnings {
-		if err := a.print("warning  %s\n", warning); err != nil {
+		if err := a.Print("warning  %s\n", warning); err != nil {
 			return err
 		}
 	}
 	if c.OK {
-		return a.print("fine     the settings can be used\n")
+		return a.Print("fine     the settings can be used\n")
 	}
 	return nil
 }
@@ -129,16 +131,16 @@ func (a *app) printChecked(c checked) error {
 // unusable builds what can be built without a network.
 func unusable(cmd *cobra.Command, cfg *config.Config) []string {
 	var problems []string
-	if client, err := openRedisOffline(cfg); err != nil {
+	if client, err := wire.NewRedis(cfg); err != nil {
 		problems = append(problems, lines(err)...)
 	} else {
 		_ = client.Close()
 	}
-	if _, err := openStore(cmd.Context(), cfg); err != nil {
+	if _, err := wire.OpenStore(cmd.Context(), cfg); err != nil {
 		problems = append(problems, lines(err)...)
 	}
 	if cfg.RequireSealing() == nil {
-		if _, err := openKeyset(cfg); err != nil {
+		if _, err := wire.OpenKeyset(cfg); err != nil {
 			problems = append(problems, lines(err)...)
 		}
 	}
@@ -186,7 +188,7 @@ func settingsTable(root *cobra.Command) string {
 // users lists the commands that use an area, by their first words; those of config itself read everything.
 func users(cmd *cobra.Command, area config.Area) []string {
 	var names []string
-	if slices.Contains(areasOf(cmd), area) {
+	if slices.Contains(cli.AreasOf(cmd), area) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(cmd.CommandPath(), "kycq "), " ")
 		names = append(names, name)
 	}

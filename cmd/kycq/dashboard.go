@@ -10,15 +10,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/dashboard"
+	"github.com/kycq/kycq/internal/wire"
 )
 
 const dashboardListen = "127.0.0.1:8081"
 
 func newDashboard(a *app) *cobra.Command {
 	var operate, noLogin bool
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "dashboard",
 		Short: "serve asynq's monitoring page for the queues, behind a login",
 		Long: `dashboard serves asynqmon under /asynqmon: queues, tasks in every state, workers, Redis. Payloads and errors that
@@ -30,8 +32,8 @@ It speaks plain HTTP. To offer it beyond this machine, put a proxy with TLS befo
   KYCQ_DASHBOARD_USERS_FILE=dashboard.users kycq dashboard
   kycq dashboard --dashboard-users-file dashboard.users --operate --prometheus-url http://127.0.0.1:9090`,
 		Args: cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -49,11 +51,11 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 	if err != nil {
 		return err
 	}
-	log, err := a.logger(cfg)
+	log, err := a.Logger(cfg)
 	if err != nil {
 		return err
 	}
-	rdb, err := openRedis(ctx, cfg)
+	rdb, err := wire.OpenRedis(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 	if err != nil {
 		return err
 	}
-	l, err := a.listen(ctx, cfg.Listen, dashboardListen)
+	l, err := a.Listen(ctx, cfg.Listen, dashboardListen)
 	if err != nil {
 		return err
 	}
@@ -78,7 +80,7 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 		_ = l.Close()
 		return err
 	}
-	return serve(ctx, l, page, func() error { return nil })
+	return cli.Serve(ctx, l, page, nil)
 }
 
 const prometheusTimeout = 10 * time.Second
@@ -88,16 +90,16 @@ func openLogin(cfg *config.Config, noLogin bool) (*dashboard.Login, error) {
 	given := !cfg.DashboardUsers.Empty() || !cfg.DashboardToken.Empty()
 	switch {
 	case noLogin && given:
-		return nil, usagef("--no-login contradicts KYCQ_DASHBOARD_USERS and KYCQ_DASHBOARD_TOKEN: drop one")
+		return nil, cli.Usagef("--no-login contradicts KYCQ_DASHBOARD_USERS and KYCQ_DASHBOARD_TOKEN: drop one")
 	case noLogin:
 		return nil, nil
 	case !given:
-		return nil, usagef("the dashboard needs a login: run `kycq dashboard hash --user NAME >> dashboard.users` and set " +
+		return nil, cli.Usagef("the dashboard needs a login: run `kycq dashboard hash --user NAME >> dashboard.users` and set " +
 			"KYCQ_DASHBOARD_USERS_FILE=dashboard.users (or KYCQ_DASHBOARD_TOKEN_FILE; for this machine alone: --no-login)")
 	}
 	login, err := dashboard.NewLogin(cfg.DashboardUsers, cfg.DashboardToken)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, cli.UsageError(err)
 	}
 	return login, nil
 }
@@ -108,17 +110,17 @@ func (a *app) checkExposure(l net.Listener, open bool) error {
 	local := err == nil && addr.Addr().Unmap().IsLoopback()
 	switch {
 	case open && !local:
-		return usagef("--no-login works on a loopback address only, not on %s", l.Addr())
+		return cli.Usagef("--no-login works on a loopback address only, not on %s", l.Addr())
 	case !local:
-		a.warn("the dashboard speaks plain HTTP beyond this machine: put a proxy with TLS before it")
+		a.Warn("the dashboard speaks plain HTTP beyond this machine: put a proxy with TLS before it")
 	}
 	return nil
 }
 
 func (a *app) announceDashboard(addr net.Addr) error {
 	url := fmt.Sprintf("http://%s%s", addr, dashboard.Root)
-	if a.json {
-		return a.printLine(map[string]string{"url": url})
+	if a.JSON {
+		return a.PrintLine(map[string]string{"url": url})
 	}
-	return a.print("%s\n", url)
+	return a.Print("%s\n", url)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/dashboard"
 )
 
@@ -23,20 +24,20 @@ hash is bcrypt; the password itself is stored nowhere.`,
 		Example: `  kycq dashboard hash --user asha >> dashboard.users
   pass show kycq/dashboard | kycq dashboard hash --user asha`,
 		Args: cobra.NoArgs,
-		RunE: a.command(func(*cobra.Command, []string) error {
+		RunE: a.Command(func(*cobra.Command, []string) error {
 			password, err := a.readPassword()
 			if err != nil {
 				return err
 			}
 			line, err := dashboard.HashUser(user, password)
 			if err != nil {
-				return usageError(err)
+				return cli.UsageError(err)
 			}
-			if a.json {
+			if a.JSON {
 				name, hash, _ := strings.Cut(line, ":")
-				return a.printJSON(map[string]string{"user": name, "hash": hash})
+				return a.PrintJSON(map[string]string{"user": name, "hash": hash})
 			}
-			return a.print("%s\n", line)
+			return a.Print("%s\n", line)
 		}),
 	}
 	cmd.Flags().StringVar(&user, "user", "", "name of the user")
@@ -46,20 +47,20 @@ hash is bcrypt; the password itself is stored nowhere.`,
 
 // readPassword takes the first line of stdin; at a terminal it asks, and shows nothing.
 func (a *app) readPassword() (string, error) {
-	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		_, _ = fmt.Fprint(a.err, "Password: ")
+	if f, ok := a.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		_, _ = fmt.Fprint(a.Err, "Password: ")
 		text, err := term.ReadPassword(int(f.Fd()))
-		_, _ = fmt.Fprintln(a.err)
+		_, _ = fmt.Fprintln(a.Err)
 		return string(text), err
 	}
 	const enough = 4096
-	text, err := io.ReadAll(io.LimitReader(a.in, enough))
+	text, err := io.ReadAll(io.LimitReader(a.In, enough))
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	if line = strings.TrimSuffix(line, "\r"); line == "" {
-		return "", usageError(errors.New("no password on stdin"))
+		return "", cli.UsageError(errors.New("no password on stdin"))
 	}
 	return line, nil
 }

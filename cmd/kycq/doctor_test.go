@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 	"github.com/kycq/kycq/internal/doctor"
@@ -129,7 +130,7 @@ func (p *patient) examine(t *testing.T) (code int, complaints map[string]doctor.
 	if err := json.Unmarshal(out, &answer); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if answer.OK != (code == exitOK) {
+	if answer.OK != (code == cli.ExitOK) {
 		t.Errorf("ok is %t, the exit code %d", answer.OK, code)
 	}
 	complaints = map[string]doctor.Finding{}
@@ -190,35 +191,35 @@ func TestDoctorNamesWhatIsWrongAndNothingElse(t *testing.T) {
 		check string
 		says  string
 	}{
-		"nothing":                        {func(*testing.T, *patient) {}, exitOK, "", ""},
-		"Redis down":                     {set("KYCQ_REDIS_URL", "redis://127.0.0.1:1/0"), exitUnreachable, "redis", "start Redis"},
-		"allkeys-lru":                    {config("maxmemory-policy", "allkeys-lru"), exitFailure, "redis-eviction", "noeviction"},
-		"no AOF":                         {config("appendonly", "no"), exitOK, "redis-persistence", "appendonly yes"},
-		"Redis nearly full":              {config("maxmemory", "1100000"), exitFailure, "redis-memory", "raise maxmemory"},
-		"missing bucket":                 {set("KYCQ_S3_MASKED_BUCKET", "kycq-missing"), exitFailure, "s3-masked", "kycq storage init"},
-		"store down":                     {set("KYCQ_S3_ENDPOINT", "http://127.0.0.1:1"), exitUnreachable, "s3", "KYCQ_S3_ENDPOINT"},
-		"wrong client secret":            {set("KYCQ_CASHFREE_CLIENT_SECRET", "wrong"), exitCredentials, "cashfree", "valid client id"},
-		"secret of the test environment": {set("KYCQ_CASHFREE_CLIENT_SECRET", "TESTspecimen"), exitCredentials, "cashfree", "this environment"},
+		"nothing":                        {func(*testing.T, *patient) {}, cli.ExitOK, "", ""},
+		"Redis down":                     {set("KYCQ_REDIS_URL", "redis://127.0.0.1:1/0"), cli.ExitUnreachable, "redis", "start Redis"},
+		"allkeys-lru":                    {config("maxmemory-policy", "allkeys-lru"), cli.ExitFailure, "redis-eviction", "noeviction"},
+		"no AOF":                         {config("appendonly", "no"), cli.ExitOK, "redis-persistence", "appendonly yes"},
+		"Redis nearly full":              {config("maxmemory", "1100000"), cli.ExitFailure, "redis-memory", "raise maxmemory"},
+		"missing bucket":                 {set("KYCQ_S3_MASKED_BUCKET", "kycq-missing"), cli.ExitFailure, "s3-masked", "kycq storage init"},
+		"store down":                     {set("KYCQ_S3_ENDPOINT", "http://127.0.0.1:1"), cli.ExitUnreachable, "s3", "KYCQ_S3_ENDPOINT"},
+		"wrong client secret":            {set("KYCQ_CASHFREE_CLIENT_SECRET", "wrong"), cli.ExitCredentials, "cashfree", "valid client id"},
+		"secret of the test environment": {set("KYCQ_CASHFREE_CLIENT_SECRET", "TESTspecimen"), cli.ExitCredentials, "cashfree", "this environment"},
 		"IP not allowed": {func(t *testing.T, p *patient) {
 			resp, err := http.Post(p.sim.ControlURL+"/ips", "application/json", strings.NewReader(`{"allowed":["10.0.0.0/8"]}`))
 			if err != nil || resp.StatusCode >= http.StatusBadRequest {
 				t.Fatal(resp, err)
 			}
 			_ = resp.Body.Close()
-		}, exitCredentials, "cashfree", "whitelist"},
-		"Cashfree down":      {set("KYCQ_CASHFREE_URL", "http://127.0.0.1:1/verification"), exitUnreachable, "cashfree", "network"},
-		"not Cashfree":       {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_URL"] = p.sim.URL + "/nowhere" }, exitUsage, "cashfree", "/verification"},
-		"missing keyset":     {set("KYCQ_KEYSET_FILE", ""), exitUsage, "keyset", "kycq keys generate"},
-		"another keyset":     {useAnotherKeyset, exitUsage, "keyset-queues", "kycq keys status"},
-		"misspelt variable":  {set("KYCQ_REDIS_ULR", "redis://elsewhere:6379/0"), exitUsage, "settings", "KYCQ_REDIS_URL"},
-		"value and its file": {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_CLIENT_SECRET_FILE"] = p.env["KYCQ_KEYSET_FILE"] }, exitUsage, "settings", "keep one"},
-		"unknown time zone":  {set("TZ", "Asia/Calcuta"), exitOK, "time-zone", "Asia/Kolkata"},
+		}, cli.ExitCredentials, "cashfree", "whitelist"},
+		"Cashfree down":      {set("KYCQ_CASHFREE_URL", "http://127.0.0.1:1/verification"), cli.ExitUnreachable, "cashfree", "network"},
+		"not Cashfree":       {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_URL"] = p.sim.URL + "/nowhere" }, cli.ExitUsage, "cashfree", "/verification"},
+		"missing keyset":     {set("KYCQ_KEYSET_FILE", ""), cli.ExitUsage, "keyset", "kycq keys generate"},
+		"another keyset":     {useAnotherKeyset, cli.ExitUsage, "keyset-queues", "kycq keys status"},
+		"misspelt variable":  {set("KYCQ_REDIS_ULR", "redis://elsewhere:6379/0"), cli.ExitUsage, "settings", "KYCQ_REDIS_URL"},
+		"value and its file": {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_CLIENT_SECRET_FILE"] = p.env["KYCQ_KEYSET_FILE"] }, cli.ExitUsage, "settings", "keep one"},
+		"unknown time zone":  {set("TZ", "Asia/Calcuta"), cli.ExitOK, "time-zone", "Asia/Kolkata"},
 		"clock 20 minutes off": {func(_ *testing.T, p *patient) {
 			p.store.Advance(20 * time.Minute)
 			p.store.Use(refusingSkew(20 * time.Minute))
-		}, exitFailure, "clock", "NTP"},
-		"clock a minute off": {func(_ *testing.T, p *patient) { p.store.Advance(-time.Minute) }, exitOK, "clock", "NTP"},
-		"public bucket":      {func(_ *testing.T, p *patient) { p.store.Use(withoutStrangers(p.env["KYCQ_S3_MASKED_BUCKET"])) }, exitFailure, "s3-masked", "open to everybody"},
+		}, cli.ExitFailure, "clock", "NTP"},
+		"clock a minute off": {func(_ *testing.T, p *patient) { p.store.Advance(-time.Minute) }, cli.ExitOK, "clock", "NTP"},
+		"public bucket":      {func(_ *testing.T, p *patient) { p.store.Use(withoutStrangers(p.env["KYCQ_S3_MASKED_BUCKET"])) }, cli.ExitFailure, "s3-masked", "open to everybody"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -239,13 +240,13 @@ func TestDoctorNamesAWrongS3Key(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong", "AWS_ACCESS_KEY_ID": "nobody"} {
 		p := newPatient(t, storagetest.StartMinIO(t))
-		if code, complaints := p.examine(t); code != exitOK || len(complaints) > 0 {
+		if code, complaints := p.examine(t); code != cli.ExitOK || len(complaints) > 0 {
 			t.Fatalf("exit code %d, %+v", code, complaints)
 		}
 		p.env[name] = value
 		code, complaints := p.examine(t)
 		wantOnly(t, complaints, "s3", name)
-		if code != exitCredentials {
+		if code != cli.ExitCredentials {
 			t.Errorf("exit code %d", code)
 		}
 	}
@@ -270,7 +271,7 @@ func wantOnly(t *testing.T, complaints map[string]doctor.Finding, check, says st
 func useAnotherKeyset(t *testing.T, p *patient) {
 	t.Helper()
 	const job = `{"verification_id":"A1","file_number":"SPECIMEN00001","dob":"1990-01-31"}`
-	if _, code := p.kycq(t, job, "enqueue", "passport", "-"); code != exitOK {
+	if _, code := p.kycq(t, job, "enqueue", "passport", "-"); code != cli.ExitOK {
 		t.Fatalf("enqueue: exit code %d", code)
 	}
 	keyset := filepath.Join(t.TempDir(), "other.json")

@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/tasks"
 )
 
 func newEnqueue(a *app) *cobra.Command {
-	return a.group(&cobra.Command{
+	return a.Group(&cobra.Command{
 		Use:   "enqueue",
 		Short: "hand one job to the workers",
 		Long: `enqueue checks the input, writes the job's record to S3, and puts the job into Redis. The same command can be
@@ -35,14 +36,14 @@ func (f *jobFlags) register(cmd *cobra.Command) {
 // job begins a job of the kind and checks what the flags say.
 func (f *jobFlags) job(kind tasks.Kind) (tasks.Job, error) {
 	if f.id == "" {
-		return tasks.Job{}, usagef("--id is missing: name the job, for example --id ABC00123")
+		return tasks.Job{}, cli.Usagef("--id is missing: name the job, for example --id ABC00123")
 	}
 	if err := tasks.ValidateID(f.id); err != nil {
-		return tasks.Job{}, usageError(err)
+		return tasks.Job{}, cli.UsageError(err)
 	}
 	lane, err := tasks.ParseLane(f.lane)
 	if err != nil {
-		return tasks.Job{}, usagef("--lane: %w", err)
+		return tasks.Job{}, cli.Usagef("--lane: %w", err)
 	}
 	return tasks.Job{Kind: kind, VerificationID: f.id, Lane: lane}, nil
 }
@@ -67,8 +68,8 @@ func (p *producer) enqueue(ctx context.Context, job tasks.Job) (enqueued, error)
 }
 
 func (a *app) printEnqueued(e enqueued) error {
-	if a.json {
-		return a.printLine(e)
+	if a.JSON {
+		return a.PrintLine(e)
 	}
 	state := "queued in " + e.Queue
 	switch e.Status {
@@ -78,10 +79,10 @@ func (a *app) printEnqueued(e enqueued) error {
 		state = "already done: " + e.Outcome
 	case tasks.Enqueued:
 	}
-	if err := a.print("%s %s %s\n", e.Kind, e.VerificationID, state); err != nil {
+	if err := a.Print("%s %s %s\n", e.Kind, e.VerificationID, state); err != nil {
 		return err
 	}
-	a.note("next: %s", e.Next)
+	a.Note("next: %s", e.Next)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -18,7 +19,7 @@ import (
 func newEnqueueAadhaar(a *app) *cobra.Command {
 	var f jobFlags
 	var image string
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "aadhaar",
 		Short: "have an Aadhaar card masked",
 		Long: `aadhaar enqueues the masking of one card. The image is JPEG or PNG, at most 10 MB and 40 megapixels; its content
@@ -27,13 +28,13 @@ object that you name as s3://bucket/key stays yours.`,
 		Example: `  kycq enqueue aadhaar --id ABC00123 --image card.jpg
   kycq enqueue aadhaar --id ABC00124 --image s3://my-bucket/cards/124.png --lane bulk --json`,
 		Args: cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
 			job, err := f.job(tasks.Aadhaar)
 			if err != nil {
 				return err
 			}
 			if image == "" {
-				return usagef("--image is missing: name a JPEG or PNG file, or s3://bucket/key")
+				return cli.Usagef("--image is missing: name a JPEG or PNG file, or s3://bucket/key")
 			}
 			return a.enqueueAadhaar(cmd, job, image)
 		}),
@@ -50,7 +51,7 @@ func (a *app) enqueueAadhaar(cmd *cobra.Command, job tasks.Job, image string) er
 		return err
 	}
 	defer source.Close()
-	cfg, err := a.settings(cmd)
+	cfg, err := a.Settings(cmd)
 	if err != nil {
 		return err
 	}
@@ -100,13 +101,13 @@ func findImage(name string) (*imageSource, error) {
 	if rest, ok := strings.CutPrefix(name, "s3://"); ok {
 		bucket, key, _ := strings.Cut(rest, "/")
 		if bucket == "" || key == "" {
-			return nil, usagef("--image: %s names no object: write s3://bucket/key", name)
+			return nil, cli.Usagef("--image: %s names no object: write s3://bucket/key", name)
 		}
 		return &imageSource{name: name, ref: tasks.Image{Bucket: bucket, Key: key}}, nil
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, usagef("--image: %w", err)
+		return nil, cli.Usagef("--image: %w", err)
 	}
 	s := &imageSource{name: name, file: f}
 	if err := s.checkFile(); err != nil {
@@ -125,10 +126,10 @@ func (s *imageSource) Close() {
 func (s *imageSource) checkFile() error {
 	info, err := s.file.Stat()
 	if err != nil {
-		return usagef("--image: %w", err)
+		return cli.Usagef("--image: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return usagef("--image: %s is not a file", s.name)
+		return cli.Usagef("--image: %s is not a file", s.name)
 	}
 	var head bytes.Buffer
 	if _, err := io.CopyN(&head, s.file, tasks.ImageHeadBytes); err != nil && !errors.Is(err, io.EOF) {
@@ -139,7 +140,7 @@ func (s *imageSource) checkFile() error {
 
 func (s *imageSource) check(head []byte, size int64) error {
 	if _, err := tasks.ValidateImage(head, size); err != nil {
-		return usageError(fmt.Errorf("%s: %w", s.name, err))
+		return cli.UsageError(fmt.Errorf("%s: %w", s.name, err))
 	}
 	return nil
 }

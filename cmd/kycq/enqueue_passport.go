@@ -10,13 +10,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/tasks"
 )
 
 func newEnqueuePassport(a *app) *cobra.Command {
 	var f jobFlags
 	var fields passportFields
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "passport [-]",
 		Short: "have a passport verified",
 		Long: `passport enqueues the verification of a passport by its file number and the date of birth. With - it reads JSON
@@ -27,8 +28,8 @@ Flags show in the process list: use them for trials, and stdin for real people.`
 		Example: `  kycq enqueue passport --id P-0001 --file-number X00001234567 --dob 1990-02-17 --name "Specimen Person"
   echo '{"verification_id":"P-0002","file_number":"X00001234568","dob":"1991-03-18"}' | kycq enqueue passport -`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: a.command(func(cmd *cobra.Command, args []string) error {
-			jobs, err := passportJobs(a.in, args, f, fields)
+		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
+			jobs, err := passportJobs(a.In, args, f, fields)
 			if err != nil {
 				return err
 			}
@@ -76,9 +77,9 @@ func passportJobs(stdin io.Reader, args []string, f jobFlags, fields passportFie
 		job, err := fields.job(f.lane)
 		return []tasks.Job{job}, err
 	case args[0] != "-":
-		return nil, usagef("unknown argument %q: the only one is -, to read JSON from stdin", args[0])
+		return nil, cli.Usagef("unknown argument %q: the only one is -, to read JSON from stdin", args[0])
 	case fields != passportFields{} || f.id != "":
-		return nil, usagef("- takes the fields from stdin: drop --id, --file-number, --dob and --name")
+		return nil, cli.Usagef("- takes the fields from stdin: drop --id, --file-number, --dob and --name")
 	}
 	return readPassports(stdin, f.lane)
 }
@@ -92,7 +93,7 @@ func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read stdin: %w", err)
 	case len(text) > maxStdin:
-		return nil, usagef("stdin holds over %d MB: split it", maxStdin>>20)
+		return nil, cli.Usagef("stdin holds over %d MB: split it", maxStdin>>20)
 	}
 	var jobs []tasks.Job
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -101,16 +102,16 @@ func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
 		if err := d.Decode(&object); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, usagef("stdin, object %d: is not JSON: write one object a line, each like {\"verification_id\":...,\"file_number\":...,\"dob\":...}", n)
+			return nil, cli.Usagef("stdin, object %d: is not JSON: write one object a line, each like {\"verification_id\":...,\"file_number\":...,\"dob\":...}", n)
 		}
 		job, err := readPassport(object, lane)
 		if err != nil {
-			return nil, usagef("stdin, object %d: %w", n, err)
+			return nil, cli.Usagef("stdin, object %d: %w", n, err)
 		}
 		jobs = append(jobs, job)
 	}
 	if len(jobs) == 0 {
-		return nil, usagef("stdin is empty: write one JSON object a line")
+		return nil, cli.Usagef("stdin is empty: write one JSON object a line")
 	}
 	return jobs, nil
 }
@@ -134,7 +135,7 @@ func readPassport(object []byte, lane string) (tasks.Job, error) {
 }
 
 func (a *app) enqueuePassports(cmd *cobra.Command, jobs []tasks.Job) error {
-	cfg, err := a.settings(cmd)
+	cfg, err := a.Settings(cmd)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -14,7 +16,7 @@ import (
 
 func newErase(a *app) *cobra.Command {
 	var reason string
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "erase KIND ID",
 		Short: "remove what is kept of a person, and leave a tombstone",
 		Long: `erase removes the masked image, the sealed input and answer, also from Redis, and kycq's own upload of a finished job.
@@ -25,31 +27,31 @@ Not touched: objects of your own in S3, and the row in the sealed manifest of th
 		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usagef("name a kind and one verification_id: kycq erase aadhaar ABC00123")
+				return cli.Usagef("name a kind and one verification_id: kycq erase aadhaar ABC00123")
 			}
 			return tasks.ValidateID(args[1])
 		},
-		RunE: a.command(func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
 			kind, err := tasks.ParseKind(args[0])
 			if err != nil {
-				return usageError(err)
+				return cli.UsageError(err)
 			}
 			if reason == "" {
-				return usagef("--reason: say why: it stays in the record and in the audit trail (no personal data)")
+				return cli.Usagef("--reason: say why: it stays in the record and in the audit trail (no personal data)")
 			}
-			keyset, err := openKeyset(cfg)
+			keyset, err := wire.OpenKeyset(cfg)
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cmd.Context(), cfg)
+			store, err := wire.OpenStore(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
-			rdb, err := openRedis(cmd.Context(), cfg)
+			rdb, err := wire.OpenRedis(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -66,7 +68,7 @@ func (a *app) erase(ctx context.Context, store *storage.Store, forget worker.For
 	if err != nil {
 		return err
 	}
-	if err := enter(ctx, store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
+	if err := appendAudit(ctx, store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
 	rec, err := worker.Erase(ctx, store, forget, keyset, kind, id, user, reason)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/tasks"
@@ -14,25 +15,25 @@ import (
 )
 
 func newFleet(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "fleet", Short: "see and steer all workers together"},
+	return a.Group(&cobra.Command{Use: "fleet", Short: "see and steer all workers together"},
 		newFleetStatus(a), newFleetPause(a), newFleetResume(a), newFleetRate(a))
 }
 
-// fleetCommand gives fn the operator's parts.
-func (a *app) fleetCommand(cmd *cobra.Command, fn func(ctx context.Context, o *operator, args []string) error) *cobra.Command {
-	cmd.RunE = a.command(func(cmd *cobra.Command, args []string) error {
-		cfg, err := a.settings(cmd)
+// fleetCommand opens what fn uses.
+func (a *app) fleetCommand(cmd *cobra.Command, fn func(ctx context.Context, d *fleetDeps, args []string) error) *cobra.Command {
+	cmd.RunE = a.Command(func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.Settings(cmd)
 		if err != nil {
 			return err
 		}
-		o, err := openOperator(cmd.Context(), cfg)
+		d, err := openFleetDeps(cmd.Context(), cfg)
 		if err != nil {
 			return err
 		}
-		defer o.Close()
-		return fn(cmd.Context(), o, args)
+		defer d.Close()
+		return fn(cmd.Context(), d, args)
 	})
-	return uses(cmd, config.Redis, config.S3, config.Rates)
+	return cli.Uses(cmd, config.Redis, config.S3, config.Rates)
 }
 
 func newFleetPause(a *app) *cobra.Command {
@@ -44,26 +45,26 @@ func newFleetPause(a *app) *cobra.Command {
 jobs stay where they are.`,
 		Example: `  kycq fleet pause --reason "top-up on its way"`,
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, o *operator, _ []string) error {
+	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
 		if reason == "" {
-			return usagef("--reason: say why: it is shown to whoever wonders")
+			return cli.Usagef("--reason: say why: it is shown to whoever wonders")
 		}
-		if err := enter(ctx, o.store, audit.Act{Action: "fleet.pause", Reason: reason}); err != nil {
+		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.pause", Reason: reason}); err != nil {
 			return err
 		}
-		first, err := o.gate.RaiseHold(ctx, gate.Hold{
+		first, err := d.gate.RaiseHold(ctx, gate.Hold{
 			Reason: reason, Code: "paused", NextAction: "run `kycq fleet resume`", By: "operator",
 		})
 		if err != nil {
 			return err
 		}
-		if err := worker.NewQueuePause(o.redis).Pause(ctx); err != nil {
+		if err := worker.NewQueuePause(d.redis).Pause(ctx); err != nil {
 			return err
 		}
 		if !first {
-			a.note("the fleet was on hold already: see kycq fleet status")
+			a.Note("the fleet was on hold already: see kycq fleet status")
 		}
-		return a.printHold(ctx, o)
+		return a.printHold(ctx, d)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the others (required; no personal data)")
 	return cmd
@@ -77,20 +78,20 @@ func newFleetResume(a *app) *cobra.Command {
 stays. Nothing is lost by trying.`,
 		Example: "  kycq fleet resume && kycq fleet status --watch",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, o *operator, _ []string) error {
-		if err := enter(ctx, o.store, audit.Act{Action: "fleet.resume"}); err != nil {
+	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
+		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.resume"}); err != nil {
 			return err
 		}
-		switch err := o.gate.Resume(ctx); {
+		switch err := d.gate.Resume(ctx); {
 		case errors.Is(err, gate.ErrNotHeld):
-			a.note("the fleet is not on hold")
+			a.Note("the fleet is not on hold")
 		case err != nil:
 			return err
 		}
-		if err := worker.NewQueuePause(o.redis).Resume(ctx); err != nil {
+		if err := worker.NewQueuePause(d.redis).Resume(ctx); err != nil {
 			return err
 		}
-		return a.printHold(ctx, o)
+		return a.printHold(ctx, d)
 	})
 }
 
@@ -102,37 +103,37 @@ func newFleetRate(a *app) *cobra.Command {
 kept in Redis: after a Redis that lost its data, the workers' configured rates count again.`,
 		Example: "  kycq fleet rate aadhaar 200/m\n  kycq fleet rate passport 50/m",
 		Args:    cobra.ExactArgs(2),
-	}, func(ctx context.Context, o *operator, args []string) error {
+	}, func(ctx context.Context, d *fleetDeps, args []string) error {
 		kind, err := tasks.ParseKind(args[0])
 		if err != nil {
-			return usageError(err)
+			return cli.UsageError(err)
 		}
 		rate, err := gate.ParseRate(args[1])
 		if err != nil {
-			return usageError(err)
+			return cli.UsageError(err)
 		}
 		act := audit.Act{Action: "fleet.rate", Kind: string(kind), Detail: map[string]string{"rate": rate.String()}}
-		if err := enter(ctx, o.store, act); err != nil {
+		if err := appendAudit(ctx, d.store, act); err != nil {
 			return err
 		}
-		if err := o.gate.SetRate(ctx, string(kind), rate); err != nil {
+		if err := d.gate.SetRate(ctx, string(kind), rate); err != nil {
 			return err
 		}
-		if a.json {
-			return a.printLine(map[string]string{"kind": string(kind), "rate": rate.String()})
+		if a.JSON {
+			return a.PrintLine(map[string]string{"kind": string(kind), "rate": rate.String()})
 		}
-		return a.print("%s is paced at %s from now on\n", kind, rate)
+		return a.Print("%s is paced at %s from now on\n", kind, rate)
 	})
 }
 
 // printHold says what the hold is now.
-func (a *app) printHold(ctx context.Context, o *operator) error {
-	hold, err := o.gate.Hold(ctx)
+func (a *app) printHold(ctx context.Context, d *fleetDeps) error {
+	hold, err := d.gate.Hold(ctx)
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printLine(map[string]any{"hold": hold})
+	if a.JSON {
+		return a.PrintLine(map[string]any{"hold": hold})
 	}
-	return a.print("%s\n", describeHold(hold))
+	return a.Print("%s\n", describeHold(hold))
 }

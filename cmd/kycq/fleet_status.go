@@ -38,9 +38,9 @@ lane, 429s, the breaker, and how long the queued work takes at the present pace.
 in kycq batch status.`,
 		Example: "  kycq fleet status\n  kycq fleet status --watch\n  kycq fleet status --json | jq .hold",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, o *operator, _ []string) error {
+	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
 		for {
-			st, err := readFleet(ctx, o)
+			st, err := readFleet(ctx, d)
 			if err != nil {
 				return err
 			}
@@ -58,8 +58,8 @@ in kycq batch status.`,
 	return cmd
 }
 
-func readFleet(ctx context.Context, o *operator) (fleetStatus, error) {
-	kinds, hold, err := o.gate.Status(ctx)
+func readFleet(ctx context.Context, d *fleetDeps) (fleetStatus, error) {
+	kinds, hold, err := d.gate.Status(ctx)
 	if err != nil {
 		return fleetStatus{}, err
 	}
@@ -68,7 +68,7 @@ func readFleet(ctx context.Context, o *operator) (fleetStatus, error) {
 		ks := kindStatus{KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}}
 		var waiting int64
 		for _, lane := range tasks.Lanes() {
-			depth, err := asynqx.ReadDepth(ctx, o.redis, tasks.Queue(tasks.Kind(k.Kind), lane))
+			depth, err := asynqx.ReadDepth(ctx, d.redis, tasks.Queue(tasks.Kind(k.Kind), lane))
 			if err != nil {
 				return fleetStatus{}, err
 			}
@@ -86,17 +86,17 @@ func readFleet(ctx context.Context, o *operator) (fleetStatus, error) {
 const clearScreen = "\x1b[H\x1b[2J"
 
 func (a *app) printFleet(st fleetStatus, watch bool) error {
-	if a.json {
+	if a.JSON {
 		if watch {
-			return a.printLine(st)
+			return a.PrintLine(st)
 		}
-		return a.printJSON(st)
+		return a.PrintJSON(st)
 	}
 	text := describeFleet(st)
-	if watch && logx.IsTerminal(a.out) {
+	if watch && logx.IsTerminal(a.Out) {
 		text = clearScreen + text
 	}
-	return a.print("%s", text)
+	return a.Print("%s", text)
 }
 
 // describeFleet is the status for people.

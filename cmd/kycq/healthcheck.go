@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 )
 
@@ -19,7 +20,7 @@ const healthTime = 2 * time.Second
 
 func newHealthcheck(a *app) *cobra.Command {
 	var path string
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "healthcheck",
 		Short: "ask the worker or dashboard of this machine whether it is well, for containers",
 		Long: `healthcheck asks the HTTP server that listens on KYCQ_LISTEN (the worker's default where unset) and ends with 0 where
@@ -28,8 +29,8 @@ it is well. A worker that shuts down or does not reach Redis is not. A dashboard
   kycq healthcheck --listen 127.0.0.1:8081
   kycq healthcheck --path /livez`,
 		Args: cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -55,25 +56,25 @@ func (a *app) checkHealth(ctx context.Context, url string) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return usageError(err)
+		return cli.UsageError(err)
 	}
 	// Neither a proxy nor a connection that outlives the question.
 	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
-		return &exitError{code: exitUnreachable, err: fmt.Errorf("healthcheck: %w", err)}
+		return cli.WithCode(cli.ExitUnreachable, fmt.Errorf("healthcheck: %w", err))
 	}
 	defer resp.Body.Close()
 	const enough = 200
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, enough))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 	view := healthView{OK: resp.StatusCode < http.StatusInternalServerError, Status: resp.StatusCode, Answer: line}
-	if a.json {
-		err = a.printJSON(view)
+	if a.JSON {
+		err = a.PrintJSON(view)
 	} else {
-		err = a.print("%d %s\n", view.Status, view.Answer)
+		err = a.Print("%d %s\n", view.Status, view.Answer)
 	}
 	if err == nil && !view.OK {
-		return ended(exitFailure)
+		return cli.Exit(cli.ExitFailure)
 	}
 	return err
 }

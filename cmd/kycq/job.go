@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
 func newJob(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "job", Short: "look at single jobs, run them again, find lost ones"}, newJobShow(a), newJobWait(a), newJobRetry(a), newJobReconcile(a))
+	return a.Group(&cobra.Command{Use: "job", Short: "look at single jobs, run them again, find lost ones"}, newJobShow(a), newJobWait(a), newJobRetry(a), newJobReconcile(a))
 }
 
 // jobName is how a command names a job. Ids are unique per kind, so the kind can mostly be left out.
@@ -29,7 +30,7 @@ func (n *jobName) kinds() ([]tasks.Kind, error) {
 	}
 	kind, err := tasks.ParseKind(n.kind)
 	if err != nil {
-		return nil, usagef("--kind: %w", err)
+		return nil, cli.Usagef("--kind: %w", err)
 	}
 	return []tasks.Kind{kind}, nil
 }
@@ -50,7 +51,7 @@ func findRecord(ctx context.Context, store recordReader, kinds []tasks.Kind, id 
 		case err != nil:
 			return nil, err
 		case found != nil:
-			return nil, usagef("%s is the id of a job of each kind: choose one with --kind %s or --kind %s", id, found.Kind, kind)
+			return nil, cli.Usagef("%s is the id of a job of each kind: choose one with --kind %s or --kind %s", id, found.Kind, kind)
 		}
 		found = rec
 	}

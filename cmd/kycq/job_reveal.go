@@ -6,6 +6,7 @@ import (
 
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -19,7 +20,7 @@ type revealed struct {
 
 // revealRecord prints personal data, on stdout alone, because a person asked for it by name.
 func (a *app) revealRecord(cfg *config.Config, rec *storage.Record) error {
-	keyset, err := openKeyset(cfg)
+	keyset, err := wire.OpenKeyset(cfg)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (a *app) revealRecord(cfg *config.Config, rec *storage.Record) error {
 	if view.Answer, err = open("answer", rec.Sealed, tasks.AnswerBinding(rec.Kind, rec.VerificationID)); err != nil {
 		return err
 	}
-	return a.printJSON(view)
+	return a.PrintJSON(view)
 }
 
 // withoutLink takes the link to the masked image out of an answer: it is a key to the image for whoever reads it, and the

@@ -9,22 +9,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 )
 
 func newJobShow(a *app) *cobra.Command {
 	var name jobName
 	var reveal bool
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "show ID",
 		Short: "show a job's record",
 		Long: `show prints the record of a job as it stands in S3: its state, the outcome, every attempt, and what to do next. What is
 about a person is masked; --reveal opens the sealed input and answer with the keyset and prints them, after an entry in the audit trail.`,
 		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal",
 		Args:    oneID,
-		RunE: a.command(func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -32,7 +34,7 @@ about a person is masked; --reveal opens the sealed input and answer with the ke
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cmd.Context(), cfg)
+			store, err := wire.OpenStore(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -42,7 +44,7 @@ about a person is masked; --reveal opens the sealed input and answer with the ke
 			}
 			if reveal {
 				act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID}
-				if err := enter(cmd.Context(), store, act); err != nil {
+				if err := appendAudit(cmd.Context(), store, act); err != nil {
 					return err
 				}
 				return a.revealRecord(cfg, rec)
@@ -56,10 +58,10 @@ about a person is masked; --reveal opens the sealed input and answer with the ke
 }
 
 func (a *app) printRecord(rec *storage.Record) error {
-	if a.json {
-		return a.printJSON(rec)
+	if a.JSON {
+		return a.PrintJSON(rec)
 	}
-	return a.print("%s", describe(rec))
+	return a.Print("%s", describe(rec))
 }
 
 // describe is a record for people.

@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -16,15 +18,15 @@ import (
 func newJobWait(a *app) *cobra.Command {
 	var name jobName
 	var timeout time.Duration
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "wait ID",
 		Short: "wait until a job has its outcome",
 		Long: `wait prints the record of a job as soon as it is final. Exit code 0 where the outcome is valid, 3 where it is invalid,
 failed or cancelled, 1 where the time is over before.`,
 		Example: "  kycq job wait ABC00123\n  kycq job wait ABC00123 --timeout 30s --json",
 		Args:    oneID,
-		RunE: a.command(func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -32,7 +34,7 @@ failed or cancelled, 1 where the time is over before.`,
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cmd.Context(), cfg)
+			store, err := wire.OpenStore(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -44,7 +46,7 @@ failed or cancelled, 1 where the time is over before.`,
 				return err
 			}
 			if rec.State != storage.StateValid {
-				return ended(exitSomeFailed)
+				return cli.Exit(cli.ExitSomeFailed)
 			}
 			return nil
 		}),
@@ -96,6 +98,6 @@ func (a *app) tellState(rec *storage.Record, last *string) {
 	}
 	if state != *last && !rec.State.Final() {
 		*last = state
-		a.note("%s %s: %s", rec.Kind, rec.VerificationID, state)
+		a.Note("%s %s: %s", rec.Kind, rec.VerificationID, state)
 	}
 }

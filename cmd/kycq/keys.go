@@ -8,12 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/wire"
 )
 
 func newKeys(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "keys", Short: "make, rotate, list and drop the keys that seal personal data"},
+	return a.Group(&cobra.Command{Use: "keys", Short: "make, rotate, list and drop the keys that seal personal data"},
 		newKeysGenerate(a), newKeysRotate(a), newKeysStatus(a), newKeysDrop(a))
 }
 
@@ -30,9 +32,9 @@ again by anybody.`,
   kycq keys generate --out keyset.json
   export KYCQ_KEYSET_FILE=$PWD/keyset.json`,
 		Args: cobra.NoArgs,
-		RunE: a.command(func(*cobra.Command, []string) error {
+		RunE: a.Command(func(*cobra.Command, []string) error {
 			if keep && path == "" {
-				return usagef("--keep: --out is missing: it names the file to keep")
+				return cli.Usagef("--keep: --out is missing: it names the file to keep")
 			}
 			keyset, err := seal.Generate()
 			if err != nil {
@@ -40,7 +42,7 @@ again by anybody.`,
 			}
 			err = a.giveKeyset(keyset, path)
 			if keep && errors.Is(err, fs.ErrExist) {
-				a.note("%s is there already, and stays", path)
+				a.Note("%s is there already, and stays", path)
 				return nil
 			}
 			return err
@@ -69,14 +71,14 @@ one. Nothing fails and nothing is lost, but such jobs wait.`
 func newKeysRotate(a *app) *cobra.Command {
 	var path string
 	var stage, promote bool
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "rotate",
 		Short: "print the keyset with a new key",
 		Long:  rotateHelp,
 		Example: `  KYCQ_KEYSET_FILE=keyset.json kycq keys rotate --stage --out keyset.staged.json
   KYCQ_KEYSET_FILE=keyset.staged.json kycq keys rotate --promote --out keyset.next.json`,
 		Args: cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
 			keyset, err := a.realKeyset(cmd)
 			if err != nil {
 				return err
@@ -90,7 +92,7 @@ func newKeysRotate(a *app) *cobra.Command {
 			}
 			next, err := step()
 			if err != nil {
-				return usageError(err)
+				return cli.UsageError(err)
 			}
 			return a.giveKeyset(next, path)
 		}),
@@ -108,7 +110,7 @@ func addOutFlag(cmd *cobra.Command, path *string) {
 
 // realKeyset reads the keyset of the settings; here there is no doing without.
 func (a *app) realKeyset(cmd *cobra.Command) (*seal.Keyset, error) {
-	cfg, err := a.settings(cmd)
+	cfg, err := a.Settings(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +121,7 @@ func requireKeyset(cfg *config.Config) (*seal.Keyset, error) {
 	if err := cfg.Require("keyset"); err != nil {
 		return nil, err
 	}
-	return openKeyset(cfg)
+	return wire.OpenKeyset(cfg)
 }
 
 func (a *app) giveKeyset(keyset *seal.Keyset, path string) error {
@@ -128,7 +130,7 @@ func (a *app) giveKeyset(keyset *seal.Keyset, path string) error {
 		return err
 	}
 	if path == "" {
-		return a.print("%s\n", doc)
+		return a.Print("%s\n", doc)
 	}
 	return writeSecretFile(path, append(doc, '\n'))
 }

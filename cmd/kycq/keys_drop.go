@@ -6,13 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/keyuse"
 )
 
 func newKeysDrop(a *app) *cobra.Command {
 	var path string
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "drop KEY",
 		Short: "print the keyset without a key that nothing needs any more",
 		Long: `drop reads the keyset, makes sure that nothing in S3 and Redis is sealed with the key (see kycq keys status), and prints
@@ -23,13 +24,13 @@ Keep a copy of the old keyset for as long as you keep backups of the buckets.`,
 		Example: `  kycq keys drop 1178523210 --out keyset.next.json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("name the id of one key: kycq keys status lists them")
+				return cli.Usagef("name the id of one key: kycq keys status lists them")
 			}
 			_, err := parseKeyID(args[0])
 			return err
 		},
-		RunE: a.command(func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -43,7 +44,7 @@ Keep a copy of the old keyset for as long as you keep backups of the buckets.`,
 			}
 			next, err := keyset.Without(id) // what cannot be dropped in any case needs no scan
 			if err != nil {
-				return usageError(err)
+				return cli.UsageError(err)
 			}
 			report, err := a.scanKeys(cmd.Context(), cfg)
 			if err != nil {
@@ -62,7 +63,7 @@ Keep a copy of the old keyset for as long as you keep backups of the buckets.`,
 func parseKeyID(text string) (uint32, error) {
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return 0, usagef("a key is named by its id, a number that kycq keys status lists")
+		return 0, cli.Usagef("a key is named by its id, a number that kycq keys status lists")
 	}
 	return uint32(id), nil
 }

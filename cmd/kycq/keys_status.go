@@ -11,10 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/keyuse"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/wire"
 )
 
 // keysStatus is the keyset, and how much of what is kept needs each of its keys.
@@ -41,7 +43,7 @@ type keyStatus struct {
 
 func newKeysStatus(a *app) *cobra.Command {
 	var keysetOnly bool
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "status",
 		Short: "list the keys, and what still needs them",
 		Long: `status lists the keys of the keyset by their ids, never their material, with how many sealed texts need each. For that it
@@ -53,8 +55,8 @@ Records keep what they hold until it is erased, so a key that has sealed for a w
   kycq keys status --json | jq '.keys[] | select(.in_use | not)'
   KYCQ_KEYSET_FILE=keyset.json kycq keys status --keyset-only`,
 		Args: cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -78,11 +80,11 @@ Records keep what they hold until it is erased, so a key that has sealed for a w
 
 // scanKeys looks through S3 and Redis, and says every few seconds how far it is.
 func (a *app) scanKeys(ctx context.Context, cfg *config.Config) (*keyuse.Report, error) {
-	store, err := openStore(ctx, cfg)
+	store, err := wire.OpenStore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	rdb, err := openRedis(ctx, cfg)
+	rdb, err := wire.OpenRedis(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +94,7 @@ func (a *app) scanKeys(ctx context.Context, cfg *config.Config) (*keyuse.Report,
 	report, err := (&keyuse.Scanner{Store: store, Redis: redisx.Resting(ctx, rdb), Progress: func(looked int) {
 		if time.Since(said) >= every {
 			said = time.Now()
-			a.note("%d records and manifests looked at so far", looked)
+			a.Note("%d records and manifests looked at so far", looked)
 		}
 	}}).Scan(ctx)
 	if err != nil {
@@ -134,16 +136,16 @@ func (k keyStatus) with(report *keyuse.Report) keyStatus {
 // printKeys prints the keys and chooses the exit code.
 func (a *app) printKeys(st keysStatus) error {
 	var err error
-	if a.json {
-		err = a.printJSON(st)
+	if a.JSON {
+		err = a.PrintJSON(st)
 	} else {
-		err = a.print("%s", describeKeys(st))
+		err = a.Print("%s", describeKeys(st))
 	}
 	if err != nil {
 		return err
 	}
 	if len(st.Missing) > 0 {
-		return ended(exitSomeFailed)
+		return cli.Exit(cli.ExitSomeFailed)
 	}
 	return nil
 }

@@ -1,39 +1,48 @@
-// Command kycq runs bulk and live KYC checks against Cashfree Secure ID. `kycq help` says what it can do.
+// Command kycq runs bulk and live KYC checks against Cashfree Secure ID; see kycq help.
 //
-// The package reads flags, environment and files (through internal/config), builds the concrete parts (wire.go), and maps
-// errors to exit codes (exit.go); each command has a file of its own. What the commands do lives in the other packages.
+// Each command has a file of its own: it reads flags and settings, opens what it needs (internal/wire), calls the package
+// that does the work, and prints the answer.
 package main
 
 import (
-	"context"
-	"io"
-	"os"
-	"os/signal"
-	"syscall"
+	"github.com/spf13/cobra"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/kycq/kycq/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	redis.SetLogger(silence{})
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+// Stamped by the linker (make build).
+var version, commit string
+
+func main() { program().Main() }
+
+func program() cli.Program {
+	return cli.Program{Name: "kycq", Version: version, Commit: commit, Root: newRoot}
 }
 
-// run is the whole program, with everything that it takes from its process passed in. It returns the exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	a := &app{in: stdin, out: stdout, err: stderr, environ: environ}
-	root := newRoot(a)
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err != nil && !a.started {
-		err = usageError(err) // cobra could not find the command, or read its flags
+// app gives the commands methods of their own.
+type app struct{ *cli.App }
+
+func newRoot(shared *cli.App) *cobra.Command {
+	a := &app{shared}
+	root := &cobra.Command{
+		Use:   "kycq",
+		Short: "bulk and live KYC checks against Cashfree Secure ID",
+		Long: `kycq masks Aadhaar cards and verifies passports through Cashfree Secure ID, in bulk and live. It uses the vendor's full
+rate limit without exceeding it, loses no job, and pays for no call twice.
+
+Settings come from flags, KYCQ_ variables, files with secrets (KYCQ_..._FILE) and a YAML file (--config), in this order
+of precedence; kycq config print shows the values in force.
+
+` + cli.ExitCodesHelp,
+		Example: `  kycq keys generate --out keyset.json
+  kycq storage init
+  kycq worker
+  kycq enqueue aadhaar --id ABC00123 --image card.jpg
+  kycq job wait ABC00123`,
 	}
-	return report(ctx, stderr, err)
+	root.AddCommand(
+		newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a), newStorage(a), newKeys(a), newConfig(a),
+		newErase(a), newAudit(a), newDashboard(a), newDoctor(a), newHealthcheck(a), cli.NewVersion(shared),
+	)
+	return root
 }
-
-// silence keeps go-redis from writing to stderr past the log: it returns as errors whatever it would say there.
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}

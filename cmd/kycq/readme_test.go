@@ -15,7 +15,7 @@ const (
 func TestTheReadmesTableOfSettingsIsTheCodes(t *testing.T) {
 	t.Parallel()
 	var out, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"config", "print", "--markdown"}, strings.NewReader(""), &out, &stderr, nil); code != 0 {
+	if code := program().Run(t.Context(), []string{"config", "print", "--markdown"}, strings.NewReader(""), &out, &stderr, nil); code != 0 {
 		t.Fatal(stderr.String())
 	}
 	const path = "../../README.md"

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -12,18 +11,18 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/cli/clitest"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 	"github.com/kycq/kycq/tasks"
@@ -63,10 +62,10 @@ func TestScripts(t *testing.T) {
 					"object":  s.cmdObject,
 					"redis":   s.cmdRedis,
 					"upload":  s.cmdUpload,
-					"exits":   cmdExits,
-					"refuses": cmdRefuses,
+					"exits":   clitest.Exits,
+					"refuses": clitest.Refuses,
 					"polled":  s.cmdPolled,
-					"waitfor": cmdWaitFor,
+					"waitfor": clitest.WaitFor,
 					"healthy": cmdHealthy,
 				},
 			})
@@ -130,7 +129,7 @@ func samplePNG(c color.Color) []byte {
 
 func writeTestKeyset(path string) error {
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"keys", "generate"}, nil, &out, &errs, nil); code != exitOK {
+	if code := program().Run(context.Background(), []string{"keys", "generate"}, nil, &out, &errs, nil); code != cli.ExitOK {
 		return os.ErrInvalid
 	}
 	return os.WriteFile(path, out.Bytes(), 0o600)
@@ -272,70 +271,16 @@ func (s *stack) cmdUpload(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-// cmdExits runs a program and asserts its exit code: exits 3 kycq job wait ABC00123.
-func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
-	if got := exitCodeOf(ts, args[1:]); strconv.Itoa(got) != args[0] {
-		ts.Fatalf("exit code %d, want %s", got, args[0])
-	}
-}
-
-// cmdRefuses runs a program and asserts its exit code, an empty stdout, and one line on stderr that matches:
-// refuses 2 'dob must be' kycq enqueue passport ...
-func cmdRefuses(ts *testscript.TestScript, _ bool, args []string) {
-	got := exitCodeOf(ts, args[2:])
-	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
-	switch {
-	case strconv.Itoa(got) != args[0]:
-		ts.Fatalf("exit code %d, want %s", got, args[0])
-	case stdout != "":
-		ts.Fatalf("stdout is not empty")
-	case strings.Count(stderr, "\n") != 1:
-		ts.Fatalf("stderr is not one line")
-	case !regexp.MustCompile(args[1]).MatchString(stderr):
-		ts.Fatalf("stderr does not match %s", args[1])
-	}
-}
-
-func exitCodeOf(ts *testscript.TestScript, command []string) int {
-	err := ts.Exec(command[0], command[1:]...)
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		ts.Check(err)
-	}
-	if exit == nil {
-		return 0
-	}
-	return exit.ExitCode()
-}
-
 // cmdPolled waits until a program in the background has read an object of this name twice: polled A1.
 func (s *stack) cmdPolled(ts *testscript.TestScript, _ bool, args []string) {
 	var reads atomic.Int64
 	s.server.Use(storagetest.Count(&reads, func(r *http.Request) bool {
 		return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/"+args[0]+".json")
 	}))
-	waitUntil(ts, "the record is read twice", func() bool { return reads.Load() >= 2 })
-}
-
-// cmdWaitFor waits until a file exists.
-func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
-	waitUntil(ts, args[0]+" exists", func() bool {
-		_, err := os.Stat(ts.MkAbs(args[0]))
-		return err == nil
-	})
+	clitest.WaitUntil(ts, "the record is read twice", func() bool { return reads.Load() >= 2 })
 }
 
 // cmdHealthy runs a program until it ends well: healthy kycq healthcheck.
 func cmdHealthy(ts *testscript.TestScript, _ bool, args []string) {
-	waitUntil(ts, "the program ends well", func() bool { return ts.Exec(args[0], args[1:]...) == nil })
-}
-
-func waitUntil(ts *testscript.TestScript, what string, is func() bool) {
-	const patience = 2 * time.Minute
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	ts.Fatalf("%s: not within %s", what, patience)
+	clitest.WaitUntil(ts, "the program ends well", func() bool { return ts.Exec(args[0], args[1:]...) == nil })
 }

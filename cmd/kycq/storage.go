@@ -8,17 +8,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 )
 
 func newStorage(a *app) *cobra.Command {
-	return a.group(&cobra.Command{Use: "storage", Short: "prepare the buckets"}, newStorageInit(a))
+	return a.Group(&cobra.Command{Use: "storage", Short: "prepare the buckets"}, newStorageInit(a))
 }
 
 func newStorageInit(a *app) *cobra.Command {
 	var wait time.Duration
-	cmd := uses(&cobra.Command{
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "init",
 		Short: "create the buckets that are missing, and check the store",
 		Long: `init creates the inbox, masked and records buckets where they are missing, lets the inbox forget uploads after
@@ -28,12 +30,12 @@ kycq could pay twice. It can be repeated: what is there stays as it is.
 Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, roles).`,
 		Example: `  AWS_ACCESS_KEY_ID=minioadmin AWS_SECRET_ACCESS_KEY=minioadmin kycq storage init --s3-endpoint http://127.0.0.1:9000`,
 		Args:    cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.settings(cmd)
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.Settings(cmd)
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cmd.Context(), cfg)
+			store, err := wire.OpenStore(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -44,7 +46,7 @@ Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
 			if err != nil {
 				return fmt.Errorf("storage init: %w", err)
 			}
-			a.note("the store is ready")
+			a.Note("the store is ready")
 			return nil
 		}),
 	}, config.S3)
@@ -74,8 +76,8 @@ func initStore(ctx context.Context, store *storage.Store, wait time.Duration) ([
 }
 
 func (a *app) printSteps(steps []storage.InitStep) error {
-	if a.json {
-		return a.printJSON(map[string]any{"steps": steps})
+	if a.JSON {
+		return a.PrintJSON(map[string]any{"steps": steps})
 	}
 	for _, s := range steps {
 		state := "created"
@@ -85,7 +87,7 @@ func (a *app) printSteps(steps []storage.InitStep) error {
 		if s.Warning != "" {
 			state = s.Warning
 		}
-		if err := a.print("%-10s %-24s %s\n", s.What, s.Bucket, state); err != nil {
+		if err := a.Print("%-10s %-24s %s\n", s.What, s.Bucket, state); err != nil {
 			return err
 		}
 	}

@@ -70,7 +70,7 @@ func newDemoRow(kind tasks.Kind, fields []string) *demoRow {
 func (r *demoRow) submit(ctx context.Context, d *demo) error {
 	err := r.prepare(ctx, d.store)
 	if err == nil {
-		_, err = d.fleet.client.Enqueue(ctx, r.job)
+		_, err = d.worker.Client.Enqueue(ctx, r.job)
 	}
 	var invalid *tasks.InvalidError
 	if errors.As(err, &invalid) {
@@ -141,11 +141,11 @@ func (a *app) watchDemo(ctx context.Context, d *demo, rows []*demoRow) error {
 
 // progress is a bar at a terminal, and nothing elsewhere.
 func (a *app) progress(rows int) *progressbar.ProgressBar {
-	if !logx.IsTerminal(a.err) {
-		a.note("%d rows: working", rows)
+	if !logx.IsTerminal(a.Err) {
+		a.Note("%d rows: working", rows)
 		return progressbar.DefaultSilent(int64(rows))
 	}
-	return progressbar.NewOptions(rows, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("working"),
+	return progressbar.NewOptions(rows, progressbar.OptionSetWriter(a.Err), progressbar.OptionSetDescription("working"),
 		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 }
 

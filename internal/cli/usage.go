@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"github.com/kycq/kycq/internal/config"
 )
 
-// usage prints how a command is used. Unlike cobra's own it keeps the settings, of which there are many and which every
-// command spells alike, apart from the command's own flags.
+// usage prints a command's usage. Unlike cobra's own it lists the flags of settings, which many commands share, apart
+// from the command's own flags.
 func usage(cmd *cobra.Command) error {
 	var text strings.Builder
 	line := cmd.UseLine()

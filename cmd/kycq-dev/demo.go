@@ -12,11 +12,13 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/dev/devstack"
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -25,26 +27,26 @@ func newDemo(a *app) *cobra.Command {
 	var keep bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "run the whole way on invented people, with everything embedded",
-		Long: `demo starts an embedded Redis, S3 store and simulator of Cashfree and one worker in this process, works through 24
-invented Aadhaar cards and 40 invented passports, and shows what came of each. Some rows fail, as they should: a PDF, an
-unreadable card, malformed passports; and a few calls fail first and are retried. Nothing needs to be installed, nothing
-leaves this machine. It takes about ten seconds; images, records and the log are left in a folder.`,
-		Example: "  kycq demo\n  kycq demo --dir /tmp/kycq-demo --keep",
+		Short: "run an end-to-end demo with invented data",
+		Long: `demo starts an embedded Redis, an S3 store, a simulator of Cashfree and one worker in this process, processes 24 invented
+Aadhaar cards and 40 invented passports, and prints the outcomes. Some rows fail on purpose (a PDF, an unreadable card,
+malformed passports), and some calls fail first and are retried. It needs nothing installed, sends nothing beyond this
+machine, and takes about ten seconds. Images, records and the log remain in a folder.`,
+		Example: "  kycq-dev demo\n  kycq-dev demo --dir /tmp/kycq-demo --keep",
 		Args:    cobra.NoArgs,
-		RunE: a.command(func(cmd *cobra.Command, _ []string) error {
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
 			return a.demo(cmd.Context(), dir, keep)
 		}),
 	}
-	cmd.Flags().StringVar(&dir, "dir", "kycq-demo", "folder for images, records and the log; an earlier demo's is emptied")
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running until Ctrl-C, to try other commands on it")
+	cmd.Flags().StringVar(&dir, "dir", "kycq-demo", "folder for images, records and the log; that of an earlier demo is overwritten")
+	cmd.Flags().BoolVar(&keep, "keep", false, "keep everything running until Ctrl-C, to try other commands")
 	return cmd
 }
 
 const (
-	// demoTime is far above what the demo takes; it only keeps a broken one from running for ever.
+	// demoTime ends a demo that hangs; it takes seconds.
 	demoTime = 3 * time.Minute
-	// demoRate and the retry base make the demo short; the vendor's own limit is 100 a minute.
+	// demoRate and demoRetryBase make the demo short.
 	demoRate      = "600/m"
 	demoCalls     = 600
 	demoRetryBase = "500ms"
@@ -52,12 +54,12 @@ const (
 
 // demo is a running demo.
 type demo struct {
-	dir   string
-	stack *devstack.Stack
-	env   []string
-	store *storage.Store
-	fleet *fleet
-	log   *os.File
+	dir    string
+	stack  *devstack.Stack
+	env    []string
+	store  *storage.Store
+	worker *wire.Worker
+	log    *os.File
 }
 
 func (a *app) demo(ctx context.Context, dir string, keep bool) error {
@@ -68,13 +70,13 @@ func (a *app) demo(ctx context.Context, dir string, keep bool) error {
 	if err := emptyDemoFolder(dir); err != nil {
 		return err
 	}
-	d, err := startDemo(ctx, dir)
+	d, err := startDemo(ctx, dir, a.Build)
 	if err != nil {
 		return err
 	}
 	working, stop := context.WithCancel(ctx)
 	worked := make(chan error, 1)
-	go func() { worked <- d.fleet.Run(working) }()
+	go func() { worked <- d.worker.Run(working) }()
 	err = a.runDemo(ctx, d, rows)
 	if err == nil && keep {
 		err = a.keepDemo(ctx, d)
@@ -83,9 +85,9 @@ func (a *app) demo(ctx context.Context, dir string, keep bool) error {
 	return errors.Join(err, <-worked, d.Close())
 }
 
-// runDemo submits the rows, waits for all of them, and prints what came of them.
+// runDemo submits the rows, waits for their records, and prints the report.
 func (a *app) runDemo(parent context.Context, d *demo, rows []*demoRow) error {
-	ctx, cancel := context.WithTimeoutCause(parent, demoTime, fmt.Errorf("the demo did not end within %s: see %s", demoTime, d.log.Name()))
+	ctx, cancel := context.WithTimeoutCause(parent, demoTime, fmt.Errorf("the demo did not complete within %s: see %s", demoTime, d.log.Name()))
 	defer cancel()
 	began := time.Now()
 	if err := d.scriptFaults(); err != nil {
@@ -105,7 +107,7 @@ func (a *app) runDemo(parent context.Context, d *demo, rows []*demoRow) error {
 	return a.printDemo(d, rows, time.Since(began))
 }
 
-// demoMark says that a folder is an earlier demo's, and may be emptied.
+// demoMark marks the folder of a demo, which may be overwritten.
 const demoMark = ".kycq-demo"
 
 func emptyDemoFolder(dir string) error {
@@ -116,7 +118,7 @@ func emptyDemoFolder(dir string) error {
 		return fmt.Errorf("demo folder: %w", err)
 	default:
 		if _, err := os.Stat(filepath.Join(dir, demoMark)); err != nil {
-			return usagef("--dir: %s is not empty and not an earlier demo's: choose another folder", dir)
+			return cli.Usagef("--dir: %s is not empty and not the folder of a demo: choose another", dir)
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("demo folder: %w", err)
@@ -128,19 +130,20 @@ func emptyDemoFolder(dir string) error {
 	return os.WriteFile(filepath.Join(dir, demoMark), nil, 0o600)
 }
 
-func startDemo(ctx context.Context, dir string) (*demo, error) {
+func startDemo(ctx context.Context, dir string, build cli.Build) (*demo, error) {
 	d := &demo{dir: dir}
-	if err := d.start(ctx); err != nil {
+	if err := d.start(ctx, build); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the demo: %w", err), d.Close())
 	}
 	return d, nil
 }
 
-func (d *demo) start(ctx context.Context) error {
-	keyset, err := d.makeKeyset()
-	if err != nil {
+func (d *demo) start(ctx context.Context, build cli.Build) error {
+	keyset := filepath.Join(d.dir, "keyset.json")
+	if err := writeKeyset(keyset); err != nil {
 		return err
 	}
+	var err error
 	if d.stack, err = devstack.Start(devstack.Config{Dir: d.dir, Simulator: simulator.Config{
 		Limit: demoCalls, Latency: 50 * time.Millisecond, LedgerPath: filepath.Join(d.dir, "simulator.jsonl"),
 	}}); err != nil {
@@ -149,10 +152,9 @@ func (d *demo) start(ctx context.Context) error {
 	d.env = []string{
 		"KYCQ_REDIS_URL=" + d.stack.RedisURL, "KYCQ_S3_ENDPOINT=" + d.stack.S3Endpoint, "KYCQ_CASHFREE_URL=" + d.stack.CashfreeURL,
 		"KYCQ_CASHFREE_CLIENT_ID=" + devstack.Credentials, "KYCQ_CASHFREE_CLIENT_SECRET=" + devstack.Credentials,
-		"KYCQ_IMAGE_HOSTS=" + d.stack.SimulatorHost, "KYCQ_KEYSET_FILE=" + d.keysetPath(),
+		"KYCQ_IMAGE_HOSTS=" + d.stack.SimulatorHost, "KYCQ_KEYSET_FILE=" + keyset,
 		"KYCQ_AADHAAR_RATE=" + demoRate, "KYCQ_PASSPORT_RATE=" + demoRate, "KYCQ_RETRY_BASE=" + demoRetryBase,
 	}
-	// The same reading of settings as everywhere, of an environment of the demo's own.
 	cfg, err := config.Load(config.Sources{Environ: d.env})
 	if err != nil {
 		return err
@@ -168,42 +170,27 @@ func (d *demo) start(ctx context.Context) error {
 	if d.log, err = os.OpenFile(filepath.Join(d.dir, "worker.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return err
 	}
-	return d.openFleet(ctx, cfg, keyset, zerolog.New(d.log).With().Timestamp().Logger())
+	d.worker, err = wire.NewWorker(ctx, cfg, d.store, build, zerolog.New(d.log).With().Timestamp().Logger())
+	return err
 }
 
-func (d *demo) openFleet(ctx context.Context, cfg *config.Config, keyset *seal.Keyset, log zerolog.Logger) error {
-	vendor, err := openVendor(cfg)
-	if err != nil {
-		return err
-	}
-	rdb, err := openRedis(ctx, cfg)
-	if err != nil {
-		vendor.Close()
-		return err
-	}
-	d.fleet = &fleet{redis: rdb, store: d.store, vendor: vendor}
-	return d.fleet.assemble(cfg, keyset, log)
-}
-
-func (d *demo) keysetPath() string { return filepath.Join(d.dir, "keyset.json") }
-
-func (d *demo) makeKeyset() (*seal.Keyset, error) {
+func writeKeyset(path string) error {
 	keyset, err := seal.Generate()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	doc, err := keyset.Marshal()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return keyset, writeSecretFile(d.keysetPath(), doc)
+	return os.WriteFile(path, doc, 0o600)
 }
 
-// Close stops what start has started, in the reverse order.
+// Close stops everything, in reverse order.
 func (d *demo) Close() error {
 	var errs []error
-	if d.fleet != nil {
-		d.fleet.Close()
+	if d.worker != nil {
+		d.worker.Close()
 	}
 	if d.stack != nil {
 		errs = append(errs, d.stack.Close())
@@ -214,7 +201,7 @@ func (d *demo) Close() error {
 	return errors.Join(errs...)
 }
 
-// keepDemo writes down how to reach the stack, and waits for Ctrl-C.
+// keepDemo writes the settings of the stack to a file and waits for Ctrl-C.
 func (a *app) keepDemo(ctx context.Context, d *demo) error {
 	path := filepath.Join(d.dir, "env")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -223,12 +210,12 @@ func (a *app) keepDemo(ctx context.Context, d *demo) error {
 	}
 	out := bufio.NewWriter(f)
 	for _, entry := range append(d.env, "AWS_ACCESS_KEY_ID="+devstack.Credentials, "AWS_SECRET_ACCESS_KEY="+devstack.Credentials) {
-		_, _ = fmt.Fprintf(out, "export %s\n", entry) // Flush tells
+		_, _ = fmt.Fprintf(out, "export %s\n", entry) // Flush returns the error
 	}
 	if err := errors.Join(out.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("write the demo's environment: %w", err)
 	}
-	a.note("\neverything keeps running until Ctrl-C; in another terminal:\n\n  . %s\n  kycq job show specimen-01-pvc-scan", path)
+	a.Note("\neverything keeps running until Ctrl-C. In another terminal:\n\n  . %s\n  kycq job show specimen-01-pvc-scan", path)
 	<-ctx.Done()
 	return nil
 }

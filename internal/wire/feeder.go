@@ -1,7 +1,8 @@
-package main
+package wire
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -43,10 +44,24 @@ func (p *pace) perMinute(ctx context.Context, kind tasks.Kind) (float64, error) 
 	if k, ok := p.known[kind]; ok && time.Since(k.at) < paceLife {
 		return k.perMinute, nil
 	}
-	rate, _, err := paceOf(ctx, p.gate, kind)
+	rate, _, err := PerMinute(ctx, p.gate, kind)
 	if err != nil {
 		return 0, err
 	}
 	p.known[kind] = paceAt{rate, time.Now()}
 	return rate, nil
+}
+
+// PerMinute returns the present rate of a kind, and the hold if there is one.
+func PerMinute(ctx context.Context, g *gate.Gate, kind tasks.Kind) (float64, *gate.Hold, error) {
+	kinds, hold, err := g.Status(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, k := range kinds {
+		if k.Kind == string(kind) {
+			return k.PerMinute, hold, nil
+		}
+	}
+	return 0, hold, fmt.Errorf("the gate knows no rate of %s", kind)
 }

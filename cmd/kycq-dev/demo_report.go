@@ -47,10 +47,10 @@ func (a *app) printDemo(d *demo, rows []*demoRow, took time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(report)
+	if a.JSON {
+		return a.PrintJSON(report)
 	}
-	return a.print("%s", report.String())
+	return a.Print("%s", report.String())
 }
 
 func newDemoReport(d *demo, rows []*demoRow, took time.Duration) (*demoReport, error) {
@@ -130,6 +130,6 @@ func (r *demoReport) String() string {
 	line("records         %s", r.Files.Records)
 	line("worker's log    %s", r.Files.Log)
 	line("vendor's ledger %s", r.Files.Ledger)
-	line("\nnext: kycq demo --keep leaves it all running; kycq config check and kycq storage init begin the real thing")
+	line("\nnext: kycq-dev demo --keep keeps it all running; kycq config check and kycq storage init start a real installation")
 	return text.String()
 }

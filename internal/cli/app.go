@@ -1,0 +1,179 @@
+// Package cli is what the command lines of kycq and kycq-dev share: standard streams, help, settings, exit codes and the
+// serving of HTTP. It contains no command but version.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/logx"
+)
+
+// Program is one of the binaries.
+type Program struct {
+	Name            string
+	Version, Commit string // stamped by the linker; may be empty
+	Root            func(*App) *cobra.Command
+}
+
+// Main runs the program on the process's arguments, streams and environment, and exits.
+func (p Program) Main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills the process
+	redis.SetLogger(discard{})   // go-redis also returns as errors what it logs
+	os.Exit(p.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+}
+
+// Run runs the program and returns its exit code.
+func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	a := &App{Name: p.Name, Build: readBuild(p), In: stdin, Out: stdout, Err: stderr, Environ: environ}
+	root := p.Root(a)
+	a.configure(root)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.started {
+		err = UsageError(err) // cobra did not find the command, or could not parse its flags
+	}
+	return a.report(ctx, err)
+}
+
+type discard struct{}
+
+func (discard) Printf(context.Context, string, ...any) {}
+
+// App is the context in which commands run.
+type App struct {
+	Name    string
+	Build   Build
+	In      io.Reader
+	Out     io.Writer
+	Err     io.Writer
+	Environ []string
+	JSON    bool // --json
+
+	started bool // a command's own code is running: its errors are not usage errors of cobra's
+}
+
+func (a *App) configure(root *cobra.Command) {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.Version = a.Build.String()
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetUsageFunc(usage)
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
+	root.PersistentFlags().BoolVar(&a.JSON, "json", false, "print the answer as JSON")
+	config.AddConfigFlag(root.PersistentFlags())
+}
+
+// Command turns fn into a cobra RunE.
+func (a *App) Command(fn func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a.started = true
+		return fn(cmd, args)
+	}
+}
+
+// Group makes cmd the parent of the children. It does nothing by itself.
+func (a *App) Group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(children...)
+	cmd.Annotations = map[string]string{groupAnnotation: "true"}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var names []string
+		for _, child := range children {
+			names = append(names, child.Name())
+		}
+		choice := strings.Join(names, ", ")
+		if len(args) == 0 {
+			return Usagef("%s: missing subcommand (%s)", cmd.Name(), choice)
+		}
+		return Usagef("%s: unknown command %q: use one of %s", cmd.Name(), args[0], choice)
+	}
+	return cmd
+}
+
+const (
+	groupAnnotation = "kycq_group"
+	areasAnnotation = "kycq_areas"
+)
+
+// Uses registers the flags of the areas of settings that a command reads.
+func Uses(cmd *cobra.Command, areas ...config.Area) *cobra.Command {
+	names := make([]string, len(areas))
+	for i, area := range areas {
+		names[i] = string(area)
+	}
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	cmd.Annotations[areasAnnotation] = strings.Join(names, ",")
+	config.AddFlags(cmd.Flags(), areas...)
+	return cmd
+}
+
+// AreasOf returns the areas that were given to Uses.
+func AreasOf(cmd *cobra.Command) []config.Area {
+	var areas []config.Area
+	for name := range strings.SplitSeq(cmd.Annotations[areasAnnotation], ",") {
+		if name != "" {
+			areas = append(areas, config.Area(name))
+		}
+	}
+	return areas
+}
+
+// Settings reads the settings of the command's areas, and of further ones that have no flags there. It prints warnings
+// to stderr.
+func (a *App) Settings(cmd *cobra.Command, further ...config.Area) (*config.Config, error) {
+	cfg, err := config.Load(config.Sources{Environ: a.Environ, Flags: cmd.Flags()}, append(AreasOf(cmd), further...)...)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range cfg.Warnings() {
+		a.Warn(warning)
+	}
+	return cfg, nil
+}
+
+// Logger logs to stderr as the settings say.
+func (a *App) Logger(cfg *config.Config) (zerolog.Logger, error) {
+	return logx.New(a.Err, cfg.LogFormat, cfg.LogLevel)
+}
+
+// Warn writes a warning to stderr.
+func (a *App) Warn(text string) { _, _ = fmt.Fprintf(a.Err, "%s: warning: %s\n", a.Name, text) }
+
+// Note writes a remark, which is not part of the answer, to stderr.
+func (a *App) Note(format string, args ...any) { _, _ = fmt.Fprintf(a.Err, format+"\n", args...) }
+
+// Print writes a part of the answer to stdout.
+func (a *App) Print(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.Out, format, args...)
+	return err
+}
+
+// PrintJSON writes the answer as indented JSON.
+func (a *App) PrintJSON(v any) error { return a.encode(v, "  ") }
+
+// PrintLine writes one of several answers as a line of JSON.
+func (a *App) PrintLine(v any) error { return a.encode(v, "") }
+
+func (a *App) encode(v any, indent string) error {
+	e := json.NewEncoder(a.Out)
+	e.SetIndent("", indent)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

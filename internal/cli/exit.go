@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// The exit codes. They are a contract with scripts.
+const (
+	ExitOK          = 0
+	ExitFailure     = 1
+	ExitUsage       = 2 // wrong flags, settings or input
+	ExitSomeFailed  = 3 // completed with failures
+	ExitCredentials = 4 // refused credentials, or an IP that is not whitelisted
+	ExitBalance     = 5
+	ExitUnreachable = 6 // Redis, S3 or Cashfree
+	ExitInterrupted = 130
+)
+
+// ExitCodesHelp is the paragraph of the root command's help.
+const ExitCodesHelp = `Exit codes: 0 success; 1 error; 2 wrong usage, settings or input; 3 completed with failures; 4 credentials or IP whitelist;
+5 balance; 6 Redis, S3 or Cashfree unreachable; 130 interrupted.`
+
+// exitError is an error with an exit code of its own. If silent, it is not printed.
+type exitError struct {
+	code   int
+	err    error
+	silent bool
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// UsageError gives err the exit code 2.
+func UsageError(err error) error { return WithCode(ExitUsage, err) }
+
+// Usagef is UsageError of fmt.Errorf.
+func Usagef(format string, args ...any) error { return UsageError(fmt.Errorf(format, args...)) }
+
+// WithCode gives err an exit code.
+func WithCode(code int, err error) error { return &exitError{code: code, err: err} }
+
+// Exit ends a command that has printed its answer with an exit code and without a message.
+func Exit(code int) error {
+	if code == ExitOK {
+		return nil
+	}
+	return &exitError{code: code, err: fmt.Errorf("exit code %d", code), silent: true}
+}
+
+// report prints err, each of its lines after the program's name, and returns its exit code.
+func (a *App) report(ctx context.Context, err error) int {
+	code := exitCode(ctx, err)
+	var chosen *exitError
+	switch {
+	case err == nil, errors.As(err, &chosen) && chosen.silent:
+	case code == ExitInterrupted:
+		_, _ = fmt.Fprintln(a.Err, a.Name+": interrupted")
+	default:
+		for line := range strings.Lines(err.Error()) {
+			if line = strings.TrimSpace(line); line != "" {
+				_, _ = fmt.Fprintln(a.Err, a.Name+": "+line)
+			}
+		}
+	}
+	return code
+}
+
+func exitCode(ctx context.Context, err error) int {
+	var chosen *exitError
+	var settings *config.Error
+	var invalid *tasks.InvalidError
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &chosen):
+		return chosen.code
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return ExitInterrupted
+	case errors.As(err, &settings), errors.As(err, &invalid), errors.Is(err, config.ErrNoKeyset):
+		return ExitUsage
+	case errors.Is(err, storage.ErrDenied):
+		return ExitCredentials
+	case errors.Is(err, storage.ErrUnreachable), redisUnreachable(err):
+		return ExitUnreachable
+	}
+	return ExitFailure
+}
+
+// redisUnreachable reports whether err is a network error of the Redis client. (It does not use net.Error, which every
+// system error implements, even that of a missing file.)
+func redisUnreachable(err error) bool {
+	var network *net.OpError
+	var name *net.DNSError
+	return errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrPoolTimeout) ||
+		redis.IsLoadingError(err) || redis.IsMasterDownError(err)
+}

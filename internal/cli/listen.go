@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// Listen opens the command's HTTP address. If the default address is in use, it warns and takes any free port of the same
+// host, so that two workers on one machine need no settings. An asked address that is in use is an error.
+func (a *App) Listen(ctx context.Context, asked, byDefault string) (net.Listener, error) {
+	var lc net.ListenConfig
+	if asked != "" {
+		l, err := lc.Listen(ctx, "tcp", asked)
+		if err != nil {
+			return nil, fmt.Errorf("listen (KYCQ_LISTEN): %w", err)
+		}
+		return l, nil
+	}
+	l, err := lc.Listen(ctx, "tcp", byDefault)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
+	}
+	host, _, err := net.SplitHostPort(byDefault)
+	if err != nil {
+		return nil, err
+	}
+	if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0")); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	a.Warn(fmt.Sprintf("%s is in use: listening on %s instead (choose with --listen)", byDefault, l.Addr()))
+	return l, nil
+}
+
+const (
+	headerTimeout   = 10 * time.Second
+	shutdownTimeout = 10 * time.Second
+)
+
+// Serve answers requests until ctx ends, then gives requests in flight 10 seconds. closeHandler is called before that
+// wait, so that it can release requests that hang; it may be nil.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, closeHandler func() error) error {
+	if closeHandler == nil {
+		closeHandler = func() error { return nil }
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return errors.Join(fmt.Errorf("serve: %w", err), closeHandler())
+	case <-ctx.Done():
+	}
+	closed := closeHandler()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := srv.Shutdown(stopping); err != nil {
+		_ = srv.Close()
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		closed = errors.Join(closed, fmt.Errorf("serve: %w", err))
+	}
+	return closed
+}

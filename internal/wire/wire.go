@@ -1,0 +1,102 @@
+// Package wire builds the parts of a kycq process from its settings. Errors in settings have the exit code of usage
+// errors. Only commands import it.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// OpenRedis builds the client that the whole process shares, and pings the server.
+func OpenRedis(ctx context.Context, cfg *config.Config) (redis.UniversalClient, error) {
+	client, err := NewRedis(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Ping(ctx).Err(); err != nil {
+		_ = client.Close()
+		return nil, fmt.Errorf("redis (KYCQ_REDIS_URL): %w", err)
+	}
+	return client, nil
+}
+
+// NewRedis builds the client without connecting.
+func NewRedis(cfg *config.Config) (redis.UniversalClient, error) {
+	client, err := redisx.Open(cfg.RedisURL)
+	if err != nil {
+		return nil, cli.UsageError(fmt.Errorf("KYCQ_REDIS_URL: %w", err))
+	}
+	return client, nil
+}
+
+// OpenStore builds the store without connecting.
+func OpenStore(ctx context.Context, cfg *config.Config) (*storage.Store, error) {
+	store, err := storage.Open(ctx, storage.Config{
+		Endpoint: cfg.S3Endpoint, Region: cfg.S3Region,
+		InboxBucket: cfg.S3InboxBucket, MaskedBucket: cfg.S3MaskedBucket, RecordsBucket: cfg.S3RecordsBucket,
+	})
+	if err != nil {
+		return nil, cli.UsageError(err)
+	}
+	return store, nil
+}
+
+// OpenKeyset parses the keyset. Without one it returns the insecure keyset if the settings allow that, else
+// config.ErrNoKeyset.
+func OpenKeyset(cfg *config.Config) (*tasks.Keyset, error) {
+	if err := cfg.RequireSealing(); err != nil {
+		return nil, err
+	}
+	if cfg.Keyset.Empty() {
+		return seal.Insecure(), nil
+	}
+	keyset, err := tasks.ParseKeyset([]byte(cfg.Keyset.Reveal()))
+	if err != nil {
+		return nil, cli.UsageError(fmt.Errorf("KYCQ_KEYSET: %w", err))
+	}
+	return keyset, nil
+}
+
+// OpenVendor builds the client of Cashfree.
+func OpenVendor(cfg *config.Config, build cli.Build) (*cashfree.Client, error) {
+	vendor, err := cashfree.New(cashfree.Config{
+		URL: cfg.CashfreeURL, ClientID: cfg.CashfreeClientID, ClientSecret: cfg.CashfreeClientSecret,
+		PublicKeyPEM: cfg.CashfreePublicKey, Timeout: cfg.CashfreeTimeout, ImageHosts: cfg.ImageHosts,
+		UserAgent: "kycq/" + build.Version, Proxy: http.ProxyFromEnvironment,
+	})
+	if err != nil {
+		return nil, cli.UsageError(err)
+	}
+	return vendor, nil
+}
+
+// gateLead is how early a worker hears of its slot, to write the call's intent meanwhile.
+const gateLead = 250 * time.Millisecond
+
+// OpenGate builds the fleet's gate. The caller closes it.
+func OpenGate(rdb redis.UniversalClient, cfg *config.Config, log zerolog.Logger) (*gate.Gate, error) {
+	aadhaar, aerr := gate.ParseRate(cfg.AadhaarRate)
+	passport, perr := gate.ParseRate(cfg.PassportRate)
+	if err := errors.Join(aerr, perr); err != nil {
+		return nil, cli.UsageError(err)
+	}
+	return gate.New(gate.Config{
+		Redis: rdb, Lead: gateLead, Log: log,
+		Rates: map[string]gate.Rate{string(tasks.Aadhaar): aadhaar, string(tasks.Passport): passport},
+	})
+}

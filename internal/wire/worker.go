@@ -1,0 +1,206 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kycq/kycq/internal/admin"
+	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/janitor"
+	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/metrics"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+	"github.com/kycq/kycq/worker"
+)
+
+// Worker is a worker process.
+type Worker struct {
+	Client *tasks.Client
+
+	redis   redis.UniversalClient
+	store   *storage.Store
+	vendor  *cashfree.Client
+	gate    *gate.Gate
+	server  *worker.Server
+	sweeper *worker.Sweeper
+	janitor *janitor.Janitor
+	feeder  *batch.Feeder
+	metrics *metrics.Metrics
+	admin   *admin.Handler
+	log     zerolog.Logger
+}
+
+// NewWorker builds a worker on an open store. It connects to Redis, and takes no job before Run.
+func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, build cli.Build, log zerolog.Logger) (*Worker, error) {
+	keyset, err := OpenKeyset(cfg)
+	if err != nil {
+		return nil, err
+	}
+	vendor, err := OpenVendor(cfg, build)
+	if err != nil {
+		return nil, err
+	}
+	rdb, err := OpenRedis(ctx, cfg)
+	if err != nil {
+		vendor.Close()
+		return nil, err
+	}
+	w := &Worker{redis: rdb, store: store, vendor: vendor, log: log}
+	if err := w.assemble(cfg, keyset, build); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// queues are those of the jobs, and the one with a task for each batch that is being fed.
+func queues() []string { return append(tasks.Queues(), batch.Queue) }
+
+func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Build) error {
+	var err error
+	if w.Client, err = tasks.NewClient(tasks.ClientConfig{Redis: w.redis, Ledger: w.store, Keyset: keyset}); err != nil {
+		return err
+	}
+	if w.gate, err = OpenGate(w.redis, cfg, w.log); err != nil {
+		return err
+	}
+	if w.metrics, err = metrics.New(metrics.Config{
+		Redis: w.redis, Gate: w.gate, Queues: queues(), Version: build.Version, Commit: build.Commit,
+	}); err != nil {
+		return err
+	}
+	w.admin = admin.New(admin.Config{
+		Ping:    func(ctx context.Context) error { return w.redis.Ping(ctx).Err() },
+		Metrics: w.metrics.Handler(),
+	})
+	feeder, board := newFeeder(w.redis, w.store, keyset, w.Client, w.gate, w.log)
+	w.feeder = feeder
+	pause := worker.NewQueuePause(w.redis)
+	processor, err := worker.NewProcessor(worker.Parts{
+		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
+		CheckMask: maskcheck.Check, Hints: redisx.NewHints(w.redis), Batches: board, Observer: w.metrics,
+		OnHold: func(ctx context.Context, _ gate.Hold) {
+			if err := pause.Pause(ctx); err != nil {
+				w.log.Warn().Err(err).Msg("cannot pause the queues; the gate is closed nevertheless")
+			}
+		},
+		Log: w.log,
+	}, policyOf(cfg))
+	if err != nil {
+		return cli.UsageError(err)
+	}
+	w.server = worker.NewServer(worker.ServerConfig{
+		Redis: w.redis, Processor: processor, LiveConcurrency: cfg.LiveConcurrency,
+		BulkConcurrency: map[tasks.Kind]int{tasks.Aadhaar: cfg.AadhaarConcurrency, tasks.Passport: cfg.PassportConcurrency},
+		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Log: w.log,
+	})
+	w.janitor = janitor.New(w.redis, queues(), w.log)
+	w.sweeper = &worker.Sweeper{
+		Processor: processor, Records: w.store, Listing: w.store, OpenSet: redisx.NewOpenSet(w.redis), Epoch: redisx.NewEpoch(w.redis),
+		Leader: redisx.NewLeader(w.redis, "sweep", 2*worker.SweepEvery), Push: w.Client.Push, EnsureFeeds: w.feeder.ScheduleAll,
+		SyncQueues: func(ctx context.Context) error { return pause.Sync(ctx, w.gate) },
+		Housekeep:  w.janitor.Run, Log: w.log,
+	}
+	return nil
+}
+
+func policyOf(cfg *config.Config) worker.Policy {
+	codes := cfg.RetryCodes
+	if codes == nil {
+		codes = []int{}
+	}
+	return worker.Policy{
+		MaxAttempts: cfg.MaxAttempts, RetryCodes: codes, RetryBase: cfg.RetryBase, RetryMax: cfg.RetryMax,
+		FailOnAccountError: cfg.OnAccountError == "fail", ReissueLostAnswers: cfg.OnLostAnswer == "reissue",
+		ReissuesPerDay: cfg.ReissuesPerDay, CallTimeout: cfg.CashfreeTimeout,
+	}
+}
+
+// shutdownTimeout covers a call and the writing of its answer.
+func shutdownTimeout(callTimeout time.Duration) time.Duration { return callTimeout + 15*time.Second }
+
+// Check returns an error if Redis or the store cannot keep what kycq promises. A volatile Redis is accepted on request.
+func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
+	findings, err := redisx.Check(ctx, w.redis)
+	if err != nil {
+		return err
+	}
+	var refused []error
+	for _, f := range findings {
+		if f.Refuse && (!f.Volatile || !allowVolatile) {
+			refused = append(refused, errors.New(f.String()))
+			continue
+		}
+		w.log.Warn().Str("finding", f.Code).Str("fix", f.Fix).Msg(f.Message)
+	}
+	if len(refused) > 0 {
+		if !allowVolatile {
+			refused = append(refused, fmt.Errorf("for development, --allow-volatile-redis accepts it"))
+		}
+		return errors.Join(refused...)
+	}
+	return w.store.Probe(ctx)
+}
+
+// Run works until ctx ends. The queues stop first, the parts that they use after them.
+func (w *Worker) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var group errgroup.Group
+	group.Go(func() error { w.sweeper.Run(background); return nil })
+	group.Go(func() error { w.janitor.Watch(background); return nil })
+	group.Go(func() error { return w.feeder.Run(ctx) })
+	err := w.server.Run(ctx)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// ServeAdmin serves health and metrics on l until stop is called. When ctx ends, the worker reports that it is not ready.
+func (w *Worker) ServeAdmin(ctx context.Context, l net.Listener) (stop func()) {
+	const (
+		headerTimeout = 10 * time.Second
+		stopTimeout   = 2 * time.Second
+	)
+	w.log.Info().Str("address", l.Addr().String()).Msg("serving health and metrics")
+	cancelDrain := context.AfterFunc(ctx, w.admin.Drain)
+	srv := &http.Server{Handler: w.admin, ReadHeaderTimeout: headerTimeout}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			w.log.Error().Err(err).Msg("stopped serving health and metrics; the worker continues")
+		}
+	}()
+	return func() {
+		cancelDrain()
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		if err := srv.Shutdown(stopping); err != nil {
+			_ = srv.Close()
+		}
+		<-ended
+	}
+}
+
+// Close closes all connections.
+func (w *Worker) Close() {
+	if w.gate != nil {
+		w.gate.Close()
+	}
+	w.vendor.Close()
+	_ = w.redis.Close()
+}
