@@ -1,0 +1,116 @@
+package arch
+
+// Paths in this file are folders ("storage/") or the beginnings of file names ("worker/server"), relative to the module.
+// Import paths of this module begin with "./". An import path covers the packages below it too, unless it ends with "$".
+
+// basics may be imported by every package.
+var basics = []string{"./internal/forms", "./internal/loopback", "./internal/redact", "./internal/sleep"}
+
+// ownImports lists, for each folder, the packages of this module that its production code may import. Imports run one
+// way: cmd, worker and internal/batch at the top, then tasks and storage, then leaves. The siblings storage,
+// internal/cashfree, internal/gate, internal/maskcheck and internal/seal never import each other: whoever needs two of
+// them declares an interface, and cmd connects them.
+//
+// A folder that is not listed, nor any folder above it, is a leaf: it may import only basics.
+var ownImports = map[string][]string{
+	// Both binaries, and what they share.
+	"cmd/":           {"./"},
+	"internal/cli/":  {"./internal/config", "./internal/logx", "./storage", "./tasks"},
+	"internal/wire/": {"./internal", "./storage", "./tasks", "./worker"},
+
+	"examples/": {"./storage", "./tasks"},
+
+	// tasks and storage are public.
+	"tasks/":   {"./internal/asynqx", "./internal/redisx", "./internal/seal"},
+	"storage/": {"./tasks"},
+	"worker/": {
+		"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx",
+		"./internal/seal", "./storage", "./tasks",
+	},
+
+	"internal/audit/":     {"./storage"},
+	"internal/batch/":     {"./internal/asynqx", "./internal/batch", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/dashboard/": {"./internal/seal", "./tasks", "./worker"},
+	"internal/doctor/":    {"./internal/cashfree", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/janitor/":   {"./internal/asynqx"},
+	"internal/keyuse/":    {"./internal/seal", "./storage", "./tasks"},
+	"internal/maskcheck/": {"./internal/qr"},
+	"internal/metrics/":   {"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx", "./storage", "./tasks", "./worker"},
+	"internal/redisx/":    {"./internal/asynqx"},
+
+	// Test kits and development tools.
+	"internal/dev/":           {"./internal/dev", "./internal/cashfree", "./internal/gate"},
+	"internal/dev/simulator/": {"./internal/dev/simulator", "./internal/dev/specimen"},
+	"internal/dev/specimen/":  {"./internal/dev/specimen", "./internal/qr"},
+	"internal/faults/":        {"./"},
+	"storage/storagetest/":    {"./internal/testenv", "./storage"},
+}
+
+// A rule restricts the import of packages to some folders.
+type rule struct {
+	imports []string // import paths
+	only    []string // where they may be imported; empty: nowhere
+	tests   bool     // also applies to test files
+	because string
+}
+
+var rules = []rule{
+	{
+		imports: []string{
+			"./internal/dev", "./internal/testenv", "./internal/faults", "./storage/storagetest",
+			"github.com/alicebob/miniredis", "github.com/johannesboyne/gofakes3", "github.com/Shopify/toxiproxy",
+			"go.uber.org/goleak", "testing",
+		},
+		only:    []string{"cmd/kycq-dev/", "internal/dev/", "internal/faults/", "internal/testenv/", "storage/storagetest/"},
+		because: "test kits and development tools are not part of production code",
+	},
+	{
+		imports: []string{"github.com/google/go-cmp", "github.com/davecgh/go-spew", "github.com/kr/pretty"},
+		because: "it prints secrets and personal data that redacting types hide",
+	},
+	{
+		imports: []string{"github.com/hibiken/asynq"},
+		only: []string{
+			"tasks/", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
+			"internal/dashboard/", "internal/janitor/", "internal/metrics/", "internal/dev/", "internal/faults/", "cmd/",
+		},
+		because: "other packages do not depend on the queue",
+	},
+	{
+		imports: []string{"github.com/redis/go-redis"},
+		only: []string{
+			"tasks/client.go", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
+			"internal/cli/", "internal/dashboard/", "internal/gate/", "internal/janitor/", "internal/metrics/",
+			"internal/redisx/", "internal/wire/", "internal/dev/", "internal/faults/", "internal/testenv/", "cmd/", "examples/",
+		},
+		because: "other packages use internal/redisx",
+	},
+	{imports: []string{"github.com/aws"}, only: []string{"storage/"}, tests: true, because: "only storage accesses S3"},
+	{imports: []string{"github.com/tink-crypto"}, only: []string{"internal/seal/"}, tests: true, because: "only internal/seal encrypts"},
+	{
+		imports: []string{"net/http"},
+		only: []string{
+			"internal/cashfree/",
+			"internal/admin/", "internal/cli/", "internal/dashboard/", "internal/metrics/", "internal/wire/", // servers
+			"storage/", // configures the client of the AWS SDK
+			"worker/",  // constants and headers
+			"cmd/", "internal/dev/", "internal/faults/",
+		},
+		because: "only internal/cashfree calls the vendor; forbidigo forbids HTTP clients elsewhere",
+	},
+	{
+		imports: []string{"github.com/spf13", "github.com/knadh/koanf", "github.com/schollz/progressbar", "flag"},
+		only:    []string{"cmd/", "internal/cli/", "internal/config/", "internal/dev/", "examples/"},
+		because: "only commands have flags, configuration files and progress bars",
+	},
+	{imports: []string{"math/rand$"}, because: "use math/rand/v2"},
+	{imports: []string{"io/ioutil"}, because: "use io and os"},
+	{imports: []string{"log$"}, only: []string{"examples/"}, because: "loggers are passed as arguments (zerolog)"},
+	{imports: []string{"github.com/pkg/errors"}, because: "use errors and fmt"},
+	{imports: []string{"gopkg.in/yaml.v3"}, because: "use go.yaml.in/yaml/v3"},
+}
+
+// The test files of siblings use fakes of the other siblings, except of internal/seal, and of the packages above them.
+var siblings = []string{"./storage", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/seal"}
+
+var deniedToSiblingTests = []string{"./storage", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/batch", "./worker"}
