@@ -1,9 +1,6 @@
 package tasks
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Kind says which check a job asks for. It is part of S3 keys, Redis keys and queue names.
 type Kind string
@@ -59,23 +56,6 @@ func Queues() []string {
 		}
 	}
 	return queues
-}
-
-// ParseQueue is the reverse of Queue.
-func ParseQueue(queue string) (Kind, Lane, error) {
-	kind, lane, ok := strings.Cut(queue, "-")
-	if !ok {
-		return "", "", fmt.Errorf("queue %q is not of the form kind-lane", queue)
-	}
-	k, err := ParseKind(kind)
-	if err != nil {
-		return "", "", err
-	}
-	l, err := ParseLane(lane)
-	if err != nil {
-		return "", "", err
-	}
-	return k, l, nil
 }
 
 // TypeName is the asynq task type of a kind.

@@ -109,15 +109,4 @@ func TestQueuesAreKindAndLane(t *testing.T) {
 	if diff := cmp.Diff(want, tasks.Queues()); diff != "" {
 		t.Error(diff)
 	}
-	for _, q := range want {
-		k, l, err := tasks.ParseQueue(q)
-		if err != nil || tasks.Queue(k, l) != q {
-			t.Errorf("%s: %s %s %v", q, k, l, err)
-		}
-	}
-	for _, q := range []string{"", "feed", "pan-live", "aadhaar-slow", "aadhaar"} {
-		if _, _, err := tasks.ParseQueue(q); err == nil {
-			t.Errorf("%q was taken for a queue", q)
-		}
-	}
 }

@@ -11,53 +11,88 @@ import (
 	"github.com/kycq/kycq/internal/forms"
 )
 
-// InvalidError says which field of a job is wrong and how. It never quotes the field's value.
+// InvalidError describes one invalid field. It never quotes the field's value.
 type InvalidError struct {
 	Field   string // as in the JSON: verification_id, image, file_number, dob, name, lane, ...
-	Code    string // stable, for rejects files and programs, for example dob_value_invalid
+	Code    string // stable, for programs and rejects files, for example dob_value_invalid
 	Message string // completes "<field> ..."
 }
 
 func (e *InvalidError) Error() string { return e.Field + " " + e.Message }
 
-var (
-	fileNumberForm = regexp.MustCompile(`^[A-Za-z0-9]{1,20}$`)
-	earliestDOB    = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
-)
+// InvalidJobError lists every invalid field of a job, at least one. errors.As with an *InvalidError finds the first.
+type InvalidJobError struct{ Fields []*InvalidError }
 
-// maxNameLength bounds the optional name, in bytes; Cashfree documents no limit.
-const maxNameLength = 200
-
-// Validate checks everything that can be checked without the image's bytes (see ValidateImage). The error is an
-// *InvalidError.
-func (j Job) Validate() error {
-	if _, err := ParseKind(string(j.Kind)); err != nil {
-		return &InvalidError{Field: "kind", Code: "kind_invalid", Message: "must be aadhaar or passport"}
+func (e *InvalidJobError) Error() string {
+	var texts []string
+	for _, field := range e.Fields {
+		texts = append(texts, field.Error())
 	}
-	if err := ValidateID(j.VerificationID); err != nil {
-		return err
-	}
-	if j.Lane != "" {
-		if _, err := ParseLane(string(j.Lane)); err != nil {
-			return &InvalidError{Field: "lane", Code: "lane_invalid", Message: "must be live or bulk"}
-		}
-	}
-	if j.Run < 0 {
-		return &InvalidError{Field: "run", Code: "run_invalid", Message: "must be 1 or more"}
-	}
-	if j.Kind == Aadhaar {
-		if j.Input.Image == nil || j.Input.Passport != nil {
-			return &InvalidError{Field: "image", Code: "image_missing", Message: "is missing: an aadhaar job takes a reference to an image in S3"}
-		}
-		return j.Input.Image.Validate()
-	}
-	if j.Input.Passport == nil || j.Input.Image != nil {
-		return &InvalidError{Field: "passport", Code: "passport_missing", Message: "input is missing: a passport job takes file_number and dob"}
-	}
-	return j.Input.Passport.Validate(time.Now())
+	return strings.Join(texts, "; ")
 }
 
-// Validate checks the reference, not the image: a bucket name that S3 takes, and a key of 1 to 1,024 bytes.
+// Unwrap returns the single fields.
+func (e *InvalidJobError) Unwrap() []error {
+	var errs []error
+	for _, field := range e.Fields {
+		errs = append(errs, field)
+	}
+	return errs
+}
+
+// invalidFields collects invalid fields.
+type invalidFields []*InvalidError
+
+func (f *invalidFields) add(field, code, message string) {
+	*f = append(*f, &InvalidError{Field: field, Code: code, Message: message})
+}
+
+// addError adds the fields of an error of this package.
+func (f *invalidFields) addError(err error) {
+	switch e := err.(type) { //nolint:errorlint // this package returns them unwrapped
+	case *InvalidError:
+		*f = append(*f, e)
+	case *InvalidJobError:
+		*f = append(*f, e.Fields...)
+	}
+}
+
+func (f invalidFields) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &InvalidJobError{Fields: f}
+}
+
+// Validate checks all fields of a job, but not the image behind a reference (see ValidateImage). The error is an
+// *InvalidJobError with every invalid field.
+func (j Job) Validate() error {
+	var invalid invalidFields
+	invalid.addError(ValidateID(j.VerificationID))
+	if j.Lane != "" && j.Lane != Live && j.Lane != Bulk {
+		invalid.add("lane", "lane_invalid", "must be live or bulk")
+	}
+	if j.Run < 0 {
+		invalid.add("run", "run_invalid", "must be 1 or more")
+	}
+	image, passport := j.Input.Image, j.Input.Passport
+	switch {
+	case j.Kind != Aadhaar && j.Kind != Passport:
+		invalid.add("kind", "kind_invalid", "must be aadhaar or passport")
+	case j.Kind == Aadhaar && (image == nil || passport != nil):
+		invalid.add("image", "image_missing", "is missing: an aadhaar job takes a reference to an image in S3")
+	case j.Kind == Aadhaar:
+		invalid.addError(image.Validate())
+	case passport == nil || image != nil:
+		invalid.add("passport", "passport_missing", "input is missing: a passport job takes file_number and dob")
+	default:
+		invalid.addError(passport.Validate(time.Now()))
+	}
+	return invalid.err()
+}
+
+// Validate checks the reference, not the image: a valid bucket name and a key of 1 to 1,024 bytes. The error is an
+// *InvalidError.
 func (img Image) Validate() error {
 	invalid := func(code, message string) error {
 		return &InvalidError{Field: "image", Code: code, Message: message}
@@ -73,29 +108,39 @@ func (img Image) Validate() error {
 	return nil
 }
 
+var (
+	fileNumberForm = regexp.MustCompile(`^[A-Za-z0-9]{1,20}$`)
+	earliestDOB    = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// maxNameLength bounds the name, in bytes. Cashfree documents no limit.
+const maxNameLength = 200
+
 // Validate checks the fields of a passport as of now: file_number alphanumeric, 1 to 20; dob a real date YYYY-MM-DD, in
-// the past, after 1900; name, if given, at most 200 bytes of text on one line.
+// the past, after 1900-01-01; name, if set, at most 200 bytes of text on one line. The error is an *InvalidJobError.
 func (p PassportInput) Validate(now time.Time) error {
-	switch {
-	case p.FileNumber.Empty():
-		return &InvalidError{Field: "file_number", Code: "file_number_missing", Message: "is missing"}
-	case !fileNumberForm.MatchString(p.FileNumber.Reveal()):
-		return &InvalidError{Field: "file_number", Code: "file_number_value_invalid", Message: "must be 1 to 20 letters and digits"}
+	var invalid invalidFields
+	switch number := p.FileNumber.Reveal(); {
+	case number == "":
+		invalid.add("file_number", "file_number_missing", "is missing")
+	case !fileNumberForm.MatchString(number):
+		invalid.add("file_number", "file_number_value_invalid", "must be 1 to 20 letters and digits")
+	}
+	switch dob, err := time.Parse(time.DateOnly, p.DOB.Reveal()); {
 	case p.DOB.Empty():
-		return &InvalidError{Field: "dob", Code: "dob_missing", Message: "is missing"}
-	}
-	dob, err := time.Parse(time.DateOnly, p.DOB.Reveal())
-	switch {
+		invalid.add("dob", "dob_missing", "is missing")
 	case err != nil:
-		return &InvalidError{Field: "dob", Code: "dob_value_invalid", Message: "must be a real date of the form YYYY-MM-DD"}
+		invalid.add("dob", "dob_value_invalid", "must be a real date of the form YYYY-MM-DD")
 	case !dob.After(earliestDOB):
-		return &InvalidError{Field: "dob", Code: "dob_value_invalid", Message: "must be after 1900-01-01"}
+		invalid.add("dob", "dob_value_invalid", "must be after 1900-01-01")
 	case !dob.Before(now):
-		return &InvalidError{Field: "dob", Code: "dob_value_invalid", Message: "must be in the past"}
-	case len(p.Name.Reveal()) > maxNameLength:
-		return &InvalidError{Field: "name", Code: "name_length_exceeded", Message: fmt.Sprintf("has over %d bytes", maxNameLength)}
-	case !utf8.ValidString(p.Name.Reveal()) || strings.ContainsFunc(p.Name.Reveal(), unicode.IsControl):
-		return &InvalidError{Field: "name", Code: "name_value_invalid", Message: "must be UTF-8 text without line breaks and other control characters"}
+		invalid.add("dob", "dob_value_invalid", "must be in the past")
 	}
-	return nil
+	switch name := p.Name.Reveal(); {
+	case len(name) > maxNameLength:
+		invalid.add("name", "name_length_exceeded", fmt.Sprintf("has over %d bytes", maxNameLength))
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		invalid.add("name", "name_value_invalid", "must be UTF-8 text without line breaks and other control characters")
+	}
+	return invalid.err()
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -49,31 +51,6 @@ func TestVerificationIDRules(t *testing.T) {
 		if got := codeOf(tasks.ValidateID(id)); got != want {
 			t.Errorf("%q: got %q, want %q", id, got, want)
 		}
-	}
-}
-
-func TestDerivedIDsFitAndDifferAndAreReserved(t *testing.T) {
-	t.Parallel()
-	seen := map[string]bool{}
-	for _, id := range []string{"A", strings.Repeat("x", 50), strings.Repeat("x", 36) + "y", strings.Repeat("x", 36) + "z"} {
-		for _, kind := range tasks.Kinds() {
-			for _, n := range []int{1, 2, 10, tasks.MaxDerived} {
-				d := tasks.DerivedID(kind, id, n)
-				if len(d) > tasks.MaxIDLength {
-					t.Errorf("%s has %d characters", d, len(d))
-				}
-				if codeOf(tasks.ValidateID(d)) != "verification_id_reserved" {
-					t.Errorf("%s could be chosen by a producer", d)
-				}
-				if seen[d] {
-					t.Errorf("%s was derived twice", d)
-				}
-				seen[d] = true
-			}
-		}
-	}
-	if got, want := tasks.DerivedID(tasks.Aadhaar, "ABC00123", 1), "ABC00123.k1.RKFK7ISL"; got != want {
-		t.Errorf("derived ids must never change: got %s, want %s", got, want)
 	}
 }
 
@@ -185,20 +162,27 @@ func TestImageRules(t *testing.T) {
 	}
 }
 
-func TestMaskedViewsShowNoMoreThanPromised(t *testing.T) {
+func TestEveryInvalidFieldIsReported(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]string{
-		"John Doe": "J*** D**", "": "", "A": "*", "  Ann   B  ": "A** *", "श्री राम": "श*** र**",
-	} {
-		if got := tasks.MaskName(in); got != want {
-			t.Errorf("name: got %q, want %q", got, want)
-		}
+	job := tasks.Job{VerificationID: "a b", Kind: tasks.Passport, Lane: "slow", Run: -1, Input: tasks.Input{Passport: &tasks.PassportInput{
+		FileNumber: tasks.NewPersonal("?"), Name: tasks.NewPersonal("SPECIMEN\n"),
+	}}}
+	var invalid *tasks.InvalidJobError
+	if err := job.Validate(); !errors.As(err, &invalid) {
+		t.Fatalf("got %v, want an InvalidJobError", err)
 	}
-	for in, want := range map[string]string{
-		"PA1079341954215": "***********4215", "1234567": "*******", "12345678": "****5678", "": "",
-	} {
-		if got := tasks.MaskFileNumber(in); got != want {
-			t.Errorf("file number: got %q, want %q", got, want)
-		}
+	var got []string
+	for _, field := range invalid.Fields {
+		got = append(got, field.Field+" "+field.Code)
+	}
+	want := []string{
+		"verification_id verification_id_value_invalid", "lane lane_invalid", "run run_invalid",
+		"file_number file_number_value_invalid", "dob dob_missing", "name name_value_invalid",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if text := invalid.Error(); strings.Count(text, "; ") != len(want)-1 || strings.Contains(text, "SPECIMEN") {
+		t.Errorf("the message is %q", text)
 	}
 }

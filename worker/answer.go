@@ -10,6 +10,7 @@ import (
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -76,7 +77,7 @@ func (a answer) view(in *tasks.PassportInput) *storage.PassportView {
 		return nil
 	}
 	return &storage.PassportView{
-		Name: tasks.MaskName(p.Name), FileNumber: tasks.MaskFileNumber(p.FileNumber),
+		Name: redact.MaskName(p.Name), FileNumber: redact.MaskFileNumber(p.FileNumber),
 		ApplicationType: p.ApplicationType, ApplicationReceivedDate: p.ApplicationReceivedDate,
 		Matches: storage.Matches{
 			Name:       sameName(p.Name, in.Name.Reveal()),

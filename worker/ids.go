@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/kycq/kycq/internal/vendorid"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 )
 
 // nextProviderID is the verification_id that the next request carries, found from the attempts alone so that every worker
@@ -26,10 +26,10 @@ func nextProviderID(rec *storage.Record) (id string, ok bool) {
 		used[at.ProviderID] = true
 	}
 	n := len(used)
-	if n > tasks.MaxDerived {
+	if n > vendorid.Max {
 		return "", false
 	}
-	return tasks.DerivedID(rec.Kind, rec.VerificationID, n), true
+	return vendorid.Derive(string(rec.Kind), rec.VerificationID, n), true
 }
 
 // isReissue tells whether a request under provider id next may buy again what was paid for before: it goes out under a

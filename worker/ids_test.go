@@ -3,13 +3,14 @@ package worker
 import (
 	"testing"
 
+	"github.com/kycq/kycq/internal/vendorid"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
 func TestProviderIDsFollowFromTheAttempts(t *testing.T) {
 	t.Parallel()
-	k1, k2 := tasks.DerivedID(tasks.Passport, "A", 1), tasks.DerivedID(tasks.Passport, "A", 2)
+	k1, k2 := vendorid.Derive("passport", "A", 1), vendorid.Derive("passport", "A", 2)
 	type at = storage.Attempt
 	for name, c := range map[string]struct {
 		run      int
@@ -46,8 +47,8 @@ func TestProviderIDsFollowFromTheAttempts(t *testing.T) {
 func TestDerivedIDsRunOutWithAnEnd(t *testing.T) {
 	t.Parallel()
 	rec := &storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", Run: 1}}
-	for n := 1; n <= tasks.MaxDerived; n++ {
-		rec.Attempts = append(rec.Attempts, storage.Attempt{Run: 1, ProviderID: tasks.DerivedID(tasks.Passport, "A", n), Result: resultDuplicate})
+	for n := 1; n <= vendorid.Max; n++ {
+		rec.Attempts = append(rec.Attempts, storage.Attempt{Run: 1, ProviderID: vendorid.Derive("passport", "A", n), Result: resultDuplicate})
 	}
 	if id, ok := nextProviderID(rec); ok {
 		t.Errorf("got %s, which is too long an id", id)

@@ -13,6 +13,7 @@ import (
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/vendorid"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -202,7 +203,7 @@ func TestALostAnswerIsForAPersonUnlessThePolicySaysReissue(t *testing.T) {
 				}
 				rec := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
 				last := rec.Attempts[len(rec.Attempts)-1]
-				if !last.Reissue || last.ProviderID != tasks.DerivedID(tasks.Passport, "A", 1) || w.vendor.charges != 2 {
+				if !last.Reissue || last.ProviderID != vendorid.Derive("passport", "A", 1) || w.vendor.charges != 2 {
 					t.Errorf("%+v, %d charges", last, w.vendor.charges)
 				}
 			})
@@ -409,7 +410,7 @@ func TestAFurtherRunStartsUnderADerivedID(t *testing.T) {
 			t.Fatalf("%+v", v)
 		}
 		rec := wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
-		if rec.Run != 2 || w.vendor.calls[1] != tasks.DerivedID(tasks.Passport, "A", 1) {
+		if rec.Run != 2 || w.vendor.calls[1] != vendorid.Derive("passport", "A", 1) {
 			t.Errorf("run %d, calls %v", rec.Run, w.vendor.calls)
 		}
 		if v := p.Process(t.Context(), job); v.Decision != Final || v.Reason != "superseded" {

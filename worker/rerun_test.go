@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kycq/kycq/internal/vendorid"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -32,7 +33,7 @@ func TestAFurtherRunIsRecordedBeforeItsTask(t *testing.T) {
 			t.Fatalf("%+v", v)
 		}
 		rec = wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
-		if len(rec.Attempts) != 2 || rec.Attempts[1].ProviderID != tasks.DerivedID(tasks.Passport, "A", 1) || w.vendor.charges != 2 {
+		if len(rec.Attempts) != 2 || rec.Attempts[1].ProviderID != vendorid.Derive("passport", "A", 1) || w.vendor.charges != 2 {
 			t.Errorf("%+v, %d charges", rec.Attempts, w.vendor.charges)
 		}
 	})

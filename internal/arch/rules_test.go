@@ -21,11 +21,11 @@ var ownImports = map[string][]string{
 	"examples/": {"./storage", "./tasks"},
 
 	// tasks and storage are public.
-	"tasks/":   {"./internal/asynqx", "./internal/redisx", "./internal/seal"},
+	"tasks/":   {"./internal/asynqx", "./internal/redisx", "./internal/seal", "./internal/vendorid"},
 	"storage/": {"./tasks"},
 	"worker/": {
 		"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx",
-		"./internal/seal", "./storage", "./tasks",
+		"./internal/seal", "./internal/vendorid", "./storage", "./tasks",
 	},
 
 	"internal/audit/":     {"./storage"},

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kycq/kycq/internal/vendorid"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 )
 
 func TestEveryRowOfTheVerdictTableEndsAsStatedWithTheStatedCalls(t *testing.T) {
@@ -98,7 +98,7 @@ func TestAnIDThatErrorsUseUpIsReplaced(t *testing.T) {
 	s.enqueuePassports("used")
 	s.start("worker")
 	rec := s.wait("passport", "used")
-	derived := tasks.DerivedID(tasks.Passport, "used", 1)
+	derived := vendorid.Derive("passport", "used", 1)
 	if rec.State != storage.StateValid || s.vendor.count("used") != 2 || s.vendor.count(derived) != 1 {
 		t.Errorf("%s %q after %d and %d calls", rec.State, rec.Code, s.vendor.count("used"), s.vendor.count(derived))
 	}

@@ -76,7 +76,7 @@ func (c *Checker) accept(row *Row, a Accepted, derive func() string) (Accepted, 
 	case err == nil:
 		return a, nil, nil
 	case errors.As(err, &invalid):
-		return Accepted{}, problemOf(invalid), nil
+		return Accepted{}, &Problem{Code: invalid.Code, Message: err.Error()}, nil
 	}
 	return Accepted{}, nil, fmt.Errorf("line %d: %w", row.Line, err)
 }
