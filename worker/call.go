@@ -170,7 +170,7 @@ func (d *delivery) unsend(ctx context.Context) (stepName, Verdict) {
 	rec := d.rec.Clone()
 	last := rec.LastAttempt()
 	last.Result, last.EndedAt = resultNotSent, time.Now().UTC().Truncate(time.Millisecond)
-	wait(rec, 0, "interrupted", advice{})
+	wait(rec, 0, "interrupted")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerPatience)
 	defer cancel()
 	if err := d.save(ctx, rec); err != nil && !errors.Is(err, storage.ErrConflict) {

@@ -96,7 +96,7 @@ func (d *delivery) park(ctx context.Context, cause error, after time.Duration, r
 	d.log.Warn().Err(cause).Str("reason", reason).Msg("job parked")
 	if d.rec.State != storage.StateWaiting || d.rec.Reason != reason {
 		rec := d.rec.Clone()
-		wait(rec, 0, reason, advice{}) // free to go at once when the cause is gone; the task's own delay paces the looks
+		wait(rec, 0, reason) // free to go at once when the cause is gone; the task's own delay paces the looks
 		if err := d.save(ctx, rec); err != nil {
 			return d.lost(err)
 		}
@@ -119,7 +119,7 @@ func (d *delivery) cancel(ctx context.Context) (stepName, Verdict) {
 	if unresolved(rec, rec.Run) {
 		code = "answer_lost"
 	}
-	end(rec, storage.StateCancelled, code, "", advice{})
+	end(rec, storage.StateCancelled, code)
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}

@@ -84,9 +84,9 @@ func (d *delivery) takeOver(ctx context.Context) (stepName, Verdict) {
 		return d.infra(err, "redis")
 	}
 	if stopped {
-		end(rec, storage.StateCancelled, "answer_lost", resultUnknown, advice{})
+		end(rec, storage.StateCancelled, "answer_lost")
 	} else {
-		wait(rec, 0, "answer_unknown", advice{})
+		wait(rec, 0, "answer_unknown")
 	}
 	d.log.Warn().Str("provider_id", last.ProviderID).Msg("taken over: the answer of an earlier call is not known")
 	if err := d.save(ctx, rec); err != nil {

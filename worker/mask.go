@@ -68,7 +68,7 @@ func (d *delivery) store(ctx context.Context, body []byte, report maskcheck.Repo
 		ContentType: report.ContentType, Width: report.Width, Height: report.Height,
 	}
 	rec.Review = report.ReviewReason
-	end(rec, storage.StateValid, "", "", advice{})
+	end(rec, storage.StateValid, "")
 	return d.conclude(ctx, rec)
 }
 
@@ -80,7 +80,7 @@ func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImag
 	}
 	rec := d.rec.Clone()
 	rec.Review = string(unsafe.Code)
-	end(rec, storage.StateFailed, "unsafe_mask", "", advice{})
+	end(rec, storage.StateFailed, "unsafe_mask")
 	return d.conclude(ctx, rec)
 }
 
@@ -122,10 +122,10 @@ func (d *delivery) linkGone(ctx context.Context) (stepName, Verdict) {
 		last.Result = resultLinkGone
 	}
 	if !again {
-		end(rec, storage.StateFailed, "answer_lost", "", advice{})
+		end(rec, storage.StateFailed, "answer_lost")
 		return d.conclude(ctx, rec)
 	}
-	wait(rec, 0, "answer_lost", advice{})
+	wait(rec, 0, "answer_lost")
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}

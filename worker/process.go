@@ -7,6 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -197,29 +198,29 @@ func (d *delivery) infra(err error, part string) (stepName, Verdict) {
 	return stepEnd, later(infraDelay, part+"_unreachable")
 }
 
-// end makes rec final; the caller saves it. vendors is what Cashfree's answer advises, if there is one.
-func end(rec *storage.Record, state storage.State, code, result string, vendors advice) {
-	rec.State, rec.Code, rec.Message, rec.NextAction = state, code, "", ""
+// end makes rec final; the caller saves it.
+func end(rec *storage.Record, state storage.State, code string) {
+	text := advice.For(code)
+	rec.State, rec.Code, rec.Message, rec.NextAction = state, code, text.Message, text.NextAction
 	rec.NotBefore, rec.Reason = time.Time{}, ""
 	rec.CompletedAt = time.Now().UTC().Truncate(time.Millisecond)
-	if code != "" {
-		a := adviceFor(code, result, vendors)
-		rec.Message, rec.NextAction = a.message, a.next
-	}
 }
 
-// wait parks rec; the caller saves it.
-func wait(rec *storage.Record, after time.Duration, reason string, vendors advice) {
-	a := adviceFor(reason, "", vendors)
+// wait lets rec wait for a reason; the caller saves it. A lost answer that waits is one that is bought again.
+func wait(rec *storage.Record, after time.Duration, reason string) {
+	text := advice.For(reason)
+	if reason == "answer_lost" {
+		text = advice.For("answer_reissued")
+	}
 	rec.State, rec.Reason = storage.StateWaiting, reason
-	rec.Code, rec.Message, rec.NextAction = "", a.message, a.next
+	rec.Code, rec.Message, rec.NextAction = "", text.Message, text.NextAction
 	rec.NotBefore = time.Now().UTC().Add(after).Truncate(time.Millisecond)
 }
 
 // fail ends the job without a call.
 func (d *delivery) fail(ctx context.Context, code string) (stepName, Verdict) {
 	rec := d.rec.Clone()
-	end(rec, storage.StateFailed, code, "", advice{})
+	end(rec, storage.StateFailed, code)
 	if err := d.save(ctx, rec); err != nil {
 		return d.lost(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
@@ -109,14 +110,17 @@ func (d *delivery) enact(rec *storage.Record, r ruling, a answer) error {
 			}
 			rec.Passport = a.view(d.input.Passport)
 		}
-		end(rec, r.state, r.code, r.result, said(a, r.next))
+		end(rec, r.state, r.code)
 	case toRetry:
 		counted, _ := spent(rec)
-		wait(rec, max(d.policy.backoff(counted), stillOut(rec, r)), r.code, said(a, r.next))
+		wait(rec, max(d.policy.backoff(counted), stillOut(rec, r)), r.code)
 	case toResend:
-		wait(rec, infraDelay, r.code, said(a, r.next))
+		wait(rec, infraDelay, r.code)
 	case toHold, toWaitRate, toDerivedID:
-		wait(rec, 0, r.code, said(a, r.next))
+		wait(rec, 0, r.code)
+	}
+	if text := explain(r, a); rec.Message != "" {
+		rec.Message, rec.NextAction = text.Message, text.NextAction
 	}
 	return nil
 }
@@ -155,7 +159,7 @@ func (d *delivery) follow(ctx context.Context, r ruling) (stepName, Verdict) {
 	case toRetry:
 		return stepEnd, Verdict{Decision: Retry, After: time.Until(d.rec.NotBefore), Reason: r.code}
 	case toHold:
-		d.hold(ctx, r.code, said(a, r.next))
+		d.hold(ctx, r.code, explain(r, a))
 		return stepEnd, later(heldDelay, "held")
 	case toWaitRate, toDerivedID:
 		return d.again(), Verdict{}
@@ -179,9 +183,8 @@ const heldDelay = 10 * time.Second
 type gateHold = gate.Hold
 
 // hold stops the fleet. The first job that sees the refusal raises it, logs it and pauses the queues.
-func (d *delivery) hold(ctx context.Context, code string, vendors advice) {
-	a := adviceFor(code, resultHeld, vendors)
-	h := gate.Hold{Reason: a.message, Code: code, NextAction: a.next, By: "worker", Since: time.Now().UTC()}
+func (d *delivery) hold(ctx context.Context, code string, text advice.Text) {
+	h := gate.Hold{Reason: text.Message, Code: code, NextAction: text.NextAction, By: "worker", Since: time.Now().UTC()}
 	first, err := d.Gate.RaiseHold(ctx, h)
 	if err != nil {
 		d.log.Error().Err(err).Str("code", code).Msg("the account is refused, and the hold could not be raised: the next refusal tries again")

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -119,6 +120,41 @@ func ruleDuplicate(earlier []storage.Attempt, mayReissue bool) ruling {
 // exhausted ends a job that has spent its attempts.
 func (p Policy) exhausted(r ruling, counted, sent int) bool {
 	return r.next == toRetry && (counted >= p.MaxAttempts || sent >= 3*p.MaxAttempts)
+}
+
+// explain returns the text for the record that an answer leads to. If the code is Cashfree's, the text is too.
+func explain(r ruling, a answer) advice.Text {
+	text := advice.For(r.code)
+	if a.HTTPStatus == http.StatusGatewayTimeout && r.code == "unexpected_status" {
+		return advice.For("gateway_timeout")
+	}
+	cashfrees := advice.Text{Message: a.Message, NextAction: a.NextAction}
+	switch {
+	case r.next == toDerivedID && r.code == "answer_lost":
+		return advice.For("answer_reissued")
+	case r.next == toRetry && r.result == resultError:
+		return advice.Text{Message: orText(cashfrees, text).Message, NextAction: advice.Retrying}
+	}
+	switch a.Class {
+	case cashfree.Credentials, cashfree.NotAllowed, cashfree.NoBalance:
+		text = orText(cashfrees, text)
+		command := "kycq job retry"
+		if r.next == toHold {
+			command = "kycq fleet resume"
+		}
+		text.NextAction += "; then run `" + command + "`"
+	case cashfree.Rejected, cashfree.Invalid:
+		text = orText(cashfrees, text)
+		text.NextAction += "; then submit the row under a new verification_id"
+	}
+	return text
+}
+
+func orText(text, otherwise advice.Text) advice.Text {
+	if text.Message != "" {
+		return text
+	}
+	return otherwise
 }
 
 func failed(result, code string) ruling {

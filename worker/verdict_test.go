@@ -3,6 +3,7 @@ package worker
 import (
 	"testing"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -71,18 +72,55 @@ func TestVerdictTable(t *testing.T) {
 	}
 }
 
-func TestEveryCodeThatEndsAJobHasAdvice(t *testing.T) {
+// Whatever Cashfree answers, and whatever came before, the record names a code of the table and explains it.
+func TestEveryVerdictIsExplained(t *testing.T) {
 	t.Parallel()
-	for code, a := range adviceByCode {
-		if a.message == "" || a.next == "" {
-			t.Errorf("%s: message %q, next action %q", code, a.message, a.next)
+	results := []string{resultNotSent, resultError, resultUnknown}
+	for _, class := range cashfree.Classes() {
+		for _, kind := range tasks.Kinds() {
+			for _, status := range []int{0, 200, 400, 404, 413, 422, 500, 502, 503, 504} {
+				for _, policy := range []Policy{{}, {FailOnAccountError: true}, {ReissueLostAnswers: true}} {
+					for _, result := range results {
+						a := answer{Kind: kind, Class: class, HTTPStatus: status}
+						r := policy.WithDefaults().rule(a, []storage.Attempt{{Result: result}}, policy.ReissueLostAnswers)
+						if r.code == "" && (r.state == storage.StateValid || r.next == toAnswered) {
+							continue
+						}
+						if text := explain(r, a); !advice.Known(r.code) || text.Message == "" || text.NextAction == "" {
+							t.Errorf("%s %s %d after %s: code %q, %+v", class, kind, status, result, r.code, text)
+						}
+					}
+				}
+			}
 		}
 	}
-	if a := adviceFor("some_new_vendor_code", resultRefused, advice{}); a.message == "" || a.next == "" {
-		t.Error("an unknown code of the vendor's has no advice")
+}
+
+func TestTextsFollowTheVendorsTableAndTheDisposition(t *testing.T) {
+	t.Parallel()
+	vendors := func(class cashfree.Class, status int, code string) answer {
+		return answer{Kind: tasks.Passport, Class: class, HTTPStatus: status, Code: code, Message: "what happened", NextAction: "do this"}
 	}
-	if a := adviceFor("unexpected_status", resultUnknown, advice{}); a == adviceFor("unexpected_status", resultRefused, advice{}) {
-		t.Error("a 504 is not flagged as possibly charged")
+	for name, c := range map[string]struct {
+		policy  Policy
+		answer  answer
+		message string
+		next    string
+	}{
+		"held":                    {Policy{}, vendors(cashfree.NoBalance, 422, ""), "what happened", "do this; then run `kycq fleet resume`"},
+		"refused, and not held":   {Policy{FailOnAccountError: true}, vendors(cashfree.NoBalance, 422, ""), "what happened", "do this; then run `kycq job retry`"},
+		"rejected":                {Policy{}, vendors(cashfree.Rejected, 400, "other"), "what happened", "do this; then submit the row under a new verification_id"},
+		"invalid":                 {Policy{}, vendors(cashfree.Invalid, 200, ""), "what happened", "do this; then submit the row under a new verification_id"},
+		"retried":                 {Policy{}, vendors(cashfree.OtherStatus, 502, ""), "what happened", advice.Retrying},
+		"undocumented status":     {Policy{}, vendors(cashfree.OtherStatus, 418, ""), advice.For("unexpected_status").Message, advice.For("unexpected_status").NextAction},
+		"504 may have been paid":  {Policy{}, vendors(cashfree.OtherStatus, 504, ""), advice.For("gateway_timeout").Message, advice.For("gateway_timeout").NextAction},
+		"kept by an old version":  {Policy{}, answer{Class: cashfree.Rejected, HTTPStatus: 404}, advice.For("not_found").Message, advice.For("not_found").NextAction + "; then submit the row under a new verification_id"},
+		"a duplicate of no known": {Policy{}, vendors(cashfree.Duplicate, 409, ""), advice.For("duplicate_verification_id").Message, advice.For("duplicate_verification_id").NextAction},
+	} {
+		r := c.policy.WithDefaults().rule(c.answer, nil, false)
+		if got := explain(r, c.answer); got != (advice.Text{Message: c.message, NextAction: c.next}) {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -12,7 +13,7 @@ type endpoint struct {
 	name string // for error texts
 	path string // below Config.URL
 	// ifInvalid is the documented next action for INVALID and INVALID_DOCUMENT.
-	ifInvalid advice
+	ifInvalid advice.Text
 	// read looks at the part of a VALID or INVALID answer that the other call does not have.
 	read func(a answer, valid bool, f *finding)
 }
@@ -20,34 +21,33 @@ type endpoint struct {
 var (
 	maskAadhaar = endpoint{
 		name: "mask aadhaar", path: "aadhaar-masking", read: readMasked,
-		ifInvalid: advice{"the image is not a readable Aadhaar", "upload a valid copy of the Aadhaar"},
+		ifInvalid: advice.For("invalid_document"),
 	}
 	verifyPassport = endpoint{
 		name: "verify passport", path: "passport", read: readPassport,
-		ifInvalid: advice{"file number and date of birth do not belong to a passport", "enter the correct information"},
+		ifInvalid: advice.For("invalid_passport"),
 	}
 )
 
-// advice is what we tell an operator: fixed words, never the vendor's.
-type advice struct{ message, nextAction string }
-
+// The texts for the rows below.
 var (
-	fixHeaders     = advice{"a required header is missing or invalid", "enter all header information: client id and client secret"}
-	fixEnvironment = advice{"the client secret belongs to the test environment", "enter the credentials of this environment, or change the URL"}
-	fixCredentials = advice{"client id and client secret do not belong together", "enter a valid client id and client secret"}
-	fixSignature   = advice{"the request's signature is missing or wrong", "configure the account's public key, or choose IP whitelisting in the vendor's dashboard"}
-	fixAddress     = advice{"this machine's IP address is not allowed", "whitelist the IP address in the vendor's dashboard"}
-	fixBalance     = advice{"the account's balance is too low", "ensure sufficient balance, then resume"}
-	fixID          = advice{"verification_id is missing, too long or holds other characters", "use 1 to 50 letters, digits, periods, hyphens and underscores"}
-	fixImage       = advice{"the image is missing", "upload the image of the Aadhaar card"}
-	fixFileNumber  = advice{"file_number is missing or invalid", "enter the file number"}
-	fixDOB         = advice{"dob is missing or not a date", "enter the date of birth as YYYY-MM-DD"}
-	fixSize        = advice{"the file is too large", "send an image of at most 10 MB"}
-	fixDuplicate   = advice{"the verification_id was used before", "enter a unique verification_id"}
-	fixRequest     = advice{"the request was rejected", "look at the vendor's code and correct the input"}
-	slowDown       = advice{"too many requests", "wait; lower the configured rate if this repeats"}
-	tryLater       = advice{"something went wrong at the vendor", "try again after some time"}
-	askVendor      = advice{"the vendor's answer has a status that is not documented", "ask the vendor whether the call was charged before sending it again"}
+	fixHeaders     = advice.For("x-client-id_missing")
+	fixEnvironment = advice.For("x-client-secret_value_invalid")
+	fixCredentials = advice.For("authentication_failed")
+	fixSignature   = advice.For("x-cf-signature_invalid")
+	fixAddress     = advice.For("ip_validation_failed")
+	fixBalance     = advice.For("insufficient_balance")
+	fixID          = advice.For("verification_id_value_invalid")
+	fixImage       = advice.For("image_missing")
+	fixFileNumber  = advice.For("file_number_missing")
+	fixDOB         = advice.For("dob_value_invalid")
+	fixSize        = advice.For("file_size_exceeded")
+	fixDuplicate   = advice.For("verification_id_already_exists")
+	fixRequest     = advice.For("request_rejected")
+	fixURL         = advice.For("not_found")
+	slowDown       = advice.For("rate_limited")
+	tryLater       = advice.For("verification_failed")
+	askVendor      = advice.For("unexpected_status")
 )
 
 // rule is one row of the vendor's tables. code is the vendor's code (a prefix where it ends in "*"), phrase a part of
@@ -57,7 +57,7 @@ type rule struct {
 	code   string
 	phrase string
 	class  Class
-	advice advice
+	text   advice.Text
 }
 
 // rules are the response tables of both vendor pages (statuses and messages) with the codes of the vendor OpenAPI. The
@@ -82,7 +82,7 @@ var rules = []rule{
 	{403, "ip_validation_failed", "ip not whitelisted", NotAllowed, fixAddress},
 	{403, "ip_validation_failed", "x-cf-signature", NotAllowed, fixSignature},
 	{403, "", "", NotAllowed, fixAddress},
-	{404, "", "", Rejected, fixRequest},
+	{404, "", "", Rejected, fixURL},
 	{409, "verification_id_already_exists", "verification id already exists", Duplicate, fixDuplicate},
 	{409, "", "", Duplicate, fixDuplicate},
 	{413, "", "", Rejected, fixSize},
@@ -113,7 +113,7 @@ func classify(e endpoint, id string, status int, body []byte) finding {
 	}
 	p := readProblem(body)
 	r := match(status, p)
-	f := finding{class: r.class, code: p.code, message: r.advice.message, nextAction: r.advice.nextAction}
+	f := finding{class: r.class, code: p.code, message: r.text.Message, nextAction: r.text.NextAction}
 	if p.code == "" && r.phrase != "" && !strings.HasSuffix(r.code, "*") {
 		f.code = r.code
 	}
@@ -122,7 +122,7 @@ func classify(e endpoint, id string, status int, body []byte) finding {
 
 // match returns the row that fits best: the code weighs more than the message, and the message more than nothing.
 func match(status int, p problem) rule {
-	best, weight := rule{status: status, class: OtherStatus, advice: askVendor}, -1
+	best, weight := rule{status: status, class: OtherStatus, text: askVendor}, -1
 	for _, r := range rules {
 		if r.status != status {
 			continue
@@ -166,7 +166,7 @@ func classifyOK(e endpoint, id string, body []byte) finding {
 	case "VALID":
 		f.class = Valid
 	case "INVALID", "INVALID_DOCUMENT":
-		f.class, f.message, f.nextAction = Invalid, e.ifInvalid.message, e.ifInvalid.nextAction
+		f.class, f.message, f.nextAction = Invalid, e.ifInvalid.Message, e.ifInvalid.NextAction
 	default:
 		return unexpected("the answer's status is not known")
 	}
@@ -195,5 +195,5 @@ func readPassport(a answer, _ bool, f *finding) {
 }
 
 func unexpected(message string) finding {
-	return finding{class: Unexpected, message: message, nextAction: askVendor.nextAction}
+	return finding{class: Unexpected, message: message, nextAction: advice.For("unexpected_answer").NextAction}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kycq/kycq/internal/advice"
 )
 
 // TestEveryDocumentedAnswerHasItsClass holds the two vendor pages' tables row by row (message only, as the pages print
@@ -30,10 +32,10 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		body   string
 		class  Class
 		code   string
-		advice advice
+		text   advice.Text
 	}{
 		// Page "Aadhaar Masking".
-		{"aadhaar valid", maskAadhaar, 200, okMasked, Valid, "", advice{}},
+		{"aadhaar valid", maskAadhaar, 200, okMasked, Valid, "", advice.Text{}},
 		{"aadhaar invalid document", maskAadhaar, 200, `{"status":"INVALID_DOCUMENT","verification_id":"ABC00123"}`, Invalid, "", maskAadhaar.ifInvalid},
 		{"aadhaar no client id", maskAadhaar, 400, said("x-client-id is missing in the request"), Credentials, "x-client-id_missing", fixHeaders},
 		{"aadhaar no image", maskAadhaar, 400, said("image is missing in the request"), Rejected, "image_missing", fixImage},
@@ -47,7 +49,7 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		{"aadhaar 500", maskAadhaar, 500, said("something went wrong"), OtherStatus, "", tryLater},
 
 		// Page "Verify Passport".
-		{"passport valid", verifyPassport, 200, fmt.Sprintf(passport, "VALID"), Valid, "", advice{}},
+		{"passport valid", verifyPassport, 200, fmt.Sprintf(passport, "VALID"), Valid, "", advice.Text{}},
 		{"passport invalid", verifyPassport, 200, fmt.Sprintf(passport, "INVALID"), Invalid, "", verifyPassport.ifInvalid},
 		{"passport no id", verifyPassport, 400, said("verification_id is missing in the request."), Rejected, "verification_id_missing", fixID},
 		{"passport bad id", verifyPassport, 400, said("verification_id can include only alphanum, dot, hyphen, and underscores."), Rejected, "verification_id_value_invalid", fixID},
@@ -95,7 +97,7 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		{"422 of another kind", maskAadhaar, 422, coded("", "image_unreadable", "cannot process"), Rejected, "image_unreadable", fixRequest},
 		{"upper-case code", maskAadhaar, 422, invalid("INSUFFICIENT_BALANCE"), NoBalance, "insufficient_balance", fixBalance},
 		{"keys in capitals", maskAadhaar, 422, `{"CODE":"insufficient_balance"}`, NoBalance, "insufficient_balance", fixBalance},
-		{"404", maskAadhaar, 404, said("no such route"), Rejected, "", fixRequest},
+		{"404", maskAadhaar, 404, said("no such route"), Rejected, "", fixURL},
 
 		// Errors that are not JSON are known by their status alone.
 		{"400 html", maskAadhaar, 400, html, Rejected, "", fixRequest},
@@ -123,8 +125,8 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := classify(tt.e, testID, tt.status, []byte(tt.body))
-			if f.class != tt.class || f.code != tt.code || f.message != tt.advice.message || f.nextAction != tt.advice.nextAction {
-				t.Errorf("got %q %q %q %q, want %q %q %+v", f.class, f.code, f.message, f.nextAction, tt.class, tt.code, tt.advice)
+			if f.class != tt.class || f.code != tt.code || f.message != tt.text.Message || f.nextAction != tt.text.NextAction {
+				t.Errorf("got %q %q %q %q, want %q %q %+v", f.class, f.code, f.message, f.nextAction, tt.class, tt.code, tt.text)
 			}
 			mustNotLeak(t, f.code+f.message+f.nextAction)
 		})
@@ -209,9 +211,9 @@ func FuzzClassify(f *testing.F) {
 		f.Add(false, status, []byte("<html>"))
 	}
 	classes := []Class{Valid, Invalid, Unexpected, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited, OtherStatus}
-	words := map[advice]bool{{}: true, askVendor: true, maskAadhaar.ifInvalid: true, verifyPassport.ifInvalid: true}
+	words := map[advice.Text]bool{{}: true, askVendor: true, maskAadhaar.ifInvalid: true, verifyPassport.ifInvalid: true}
 	for _, r := range rules {
-		words[r.advice] = true
+		words[r.text] = true
 	}
 	f.Fuzz(func(t *testing.T, aadhaar bool, status int, body []byte) {
 		e := verifyPassport
@@ -232,8 +234,28 @@ func FuzzClassify(f *testing.F) {
 		if got.code != "" && checkCode(got.code) != got.code {
 			t.Fatalf("code %q", got.code)
 		}
-		if got.class != Unexpected && !words[advice{got.message, got.nextAction}] {
+		if got.class != Unexpected && !words[advice.Text{Message: got.message, NextAction: got.nextAction}] {
 			t.Fatalf("words that are not ours: %q %q", got.message, got.nextAction)
 		}
 	})
+}
+
+// TestEveryDocumentedCodeIsInTheTable covers the codes of the rules and those of the vendor OpenAPI that need no row of
+// their own, because their status says it all.
+func TestEveryDocumentedCodeIsInTheTable(t *testing.T) {
+	t.Parallel()
+	codes := []string{
+		"internal_error", "verification_failed", "too_many_requests_per_operation", "too_many_requests_per_ip",
+		"too_many_requests", "rate_limit_error",
+	}
+	for _, r := range rules {
+		if r.code != "" && !strings.HasSuffix(r.code, "*") {
+			codes = append(codes, r.code)
+		}
+	}
+	for _, code := range codes {
+		if !advice.Known(code) {
+			t.Errorf("%s is not in the advice table", code)
+		}
+	}
 }

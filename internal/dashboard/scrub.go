@@ -7,9 +7,9 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/tasks"
-	"github.com/kycq/kycq/worker"
 )
 
 // hidden replaces text that kycq has not written.
@@ -54,7 +54,7 @@ func cleanError(text string) string {
 	if slices.Contains(asynqErrors, text) {
 		return text
 	}
-	if m := verdictText.FindStringSubmatch(text); m != nil && worker.KnownCode(m[1]) {
+	if m := verdictText.FindStringSubmatch(text); m != nil && advice.Known(m[1]) {
 		return text
 	}
 	return hidden

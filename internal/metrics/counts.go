@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
@@ -155,7 +156,7 @@ func (c *counts) RecordWritten(kind tasks.Kind, conflict bool) {
 
 // known maps a code that is not documented to other: the vendor's codes are not a finite set.
 func known(code string) string {
-	if code == "" || worker.KnownCode(code) {
+	if code == "" || advice.Known(code) {
 		return code
 	}
 	return other

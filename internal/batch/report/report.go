@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/batch/manifest"
 )
@@ -93,7 +94,7 @@ type field struct {
 
 var (
 	codeField    = field{"code", func(e *batch.Entry) any { return e.Code() }}
-	messageField = field{"message", func(e *batch.Entry) any { return message(e) }}
+	messageField = field{"message", func(e *batch.Entry) any { return explain(e).Message }}
 	allFields    = []field{
 		{"line", func(e *batch.Entry) any { return e.Item.Line }},
 		{manifest.ColumnID, func(e *batch.Entry) any { return e.Item.ID }},
@@ -101,7 +102,7 @@ var (
 		{"already_done", func(e *batch.Entry) any { return e.State.Elsewhere() }},
 		codeField,
 		messageField,
-		{"next_action", func(e *batch.Entry) any { return nextAction(e) }},
+		{"next_action", func(e *batch.Entry) any { return explain(e).NextAction }},
 		{"reference_id", func(e *batch.Entry) any { return batch.ReferenceText(e) }},
 		{"masked_image", func(e *batch.Entry) any { return batch.MaskedURI(e) }},
 		{"calls", func(e *batch.Entry) any { return e.Calls() }},
@@ -123,32 +124,12 @@ func outcome(e *batch.Entry) string {
 	return "queued"
 }
 
-func message(e *batch.Entry) string {
-	switch {
-	case e.State == batch.RowConflict:
-		return "this verification_id belongs to a job with a different input"
-	case e.Own():
-		return e.Record.Message
-	case e.State == batch.RowCancelled:
-		return "the batch was cancelled before this row was called"
-	case e.State == batch.RowFailed:
-		return "the input is not a valid one any more"
+// explain returns the texts of the row's record, or those for its code if the row has no record of its own.
+func explain(e *batch.Entry) advice.Text {
+	if e.Own() {
+		return advice.Text{Message: e.Record.Message, NextAction: e.Record.NextAction}
 	}
-	return ""
-}
-
-func nextAction(e *batch.Entry) string {
-	switch {
-	case e.State == batch.RowConflict:
-		return "submit the row under a new verification_id"
-	case e.Own():
-		return e.Record.NextAction
-	case e.State == batch.RowCancelled:
-		return "`kycq batch submit --amend` submits it again"
-	case e.State == batch.RowFailed:
-		return "submit a corrected row under a new verification_id"
-	}
-	return ""
+	return advice.For(e.Code())
 }
 
 func run(e *batch.Entry) int {
