@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +17,8 @@ import (
 )
 
 func newKeys(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "keys", Short: "make, rotate, list and drop the keys that seal personal data"},
-		newKeysGenerate(a), newKeysRotate(a), newKeysStatus(a), newKeysDrop(a))
+	return a.Group(&cobra.Command{Use: "keys", Short: "generate, rotate and list the keys that encrypt personal data"},
+		newKeysGenerate(a), newKeysRotate(a), newKeysStatus(a))
 }
 
 func newKeysGenerate(a *app) *cobra.Command {
@@ -25,48 +27,48 @@ func newKeysGenerate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "print a new keyset",
-		Long: `generate prints a new keyset: a key that seals inputs and answers, and one for fingerprints. Every producer and
-worker of an installation needs the same one. Keep a copy in a safe place: without it, what was sealed cannot be read
-again by anybody.`,
-		Example: `  kycq keys generate > keyset.json && chmod 600 keyset.json
-  kycq keys generate --out keyset.json
+		Long: `generate prints a new keyset: one key that encrypts inputs and answers, and one for fingerprints. All producers and
+workers of an installation need the same keyset. Back it up: without it, encrypted data cannot be recovered.`,
+		Example: `  kycq keys generate --out keyset.json
+  kycq keys generate > keyset.json && chmod 600 keyset.json
   export KYCQ_KEYSET_FILE=$PWD/keyset.json`,
 		Args: cobra.NoArgs,
 		RunE: a.Command(func(*cobra.Command, []string) error {
 			if keep && path == "" {
-				return cli.Usagef("--keep: --out is missing: it names the file to keep")
+				return cli.Usagef("--keep needs --out, the file to keep")
 			}
 			keyset, err := seal.Generate()
 			if err != nil {
 				return err
 			}
-			err = a.giveKeyset(keyset, path)
-			if keep && errors.Is(err, fs.ErrExist) {
-				a.Note("%s is there already, and stays", path)
-				return nil
+			err = a.writeKeyset(keyset, path)
+			if errors.Is(err, fs.ErrExist) {
+				if keep {
+					a.Note("%s exists and was kept", path)
+					return nil
+				}
+				return fmt.Errorf("%s exists and is never overwritten (--keep: leave it and succeed)", path)
 			}
 			return err
 		}),
 	}
 	addOutFlag(cmd, &path)
-	cmd.Flags().BoolVar(&keep, "keep", false, "where the file of --out is there already, leave it as it is and end well")
+	cmd.Flags().BoolVar(&keep, "keep", false, "if the file of --out exists, leave it and succeed")
 	return cmd
 }
 
-const rotateHelp = `rotate reads the keyset (KYCQ_KEYSET_FILE) and prints it with a new key. The old keys stay, to open what they have sealed.
-Write it to another file than the one that is read: a shell empties the target of > before kycq can read it.
+const rotateHelp = `rotate prints the keyset of KYCQ_KEYSET_FILE with a new key. Old keys remain, to decrypt existing data. Write it to a
+different file than the one that is read: with >, the shell would truncate that file first.
 
-Without an error or a delay, in the middle of a batch too, a rotation goes in two steps. Every process reads its keyset
-when it starts, so "give" means: replace the file or secret, and restart, one process after the other, in any order.
+To rotate without delaying any job, use two steps. Processes read their keyset when they start, so "deploy" means: replace
+the file or secret and restart each process, in any order.
 
-  1. kycq keys rotate --stage     adds a key that opens and does not seal yet. Give this keyset to every worker and
-                                  producer, and to every operator.
-  2. kycq keys rotate --promote   once all have it: the staged key seals from now on. Give this one out likewise.
-  3. kycq keys status             tells later whether anything still needs the old key; kycq keys drop removes it.
+  1. kycq keys rotate --stage     adds a key that decrypts and does not encrypt yet. Deploy this keyset to all workers,
+                                  producers and operators.
+  2. kycq keys rotate --promote   makes the staged key encrypt. Deploy this keyset likewise.
 
-Without --stage and --promote it is one step: the new key seals at once. A worker that still has the old keyset then puts
-jobs of a producer that has the new one back, for 5 minutes at a time ("key_missing"), until it is restarted with the new
-one. Nothing fails and nothing is lost, but such jobs wait.`
+Without --stage and --promote the new key encrypts at once. A worker that still has the old keyset then defers jobs of
+producers with the new one, 5 minutes at a time (key_missing), until it is restarted with the new keyset.`
 
 func newKeysRotate(a *app) *cobra.Command {
 	var path string
@@ -78,11 +80,7 @@ func newKeysRotate(a *app) *cobra.Command {
 		Example: `  KYCQ_KEYSET_FILE=keyset.json kycq keys rotate --stage --out keyset.staged.json
   KYCQ_KEYSET_FILE=keyset.staged.json kycq keys rotate --promote --out keyset.next.json`,
 		Args: cobra.NoArgs,
-		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
-			keyset, err := a.realKeyset(cmd)
-			if err != nil {
-				return err
-			}
+		RunE: a.withKeyset(func(keyset *seal.Keyset) error {
 			step := keyset.Rotate
 			switch {
 			case stage:
@@ -94,37 +92,91 @@ func newKeysRotate(a *app) *cobra.Command {
 			if err != nil {
 				return cli.UsageError(err)
 			}
-			return a.giveKeyset(next, path)
+			if err := a.writeKeyset(next, path); err != nil {
+				return fmt.Errorf("write keyset: %w", err)
+			}
+			return nil
 		}),
 	}, config.Sealing)
-	cmd.Flags().BoolVar(&stage, "stage", false, "add a key that opens, and does not seal yet")
-	cmd.Flags().BoolVar(&promote, "promote", false, "let the staged key seal")
+	cmd.Flags().BoolVar(&stage, "stage", false, "add a key that decrypts and does not encrypt yet")
+	cmd.Flags().BoolVar(&promote, "promote", false, "make the staged key encrypt")
 	cmd.MarkFlagsMutuallyExclusive("stage", "promote")
 	addOutFlag(cmd, &path)
 	return cmd
 }
 
+// keyStatus is a key as status prints it.
+type keyStatus struct {
+	ID      uint32 `json:"id"`
+	Type    string `json:"type,omitempty"`
+	Primary bool   `json:"primary"`
+	Staged  bool   `json:"staged,omitempty"`
+}
+
+func newKeysStatus(a *app) *cobra.Command {
+	cmd := cli.Uses(&cobra.Command{
+		Use:   "status",
+		Short: "list the keys of the keyset",
+		Long: `status lists the keys of the keyset with id, type and role, without key material. The primary key encrypts and decrypts,
+the others decrypt. Records hold encrypted data until it is erased, so keep old keys for as long as you keep records.`,
+		Example: `  kycq keys status
+  KYCQ_KEYSET_FILE=keyset.next.json kycq keys status --json`,
+		Args: cobra.NoArgs,
+		RunE: a.withKeyset(func(keyset *seal.Keyset) error {
+			var keys []keyStatus
+			for _, key := range keyset.Info() {
+				keys = append(keys, keyStatus{key.ID, key.Type, key.Primary, key.Staged})
+			}
+			return a.Answer(map[string]any{"keys": keys}, func() string { return describeKeys(keys) })
+		}),
+	}, config.Sealing)
+	cmd.Flags().Bool("keyset-only", false, "")
+	_ = cmd.Flags().MarkHidden("keyset-only") // had a meaning while status also searched for uses of the keys
+	return cmd
+}
+
+func describeKeys(keys []keyStatus) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "KEY\tTYPE\tROLE")
+	for _, key := range keys {
+		role := "decrypts"
+		switch {
+		case key.Primary:
+			role = "primary"
+		case key.Staged:
+			role = "staged"
+		}
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", key.ID, key.Type, role)
+	}
+	_ = w.Flush()
+	return text.String()
+}
+
 func addOutFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVar(path, "out", "", "write to this new file, readable by you alone, instead of stdout")
+	cmd.Flags().StringVar(path, "out", "", "write to this new file with mode 0600, instead of stdout")
 }
 
-// realKeyset reads the keyset of the settings; here there is no doing without.
-func (a *app) realKeyset(cmd *cobra.Command) (*seal.Keyset, error) {
-	cfg, err := a.Settings(cmd)
-	if err != nil {
-		return nil, err
-	}
-	return requireKeyset(cfg)
+// withKeyset passes the keyset of the settings to fn. It is required even where sealing is off.
+func (a *app) withKeyset(fn func(*seal.Keyset) error) func(*cobra.Command, []string) error {
+	return a.Command(func(cmd *cobra.Command, _ []string) error {
+		cfg, err := a.Settings(cmd)
+		if err != nil {
+			return err
+		}
+		if err := cfg.Require("keyset"); err != nil {
+			return err
+		}
+		keyset, err := wire.OpenKeyset(cfg)
+		if err != nil {
+			return err
+		}
+		return fn(keyset)
+	})
 }
 
-func requireKeyset(cfg *config.Config) (*seal.Keyset, error) {
-	if err := cfg.Require("keyset"); err != nil {
-		return nil, err
-	}
-	return wire.OpenKeyset(cfg)
-}
-
-func (a *app) giveKeyset(keyset *seal.Keyset, path string) error {
+// writeKeyset prints the keyset, or creates the file. It never overwrites one: a lost keyset makes data unreadable.
+func (a *app) writeKeyset(keyset *seal.Keyset, path string) error {
 	doc, err := keyset.Marshal()
 	if err != nil {
 		return err
@@ -132,15 +184,10 @@ func (a *app) giveKeyset(keyset *seal.Keyset, path string) error {
 	if path == "" {
 		return a.Print("%s\n", doc)
 	}
-	return writeSecretFile(path, append(doc, '\n'))
-}
-
-// writeSecretFile never writes over a file: a keyset that is lost takes everything that it sealed with it.
-func writeSecretFile(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("write keyset: %w", err)
+		return err
 	}
-	_, err = f.Write(content)
+	_, err = f.Write(append(doc, '\n'))
 	return errors.Join(err, f.Sync(), f.Close())
 }

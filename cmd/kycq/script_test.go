@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -58,7 +57,6 @@ func TestScripts(t *testing.T) {
 					"empty":   s.cmdEmpty,
 					"finish":  s.cmdFinish,
 					"answer":  s.cmdAnswer,
-					"keyid":   cmdKeyID,
 					"object":  s.cmdObject,
 					"redis":   s.cmdRedis,
 					"upload":  s.cmdUpload,
@@ -188,17 +186,6 @@ func (s *stack) cmdAnswer(ts *testscript.TestScript, _ bool, args []string) {
 	rec.Sealed = sealed
 	_, err = s.store.SwapRecord(ctx, rec, v)
 	ts.Check(err)
-}
-
-// cmdKeyID puts the id of the key of a keyset that seals into a variable: keyid keyset.json OLD.
-func cmdKeyID(ts *testscript.TestScript, _ bool, args []string) {
-	keyset, err := tasks.ParseKeyset([]byte(ts.ReadFile(args[0])))
-	ts.Check(err)
-	for _, key := range keyset.Info() {
-		if key.Primary {
-			ts.Setenv(args[1], strconv.FormatUint(uint64(key.ID), 10))
-		}
-	}
 }
 
 // cmdObject looks for objects of the three buckets whose key matches, and removes those of audit/ where that is asked for:

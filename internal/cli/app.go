@@ -165,6 +165,14 @@ func (a *App) Print(format string, args ...any) error {
 	return err
 }
 
+// Answer prints v as JSON with --json, else text.
+func (a *App) Answer(v any, text func() string) error {
+	if a.JSON {
+		return a.PrintJSON(v)
+	}
+	return a.Print("%s", text())
+}
+
 // PrintJSON writes the answer as indented JSON.
 func (a *App) PrintJSON(v any) error { return a.encode(v, "  ") }
 

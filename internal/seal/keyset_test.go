@@ -74,10 +74,6 @@ func TestFingerprintStaysOverRotationAndStorage(t *testing.T) {
 		t.Fatalf("fingerprint %q is not 32 bytes of hex", want)
 	}
 	next := rotate(t, k)
-	next, err := next.Without(primary(t, k))
-	if err != nil {
-		t.Fatal(err)
-	}
 	if got := reparse(t, next).Fingerprint("passport", "ABC", []byte("input")); got != want {
 		t.Errorf("fingerprint changed from %s to %s", want, got)
 	}
@@ -106,29 +102,6 @@ func TestFingerprintsDifferForDifferentInputs(t *testing.T) {
 	}
 }
 
-func TestWithoutDropsAKeyButNeverThePrimary(t *testing.T) {
-	t.Parallel()
-	first := generate(t)
-	old := sealed(t, first, "plain", place)
-	k := rotate(t, first)
-	if _, err := k.Without(primary(t, k)); err == nil || !strings.Contains(err.Error(), "rotate first") {
-		t.Errorf("dropping the primary key: %v", err)
-	}
-	if _, err := k.Without(primary(t, k) + primary(t, first)); err == nil {
-		t.Error("dropped a key that is not there")
-	}
-	less, err := k.Without(primary(t, first))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := less.Open(old, place); !errors.Is(err, seal.ErrKeyMissing) {
-		t.Errorf("text of the dropped key: %v, want ErrKeyMissing", err)
-	}
-	if _, err := k.Open(old, place); err != nil {
-		t.Errorf("Without changed the keyset it was called on: %v", err)
-	}
-}
-
 func TestInsecureHasNoKeysToKeep(t *testing.T) {
 	t.Parallel()
 	k := seal.Insecure()
@@ -139,10 +112,9 @@ func TestInsecureHasNoKeysToKeep(t *testing.T) {
 		t.Error("a generated keyset does not seal")
 	}
 	_, rotateErr := k.Rotate()
-	_, dropErr := k.Without(1)
 	_, marshalErr := k.Marshal()
-	if rotateErr == nil || dropErr == nil || marshalErr == nil {
-		t.Errorf("rotate: %v, drop: %v, marshal: %v; want errors", rotateErr, dropErr, marshalErr)
+	if rotateErr == nil || marshalErr == nil {
+		t.Errorf("rotate: %v, marshal: %v; want errors", rotateErr, marshalErr)
 	}
 }
 

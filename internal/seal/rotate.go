@@ -17,7 +17,7 @@ func (k *Keyset) Stage() (*Keyset, error) {
 		return nil, fmt.Errorf("stage a key: %w", err)
 	}
 	if id, ok := m.staged(); ok {
-		return nil, fmt.Errorf("stage a key: key %d is staged already: promote it, or drop it", id)
+		return nil, fmt.Errorf("stage a key: key %d is staged already: promote it first", id)
 	}
 	manager := keyset.NewManagerFromHandle(m.seals)
 	if _, err := manager.Add(aead.AES256GCMKeyTemplate()); err != nil {
@@ -54,26 +54,6 @@ func (k *Keyset) Rotate() (*Keyset, error) {
 		return nil, fmt.Errorf("rotate keyset: %w", err)
 	}
 	return next.Promote()
-}
-
-// Without gives a keyset that lacks the key id. Whatever is still sealed with this key can then be opened by nobody,
-// so ask `kycq keys status` first. The primary key cannot be dropped.
-func (k *Keyset) Without(id uint32) (*Keyset, error) {
-	m, err := k.withKeys()
-	if err != nil {
-		return nil, fmt.Errorf("drop key %d: %w", id, err)
-	}
-	switch {
-	case !m.has(id):
-		return nil, fmt.Errorf("drop key %d: it is not in the keyset", id)
-	case m.primary == id:
-		return nil, fmt.Errorf("drop key %d: it is the primary key: rotate first", id)
-	}
-	manager := keyset.NewManagerFromHandle(m.seals)
-	if err := manager.Delete(id); err != nil {
-		return nil, fmt.Errorf("drop key %d: %w", id, err)
-	}
-	return m.managed(manager, "drop a key")
 }
 
 // managed is the keyset that the manager has made of m.
