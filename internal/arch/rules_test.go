@@ -4,7 +4,7 @@ package arch
 // Import paths of this module begin with "./". An import path covers the packages below it too, unless it ends with "$".
 
 // basics may be imported by every package.
-var basics = []string{"./internal/forms", "./internal/loopback", "./internal/redact", "./internal/sleep"}
+var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopback", "./internal/redact", "./internal/sleep"}
 
 // ownImports lists, for each folder, the packages of this module that its production code may import. Imports run one
 // way: cmd, worker and internal/batch at the top, then tasks and storage, then leaves. The siblings storage,
@@ -30,7 +30,7 @@ var ownImports = map[string][]string{
 
 	"internal/audit/":     {"./storage"},
 	"internal/batch/":     {"./internal/asynqx", "./internal/batch", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
-	"internal/dashboard/": {"./internal/seal", "./tasks", "./worker"},
+	"internal/dashboard/": {"./internal/seal", "./tasks"},
 	"internal/doctor/":    {"./internal/cashfree", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/janitor/":   {"./internal/asynqx"},
 	"internal/keyuse/":    {"./internal/seal", "./storage", "./tasks"},
