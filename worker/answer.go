@@ -96,7 +96,7 @@ func sameName(a, b string) bool {
 // outcome is what the gate must know of a reply.
 func outcome(reply *cashfree.Reply) gate.Outcome {
 	o := gate.Outcome{
-		Kind: gate.Answered, Limit: reply.Rate.Limit, Remaining: reply.Rate.Remaining,
+		Kind: gate.Answered, Limit: reply.Rate.Limit,
 		Reset: reply.Rate.Reset, RetryAfter: reply.Rate.RetryAfter,
 	}
 	switch reply.Class {

@@ -30,7 +30,7 @@ func (d *delivery) call(ctx context.Context) (stepName, Verdict) {
 	}
 
 	next, verdict, reply := d.sendOnce(ctx, permit)
-	passed := gate.Outcome{Kind: gate.Unused, Limit: -1, Remaining: -1}
+	passed := gate.Outcome{Kind: gate.Unused}
 	if reply != nil {
 		passed = outcome(reply)
 	}
@@ -149,7 +149,7 @@ func (d *delivery) writeIntent(ctx context.Context, permit *gate.Permit) error {
 	rec.Code, rec.Message, rec.NextAction = "", "", ""
 	rec.Attempts = append(withoutIdle(rec.Attempts, rec.Run), storage.Attempt{
 		Run: rec.Run, ProviderID: id, SentAt: time.Now().UTC().Truncate(time.Millisecond),
-		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: permit.Probe,
+		TimeoutMS: d.policy.CallTimeout.Milliseconds(), Probe: permit.Test,
 		Reissue: isReissue(d.rec, id),
 	})
 	for {

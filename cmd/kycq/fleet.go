@@ -10,6 +10,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
@@ -108,21 +109,21 @@ kept in Redis: after a Redis that lost its data, the workers' configured rates c
 		if err != nil {
 			return cli.UsageError(err)
 		}
-		rate, err := gate.ParseRate(args[1])
+		limit, err := rate.Parse(args[1])
 		if err != nil {
 			return cli.UsageError(err)
 		}
-		act := audit.Act{Action: "fleet.rate", Kind: string(kind), Detail: map[string]string{"rate": rate.String()}}
+		act := audit.Act{Action: "fleet.rate", Kind: string(kind), Detail: map[string]string{"rate": limit.String()}}
 		if err := appendAudit(ctx, d.store, act); err != nil {
 			return err
 		}
-		if err := d.gate.SetRate(ctx, string(kind), rate); err != nil {
+		if err := d.gate.SetRate(ctx, string(kind), limit); err != nil {
 			return err
 		}
 		if a.JSON {
-			return a.PrintLine(map[string]string{"kind": string(kind), "rate": rate.String()})
+			return a.PrintLine(map[string]string{"kind": string(kind), "rate": limit.String()})
 		}
-		return a.Print("%s is paced at %s from now on\n", kind, rate)
+		return a.Print("%s is paced at %s from now on\n", kind, limit)
 	})
 }
 

@@ -1,45 +1,27 @@
-// Package gate is the one place that every call to the vendor passes: hold, breaker, rate, in this order. It makes all
-// worker processes together spend the vendor's limit, and not one call more.
+// Package gate controls every call to the vendor: hold, breaker, rate, in this order. All worker processes together use
+// the vendor's limit and do not exceed it. The state of a kind is one hash in Redis, which two scripts read and write:
+// lua/take.lua grants a slot, lua/report.lua records the outcome of the call.
 //
-// # Rate
+// Rate. Slots are evenly spaced by Redis' clock, at a margin under the limit. The margin is 2 % at first and shrinks by
+// 0.25 percentage points after each full minute without a 429, down to 0.5 %. A 429 doubles it, to at most 5 %, and for
+// 24 h it does not go below the value that met the last 429. A new rate starts it anew.
 //
-// The calls of a kind leave one after the other at even distances, a little longer than the vendor's limit asks for.
-// Their moments, the slots, are reserved in Redis by its own clock (lua/take.lua) and waited out in the process, where
-// x/time/rate keeps calls apart whatever the clocks do. Invariants:
+//   - A slot is granted at most 150 ms ahead, and used on time or given back.
+//   - Until then a call has a turn: the time at which to ask, so that processes do not ask for the same slot. A turn
+//     reserves nothing, except that bulk calls leave slots free for the turns of live calls.
+//   - In a process, the calls of a kind and lane form a wait queue; its head asks. A job that got a 429 keeps its place.
+//   - Live calls starve bulk calls if they use the whole limit.
+//   - No slot is granted twice, even if Redis has lost its last seconds: after an error, or if the hash is gone, the next
+//     slot is further ahead than any that can be in use. Instants from before the clock was set back are ignored.
+//   - A 429 stops the kind in all processes for as long as the vendor says, at most 120 s. A lower X-RateLimit-Limit than
+//     configured is obeyed.
 //
-//   - A process holds at most two slots. What it held when it died is lost to the fleet, no more.
-//   - A slot is used on time or not at all: one that is late comes too close to the next.
-//   - A bulk caller gets its slot shortly before it is due. Until then it has a turn, which is not a slot: it says when
-//     to ask, so that a waiting process asks once for a slot and not all the time.
-//   - Whatever Redis forgets, slots given out after it keep clear of those given out before: processes bring back the
-//     newest they know, and after an error ask for one behind everything that can be out.
-//   - An idle process asks Redis nothing.
+// Breaker. Five failures in a row, of at least three jobs, open a kind's breaker for 30 s. Then one call, the half-open
+// trial, decides: an answer closes the breaker, a failure doubles the time, to at most 5 min.
 //
-// Live calls take the next free slot, and one is kept for each process in which more of them wait; bulk calls that had
-// their turn go to the end of the line. So a live call waits for the slots that were already given out, at most three.
-// There is no aging rule: live callers are people, and live traffic at the limit starves bulk until somebody buys a
-// higher limit. A share kept for bulk would make them wait to hide that; Status shows it instead. Within a lane and a
-// process callers leave in the order in which they came; one that a 429 turned back keeps its place.
+// Hold. It stops every kind until an operator resumes; then one test call decides: an answer lifts the hold, a refusal
+// restores it. The token of a test call or trial lasts 60 s.
 //
-// The vendor's words are obeyed: a 429 silences the kind in the whole fleet for as long as it says (at most 120 s) and
-// lowers the pace by half a percent, more if it goes on, which creeps back; so does X-RateLimit-Remaining 0, without
-// lowering the pace; a lower X-RateLimit-Limit than configured is kept. Headers that show how much is left let the fleet
-// go closer to the limit. See lua/pace.lua for the numbers.
-//
-// # Breaker and hold
-//
-// Five failures in a row, of at least three jobs, open a kind's breaker for 30 s; then one call finds out (its token
-// lasts 60 s), and each failed probe doubles the rest, up to 5 min. The hold stops every kind until a person resumes;
-// then, too, one call finds out. Nobody waits at a closed gate: Acquire returns a ClosedError and the job goes back.
-//
-// The hold is one key of the account (lua/hold.lua). Each kind carries a mark of it, so that the script that gives slots
-// sees it without a second key; a mark without a hold heals itself.
-//
-// # Cost
-//
-// One command for a call, two at worst: news for the fleet goes with the next request for slots, unless it must be known
-// at once. Those are also published (news.go); a message that is lost delays things by at most 15 s.
-//
-// The package must not know what is called or why: kinds are strings, jobs are hashed, and nothing personal passes
-// through it. It never retries: what fails goes to the caller.
+// Nobody waits at a closed gate: Acquire returns a ClosedError. The package does not retry and knows nothing about the
+// calls: kinds are strings, jobs are hashed, and no personal data is kept.
 package gate

@@ -5,12 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+
+	"github.com/kycq/kycq/internal/rate"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -23,31 +24,25 @@ var (
 type Config struct {
 	// Redis should be opened with ContextTimeoutEnabled, so that a silent Redis is noticed within 3 s.
 	Redis redis.UniversalClient
-	// Rates holds the vendor's limit of every kind that exists, also of those that this process never calls: a hold
-	// stops them all. A rate set with SetRate is stronger.
-	Rates map[string]Rate
-	// Lead is how long before its slot Acquire returns, so that the caller can write down what it is about to do and
-	// still leave on time; it then calls Permit.Wait just before the request. At most half the distance of two slots is
-	// used. 0: Acquire returns at the slot.
+	// Rates holds the vendor's limit of every kind. A rate set with SetRate takes precedence.
+	Rates map[string]rate.Rate
+	// Lead is how long before its slot Acquire returns, at most 150 ms, so that the caller can record what it is about to
+	// do. It then calls Permit.Wait just before the request. 0: Acquire returns at the slot.
 	Lead time.Duration
-	// Log takes the few events that an operator should see once for the whole fleet. The zero value logs nothing.
+	// Log receives the few events that concern the whole fleet, each once. The zero value logs nothing.
 	Log zerolog.Logger
 }
 
-// Gate paces the calls of this process as its share of the fleet's. It is safe for concurrent use.
+// Gate paces the calls of this process together with those of all others. It is safe for concurrent use.
 type Gate struct {
 	cfg     Config
 	process string // names this process among the others
-	lines   map[string]*line
-	account account
-
-	ctx   context.Context // ends with Close; of the goroutines, not of any call
-	stop  context.CancelFunc
-	start sync.Once
-	work  sync.WaitGroup
+	kinds   map[string]*kind
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
 }
 
-// New checks the configuration. It neither touches the network nor starts anything: the first Acquire does.
+// New checks the configuration. It neither uses the network nor starts a goroutine.
 func New(cfg Config) (*Gate, error) {
 	if cfg.Redis == nil {
 		return nil, errors.New("gate: no Redis client")
@@ -58,123 +53,130 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.Lead < 0 {
 		return nil, errors.New("gate: the lead is negative")
 	}
-	g := &Gate{cfg: cfg, process: rand.Text()[:10], lines: map[string]*line{}}
-	for kind, r := range cfg.Rates {
-		if err := r.validate(); err != nil {
-			return nil, fmt.Errorf("gate: rate of %s: %w", kind, err)
+	g := &Gate{cfg: cfg, process: rand.Text()[:10], kinds: map[string]*kind{}}
+	for name, r := range cfg.Rates {
+		if err := r.Validate(); err != nil {
+			return nil, fmt.Errorf("gate: rate of %s: %w", name, err)
 		}
-		g.lines[kind] = newLine(g, kind, r)
+		g.kinds[name] = newKind(name, r)
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
-	g.account.suspect()
 	return g, nil
 }
 
-// Close sends everybody away who waits (ErrClosed), gives the slots in hand back and ends all goroutines. Passes that
-// are out may still be handed back.
+// Close makes waiting and later calls of Acquire return ErrClosed. Permits can still be reported.
 func (g *Gate) Close() {
 	g.stop()
-	g.start.Do(func() {}) // no start after this
-	g.work.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for _, l := range g.lines {
-		l.leave(ctx)
+	for _, k := range g.kinds {
+		if k.asked.Load() { // best effort: Status ignores the entry after a few seconds
+			_ = g.cfg.Redis.HDel(ctx, kindKey(k.name), "w:"+g.process).Err()
+		}
 	}
 }
 
-func (g *Gate) run() {
-	g.work.Go(func() { g.listen(g.ctx) })
-	for _, l := range g.lines {
-		g.work.Go(func() { l.run(g.ctx) })
-	}
-}
-
-// Permit is the permission to make one call. It is reported exactly once.
+// Permit allows one call. It is reported exactly once.
 type Permit struct {
-	// Probe says that this call finds out whether the account or the vendor is well again. A failed probe is not an
-	// attempt.
-	Probe bool
+	// Test marks the test call after a hold or the half-open trial of the breaker. If it fails it is not an attempt.
+	Test bool
 
-	line   *line
+	kind   *kind
 	call   Call
-	number uint64
-	probe  probe
-	slot   int64     // by Redis' clock
-	at     time.Time // the same by this machine's
+	ticket uint64
+	nonce  string    // of a test call
+	slot   int64     // by Redis' clock, µs
+	at     time.Time // the same by this machine's clock
+	step   time.Duration
 	done   atomic.Bool
 }
 
-// Wait waits out what is left until the pass' slot; it returns at once when Config.Lead is 0. The error is ctx's.
-func (p *Permit) Wait(ctx context.Context) error {
-	wait := time.Until(p.at)
-	if wait <= 0 {
+// Wait waits until the slot. The error is ctx's.
+func (p *Permit) Wait(ctx context.Context) error { return sleep(ctx, time.Until(p.at)) }
+
+// Acquire waits until the call may be made: no hold, breaker closed (or this call its trial), and a slot of the rate. It
+// returns a *ClosedError if waiting is pointless, ctx's error, ErrClosed, or an error of Redis; in each case the job is
+// unaffected and should be tried again later. The caller makes its call at once, or after Permit.Wait if Lead is set.
+func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
+	k, ok := g.kinds[c.Kind]
+	if !ok {
+		return nil, fmt.Errorf("gate: unknown kind %q", c.Kind)
+	}
+	l, ok := k.lanes[c.Lane]
+	if !ok {
+		return nil, fmt.Errorf("gate: unknown lane %q", c.Lane)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if g.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
+	defer context.AfterFunc(g.ctx, func() { cancel(ErrClosed) })()
+	ticket := k.tickets.draw(c.JobID)
+	for {
+		p, err := g.reserve(ctx, k, l, c, ticket)
+		if err != nil {
+			return nil, err
+		}
+		if sleep(ctx, time.Until(p.at)-g.cfg.Lead) == nil && p.usable() {
+			return p, nil
+		}
+		if err := g.Report(context.WithoutCancel(ctx), p, Outcome{Kind: Unused}); err != nil {
+			return nil, err
+		}
+		if sleep(ctx, min(k.silent(), maxSleep)) != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Report returns a permit with the outcome of its call, once. After an error the other processes do not know the outcome.
+func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
+	if p == nil || p.kind == nil {
+		return errors.New("gate: report without a permit")
+	}
+	if _, ok := outcomeNames[o.Kind]; !ok {
+		return fmt.Errorf("gate: %s is not an outcome", o.Kind)
+	}
+	if p.done.Swap(true) {
+		return errors.New("gate: permit reported twice")
+	}
+	k := p.kind
+	silence := o.silence()
+	if o.Kind == Limited { // at once: the report may take time
+		k.quiet.Store(time.Now().Add(max(silence, k.rate.Interval())).UnixMicro())
+		k.tickets.keep(p.call.JobID, p.ticket)
+	}
+	if o.Kind == NotSent && p.nonce == "" {
+		return nil
+	}
+	reply, err := g.run(ctx, reportScript, k, o.Kind.String(), jobHash(p.call.JobID), p.nonce, p.slot,
+		silence.Microseconds(), max(o.Limit, 0), k.rate.Calls)
+	if err != nil {
+		return fmt.Errorf("report %s of %s: %w", o.Kind, k.name, err)
+	}
+	if o.Kind == Unused {
+		k.newest.CompareAndSwap(p.slot, p.slot-p.step.Microseconds())
+		k.wake()
+	}
+	g.logBreaker(p, reply[0])
+	if reply[1] > 0 {
+		g.cfg.Log.Warn().Str("kind", k.name).Int64("vendor_limit", reply[1]).Stringer("configured", k.rate).
+			Msg("the vendor's limit is lower than configured; pacing by the vendor's")
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return ctx.Err()
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// Acquire waits until the call may leave: no hold, the breaker closed (or this call its probe), and a slot of the rate.
-// It fails with a *ClosedError when waiting is pointless, with ctx's error, or with Redis' when no slot can be reserved;
-// in each case the job is unharmed and should come again. Once Acquire returned a pass, the call should leave at once.
-func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
-	l, ok := g.lines[c.Kind]
-	if !ok {
-		return nil, fmt.Errorf("gate: unknown kind %q", c.Kind)
-	}
-	if c.Lane != Live && c.Lane != Bulk {
-		return nil, fmt.Errorf("gate: unknown lane %q", c.Lane)
-	}
-	g.start.Do(g.run)
-	for {
-		if g.ctx.Err() != nil {
-			return nil, ErrClosed
-		}
-		p, err := g.admit(ctx, l, c)
-		if err != nil {
-			return nil, err
-		}
-		pass, err := l.enter(ctx, c, p)
-		if err == nil {
-			return pass, nil
-		}
-		if p.any() {
-			g.release(ctx, l, c, p)
-		}
-		if !errors.Is(err, errRecheck) {
-			return nil, err
-		}
-	}
-}
-
-// admit passes hold and breaker, in this order.
-func (g *Gate) admit(ctx context.Context, l *line, c Call) (probe, error) {
-	hold, err := g.admitHold(ctx, l)
-	if err != nil {
-		return probe{}, err
-	}
-	p := probe{hold: hold}
-	p.breaker, err = l.admitBreaker(ctx, c)
-	if err != nil && p.any() {
-		g.release(ctx, l, c, p)
-	}
-	return p, err
-}
-
-// release lets go of the tokens of a probe that found no slot. If that fails they run out after 60 s.
-func (g *Gate) release(ctx context.Context, l *line, c Call, p probe) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
-	defer cancel()
-	pass := &Permit{line: l, call: c, probe: p, Probe: true}
-	pass.at = time.Now().Add(-time.Hour) // there is no slot to give back
-	if err := g.Report(ctx, pass, Outcome{Kind: NotSent}); err != nil {
-		g.cfg.Log.Debug().Err(err).Str("kind", c.Kind).Msg("gate: probe not released")
 	}
 }

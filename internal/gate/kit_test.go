@@ -18,6 +18,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
+
+	"github.com/kycq/kycq/internal/rate"
 )
 
 func TestMain(m *testing.M) {
@@ -29,8 +31,8 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// fleet is a Redis that lives inside a synctest bubble, scripts, clock and all, and processes that use it. Its
-// connections are pipes, which fake time understands.
+// fleet is a Redis inside a synctest bubble, with its clock, and the processes that use it. Its connections are pipes,
+// which do not keep fake time from passing.
 type fleet struct {
 	t    *testing.T
 	mini *miniredis.Miniredis
@@ -85,7 +87,7 @@ func (c *conn) Write(b []byte) (int, error) {
 // freeze makes Redis silent from now on, its connections open.
 func (f *fleet) freeze() { f.frozen.Store(true) }
 
-// cut breaks every connection and refuses new ones until mend.
+// cut breaks every connection and refuses new ones until restore.
 func (f *fleet) cut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,7 +98,7 @@ func (f *fleet) cut() {
 	clear(f.conns)
 }
 
-func (f *fleet) mend() {
+func (f *fleet) restore() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.down = false
@@ -116,8 +118,8 @@ func quiet(o *redis.Options) *redis.Options {
 	return o
 }
 
-// process starts a gate as a process of its own would have it.
-func (f *fleet) process(rates map[string]Rate, change ...func(*Config)) *Gate {
+// process returns the gate of a new process.
+func (f *fleet) process(rates map[string]rate.Rate, change ...func(*Config)) *Gate {
 	f.t.Helper()
 	cfg := Config{Redis: f.client(), Rates: rates}
 	for _, c := range change {
@@ -131,9 +133,9 @@ func (f *fleet) process(rates map[string]Rate, change ...func(*Config)) *Gate {
 	return g
 }
 
-var hundred = map[string]Rate{"aadhaar": {Calls: 100, Per: time.Minute}}
+var hundred = map[string]rate.Rate{"aadhaar": {Calls: 100, Per: time.Minute}}
 
-// vendor writes down when calls came, in fake time.
+// vendor records when calls arrive, in fake time.
 type vendor struct {
 	mu sync.Mutex
 	at []time.Time
@@ -215,34 +217,34 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// enter must get a pass.
-func enter(t *testing.T, g *Gate, lane, job string) *Permit {
+// acquire fails the test without a permit.
+func acquire(t *testing.T, g *Gate, lane, job string) *Permit {
 	t.Helper()
 	p, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: lane, JobID: job})
 	if err != nil {
-		t.Fatalf("enter as %s: %v", job, err)
+		t.Fatalf("acquire for %s: %v", job, err)
 	}
 	return p
 }
 
-// done must be taken.
-func done(t *testing.T, g *Gate, p *Permit, o Outcome) {
+// report fails the test on an error.
+func report(t *testing.T, g *Gate, p *Permit, o Outcome) {
 	t.Helper()
 	if err := g.Report(t.Context(), p, o); err != nil {
-		t.Fatalf("done %s: %v", o.Kind, err)
+		t.Fatalf("report %s: %v", o.Kind, err)
 	}
 }
 
-// refused must be turned away by a closed gate.
+// refused fails the test unless the gate is closed for that reason.
 func refused(t *testing.T, g *Gate, job string, reason Reason) ClosedError {
 	t.Helper()
 	p, err := g.Acquire(t.Context(), Call{Kind: "aadhaar", Lane: Bulk, JobID: job})
 	var closed *ClosedError
 	if !errors.As(err, &closed) || closed.Reason != reason {
-		t.Fatalf("enter as %s: %v, %v; want a gate closed because of %s", job, p, err, reason)
+		t.Fatalf("acquire for %s: %v, %v; want a gate closed because of %s", job, p, err, reason)
 	}
 	if closed.RetryAfter <= 0 {
-		t.Fatalf("closed without a time to come again: %+v", closed)
+		t.Fatalf("closed without a time to try again: %+v", closed)
 	}
 	return *closed
 }

@@ -3,17 +3,20 @@ package gate
 import (
 	"bytes"
 	"context"
+	"math"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/kycq/kycq/internal/rate"
 )
 
 // meet makes one call with that outcome while a fleet of three is saturated, and returns how long no call left from 100 ms
 // after it on (until then calls may be on their way).
-func meet(t *testing.T, f *fleet, rates map[string]Rate, o Outcome) time.Duration {
+func meet(t *testing.T, f *fleet, rates map[string]rate.Rate, o Outcome) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -26,8 +29,8 @@ func meet(t *testing.T, f *fleet, rates map[string]Rate, o Outcome) time.Duratio
 	}
 	g := f.process(rates)
 	time.Sleep(20 * time.Second)
-	p := enter(t, g, Live, "met it")
-	done(t, g, p, o)
+	p := acquire(t, g, Live, "met it")
+	report(t, g, p, o)
 	start := time.Now()
 	time.Sleep(100 * time.Millisecond)
 	before := v.count()
@@ -43,12 +46,10 @@ func TestFleetIsSilentForAsLongAsTheVendorAsks(t *testing.T) {
 		outcome Outcome
 		want    time.Duration
 	}{
-		"429 with Retry-After":             {Outcome{Kind: Limited, RetryAfter: 7 * time.Second, Reset: 3 * time.Second}, 7 * time.Second},
-		"429 with Reset":                   {Outcome{Kind: Limited, Reset: 4 * time.Second}, 4 * time.Second},
-		"429 with an absurd time":          {Outcome{Kind: Limited, RetryAfter: time.Hour}, 120 * time.Second},
-		"429 without a time":               {Outcome{Kind: Limited}, time.Second},
-		"nothing remains":                  {Outcome{Kind: Answered, Limit: 100, Remaining: 0, Reset: 5 * time.Second}, 5 * time.Second},
-		"nothing remains of a refused one": {Outcome{Kind: Refused, Limit: 100, Remaining: 0, Reset: 5 * time.Second}, 5 * time.Second},
+		"429 with Retry-After":    {Outcome{Kind: Limited, RetryAfter: 7 * time.Second, Reset: 3 * time.Second}, 7 * time.Second},
+		"429 with Reset":          {Outcome{Kind: Limited, Reset: 4 * time.Second}, 4 * time.Second},
+		"429 with an absurd time": {Outcome{Kind: Limited, RetryAfter: time.Hour}, 120 * time.Second},
+		"429 without a time":      {Outcome{Kind: Limited}, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,13 +62,13 @@ func TestFleetIsSilentForAsLongAsTheVendorAsks(t *testing.T) {
 	}
 }
 
-func TestSmallRestOfTheWindowStopsNobody(t *testing.T) {
+func TestOnlyA429CausesASilence(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Outcome{
 		"no header":     {Kind: Answered},
-		"one remains":   {Kind: Answered, Limit: 100, Remaining: 1, Reset: 30 * time.Second},
-		"not sent":      {Kind: NotSent, Remaining: -1},
-		"limit unknown": {Kind: Answered, Limit: -1, Remaining: -1},
+		"reset":         {Kind: Answered, Limit: 100, Reset: 30 * time.Second},
+		"not sent":      {Kind: NotSent},
+		"limit unknown": {Kind: Answered, Limit: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,11 +87,11 @@ func TestRepeated429sWithoutATimeDoubleTheSilence(t *testing.T) {
 		g := f.process(hundred)
 		var last time.Time
 		for i, want := range []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
-			p := enter(t, g, Bulk, "a")
+			p := acquire(t, g, Bulk, "a")
 			if got := time.Since(last); i > 0 && (got < want-time.Millisecond || got > want+time.Second) {
 				t.Errorf("429 number %d: silent for %s, want %s", i, got, want)
 			}
-			done(t, g, p, Outcome{Kind: Limited})
+			report(t, g, p, Outcome{Kind: Limited})
 			last = time.Now()
 		}
 	})
@@ -108,10 +109,10 @@ func TestCallsStayApartWhenASilenceEndsBetweenTheirSlots(t *testing.T) {
 		g := f.process(hundred)
 		time.Sleep(20 * time.Second)
 		for i := range 20 {
-			p := enter(t, g, Live, "limited")
+			p := acquire(t, g, Live, "limited")
 			v.call()
 			time.Sleep(200 * time.Millisecond)
-			done(t, g, p, Outcome{Kind: Limited, RetryAfter: time.Duration(600+i*60) * time.Millisecond})
+			report(t, g, p, Outcome{Kind: Limited, RetryAfter: time.Duration(600+i*60) * time.Millisecond})
 			time.Sleep(5 * time.Second)
 		}
 		cancel()
@@ -122,55 +123,7 @@ func TestCallsStayApartWhenASilenceEndsBetweenTheirSlots(t *testing.T) {
 	})
 }
 
-func TestPaceIsLoweredAfterA429AndCreepsBack(t *testing.T) {
-	t.Parallel()
-	inFakeTime(t, func(t *testing.T, f *fleet) {
-		g := f.process(hundred)
-		pace := func() float64 {
-			all, _, err := g.Status(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return all[0].PerMinute
-		}
-		full := pace()
-		done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Limited, RetryAfter: time.Second})
-		lower := pace()
-		if lower > full*0.996 || lower < full*0.9 {
-			t.Errorf("pace %.1f before, %.1f after a 429", full, lower)
-		}
-		time.Sleep(2 * time.Minute)
-		if half := pace(); half <= lower || half >= full {
-			t.Errorf("pace %.2f after 2 min, want between %.2f and %.2f", half, lower, full)
-		}
-		time.Sleep(10 * time.Minute)
-		if back := pace(); back != full {
-			t.Errorf("pace %.2f after 12 min, want %.2f again", back, full)
-		}
-	})
-}
-
-func Test429sOfCallsThatWereOutTogetherLowerThePaceOnce(t *testing.T) {
-	t.Parallel()
-	inFakeTime(t, func(t *testing.T, f *fleet) {
-		g := f.process(hundred)
-		var out []*Permit
-		for range 5 {
-			out = append(out, enter(t, g, Bulk, "a"))
-		}
-		for _, p := range out {
-			done(t, g, p, Outcome{Kind: Limited, RetryAfter: time.Second})
-		}
-		if cut := f.number("cut"); cut == 0 || cut > 20_000 {
-			t.Errorf("five 429s at once took %d millionths off the pace", cut)
-		}
-		if n := f.number("limited"); n != 5 {
-			t.Errorf("counted %d 429s", n)
-		}
-	})
-}
-
-func TestVendorsLowerLimitIsKeptAndLoggedOnce(t *testing.T) {
+func TestVendorsLowerLimitIsObeyedAndLoggedOnce(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		var logs bytes.Buffer
@@ -181,7 +134,7 @@ func TestVendorsLowerLimitIsKeptAndLoggedOnce(t *testing.T) {
 		}
 		for range 3 {
 			for _, g := range fleet {
-				done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered, Limit: 50, Remaining: 40, Reset: time.Minute})
+				report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Answered, Limit: 50})
 			}
 		}
 		all, _, err := fleet[0].Status(t.Context())
@@ -195,64 +148,17 @@ func TestVendorsLowerLimitIsKeptAndLoggedOnce(t *testing.T) {
 			t.Errorf("logged %d times:\n%s", n, &logs)
 		}
 		// The account was upgraded.
-		done(t, fleet[0], enter(t, fleet[0], Bulk, "a"), Outcome{Kind: Answered, Limit: 200, Remaining: 150, Reset: time.Minute})
+		report(t, fleet[0], acquire(t, fleet[0], Bulk, "a"), Outcome{Kind: Answered, Limit: 200})
 		if all, _, _ = fleet[0].Status(t.Context()); all[0].VendorLimit != 0 || all[0].PerMinute < 98 {
 			t.Errorf("status after the vendor's limit rose: %+v", all[0])
 		}
 	})
 }
 
-func TestVisibleHeadroomRaisesThePace(t *testing.T) {
+func TestRateSetWhileRunningIsInForceWithinTwoSecondsAndAfterRestarts(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
-		g := f.process(hundred)
-		for i := range 3 {
-			done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered, Limit: 100, Remaining: 99 - i, Reset: time.Minute})
-		}
-		all, _, err := g.Status(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if st := all[0]; st.PerMinute <= 99 || st.PerMinute >= 100 {
-			t.Errorf("pace %.2f a minute, want more than 99 and less than the limit", st.PerMinute)
-		}
-	})
-}
-
-// A bucket of one call says Remaining 0 with every answer, and its Reset of 0.6 s comes as a whole second.
-func TestBucketOfOneCallDoesNotStopTheFleetAfterEachCall(t *testing.T) {
-	t.Parallel()
-	inFakeTime(t, func(t *testing.T, f *fleet) {
-		g := f.process(hundred)
-		start := time.Now()
-		const calls = 100
-		for range calls {
-			done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered, Limit: 100, Remaining: 0, Reset: time.Second})
-		}
-		if used := float64(calls) * 0.6 / time.Since(start).Seconds(); used < 0.97 || used > 1 {
-			t.Errorf("used %.3f of the limit", used)
-		}
-	})
-}
-
-func TestEmptyWindowIsObeyedWhenOthersShareTheAccount(t *testing.T) {
-	t.Parallel()
-	inFakeTime(t, func(t *testing.T, f *fleet) {
-		g := f.process(hundred)
-		done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered, Limit: 100, Remaining: 60, Reset: time.Minute})
-		done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered, Limit: 100, Remaining: 0, Reset: time.Second})
-		start := time.Now()
-		enter(t, g, Bulk, "a")
-		if took := time.Since(start); took < time.Second {
-			t.Errorf("left %s after the vendor said: nothing for a second", took)
-		}
-	})
-}
-
-func TestRateSetWhileRunningHoldsForAllWithinTwoSecondsAndOverRestarts(t *testing.T) {
-	t.Parallel()
-	inFakeTime(t, func(t *testing.T, f *fleet) {
-		rates := map[string]Rate{"aadhaar": {1, time.Minute}}
+		rates := map[string]rate.Rate{"aadhaar": {Calls: 1, Per: time.Minute}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		var v vendor
@@ -261,9 +167,9 @@ func TestRateSetWhileRunningHoldsForAllWithinTwoSecondsAndOverRestarts(t *testin
 			g = f.process(rates)
 			backlog(ctx, &wg, g, "aadhaar", Bulk, 30, &v, 100*time.Millisecond)
 		}
-		time.Sleep(63 * time.Second) // everybody sleeps until the next poll
+		time.Sleep(63 * time.Second) // all wait for slots that are minutes ahead
 		operator := f.process(rates)
-		if err := operator.SetRate(ctx, "aadhaar", Rate{600, time.Minute}); err != nil {
+		if err := operator.SetRate(ctx, "aadhaar", rate.Rate{Calls: 600, Per: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		set := time.Now()
@@ -271,7 +177,7 @@ func TestRateSetWhileRunningHoldsForAllWithinTwoSecondsAndOverRestarts(t *testin
 		if n := v.between(set.Add(2*time.Second), set.Add(12*time.Second)); n < 97 || n > 100 {
 			t.Errorf("%d calls in 10 s at 600/m", n)
 		}
-		if err := operator.SetRate(ctx, "aadhaar", Rate{60, time.Minute}); err != nil {
+		if err := operator.SetRate(ctx, "aadhaar", rate.Rate{Calls: 60, Per: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		set = time.Now()
@@ -286,7 +192,7 @@ func TestRateSetWhileRunningHoldsForAllWithinTwoSecondsAndOverRestarts(t *testin
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := all[0].Configured; got != (Rate{60, time.Minute}) {
+		if got := all[0].Configured; got != (rate.Rate{Calls: 60, Per: time.Minute}) {
 			t.Errorf("a new process reads the rate %s", got)
 		}
 	})
@@ -296,10 +202,102 @@ func TestRateIsCheckedBeforeItIsSet(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		g := f.process(hundred)
-		for kind, r := range map[string]Rate{"aadhaar": {0, time.Minute}, "pan": {10, time.Minute}} {
+		for kind, r := range map[string]rate.Rate{"aadhaar": {Calls: 0, Per: time.Minute}, "pan": {Calls: 10, Per: time.Minute}} {
 			if err := g.SetRate(t.Context(), kind, r); err == nil {
 				t.Errorf("rate %v of %s was taken", r, kind)
 			}
+		}
+	})
+}
+
+// minutes makes one call now and one a minute later, n times.
+func minutes(t *testing.T, g *Gate, n int) {
+	t.Helper()
+	for range n {
+		report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Answered})
+		time.Sleep(time.Minute)
+	}
+	report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Answered})
+}
+
+func limited(t *testing.T, g *Gate) {
+	t.Helper()
+	report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Limited, RetryAfter: time.Second})
+}
+
+func wantMargin(t *testing.T, g *Gate, when string, percent float64) {
+	t.Helper()
+	all, _, err := g.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := 100 - all[0].PerMinute; math.Abs(got-percent) > 1e-6 {
+		t.Errorf("margin %s: %.3f %%, want %.3f", when, got, percent)
+	}
+}
+
+func TestMarginShrinksWithoutA429AndDoublesAtOne(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(hundred)
+		wantMargin(t, g, "before the first call", 2)
+		minutes(t, g, 1)
+		wantMargin(t, g, "after a minute", 1.75)
+		minutes(t, g, 4)
+		wantMargin(t, g, "after five minutes", 0.75)
+		minutes(t, g, 3)
+		wantMargin(t, g, "after eight minutes", 0.5)
+		limited(t, g)
+		wantMargin(t, g, "after a 429", 1)
+		time.Sleep(time.Hour)
+		minutes(t, g, 1)
+		wantMargin(t, g, "after an idle hour and a minute", 0.5)
+		for range 5 {
+			limited(t, g)
+			time.Sleep(2 * time.Second)
+		}
+		wantMargin(t, g, "after many 429s", 5)
+		if err := g.SetRate(t.Context(), "aadhaar", rate.Rate{Calls: 100, Per: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		wantMargin(t, g, "after a rate is set", 2)
+		minutes(t, g, 6)
+		wantMargin(t, g, "six minutes after a rate is set", 0.5)
+	})
+}
+
+func TestMarginStaysAboveWhatMetA429ForADay(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(hundred)
+		minutes(t, g, 2)
+		limited(t, g) // at 1.5 %
+		wantMargin(t, g, "after a 429", 3)
+		minutes(t, g, 20)
+		wantMargin(t, g, "20 minutes after a 429", 1.5)
+		time.Sleep(23 * time.Hour)
+		minutes(t, g, 2)
+		wantMargin(t, g, "23 hours after a 429", 1.5)
+		time.Sleep(time.Hour)
+		minutes(t, g, 10)
+		wantMargin(t, g, "a day after a 429", 0.5)
+	})
+}
+
+func Test429sOfCallsInFlightTogetherDoubleTheMarginOnce(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(hundred)
+		var out []*Permit
+		for range 5 {
+			out = append(out, acquire(t, g, Bulk, "a"))
+		}
+		for _, p := range out {
+			report(t, g, p, Outcome{Kind: Limited, RetryAfter: time.Second})
+		}
+		wantMargin(t, g, "after five 429s at once", 4)
+		if n := f.number("limited"); n != 5 {
+			t.Errorf("counted %d 429s", n)
 		}
 	})
 }

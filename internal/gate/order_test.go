@@ -8,19 +8,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kycq/kycq/internal/rate"
 )
 
 func TestLiveCallTakesTheNextSlotWhileBulkIsSaturated(t *testing.T) {
 	t.Parallel()
-	for _, rate := range []Rate{{100, time.Minute}, {100, 6 * time.Second}, {600, 6 * time.Second}} {
+	for _, r := range []rate.Rate{{Calls: 100, Per: time.Minute}, {Calls: 100, Per: 6 * time.Second}, {Calls: 600, Per: 6 * time.Second}} {
 		for _, where := range []string{"in a busy process", "in an idle process"} {
-			t.Run(rate.String()+" "+where, func(t *testing.T) {
+			t.Run(r.String()+" "+where, func(t *testing.T) {
 				t.Parallel()
 				inFakeTime(t, func(t *testing.T, f *fleet) {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					var wg sync.WaitGroup
-					rates := map[string]Rate{"aadhaar": rate}
+					rates := map[string]rate.Rate{"aadhaar": r}
 					var v vendor
 					var busy *Gate
 					for range 7 {
@@ -31,15 +33,15 @@ func TestLiveCallTakesTheNextSlotWhileBulkIsSaturated(t *testing.T) {
 					if where == "in a busy process" {
 						live = busy
 					}
-					time.Sleep(rate.Per / 2)
+					time.Sleep(r.Per / 2)
 					var worst time.Duration
 					for i := range 40 {
-						time.Sleep(rate.Interval()*7 + time.Duration(i)*rate.Interval()/40) // at every phase
+						time.Sleep(r.Interval()*7 + time.Duration(i)*r.Interval()/40) // at every phase
 						arrived := time.Now()
-						done(t, live, enter(t, live, Live, fmt.Sprint(i)), Outcome{Kind: Answered})
+						report(t, live, acquire(t, live, Live, fmt.Sprint(i)), Outcome{Kind: Answered})
 						worst = max(worst, time.Since(arrived))
 					}
-					if bound := max(3*rate.Interval(), 250*time.Millisecond); worst > bound {
+					if bound := max(3*r.Interval(), 250*time.Millisecond); worst > bound {
 						t.Errorf("a live call waited %s, allowed are %s", worst, bound)
 					}
 					cancel()
@@ -66,7 +68,7 @@ func TestBurstOfLiveCallsPassesBeforeBulkOfOtherProcesses(t *testing.T) {
 		var crowd sync.WaitGroup
 		for i := range 10 {
 			crowd.Go(func() {
-				done(t, live, enter(t, live, Live, fmt.Sprint(i)), Outcome{Kind: Answered})
+				report(t, live, acquire(t, live, Live, fmt.Sprint(i)), Outcome{Kind: Answered})
 			})
 		}
 		crowd.Wait()
@@ -111,7 +113,7 @@ func departures(t *testing.T, g *Gate, jobs, limited []string) []string {
 		wg.Go(func() {
 			again := slices.Contains(limited, job)
 			for {
-				p := enter(t, g, Bulk, job)
+				p := acquire(t, g, Bulk, job)
 				mu.Lock()
 				left = append(left, job)
 				mu.Unlock()
@@ -120,7 +122,7 @@ func departures(t *testing.T, g *Gate, jobs, limited []string) []string {
 					time.Sleep(700 * time.Millisecond)
 					o = Outcome{Kind: Limited, RetryAfter: time.Second}
 				}
-				done(t, g, p, o)
+				report(t, g, p, o)
 				if !again {
 					return
 				}

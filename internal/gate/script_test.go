@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"regexp"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,11 +10,11 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/testenv"
 )
 
-// onEachRedis runs a test on the two servers that must behave alike: what fake time proves on miniredis then holds for
-// the real one.
+// onEachRedis runs a test on miniredis, which the tests in fake time use, and on a real server.
 func onEachRedis(t *testing.T, test func(t *testing.T, client *redis.Client)) {
 	for name, url := range map[string]func(t *testing.T) string{
 		"miniredis": func(t *testing.T) string { return "redis://" + miniredis.RunT(t).Addr() },
@@ -36,12 +35,12 @@ func onEachRedis(t *testing.T, test func(t *testing.T, client *redis.Client)) {
 	}
 }
 
-// taker asks for slots as a process would.
+// taker asks for slots as a process does.
 type taker struct {
-	t       *testing.T
-	g       *Gate
-	late    int64 // the slot that it was too late for
-	caution bool  // it met an error
+	t     *testing.T
+	g     *Gate
+	doubt bool // Redis failed
+	more  bool // more calls wait
 }
 
 func newTaker(t *testing.T, client *redis.Client) taker {
@@ -54,136 +53,177 @@ func newTaker(t *testing.T, client *redis.Client) taker {
 	return taker{t: t, g: g}
 }
 
-type taken struct {
-	code, now, turn, come, step int64
-	slots                       []int64
+// taken is a result of take.lua.
+type taken struct{ code, wait, slot, test, turn, ask, step int64 }
+
+func (k taker) take(process, lane string, turn, newest int64) taken {
+	k.t.Helper()
+	r := k.run(takeScript, 100, time.Minute.Microseconds(), lane, "job", "nonce", newest, flag(k.doubt), turn, flag(k.more), process, 1, 1)
+	if len(r) < 7 {
+		return taken{code: r[0], wait: r[1]}
+	}
+	return taken{r[0], r[1], r[2], r[3], r[4], r[5], r[6]}
 }
 
-// take asks as a process: lane, slots wanted, turn held, whether more wait, newest slot known.
-func (k taker) take(process, lane string, want int, turn int64, more bool, known int64) taken {
+// granted asks until there is a slot.
+func (k taker) granted(process, lane string, newest int64) taken {
 	k.t.Helper()
-	r := k.run(takeScript, process, lane, want, turn, flag(more), known, flag(k.caution), 0, "", 0, 0, 0, -1, -1, 0, 0, k.late, 0)
-	return taken{r[0], r[1], r[2], r[3], r[4], r[8:]}
+	var turn int64
+	for range 20 {
+		got := k.take(process, lane, turn, newest)
+		if got.code == codeGranted {
+			return got
+		}
+		turn = got.turn
+		time.Sleep(micros(got.wait))
+	}
+	k.t.Fatal("no slot")
+	return taken{}
 }
 
 func (k taker) run(script *redis.Script, args ...any) []int64 {
 	k.t.Helper()
-	r, err := k.g.onKind(k.t.Context(), script, "aadhaar", hundred["aadhaar"], args...)
+	r, err := k.g.run(k.t.Context(), script, k.g.kinds["aadhaar"], args...)
 	if err != nil {
 		k.t.Fatal(err)
 	}
 	return r
 }
 
-func TestScriptSpacesSlotsAndWaitsAStepWhereNothingIsKnown(t *testing.T) {
+// now is Redis' clock.
+func (k taker) now() int64 {
+	k.t.Helper()
+	at, err := k.g.cfg.Redis.Time(k.t.Context()).Result()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return at.UnixMicro()
+}
+
+const ahead = 150_000 // take.lua's NEAR
+
+func TestScriptSpacesSlotsAndWaitsAStepIfNothingIsKnown(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
 		k := newTaker(t, client)
-		first := k.take("a", Live, 2, 0, false, 0)
-		if want := []int64{first.now + first.step, first.now + 2*first.step}; first.code != codeGranted || !slices.Equal(first.slots, want) {
-			t.Fatalf("first: %+v, want the slots %v", first, want)
+		start := k.now()
+		first := k.granted("a", Live, 0)
+		if first.slot < start+ahead+first.step {
+			t.Errorf("first slot %d µs after the start, want a step of %d and %d at least", first.slot-start, first.step, ahead)
 		}
-		if first.step < 600_000 || first.step > 612_000 {
+		if first.step < 600_000 || first.step > 613_000 {
 			t.Errorf("a step of %d µs", first.step)
 		}
-		next := k.take("b", Live, 1, 0, false, 0)
-		if want := []int64{max(first.slots[1]+first.step, next.now)}; !slices.Equal(next.slots, want) {
-			t.Errorf("next: %+v, want the slot %v", next, want)
+		if next := k.granted("b", Live, 0); next.slot < first.slot+first.step || next.slot > k.now()+ahead {
+			t.Errorf("next: %+v, want a slot a step behind %d", next, first.slot)
 		}
 		all, err := client.HGetAll(t.Context(), kindKey("aadhaar")).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for name, value := range all {
-			if !regexp.MustCompile(`^\d+(:\d+)*$`).MatchString(value) {
-				t.Errorf("field %s holds %q", name, value)
+			if !regexp.MustCompile(`^\d+([:/]\d+)*$`).MatchString(value) {
+				t.Errorf("field %s contains %q", name, value)
 			}
 		}
 	})
 }
 
-func TestScriptGivesBulkCallersTurnsOneAfterTheOther(t *testing.T) {
+func TestScriptGivesProcessesTurnsOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	for _, lane := range []string{Live, Bulk} {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			onEachRedis(t, func(t *testing.T, client *redis.Client) {
+				k := newTaker(t, client)
+				var turns []int64
+				for _, process := range []string{"a", "b", "c"} {
+					got := k.take(process, lane, 0, 0)
+					if got.code != codeLater || got.turn == 0 {
+						t.Fatalf("process %s: %+v, want a turn", process, got)
+					}
+					if n := len(turns); n > 0 && got.turn != turns[n-1]+got.step {
+						t.Errorf("process %s: turn %d behind %d", process, got.turn, turns[n-1])
+					}
+					turns = append(turns, got.turn)
+				}
+				if again := k.take("b", lane, turns[1], 0); again.code != codeLater || again.turn != turns[1] {
+					t.Errorf("asked too early: %+v, want the turn %d again", again, turns[1])
+				}
+				if forgotten := k.take("b", lane, turns[2]+1, 0); forgotten.turn != turns[2]+forgotten.step {
+					t.Errorf("turn %d, which is not in Redis: %+v, want a new one", turns[2]+1, forgotten)
+				}
+			})
+		})
+	}
+}
+
+func TestScriptGivesTheNextTurnWithASlot(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
 		k := newTaker(t, client)
-		var turns []int64
-		for _, process := range []string{"a", "b", "c"} {
-			got := k.take(process, Bulk, 1, 0, true, 0)
-			if got.code != codeLater || got.come >= got.turn {
-				t.Fatalf("process %s: %+v, want a turn", process, got)
-			}
-			if n := len(turns); n > 0 && got.turn != turns[n-1]+got.step {
-				t.Errorf("process %s: turn %d behind %d", process, got.turn, turns[n-1])
-			}
-			turns = append(turns, got.turn)
-		}
-		if again := k.take("b", Bulk, 1, turns[1], true, 0); again.code != codeLater || again.turn != turns[1] {
-			t.Errorf("came too early: %+v, want the turn %d kept", again, turns[1])
+		k.more = true
+		got := k.granted("a", Bulk, 0)
+		if got.turn != got.slot+got.step || got.ask > got.step {
+			t.Errorf("%+v, want a turn a step behind the slot", got)
 		}
 	})
 }
 
-func TestScriptKeepsTheNextSlotForLiveCallersThatWait(t *testing.T) {
+func TestScriptLeavesSlotsToLiveCallsThatWait(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
 		k := newTaker(t, client)
-		live := k.take("a", Live, 1, 0, true, 0)
-		bulk := k.take("b", Bulk, 1, 0, true, 0)
-		if bulk.code != codeLater || bulk.turn <= live.slots[0]+live.step {
-			t.Errorf("bulk: %+v, want a turn behind the slot %d that is kept", bulk, live.slots[0]+live.step)
+		live := k.take("a", Live, 0, 0)
+		bulk := k.take("b", Bulk, 0, 0)
+		if bulk.code != codeLater || bulk.turn != live.turn+live.step {
+			t.Errorf("bulk: %+v, want a turn behind that of a live call, %d", bulk, live.turn)
+		}
+		time.Sleep(micros(live.wait))
+		if bulk := k.take("b", Bulk, live.turn, 0); bulk.code != codeLater {
+			t.Errorf("bulk: %+v, took the slot of the live call that waits", bulk)
+		}
+		if live := k.take("a", Live, live.turn, 0); live.code != codeGranted {
+			t.Errorf("live: %+v", live)
 		}
 	})
 }
 
-func TestScriptTakesSlotsBackAsLongAsNothingIsBehindThem(t *testing.T) {
+func TestScriptTakesASlotBackUnlessALaterOneIsGranted(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
 		k := newTaker(t, client)
-		a := k.take("a", Live, 2, 0, false, 0)
-		if back := k.run(backScript, a.slots[1], a.slots[0]); back[0] != 2 {
-			t.Fatalf("took %d back, want 2", back[0])
+		unused := func(got taken) { k.run(reportScript, "unused", "job", "", got.slot, 0, 0, 100) }
+		a := k.granted("a", Live, 0)
+		unused(a)
+		again := k.take("a", Live, 0, 0)
+		if again.code != codeGranted || again.slot < a.slot || again.slot > max(a.slot, k.now()) {
+			t.Errorf("%+v, want the slot %d again", again, a.slot)
 		}
-		again := k.take("a", Live, 2, 0, false, 0)
-		if want := max(a.slots[0], again.now); again.slots[0] != want {
-			t.Errorf("slots %v, want %v again", again.slots, a.slots)
+		b := k.granted("b", Live, 0)
+		unused(again)
+		if c := k.granted("c", Live, 0); c.slot < b.slot+b.step {
+			t.Errorf("slot %d after %d", c.slot, b.slot)
 		}
-		k.take("b", Live, 1, 0, false, 0)
-		if back := k.run(backScript, again.slots[1], again.slots[0]); back[0] != 0 {
-			t.Errorf("took %d back from under another slot", back[0])
+		all, _, err := k.g.Status(t.Context())
+		if err != nil || all[0].LastMinute > 2 {
+			t.Errorf("status: %+v, %v; two slots are used", all, err)
 		}
 	})
 }
 
-// A Redis that restarts from its append-only file may have lost a second, and with it slots that are still out.
-func TestScriptKeepsClearOfSlotsThatRedisForgot(t *testing.T) {
+// A Redis that restarts from its append-only file may have lost a second, and with it slots that are still in use.
+func TestScriptKeepsClearOfSlotsThatRedisLost(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
 		k := newTaker(t, client)
-		k.take("a", Live, 1, 0, false, 0)
-		out := k.take("b", Bulk, 1, 0, true, 0) // comes when its turn is due
-		if err := client.HSet(t.Context(), kindKey("aadhaar"), "last", out.now-1_000_000).Err(); err != nil {
+		out := k.granted("a", Bulk, 0)
+		if err := client.HSet(t.Context(), kindKey("aadhaar"), "last", out.slot-1_000_000).Err(); err != nil {
 			t.Fatal(err)
 		}
-		k.caution = true
-		horizon := out.step / 2
-		if after := k.take("c", Live, 1, 0, false, 0); after.slots[0] < after.now+horizon+2*out.step {
-			t.Errorf("slot %d µs from now; others may be out up to %d", after.slots[0]-after.now, horizon+out.step)
-		}
-	})
-}
-
-func TestScriptMovesALateSlotUnlessSomethingIsBehindIt(t *testing.T) {
-	t.Parallel()
-	onEachRedis(t, func(t *testing.T, client *redis.Client) {
-		k := newTaker(t, client)
-		a := k.take("a", Live, 2, 0, false, 0)
-		k.late = a.slots[0]
-		if b := k.take("a", Live, 1, 0, false, 0); b.slots[0] != max(a.slots[1]+a.step, b.now) {
-			t.Errorf("slot %d although %d stands", b.slots[0], a.slots[1])
-		}
-		k.late = a.slots[1] + a.step
-		if b := k.take("a", Live, 1, 0, false, 0); b.slots[0] != max(k.late, b.now) {
-			t.Errorf("slot %d, want %d again", b.slots[0], k.late)
+		k.doubt = true
+		if after := k.take("b", Live, 0, 0); after.turn < out.slot+out.step {
+			t.Errorf("turn %d after a slot at %d", after.turn, out.slot)
 		}
 	})
 }
@@ -192,13 +232,18 @@ func TestScriptLearnsFromAProcessWhatALostKeyForgot(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
 		k := newTaker(t, client)
-		a := k.take("a", Live, 2, 0, false, 0)
+		a := k.granted("a", Live, 0)
+		if err := client.HSet(t.Context(), kindKey("aadhaar"), "last", a.slot-1_000_000).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if after := k.take("a", Live, 0, a.slot); after.turn < a.slot+a.step {
+			t.Errorf("turn %d after a slot at %d", after.turn, a.slot)
+		}
 		if err := client.FlushDB(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		after := k.take("b", Live, 1, 0, false, a.slots[1])
-		if after.slots[0] < a.slots[1]+a.step {
-			t.Errorf("slot %d after one at %d", after.slots[0], a.slots[1])
+		if after := k.take("b", Live, 0, 0); after.turn < a.slot+a.step {
+			t.Errorf("turn %d after a slot at %d and a flush", after.turn, a.slot)
 		}
 	})
 }
@@ -208,36 +253,42 @@ func TestEveryScriptRunsOnEveryRedis(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
 		ctx := t.Context()
 		k := newTaker(t, client)
-		k.take("a", Live, 1, 0, false, 0)
+		k.granted("a", Live, 0)
 		for i, job := range []string{"x", "y", "z", "x"} {
-			if r := k.run(reportScript, sayFailed, job, "", 0, -1, -1, 0, 0); r[2] != 0 || r[3] != 1 {
+			if r := k.run(reportScript, "failed", job, "", 1, 0, 0, 100); r[0] != 0 {
 				t.Fatalf("failure number %d: %v", i, r)
 			}
 		}
-		if r := k.run(reportScript, sayFailed, "y", "", 0, -1, -1, 0, 0); r[2] != 1 {
+		if r := k.run(reportScript, "failed", "y", "", 1, 0, 0, 100); r[0] != 1 {
 			t.Fatalf("fifth failure: %v", r)
 		}
-		if r := k.run(probeScript, "x", "nonce"); r[0] != breakerOpen || r[1] <= 29_000_000 {
-			t.Errorf("probe: %v", r)
+		if got := k.take("a", Live, 0, 0); got.code != codeBreaker || got.wait <= 29_000_000 {
+			t.Errorf("take with an open breaker: %+v", got)
 		}
-		if r := k.run(reportScript, sayLimited, "x", "", 5_000_000, 50, 0, 5_000_000, 0); r[1]-r[0] != 5_000_000 || r[4] != 50 {
+		if r := k.run(reportScript, "limited", "x", "", 1, 5_000_000, 50, 100); r[1] != 50 {
 			t.Errorf("429: %v", r)
 		}
-		if err := k.g.SetRate(ctx, "aadhaar", Rate{600, 6 * time.Second}); err != nil {
+		all, _, err := k.g.Status(ctx)
+		if err != nil || all[0].VendorLimit != 50 || all[0].Limited != 1 || all[0].StoppedFor <= 0 {
+			t.Errorf("status after a 429: %+v, %v", all, err)
+		}
+		if err := k.g.SetRate(ctx, "aadhaar", rate.Rate{Calls: 600, Per: 6 * time.Second}); err != nil {
 			t.Fatal(err)
 		}
 		if first, err := k.g.RaiseHold(ctx, balanceOut); err != nil || !first {
 			t.Fatalf("raise: %v, %v", first, err)
 		}
-		if got := k.take("a", Live, 1, 0, false, 0); got.code != codeHeld {
+		if got := k.take("a", Live, 0, 0); got.code != codeHeld {
 			t.Errorf("take during a hold: %+v", got)
 		}
 		all, hold, err := k.g.Status(ctx)
 		if err != nil || hold == nil || len(all) != 1 {
 			t.Fatalf("status: %+v, %+v, %v", all, hold, err)
 		}
-		st := all[0]
-		if st.Configured != (Rate{600, 6 * time.Second}) || st.Limited != 1 || st.Breaker != BreakerOpen || st.StoppedFor <= 0 {
+		if since := time.Since(hold.Since); since.Abs() > time.Minute || hold.Code != balanceOut.Code || hold.By != balanceOut.By {
+			t.Errorf("hold: %+v", hold)
+		}
+		if st := all[0]; st.Configured != (rate.Rate{Calls: 600, Per: 6 * time.Second}) || st.VendorLimit != 0 || st.Breaker != BreakerOpen {
 			t.Errorf("status: %+v", st)
 		}
 		if err := k.g.Resume(ctx); err != nil {
@@ -249,17 +300,17 @@ func TestEveryScriptRunsOnEveryRedis(t *testing.T) {
 	})
 }
 
-// Real time, real sockets: the pieces that fake time replaces.
+// Real time and real sockets.
 func TestFleetPacesOverSockets(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, client *redis.Client) {
-		rate := Rate{300, 3 * time.Second}
+		r := rate.Rate{Calls: 300, Per: 3 * time.Second}
 		var v vendor
 		var wg sync.WaitGroup
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		for range 3 {
-			g, err := New(Config{Redis: client, Rates: map[string]Rate{"aadhaar": rate}})
+			g, err := New(Config{Redis: client, Rates: map[string]rate.Rate{"aadhaar": r}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,46 +8,38 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kycq/kycq/internal/rate"
 )
 
-// KindStatus is how one kind is doing, over the whole fleet.
+// KindStatus is the state of one kind in the whole fleet.
 type KindStatus struct {
 	Kind         string        `json:"kind"`
-	Configured   Rate          `json:"configured"`             // in force: set while running, or else from the configuration
-	PerMinute    float64       `json:"per_minute"`             // the pace that the gate keeps now, in calls a minute
-	VendorLimit  int           `json:"vendor_limit,omitempty"` // calls in Configured.Per as the vendor says, where lower
-	LastMinute   int           `json:"last_minute"`            // calls that left in the last minute
-	WaitingLive  int           `json:"waiting_live"`           // calls that wait inside workers
+	Configured   rate.Rate     `json:"configured"`             // in force: set while running, or else from the configuration
+	PerMinute    float64       `json:"per_minute"`             // the pace of the gate now, in calls a minute
+	VendorLimit  int           `json:"vendor_limit,omitempty"` // calls in Configured.Per as the vendor says, if lower
+	LastMinute   int           `json:"last_minute"`            // calls made in the last minute
+	WaitingLive  int           `json:"waiting_live"`           // calls waiting inside workers
 	WaitingBulk  int           `json:"waiting_bulk"`
 	Limited      int           `json:"limited"` // 429s, all time
 	LastLimited  time.Time     `json:"last_limited,omitzero"`
-	StoppedFor   time.Duration `json:"stopped_for,omitempty"` // the vendor asked for silence that lasts this much longer
+	StoppedFor   time.Duration `json:"stopped_for,omitempty"` // rest of the silence after a 429
 	Breaker      BreakerState  `json:"breaker"`
 	BreakerFails int           `json:"breaker_fails,omitempty"` // failures in a row
-	BreakerFor   time.Duration `json:"breaker_for,omitempty"`   // open for this much longer
+	BreakerFor   time.Duration `json:"breaker_for,omitempty"`   // rest of the time that it is open
 }
 
-// BreakerState is one of closed, open, probing.
-type BreakerState string
-
-// The states of a breaker.
-const (
-	BreakerClosed  BreakerState = "closed"
-	BreakerOpen    BreakerState = "open"
-	BreakerProbing BreakerState = "probing" // the next call decides, or is out
-)
-
-// Status tells how each kind is doing, sorted by name, and the hold or nil.
+// Status returns the state of each kind, sorted by name, and the hold or nil.
 func (g *Gate) Status(ctx context.Context) ([]KindStatus, *Hold, error) {
 	hold, err := g.Hold(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	var all []KindStatus
-	for _, l := range g.lines {
-		st, err := l.status(ctx)
+	for _, k := range g.kinds {
+		st, err := g.status(ctx, k)
 		if err != nil {
-			return nil, nil, fmt.Errorf("status of %s: %w", l.kind, err)
+			return nil, nil, fmt.Errorf("status of %s: %w", k.name, err)
 		}
 		all = append(all, st)
 	}
@@ -55,67 +47,49 @@ func (g *Gate) Status(ctx context.Context) ([]KindStatus, *Hold, error) {
 	return all, hold, nil
 }
 
-// SetRate changes the rate of a kind for the whole fleet, at once, and for as long as Redis keeps its data: it survives
-// restarts, and after a FLUSHALL the configured rates count again.
-func (g *Gate) SetRate(ctx context.Context, kind string, r Rate) error {
-	l, ok := g.lines[kind]
-	if !ok {
-		return fmt.Errorf("set the rate: unknown kind %q", kind)
-	}
-	if err := r.validate(); err != nil {
-		return fmt.Errorf("set the rate of %s: %w", kind, err)
-	}
-	if _, err := g.onKind(ctx, rateScript, kind, r); err != nil {
-		return fmt.Errorf("set the rate of %s: %w", kind, err)
-	}
-	l.void()
-	g.announce(ctx, newsRate, kind, 0)
-	return nil
-}
-
-func (l *line) status(ctx context.Context) (KindStatus, error) {
-	reply, err := statusScript.Run(ctx, l.gate.cfg.Redis, []string{kindKey(l.kind)}, l.rate.Calls, l.rate.Per.Microseconds()).Slice()
+func (g *Gate) status(ctx context.Context, k *kind) (KindStatus, error) {
+	at, err := g.cfg.Redis.Time(ctx).Result()
 	if err != nil {
 		return KindStatus{}, err
 	}
-	if len(reply) < 6 {
-		return KindStatus{}, fmt.Errorf("reply of %d parts", len(reply))
+	fields, err := g.cfg.Redis.HGetAll(ctx, kindKey(k.name)).Result()
+	if err != nil {
+		return KindStatus{}, err
 	}
-	var head [5]int64
-	for i := range head {
-		head[i], _ = reply[i].(int64)
-	}
-	pairs, _ := reply[5].([]any)
-	fields := make(map[string]string, len(pairs)/2)
-	for i := 0; i+1 < len(pairs); i += 2 {
-		name, _ := pairs[i].(string)
-		fields[name], _ = pairs[i+1].(string)
-	}
-	now, step := head[0], head[4]
 	number := func(name string) int64 {
 		n, _ := strconv.ParseInt(fields[name], 10, 64)
 		return n
 	}
-	left := func(at int64) time.Duration { return micros(max(0, at-now)) }
-
+	now := at.UnixMicro()
+	// left is 0 for an instant that was stored before the clock was set back, as in take.lua.
+	left := func(name string, longest time.Duration) time.Duration {
+		if d := micros(max(0, number(name)-now)); d <= longest {
+			return d
+		}
+		return 0
+	}
 	st := KindStatus{
-		Kind:         l.kind,
-		Configured:   Rate{Calls: int(head[1]), Per: micros(head[2])},
-		PerMinute:    float64(time.Minute/time.Microsecond) / float64(step),
-		LastMinute:   lastMinute(now, number),
-		Limited:      int(number("limited")),
-		StoppedFor:   left(number("until")),
-		Breaker:      BreakerClosed,
-		BreakerFails: int(number("fails")),
+		Kind: k.name, Configured: k.rate, VendorLimit: int(number("cap")), LastMinute: lastMinute(now, number),
+		Limited: int(number("limited")), StoppedFor: left("until", maxSilence),
+		Breaker: BreakerClosed, BreakerFails: int(number("fails")),
 	}
-	if head[3] < head[1] {
-		st.VendorLimit = int(head[3])
+	if calls := number("calls"); calls > 0 {
+		st.Configured = rate.Rate{Calls: int(calls), Per: micros(number("per"))}
 	}
+	pace := st.Configured
+	if st.VendorLimit > 0 {
+		pace.Calls = st.VendorLimit
+	}
+	margin := number("margin")
+	if margin == 0 || fields["rate"] == "" {
+		margin = defaultMargin
+	}
+	st.PerMinute = pace.PerMinute() * (1 - float64(margin)/1_000_000)
 	if at := number("limited_at"); at > 0 {
 		st.LastLimited = time.UnixMicro(at).UTC()
 	}
-	if open := number("open_until"); open > 0 {
-		st.Breaker, st.BreakerFor = BreakerOpen, left(open)
+	if number("open_until") > 0 {
+		st.Breaker, st.BreakerFor = BreakerOpen, left("open_until", maxOpen)
 		if st.BreakerFor == 0 {
 			st.Breaker = BreakerProbing
 		}
@@ -143,7 +117,7 @@ func lastMinute(now int64, number func(string) int64) int {
 	return int(sum + 0.5)
 }
 
-// waiting adds up what processes reported within the last two polls.
+// waiting adds up the calls that processes have counted within their last two times of asking.
 func waiting(now int64, fields map[string]string) (live, bulk int) {
 	for name, value := range fields {
 		if !strings.HasPrefix(name, "w:") {
@@ -151,7 +125,7 @@ func waiting(now int64, fields map[string]string) (live, bulk int) {
 		}
 		var l, b int
 		var at int64
-		if _, err := fmt.Sscanf(value, "%d:%d:%d", &l, &b, &at); err != nil || micros(now-at) > 2*pollEvery {
+		if _, err := fmt.Sscanf(value, "%d:%d:%d", &l, &b, &at); err != nil || micros(now-at) > 2*maxSleep+time.Second {
 			continue
 		}
 		live += l

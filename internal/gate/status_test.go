@@ -6,9 +6,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kycq/kycq/internal/rate"
 )
 
-func TestStatusShowsHowAKindIsDoing(t *testing.T) {
+func TestStatusShowsPaceAndWaitingCalls(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -25,7 +27,7 @@ func TestStatusShowsHowAKindIsDoing(t *testing.T) {
 			t.Fatalf("status: %+v, %+v, %v", all, hold, err)
 		}
 		st := all[0]
-		if st.Kind != "aadhaar" || st.Configured != (Rate{100, time.Minute}) || st.Breaker != BreakerClosed {
+		if st.Kind != "aadhaar" || st.Configured != (rate.Rate{Calls: 100, Per: time.Minute}) || st.Breaker != BreakerClosed {
 			t.Errorf("status: %+v", st)
 		}
 		if now := time.Now(); st.LastMinute < v.between(now.Add(-time.Minute), now)-3 || st.LastMinute > 101 {
@@ -49,11 +51,11 @@ func TestStatusShowsHowAKindIsDoing(t *testing.T) {
 	})
 }
 
-func TestStatusShowsTroubles(t *testing.T) {
+func TestStatusShowsSilenceBreakerAndHold(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		g := f.process(hundred)
-		done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Limited, RetryAfter: 20 * time.Second})
+		report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Limited, RetryAfter: 20 * time.Second})
 		all, _, err := g.Status(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -78,16 +80,16 @@ func TestStatusShowsTroubles(t *testing.T) {
 	})
 }
 
-func TestWhatDeadProcessesLeftBehindIsSwept(t *testing.T) {
+func TestCountsOfDeadProcessesAreDeleted(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		f.mini.HSet(kindKey("aadhaar"), "w:dead", "3:9:"+strconv.FormatInt(time.Now().UnixMicro(), 10))
 		time.Sleep(2 * time.Minute)
 		g := f.process(hundred)
 		if all, _, _ := g.Status(t.Context()); all[0].WaitingBulk != 0 {
-			t.Errorf("the dead wait: %+v", all[0])
+			t.Errorf("calls of a dead process count: %+v", all[0])
 		}
-		done(t, g, enter(t, g, Bulk, "a"), Outcome{Kind: Answered})
+		report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Answered})
 		if left := f.mini.HGet(kindKey("aadhaar"), "w:dead"); left != "" {
 			t.Errorf("left behind: %q", left)
 		}

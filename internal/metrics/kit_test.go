@@ -17,6 +17,7 @@ import (
 
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/metrics"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/testenv"
 	"github.com/kycq/kycq/tasks"
 )
@@ -37,8 +38,8 @@ func (g *fakeGate) Status(context.Context) ([]gate.KindStatus, *gate.Hold, error
 }
 
 var calmGate = &fakeGate{kinds: []gate.KindStatus{
-	{Kind: "aadhaar", Configured: gate.Rate{Calls: 100, Per: time.Minute}, LastMinute: 50, Breaker: gate.BreakerClosed},
-	{Kind: "passport", Configured: gate.Rate{Calls: 200, Per: time.Minute}, VendorLimit: 100, LastMinute: 50, WaitingBulk: 3, Limited: 7, Breaker: gate.BreakerOpen},
+	{Kind: "aadhaar", Configured: rate.Rate{Calls: 100, Per: time.Minute}, LastMinute: 50, Breaker: gate.BreakerClosed},
+	{Kind: "passport", Configured: rate.Rate{Calls: 200, Per: time.Minute}, VendorLimit: 100, LastMinute: 50, WaitingBulk: 3, Limited: 7, Breaker: gate.BreakerOpen},
 }}
 
 func open(t *testing.T, client redis.UniversalClient, g metrics.Gate) *metrics.Metrics {

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
 )
@@ -112,7 +113,7 @@ func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {
 func collectKind(to chan<- prometheus.Metric, k gate.KindStatus) {
 	limit := k.Configured.PerMinute()
 	if k.VendorLimit > 0 { // lower than the configured rate
-		limit = gate.Rate{Calls: k.VendorLimit, Per: k.Configured.Per}.PerMinute()
+		limit = rate.Rate{Calls: k.VendorLimit, Per: k.Configured.Per}.PerMinute()
 	}
 	gauge(to, rateLimit, limit, k.Kind)
 	if limit > 0 {

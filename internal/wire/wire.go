@@ -16,6 +16,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
@@ -90,13 +91,13 @@ const gateLead = 250 * time.Millisecond
 
 // OpenGate builds the fleet's gate. The caller closes it.
 func OpenGate(rdb redis.UniversalClient, cfg *config.Config, log zerolog.Logger) (*gate.Gate, error) {
-	aadhaar, aerr := gate.ParseRate(cfg.AadhaarRate)
-	passport, perr := gate.ParseRate(cfg.PassportRate)
+	aadhaar, aerr := rate.Parse(cfg.AadhaarRate)
+	passport, perr := rate.Parse(cfg.PassportRate)
 	if err := errors.Join(aerr, perr); err != nil {
 		return nil, cli.UsageError(err)
 	}
 	return gate.New(gate.Config{
 		Redis: rdb, Lead: gateLead, Log: log,
-		Rates: map[string]gate.Rate{string(tasks.Aadhaar): aadhaar, string(tasks.Passport): passport},
+		Rates: map[string]rate.Rate{string(tasks.Aadhaar): aadhaar, string(tasks.Passport): passport},
 	})
 }

@@ -15,13 +15,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/rate"
 )
 
 // bench is one case.
 type bench struct {
 	redis   string
-	limit   gate.Rate
+	limit   rate.Rate
 	procs   int
 	shape   string
 	windows int
@@ -54,14 +54,14 @@ func (b bench) run(ctx context.Context, env environment) (result, error) {
 	job := workerJob{
 		Redis:   url,
 		Vendors: map[string]string{},
-		Rates:   map[string]gate.Rate{},
+		Rates:   map[string]rate.Rate{},
 		Blind:   b.blind,
 		// One call in twenty is live.
 		LiveEvery: b.limit.Interval() * 20 * time.Duration(b.procs),
 	}
-	limits := map[string]gate.Rate{mainKind: b.limit}
+	limits := map[string]rate.Rate{mainKind: b.limit}
 	if b.pair {
-		limits[pairKind] = gate.Rate{Calls: max(1, b.limit.Calls/10), Per: b.limit.Per}
+		limits[pairKind] = rate.Rate{Calls: max(1, b.limit.Calls/10), Per: b.limit.Per}
 	}
 	vendors := map[string]*vendor{}
 	for kind, limit := range limits {

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/rate"
 )
 
 // workerCommand is the argument that makes Run a worker process.
@@ -100,7 +100,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // cases lists what to measure, apart by the length of the window.
 func (o options) cases() (short, long []bench, err error) {
 	for _, text := range o.limits {
-		limit, err := gate.ParseRate(text)
+		limit, err := rate.Parse(text)
 		if err != nil {
 			return nil, nil, err
 		}

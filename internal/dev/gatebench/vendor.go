@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/dev/simulator"
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/rate"
 )
 
 // vendor is a simulator that writes down when each call came and whether it was over the limit.
 type vendor struct {
 	url   string
-	limit gate.Rate
+	limit rate.Rate
 	first chan struct{} // closed at the first call
 
 	sim    *simulator.Simulator
@@ -31,7 +31,7 @@ type arrival struct {
 	limited bool
 }
 
-func startVendor(limit gate.Rate, shape string, latency time.Duration) (*vendor, error) {
+func startVendor(limit rate.Rate, shape string, latency time.Duration) (*vendor, error) {
 	cfg := simulator.Config{Limit: limit.Calls, Per: limit.Per, Window: shape, Latency: latency}
 	if digit, ok := strings.CutPrefix(shape, "bucket"); ok {
 		cfg.Window = "bucket"

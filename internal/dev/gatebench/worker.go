@@ -17,6 +17,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -29,7 +30,7 @@ const (
 type workerJob struct {
 	Redis     string
 	Vendors   map[string]string    // URL by kind
-	Rates     map[string]gate.Rate // limit by kind
+	Rates     map[string]rate.Rate // limit by kind
 	Blind     bool
 	LiveEvery time.Duration // mean time between two live calls of this process
 	Seed      uint64
@@ -138,9 +139,9 @@ func (c caller) call(ctx context.Context, lane string, leaving func()) {
 		reply := c.vendor.VerifyPassport(context.WithoutCancel(ctx), cashfree.PassportRequest{
 			ProviderID: id, FileNumber: redact.NewPersonal("SPECIMEN1"), DOB: redact.NewPersonal("1990-01-01"),
 		})
-		o := gate.Outcome{Kind: gate.Answered, Remaining: -1, RetryAfter: reply.Rate.RetryAfter}
+		o := gate.Outcome{Kind: gate.Answered, RetryAfter: reply.Rate.RetryAfter}
 		if !c.blind {
-			o.Limit, o.Remaining, o.Reset = reply.Rate.Limit, reply.Rate.Remaining, reply.Rate.Reset
+			o.Limit, o.Reset = reply.Rate.Limit, reply.Rate.Reset
 		}
 		if reply.Class == cashfree.RateLimited {
 			o.Kind = gate.Limited

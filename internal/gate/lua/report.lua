@@ -1,78 +1,107 @@
--- report.lua tells the fleet what a call met, where the fleet must know at once.
+-- report.lua records what became of a call.
 --
--- ARGV[3]  outcome: ok, failed, limited, empty (answered with Remaining 0), or freed (a probe that did not call)
--- ARGV[4]  hash of the job
--- ARGV[5]  nonce of the breaker's probe, or empty
--- ARGV[6]  silence that the vendor asked for, in µs; 0 unknown (limited)
--- ARGV[7..10] limit, remaining, reset and slot of the call (see note)
+-- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold
+-- ARGV[1]  outcome: answered, refused, limited, failed, not_sent or unused
+-- ARGV[2]  hash of the job; ARGV[3] nonce of a test call, or empty
+-- ARGV[4]  slot; ARGV[5] silence that the vendor asked for, 0 unknown
+-- ARGV[6]  X-RateLimit-Limit, 0 unknown; ARGV[7] calls of the configured rate
 --
--- Result: {now, until, breaker changed (0 no, 1 opened, 2 closed), failing, the vendor's limit where it changed (-1 no), step, ease, tight}
-local outcome, job, nonce = ARGV[3], ARGV[4], ARGV[5]
-local wait, slot = tonumber(ARGV[6]), tonumber(ARGV[10])
+-- Result: {breaker, limit}: 0 unchanged, 1 opened, 2 closed; the vendor's lower limit if it is new, else 0.
+local kind, hold, outcome, job, nonce = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local SECOND = 1000000
+local slot, silence, limit, configured = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local function clock()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * SECOND + tonumber(t[2])
+end
 
-local new_limit = -1
-if note(tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), slot) == 1 then new_limit = s.cap end
+local names = {'calls', 'cap', 'margin', 'until', 'streak', 'limited', 'limited_at', 'fails', 'open_until', 'open_len',
+  'last', 'step', 'probe_nonce', 'jobs'}
+local s, writes = {}, {}
+local values = redis.call('HMGET', kind, unpack(names))
+for i, name in ipairs(names) do s[name] = values[i] or nil end
+local function number(name) return tonumber(s[name] or 0) or 0 end
+local function set(name, value)
+  if type(value) == 'number' then value = string.format('%.0f', value) end
+  writes[#writes + 1], writes[#writes + 2] = name, value
+end
 
-local probe = nonce ~= '' and nonce == s.probe_nonce
-local breaker = 0
+if nonce ~= '' and redis.call('HGET', hold, 'token') == nonce then
+  if outcome == 'answered' then
+    redis.call('DEL', hold)
+  else
+    redis.call('HSET', hold, 'token', '')
+    if outcome == 'refused' then redis.call('HSET', hold, 'probing', '0') end
+  end
+end
 
+local lower = 0
+if limit > 0 then
+  if number('calls') > 0 then configured = number('calls') end
+  local cap = 0
+  if limit < configured then cap = limit end
+  if cap ~= number('cap') then
+    set('cap', cap)
+    lower = cap
+  end
+end
+
+local breaker, trial = 0, nonce ~= '' and s.probe_nonce == nonce
 local function open(length)
   set('open_len', length)
-  set('open_until', now + length)
+  set('open_until', clock() + length)
   set('others', 0)
   breaker = 1
 end
-
-if outcome == 'limited' then
-  set('limited', s.limited + 1)
-  set('limited_at', now)
-  -- Calls that were out when the first 429 came say nothing new.
-  if slot > s.cut_at or s.cut_at > now then
-    -- Without a time from the vendor the silence doubles: 1 s, 2 s, ... 64 s, as long as each ends in another 429.
-    local recent = now < s['until'] + 10 * SECOND + 2 * step
-    if recent then set('streak', math.min(s.streak + 1, 6)) else set('streak', 0) end
-    -- Half a percent. Where a bucket of one call may be what refused, jitter is the reason: at least 1 ms a call, and
-    -- 2 ms where no header tells.
-    local more = 5000
-    if s.high == 0 then
-      local jitter = 2000
-      if s.zeros > 0 then jitter = 1000 end
-      more = math.max(more, jitter * limit / per * SECOND)
-    end
-    set('cut', math.floor(math.min(500000, cut_now() * 1.5 + more)))
-    set('cut_at', now)
-    step = interval()
-  end
-  if wait <= 0 then wait = SECOND * 2 ^ s.streak end
-  silence(wait)
-elseif outcome == 'failed' then
-  if probe then
-    open(math.min(s.open_len * 2, 300 * SECOND))
-  elseif s.open_until == 0 then
-    set('fails', s.fails + 1)
-    local seen = 0
-    for other in string.gmatch(s.jobs, '%S+') do
-      if other == job then job = '' end
-      seen = seen + 1
-    end
-    if job ~= '' and seen < 3 then
-      set('jobs', s.jobs .. ' ' .. job)
-      seen = seen + 1
-    end
-    if s.fails >= 5 and seen >= 3 then open(30 * SECOND) end
-  end
-elseif outcome == 'ok' and (probe or s.open_until == 0) then
-  if s.open_until > 0 then breaker = 2 end
-  set('fails', 0)
-  set('jobs', '')
-  set('open_until', 0)
-  set('open_len', 0)
-end
-if probe then
+if trial then
   set('probe_nonce', '')
   set('probe_until', 0)
 end
-save()
-local failing = 0
-if s.fails > 0 then failing = 1 end
-return {now, s['until'], breaker, failing, new_limit, step, ease(), tight()}
+
+if outcome == 'limited' then
+  local now, quiet, seen = clock(), number('until'), number('limited_at')
+  if quiet > now + 120 * SECOND then quiet = 0 end
+  if seen > now or slot > seen then -- else the call left before the last 429, which has widened the margin already
+    local margin = number('margin')
+    if margin == 0 then margin = 20000 end
+    set('floor', margin)
+    set('floor_until', now + 24 * 3600 * SECOND)
+    set('margin', math.min(2 * margin, 50000))
+    set('margin_at', now)
+  end
+  if silence <= 0 then -- the vendor did not say: 1 s, 2 s, ... 64 s while each silence ends in another 429
+    local streak = 0
+    if now < quiet + 10 * SECOND then streak = math.min(number('streak') + 1, 6) end
+    set('streak', streak)
+    silence = SECOND * 2 ^ streak
+  end
+  set('limited', number('limited') + 1)
+  set('limited_at', now)
+  set('until', math.max(quiet, now + math.min(silence, 120 * SECOND)))
+elseif outcome == 'failed' and trial then
+  open(math.min(number('open_len') * 2, 300 * SECOND))
+elseif outcome == 'failed' and number('open_until') == 0 then
+  local jobs, seen = s.jobs or '', 0
+  for other in string.gmatch(jobs, '%S+') do
+    seen = seen + 1
+    if other == job then job = '' end
+  end
+  if job ~= '' and seen < 3 then
+    seen = seen + 1
+    set('jobs', jobs .. ' ' .. job)
+  end
+  set('fails', number('fails') + 1)
+  if number('fails') + 1 >= 5 and seen >= 3 then open(30 * SECOND) end
+elseif outcome == 'answered' or outcome == 'refused' then
+  if trial or number('open_until') == 0 and number('fails') > 0 then
+    redis.call('HDEL', kind, 'fails', 'jobs', 'open_until', 'open_len')
+  end
+  if trial then breaker = 2 end
+elseif outcome == 'unused' then
+  if number('last') == slot then set('last', slot - number('step')) end -- no later slot is granted: this one is free again
+  local bucket = math.floor(slot / (10 * SECOND))
+  local count = tonumber(redis.call('HGET', kind, 'n' .. bucket % 7) or 0)
+  if count > bucket * SECOND then set('n' .. bucket % 7, count - 1) end
+end
+if #writes > 0 then redis.call('HSET', kind, unpack(writes)) end
+return {breaker, lower}

@@ -1,116 +1,133 @@
--- take.lua asks for the next slots of a kind. One call serves one process.
+-- take.lua grants the next slot of a kind to one call, or returns why it does not and when to ask again. A slot is
+-- granted at most NEAR ahead; until then a caller has a turn, which is only the time at which to ask.
 --
--- ARGV[3]  process
--- ARGV[4]  lane: live or bulk
--- ARGV[5]  slots wanted, 1 or 2
--- ARGV[6]  the turn that the process holds, 0 for none (bulk)
--- ARGV[7]  1: callers of this lane wait beyond those wanted
--- ARGV[8]  newest slot that the process knows of, 0 for none: brings back what a lost key forgot
--- ARGV[9]  1: the process met an error since its last slot; Redis may have lost the last seconds
--- ARGV[10] 1: the asker is the probe of the account's hold
--- ARGV[11] nonce of the breaker's probe, or empty
--- ARGV[12] live and ARGV[13] bulk callers that wait in the process without a slot
--- ARGV[14] slots that were not used since the last call
--- ARGV[15..18] limit, remaining, reset and slot of the newest answer (see note; -1 -1 0 0 for none)
--- ARGV[19] a slot that the process was too late for, 0 for none: if nothing was given out behind it, it moves to now
--- ARGV[20] 1: the first call of this process; what dead processes left behind is swept
+-- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold
+-- ARGV[1]  calls and ARGV[2] period: the configured rate, in force unless SetRate stored another
+-- ARGV[3]  lane, ARGV[4] hash of the job, ARGV[5] nonce for a test call
+-- ARGV[6]  newest slot granted to the process; ARGV[7] 1: Redis failed since then and may have lost its last seconds
+-- ARGV[8]  turn that the process holds in this lane, 0 none; ARGV[9] 1: more calls wait behind this one
+-- ARGV[10] process, ARGV[11] live and ARGV[12] bulk calls that wait in it, including this one
 --
--- Result: {code, now, turn, come, step, ease, failing, tight, slot...}
---   code 0  slots are granted; turn (0 none) and come say when to ask for the next
---   code 1  nothing yet: come back at come
---   code 2  the account is held; code 3: the breaker is not closed
-local process, lane = ARGV[3], ARGV[4]
-local want, turn, more = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
-local known, caution = tonumber(ARGV[8]), ARGV[9] == '1'
-local live, bulk = tonumber(ARGV[12]), tonumber(ARGV[13])
+-- Result: {code, wait, slot, test, turn, ask, step}. Times and durations are in µs, instants by Redis' clock.
+--   0 granted: the slot is wait from now; test is 1 for a test call; the next call of the lane has the turn and asks in ask
+--   1 not yet: ask again in wait, with the turn
+--   2 on hold; 3 on hold, a test call is out; 4 breaker open for wait; 5 breaker half-open, the trial call is out
+local kind, hold, lane, job, nonce = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
+local SECOND, NEAR = 1000000, 150000
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * SECOND + tonumber(t[2])
 
-note(tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18]))
+local s, writes = {}, {}
+local flat = redis.call('HGETALL', kind)
+for i = 1, #flat, 2 do s[flat[i]] = flat[i + 1] end
+local function number(name) return tonumber(s[name] or 0) or 0 end
+-- instant drops a time that is further ahead than it can be: it was stored before the clock was set back.
+local function instant(name, ahead)
+  local at = number(name)
+  if at > now + ahead then return 0 end
+  return at
+end
+local function set(name, value)
+  if type(value) == 'number' then value = string.format('%.0f', value) end
+  writes[#writes + 1], writes[#writes + 2] = name, value
+end
 
-if s[count_field] < bucket * 1000000 then set(count_field, bucket * 1000000) end
-local unused = math.min(tonumber(ARGV[14]), s[count_field] - bucket * 1000000)
-set(count_field, s[count_field] - unused)
+-- Hold. The call after a resume is the test call, whose token lasts 60 s.
+local h = redis.call('HMGET', hold, 'since', 'probing', 'token', 'token_until')
+if h[1] then
+  if h[2] ~= '1' then return {2, 0} end
+  local left = tonumber(h[4] or 0) - now
+  if h[3] ~= '' and left > 0 and left <= 60 * SECOND then return {3, left} end
+end
 
-if ARGV[20] == '1' then
-  local all = redis.call('HGETALL', key)
-  for i = 1, #all, 2 do
-    if string.sub(all[i], 1, 2) == 'w:' then
-      local seen = tonumber(string.match(all[i + 1], '(%d+)$') or 0)
-      if now - seen > 60 * SECOND then redis.call('HDEL', key, all[i]) end
-    end
+-- Breaker. The job of the last trial leaves the first 10 s to other jobs, where there are any: a job that fails because
+-- of its own content must not keep the breaker open.
+local open_until = number('open_until')
+if open_until > now + 300 * SECOND then open_until = 1 end -- stored before the clock was set back: over
+if open_until > 0 then
+  local same = s.probe_job == job
+  if not same then redis.call('HSET', kind, 'others', '1') end
+  if now < open_until then return {4, open_until - now} end
+  local trial = instant('probe_until', 60 * SECOND)
+  if now < trial then return {5, trial - now} end
+  local reserved = open_until + 10 * SECOND
+  if same and s.others == '1' and now < reserved then return {5, reserved - now} end
+end
+
+-- Rate and margin. The margin is in millionths of the rate.
+local calls, per = tonumber(ARGV[1]), tonumber(ARGV[2])
+if number('calls') > 0 then calls, per = number('calls'), number('per') end
+if number('cap') > 0 then calls = math.min(calls, number('cap')) end
+local rate, margin, since = calls .. '/' .. per, number('margin'), instant('margin_at', 0)
+if s.rate ~= rate or margin == 0 then
+  margin, since = 20000, now
+  set('rate', rate)
+  set('floor', 0)
+elseif since == 0 then
+  since = now
+elseif now - since >= 60 * SECOND then
+  local floor = 5000
+  if instant('floor_until', 24 * 3600 * SECOND) > now then floor = math.max(floor, number('floor')) end
+  margin, since = math.max(margin - 2500, floor), now
+end
+set('margin', margin)
+set('margin_at', since)
+local step = math.ceil(per / calls / (1 - margin / 1000000))
+
+-- What Redis has lost is behind NEAR, because no slot is granted further ahead.
+local last = number('last')
+if not s.last or ARGV[7] == '1' then last = now + NEAR end
+last = math.min(math.max(last, tonumber(ARGV[6])), now + NEAR)
+local free = math.max(last + step, instant('until', 120 * SECOND), now)
+local turns = {live = instant('turn_live', free - now + 100 * step), bulk = instant('turn_bulk', free - now + 100 * step)}
+local function next_turn(after)
+  local turn = math.max(turns[lane], after)
+  if lane == 'bulk' then turn = math.max(turn, turns.live) end -- live calls wait for those slots
+  set('turn_' .. lane, turn + step)
+  return turn + step
+end
+
+local turn, code, ask = tonumber(ARGV[8]), 0, 0
+local slot = free
+if turn > free and turn - NEAR <= now then slot = turn end
+if slot - NEAR > now or lane == 'bulk' and slot <= turns.live then
+  code = 1
+  if turn - NEAR <= now or turn > turns[lane] then turn = next_turn(free - step) end
+  ask = turn - NEAR - now
+else
+  last, turn = slot, 0
+  if ARGV[9] == '1' then
+    turn = next_turn(slot)
+    ask = math.max(turn - NEAR - now, 0)
+  end
+  local bucket = math.floor(slot / (10 * SECOND)) -- counts calls for the status; see lastMinute
+  set('n' .. bucket % 7, math.max(number('n' .. bucket % 7), bucket * SECOND) + 1)
+end
+set('last', last)
+set('step', step)
+
+local waiting = {live = tonumber(ARGV[11]), bulk = tonumber(ARGV[12])}
+if code == 0 then waiting[lane] = waiting[lane] - 1 end
+set('w:' .. ARGV[10], string.format('%.0f:%.0f:%.0f', waiting.live, waiting.bulk, now))
+for name, value in pairs(s) do
+  if string.sub(name, 1, 2) == 'w:' then
+    local age = now - (tonumber(string.match(value, '%d+$')) or 0)
+    if math.abs(age) > 60 * SECOND then redis.call('HDEL', kind, name) end
   end
 end
 
-local granted = {}
-
-local function answer(code, new_turn, come)
-  for _ = 1, #granted do
-    if live > 0 then live = live - 1 elseif bulk > 0 then bulk = bulk - 1 end
-  end
-  set(count_field, s[count_field] + #granted)
-  save('w:' .. process, string.format('%.0f:%.0f:%.0f', live, bulk, now))
-  local failing = 0
-  if s.fails > 0 then failing = 1 end
-  return {code, now, new_turn, come, step, ease(), failing, tight(), unpack(granted)}
+local test = 0
+if code == 0 and h[1] then
+  redis.call('HSET', hold, 'token', nonce, 'token_until', string.format('%.0f', now + 60 * SECOND))
+  test = 1
 end
-
-if s.held > 0 and ARGV[10] ~= '1' then return answer(2, 0, 0) end
-if s.open_until > 0 and (ARGV[11] == '' or ARGV[11] ~= s.probe_nonce) then return answer(3, 0, s.open_until) end
-
--- What was lost comes back: from what this process remembers, and from the rule that no slot lies further ahead than
--- the horizon and a step, so that nothing is given out twice. A fleet that never called waits one step, no more.
-local floor = s.last
-if known <= far then floor = math.max(floor, known) end
-if missing then floor = math.max(floor, now) end
-if caution or (missing and known > 0) then floor = math.max(floor, now + horizon + step) end
-if floor > s.last then
-  set('last', floor)
-  if missing or caution then set('since', 0) end
+if code == 0 and open_until > 0 then
+  set('probe_nonce', nonce)
+  set('probe_until', now + 60 * SECOND)
+  set('probe_job', job)
+  set('others', 0)
+  test = 1
 end
-
-local function grant(slot)
-  if s.since == 0 or slot > s.last + 1.5 * step then set('since', slot) end
-  granted[#granted + 1] = slot
-  set('last', slot)
-end
-
-local late = tonumber(ARGV[19])
-local moved = late > 0 and late == s.last
-if moved then set('last', late - step) end
-
-local function next_slot() return math.max(s.last + step, s['until'], now) end
-
-if s['until'] > now + horizon and lane == 'live' then return answer(1, 0, s['until'] - horizon) end
-
-if lane == 'live' then
-  for _ = 1, want do grant(next_slot()) end
-  if more then set('keep', s.last + step) end
-  return answer(0, 0, 0)
-end
-
--- Bulk. A caller without a turn takes the one behind the last; a turn that nobody else holds before it is due at once.
-local free = next_slot()
-if turn > s.tail then turn = 0 end
--- One that was late for its slot gets it again, moved, and keeps the turn it has.
-if moved and free <= now + horizon then
-  grant(free)
-  return answer(0, turn, math.max(0, turn - horizon))
-end
-if turn == 0 then
-  turn = math.max(s.tail + step, free)
-  if turn <= s.keep then turn = s.keep + step end
-  set('tail', turn)
-end
-if turn - horizon > now + 2000 then return answer(1, turn, turn - horizon) end
--- Its turn has come, but live calls took the slots: it goes to the end of the line.
-if free <= s.keep or free > now + horizon + step then
-  turn = math.max(s.tail, s.keep, free) + step
-  set('tail', turn)
-  return answer(1, turn, math.max(turn - horizon, now + step))
-end
-grant(free)
-if want > 1 and s.tail <= turn and next_slot() <= now + horizon then grant(next_slot()) end
-set('tail', math.max(s.tail, s.last))
-if not more then return answer(0, 0, 0) end
-turn = math.max(s.tail, s.last) + step
-set('tail', turn)
-return answer(0, turn, turn - horizon)
+redis.call('HSET', kind, unpack(writes))
+if code == 1 then return {1, math.max(ask, 1000), 0, 0, turn, 0, step} end
+return {0, slot - now, slot, test, turn, ask, step}

@@ -1,4 +1,4 @@
-package gate
+package rate
 
 import (
 	"testing"
@@ -20,11 +20,11 @@ func TestRatesAreReadAndPrinted(t *testing.T) {
 		"3/1m30s":    {Rate{3, 90 * time.Second}, "3/1m30s"},
 		"1000000/1h": {Rate{1_000_000, time.Hour}, "1000000/h"},
 	} {
-		got, err := ParseRate(text)
+		got, err := Parse(text)
 		if err != nil || got != want.rate || got.String() != want.print {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
-		if again, err := ParseRate(got.String()); err != nil || again != got {
+		if again, err := Parse(got.String()); err != nil || again != got {
 			t.Errorf("%q: printed as %q, which reads as %v, %v", text, got, again, err)
 		}
 	}
@@ -33,7 +33,7 @@ func TestRatesAreReadAndPrinted(t *testing.T) {
 func TestBadRatesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "100", "100/", "/m", "0/m", "-1/m", "1.5/m", "100/d", "100/0s", "100/10ms", "1/48h", "1000001/h", "100/m/s"} {
-		if r, err := ParseRate(text); err == nil {
+		if r, err := Parse(text); err == nil {
 			t.Errorf("%q was read as %v", text, r)
 		}
 	}

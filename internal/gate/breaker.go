@@ -1,0 +1,61 @@
+package gate
+
+import (
+	"context"
+	"hash/fnv"
+	"strconv"
+	"time"
+)
+
+// BreakerState is one of closed, open, probing. The scripts hold the rules of the breaker; see the package comment.
+type BreakerState string
+
+// The states of a breaker.
+const (
+	BreakerClosed  BreakerState = "closed"
+	BreakerOpen    BreakerState = "open"
+	BreakerProbing BreakerState = "probing" // half-open: the next call is the trial, or the trial is in flight
+)
+
+const (
+	// maxOpen is the longest time that the breaker stays open.
+	maxOpen   = 5 * time.Minute
+	heldRetry = 30 * time.Second // the queue of the job is paused during a hold anyway
+	testRetry = 5 * time.Second  // another test call is in flight
+)
+
+// closed makes the error for a code of take.lua.
+func (g *Gate) closed(ctx context.Context, code int64, wait time.Duration) error {
+	e := &ClosedError{Reason: ReasonProbing, RetryAfter: min(max(wait, time.Second), testRetry)}
+	switch code {
+	case codeBreaker:
+		e.Reason, e.RetryAfter = ReasonBreaker, max(wait, time.Second)
+	case codeHeld:
+		e.Reason, e.RetryAfter = ReasonHeld, heldRetry
+	}
+	if code == codeHeld || code == codeHoldTest {
+		hold, err := g.Hold(ctx)
+		if err != nil {
+			return err
+		}
+		e.Hold = hold
+	}
+	return e
+}
+
+// logBreaker logs a change that report.lua returned.
+func (g *Gate) logBreaker(p *Permit, change int64) {
+	switch change {
+	case 1:
+		g.cfg.Log.Warn().Str("kind", p.kind.name).Bool("trial", p.Test).Msg("breaker opened: the vendor keeps failing")
+	case 2:
+		g.cfg.Log.Info().Str("kind", p.kind.name).Msg("breaker closed: the vendor answers again")
+	}
+}
+
+// jobHash stands for a job in Redis.
+func jobHash(id string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id))
+	return strconv.FormatUint(h.Sum64(), 36)
+}
