@@ -3,11 +3,15 @@ package storage_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"hash/crc32"
+	"image"
+	"image/jpeg"
 	"io"
 	"net/http"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,7 +26,7 @@ import (
 func TestAnUploadIsNamedByItsContentAndReadsBack(t *testing.T) {
 	contract(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
-		for name, body := range map[string][]byte{"small": specimenPNG(800), "10 MB": specimenPNG(10_000_000), "empty": {}} {
+		for name, body := range map[string][]byte{"small": specimenPNG(800), "10 MB": specimenPNG(tasks.MaxImageBytes)} {
 			sum := sha256.Sum256(body)
 			digest := hex.EncodeToString(sum[:])
 			want := tasks.Image{
@@ -58,16 +62,16 @@ func assertContent(t *testing.T, store *storage.Store, img tasks.Image, want []b
 	}
 }
 
-func TestAnUploadKeepsItsTypeBySniffing(t *testing.T) {
+func TestAnUploadHasTheTypeOfItsContent(t *testing.T) {
 	contract(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
-		for body, want := range map[string]string{
-			"\xff\xd8\xff\xe0 SPECIMEN":       "image/jpeg",
-			"\x89PNG\r\n\x1a\n SPECIMEN":      "image/png",
-			"%PDF-1.7 SPECIMEN":               "application/octet-stream",
-			"<html><script>1</script></html>": "application/octet-stream",
-			"":                                "application/octet-stream",
-		} {
+		var card bytes.Buffer
+		if err := jpeg.Encode(&card, image.NewGray(image.Rect(0, 0, 30, 20)), nil); err != nil {
+			t.Fatal(err)
+		}
+		// EXIF blocks before the dimensions, longer than one look at the head
+		long := slices.Concat([]byte("\xff\xd8"), bytes.Repeat(append([]byte("\xff\xe1\xff\xff"), make([]byte, 65533)...), 5), card.Bytes()[2:])
+		for want, body := range map[string][]byte{"image/png": specimenPNG(800), "image/jpeg": long} {
 			var sent atomic.Value
 			server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if puts(r) {
@@ -75,14 +79,46 @@ func TestAnUploadKeepsItsTypeBySniffing(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			})
-			if _, err := store.UploadImage(t.Context(), "batch-1", "TYPE", strings.NewReader(body)); err != nil {
+			if _, err := store.UploadImage(t.Context(), "batch-1", "TYPE", bytes.NewReader(body)); err != nil {
 				t.Fatal(err)
 			}
 			if sent.Load() != want {
-				t.Errorf("%.8q went as %v, want %s", body, sent.Load(), want)
+				t.Errorf("sent as %v, want %s", sent.Load(), want)
 			}
 		}
 	})
+}
+
+func TestAnUploadThatAWorkerWouldRefuseSendsNothing(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	store := server.Store(t)
+	var requests atomic.Int64
+	server.Use(storagetest.Count(&requests, func(*http.Request) bool { return true }))
+	huge := specimenPNG(0)
+	binary.BigEndian.PutUint32(huge[16:], 12000) // width
+	binary.BigEndian.PutUint32(huge[20:], 12000)
+	binary.BigEndian.PutUint32(huge[29:], crc32.ChecksumIEEE(huge[12:29]))
+	for want, body := range map[string][]byte{
+		"image_empty":           {},
+		"image_is_pdf":          []byte("%PDF-1.7 SPECIMEN"),
+		"image_type_invalid":    []byte("<html><script>1</script></html>"),
+		"image_header_invalid":  specimenPNG(0)[:20],
+		"image_too_large":       specimenPNG(tasks.MaxImageBytes + 1),
+		"image_too_many_pixels": huge,
+	} {
+		_, err := store.UploadImage(t.Context(), storage.SingleGroup, "BAD", bytes.NewReader(body))
+		var invalid *tasks.InvalidError
+		if !errors.As(err, &invalid) || invalid.Field != "image" || invalid.Code != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if _, byHead := tasks.ValidateImage(body[:min(len(body), tasks.ImageHeadBytes)], int64(len(body))); !errors.As(byHead, &invalid) || invalid.Code != want {
+			t.Errorf("a worker would say %v, want %s", byHead, want)
+		}
+	}
+	if requests.Load() != 0 {
+		t.Errorf("%d requests were sent", requests.Load())
+	}
 }
 
 func TestUploadingTheSameBytesAgainSendsNothing(t *testing.T) {

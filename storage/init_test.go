@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules(t *testing.T) 
 func TestAnUploadCarriesTheTagThatTheLifecycleLooksFor(t *testing.T) {
 	t.Parallel()
 	server := storagetest.StartMinIO(t)
-	img, err := server.Store(t).UploadImage(t.Context(), storage.SingleGroup, "TAG", strings.NewReader("SPECIMEN"))
+	img, err := server.Store(t).UploadImage(t.Context(), storage.SingleGroup, "TAG", bytes.NewReader(specimenPNG(80)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,8 @@ package storage_test
 
 import (
 	"bytes"
+	"image"
+	"image/png"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -46,7 +48,11 @@ func created(t *testing.T, store *storage.Store, id string) (*storage.Record, st
 	return r, v
 }
 
-// specimenPNG is a PNG by its first bytes and n bytes long; nothing here decodes it.
+// specimenPNG returns a PNG of 30 x 20 pixels, padded to n bytes.
 func specimenPNG(n int) []byte {
-	return append([]byte("\x89PNG\r\n\x1a\n"), bytes.Repeat([]byte("SPECIMEN"), n/8-1)...)
+	var out bytes.Buffer
+	if err := png.Encode(&out, image.NewGray(image.Rect(0, 0, 30, 20))); err != nil {
+		panic(err)
+	}
+	return append(out.Bytes(), make([]byte, max(0, n-out.Len()))...)
 }

@@ -60,7 +60,7 @@ func (s *Store) PutQuarantine(ctx context.Context, id, contentType string, body 
 		return "", "", fmt.Errorf("put quarantine: %w", err)
 	}
 	if contentType != "image/jpeg" && contentType != "image/png" {
-		contentType = opaqueType
+		contentType = "application/octet-stream" // a browser must not run it as HTML or SVG
 	}
 	bucket = s.cfg.InboxBucket
 	in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, ContentType: &contentType}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -131,31 +130,27 @@ func (s *imageSource) checkFile() error {
 	if !info.Mode().IsRegular() {
 		return cli.Usagef("--image: %s is not a file", s.name)
 	}
-	var head bytes.Buffer
-	if _, err := io.CopyN(&head, s.file, tasks.ImageHeadBytes); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read image: %w", err)
-	}
-	return s.check(head.Bytes(), info.Size())
+	_, _, err = tasks.ValidateImageFile(s.file)
+	return s.explain(err)
 }
 
-func (s *imageSource) check(head []byte, size int64) error {
-	if _, err := tasks.ValidateImage(head, size); err != nil {
+func (s *imageSource) explain(err error) error {
+	var invalid *tasks.InvalidError
+	if errors.As(err, &invalid) {
 		return cli.UsageError(fmt.Errorf("%s: %w", s.name, err))
 	}
-	return nil
+	return err
 }
 
-// reference uploads the file, or looks at the object.
+// reference uploads the file, or checks the object.
 func (s *imageSource) reference(ctx context.Context, store *storage.Store, id string) (tasks.Image, error) {
 	if s.file != nil {
-		if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-			return tasks.Image{}, fmt.Errorf("read image: %w", err)
-		}
 		return store.UploadImage(ctx, storage.SingleGroup, id, s.file)
 	}
 	head, size, err := store.ImageHead(ctx, s.ref, tasks.ImageHeadBytes)
 	if err != nil {
 		return tasks.Image{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	return s.ref, s.check(head, size)
+	_, err = tasks.ValidateImage(head, size)
+	return s.ref, s.explain(err)
 }

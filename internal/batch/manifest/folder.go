@@ -3,7 +3,6 @@ package manifest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -94,30 +93,15 @@ func errno(err error) error {
 	return errors.New("the file cannot be read")
 }
 
-// smallHead is enough for the header of most images; EXIF blocks may need tasks.ImageHeadBytes.
-const smallHead = 16 << 10
-
-// checkImage looks at the head and the size of an image.
+// checkImage checks an image as UploadImage will.
 func checkImage(file *os.File) (*Problem, error) {
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("look at an image: %w", errno(err))
-	}
-	for _, n := range []int64{smallHead, tasks.ImageHeadBytes} {
-		head, err := io.ReadAll(io.NewSectionReader(file, 0, n))
-		if err != nil {
-			return nil, fmt.Errorf("read an image: %w", errno(err))
-		}
-		_, err = tasks.ValidateImage(head, info.Size())
-		var invalid *tasks.InvalidError
-		switch {
-		case err == nil:
-			return nil, nil
-		case !errors.As(err, &invalid):
-			return nil, err
-		case n == tasks.ImageHeadBytes, info.Size() <= n, invalid.Code != "image_header_invalid":
-			return problemOf(invalid), nil
-		}
+	_, _, err := tasks.ValidateImageFile(file)
+	var invalid *tasks.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return problemOf(invalid), nil
+	case err != nil:
+		return nil, fmt.Errorf("read an image: %w", errno(err))
 	}
 	return nil, nil
 }
