@@ -10,13 +10,13 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// State says what is to become of a batch.
+// State is the state of a batch.
 type State string
 
 // The states of a batch.
 const (
 	Running          State = "running"
-	CallLimitReached State = "call_limit_reached" // its cap of calls is reached: Reason says so
+	CallLimitReached State = "call_limit_reached" // MaxCalls calls were made; raising the limit continues the batch
 	Cancelled        State = "cancelled"
 	Ended            State = "ended"
 )
@@ -24,73 +24,75 @@ const (
 // batchVersion is the version of batch.json.
 const batchVersion = 1
 
-// Batch is batch.json. Nothing in it is personal.
+// Batch is batch.json. It holds no personal data.
 type Batch struct {
 	Version int        `json:"version"`
 	ID      string     `json:"id"`
 	Name    string     `json:"name"`
 	Kind    tasks.Kind `json:"kind"`
 	State   State      `json:"state"`
-	// Reason says why a batch is paused.
+	// Reason explains CallLimitReached.
 	Reason string `json:"reason,omitempty"`
-	// Content is the SHA-256 of the manifest file, Plan a hash of all that decides which rows were accepted; the parts
-	// stand under it.
+	// Content is the SHA-256 of the manifest file. Plan hashes everything that decides which rows are accepted; it is part
+	// of the keys of the sealed parts.
 	Content string `json:"content_sha256"`
 	Plan    string `json:"plan"`
-	// Mapping names the headings that stood for the columns, where they were called otherwise.
+	// Mapping maps kycq's columns to the file's headings, where these differ.
 	Mapping map[string]string `json:"mapping,omitempty"`
-	// Rows counts the accepted rows, Rejected those that were left out by --allow-rejects.
+	// Rows counts the accepted rows, Rejected those left out by --allow-rejects.
 	Rows     int `json:"rows"`
 	Rejected int `json:"rejected"`
 	// SealedColumns are the headings of the file.
 	SealedColumns string `json:"sealed_columns"`
-	// Uploads says that images were put into the inbox, which forgets them after its lifecycle.
+	// Uploads is true if images were uploaded to the inbox, which deletes them after its lifecycle.
 	Uploads bool `json:"uploads,omitempty"`
-	// MaxCalls is the most calls that the batch may make, 0 for no cap.
+	// MaxCalls limits the calls of the batch; 0 means no limit.
 	MaxCalls int `json:"max_calls,omitempty"`
-	// Fed is, for a cancelled batch that is done, the last row that was ever fed: none after it was called.
+	// Fed is the last row that was ever fed; set when a cancelled batch is done.
 	Fed  int   `json:"fed,omitempty"`
 	Runs []Run `json:"passes"`
 
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
 	CancelledAt time.Time `json:"cancelled_at,omitzero"`
-	// EndedAt is when no row was open any more, also of a cancelled batch.
+	// EndedAt is when the last open row ended; also set for a cancelled batch.
 	EndedAt time.Time `json:"ended_at,omitzero"`
 
-	ending bool // Fed is known although the batch is not done yet
+	ending bool // Fed is set although the batch is not done yet
 }
 
-// RunKind says which rows a pass feeds.
+// RunKind says which rows a run feeds.
 type RunKind string
 
-// The kinds of passes.
+// The kinds of runs.
 const (
-	AllRows  RunKind = "all"   // every row, as run 1
+	AllRows  RunKind = "all"   // every row, as run 1 of its job
 	SomeRows RunKind = "rows"  // the listed rows, as the listed runs
-	Amend    RunKind = "amend" // every row; those that a cancel ended go on with the next run
+	Amend    RunKind = "amend" // every row; rows that a cancel ended get their next run
 )
 
-// Run is one way through the rows.
+// Run is one run over the rows of a batch.
 type Run struct {
 	Kind RunKind   `json:"kind"`
-	Rows int       `json:"rows"`           // how many it feeds
+	Rows int       `json:"rows"`           // number of rows it feeds
 	List string    `json:"list,omitempty"` // names the objects with the rows of SomeRows
-	Why  string    `json:"why"`            // submitted, or what was asked for: "code=provider_error"
+	Why  string    `json:"why"`            // "submitted", or the selection: "code=provider_error"
 	At   time.Time `json:"at"`
 }
 
-// Done tells whether no row is open any more.
+// Done reports whether no row is open.
 func (b *Batch) Done() bool { return !b.EndedAt.IsZero() }
 
-// pass returns a pass by its number, from 1.
+// run returns run number n, counting from 1.
 func (b *Batch) run(n int) Run { return b.Runs[n-1] }
 
+// Errors about batches.
 var (
-	// ErrNotFound says that there is no batch of this id.
-	ErrNotFound = errors.New("there is no such batch (`kycq batch list`)")
-	// ErrOtherManifest says that the id is taken by a batch that was made of something else.
+	ErrNotFound      = errors.New("there is no such batch (kycq batch list --all)")
 	ErrOtherManifest = errors.New("a batch of this name was submitted with other rows or settings: choose another --name")
+	ErrCancelled     = errors.New("the batch is cancelled: to continue it, run: kycq batch amend FILE")
+	ErrStillOpen     = errors.New("the batch is cancelled, and some of its rows are still being closed: try again in a minute")
+	ErrDone          = errors.New("the batch has ended: there is nothing to cancel")
 )
 
 const (
@@ -105,15 +107,15 @@ var (
 	notName  = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 )
 
-// ParseName checks a name that a user chose.
-func ParseName(name string) (string, error) {
+// CheckName validates a name chosen by the user.
+func CheckName(name string) error {
 	if len(name) > maxNameLength || !nameForm.MatchString(name) {
-		return "", fmt.Errorf("batch name: want 1 to %d of A-Z a-z 0-9 . _ -, with a letter or digit", maxNameLength)
+		return fmt.Errorf("batch name: want 1 to %d of A-Z a-z 0-9 . _ -, with a letter or digit", maxNameLength)
 	}
-	return name, nil
+	return nil
 }
 
-// NameOf makes a name of a file's base name, without its extension.
+// NameOf derives a name from a file's base name, without its extension.
 func NameOf(base string) string {
 	if dot := strings.LastIndexByte(base, '.'); dot > 0 {
 		base = base[:dot]
@@ -126,13 +128,13 @@ func NameOf(base string) string {
 	return name
 }
 
-// NewID is a batch's id: its name and the beginning of the manifest's SHA-256 in hex.
+// NewID returns a batch's id: its name and the first 8 hex digits of the manifest's SHA-256.
 func NewID(name, content string) string { return name + "-" + content[:hashDigits] }
 
-// CheckID accepts what NewID makes, before it becomes part of a key.
+// CheckID validates an id before it becomes part of a key.
 func CheckID(id string) error {
 	if len(id) > maxNameLength+1+hashDigits || !idForm.MatchString(id) {
-		return fmt.Errorf("%q is not a batch id, which ends in a hyphen and 8 hex digits (`kycq batch list`)", id)
+		return fmt.Errorf("%q is not a batch id, which ends in a hyphen and 8 hex digits (kycq batch list)", id)
 	}
 	return nil
 }

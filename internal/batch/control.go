@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,30 +11,34 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-// Control is what people do to batches.
+// Control is what operators do to batches.
 type Control struct {
 	Redis    redis.UniversalClient
-	Store    *storage.Store
+	S3       *storage.Store
 	Batches  *Store
 	Progress *ProgressStore
 }
 
-// NewControl works on the batches in these places.
-func NewControl(client redis.UniversalClient, store *storage.Store) *Control {
-	batches := NewStore(store)
-	return &Control{Redis: client, Store: store, Batches: batches, Progress: NewProgressStore(client, batches)}
+// NewControl returns a Control of the batches in these places.
+func NewControl(client redis.UniversalClient, s3 *storage.Store) *Control {
+	batches := NewStore(s3)
+	return &Control{Redis: client, S3: s3, Batches: batches, Progress: NewProgressStore(client, batches)}
 }
 
-var (
-	// ErrCancelled says that only --amend goes on with the batch.
-	ErrCancelled = errors.New("the batch is cancelled: submit the same file again with --amend to go on")
-	// ErrStillOpen is about a cancelled batch whose rows are not all closed yet.
-	ErrStillOpen = errors.New("the batch is cancelled, and some of its rows are still being closed: try again in a minute")
-	// ErrDone says that there is nothing to cancel.
-	ErrDone = errors.New("the batch has ended: there is nothing to cancel")
-)
+// Start starts the feeding of an accepted batch. fresh means that the caller has just accepted it, so no row was fed.
+func (c *Control) Start(ctx context.Context, b *Batch, fresh bool) error {
+	if b.Done() {
+		return nil
+	}
+	if fresh {
+		if err := c.Progress.create(ctx, b, true, nil); err != nil {
+			return err
+		}
+	}
+	return Schedule(ctx, c.Redis, b.ID)
+}
 
-// Cancel stops the spending: first in batch.json, which decides, then for the workers that are at work.
+// Cancel stops the calls of a batch: in batch.json, which decides, then in Redis, for workers that are about to call.
 func (c *Control) Cancel(ctx context.Context, id string) (*Batch, error) {
 	b, err := c.Batches.Edit(ctx, id, func(b *Batch) error {
 		switch {
@@ -51,14 +54,14 @@ func (c *Control) Cancel(ctx context.Context, id string) (*Batch, error) {
 		return nil, err
 	}
 	if err := c.Progress.Sync(ctx, b); err != nil {
-		return b, fmt.Errorf("the batch is cancelled, and the workers learn of it once Redis answers: %w", err)
+		return b, fmt.Errorf("the batch is cancelled, but workers see it only when Redis is reachable: %w", err)
 	}
 	return b, Schedule(ctx, c.Redis, id)
 }
 
-// Raise changes the cap of calls (0 for none) and goes on where that was what the batch waited for.
-func (c *Control) Raise(ctx context.Context, id string, maxCalls int) (*Batch, error) {
-	return c.goOn(ctx, id, func(b *Batch) error {
+// SetMaxCalls sets the call limit (0 for none), and continues a batch that had reached it.
+func (c *Control) SetMaxCalls(ctx context.Context, id string, maxCalls int) (*Batch, error) {
+	return c.reopen(ctx, id, func(b *Batch) error {
 		if b.State == Cancelled {
 			return fmt.Errorf("%s: %w", id, ErrCancelled)
 		}
@@ -70,9 +73,9 @@ func (c *Control) Raise(ctx context.Context, id string, maxCalls int) (*Batch, e
 	})
 }
 
-// Amend goes on with a cancelled batch: rows that the cancel ended get their next run.
+// Amend continues a cancelled batch: rows that the cancel ended get the next run of their job. Another batch is unchanged.
 func (c *Control) Amend(ctx context.Context, id string, maxCalls int) (*Batch, error) {
-	return c.goOn(ctx, id, func(b *Batch) error {
+	return c.reopen(ctx, id, func(b *Batch) error {
 		switch {
 		case b.State != Cancelled:
 			return errUnchanged
@@ -80,32 +83,34 @@ func (c *Control) Amend(ctx context.Context, id string, maxCalls int) (*Batch, e
 			return fmt.Errorf("%s: %w", id, ErrStillOpen)
 		}
 		b.MaxCalls = maxCalls
-		b.Runs = append(b.Runs, Run{Kind: Amend, Rows: b.Rows, Why: "amended", At: now()})
-		reopen(b)
+		b.addRun(Run{Kind: Amend, Rows: b.Rows, Why: "amended", At: now()})
 		return nil
 	})
 }
 
-// Retry runs rows again, as their next run.
+// Retry runs rows again, as the next run of their job.
 func (c *Control) Retry(ctx context.Context, id string, rows []Rerun, why string) (*Batch, error) {
 	list, err := c.Batches.writeList(ctx, id, rows)
 	if err != nil {
 		return nil, err
 	}
-	return c.goOn(ctx, id, func(b *Batch) error {
+	return c.reopen(ctx, id, func(b *Batch) error {
 		if b.State == Cancelled {
 			return fmt.Errorf("%s: %w", id, ErrCancelled)
 		}
-		b.Runs = append(b.Runs, Run{Kind: SomeRows, Rows: len(rows), List: list, Why: why, At: now()})
-		reopen(b)
+		b.addRun(Run{Kind: SomeRows, Rows: len(rows), List: list, Why: why, At: now()})
 		return nil
 	})
 }
 
-func reopen(b *Batch) { b.State, b.Reason, b.EndedAt = Running, "", time.Time{} }
+// addRun appends a run and opens the batch.
+func (b *Batch) addRun(run Run) {
+	b.Runs = append(b.Runs, run)
+	b.State, b.Reason, b.EndedAt = Running, "", time.Time{}
+}
 
-// goOn changes a batch that is to be fed again. The marker comes first: a batch that is open is always found.
-func (c *Control) goOn(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
+// reopen changes a batch that is to be fed again. The marker is written first, so that an open batch is always listed.
+func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
 	if err := CheckID(id); err != nil {
 		return nil, err
 	}
@@ -125,16 +130,16 @@ func (c *Control) goOn(ctx context.Context, id string, change func(*Batch) error
 	return b, Schedule(ctx, c.Redis, id)
 }
 
-// Selection says which ended rows are to run again.
+// Selection selects ended rows for a retry, by one of its fields.
 type Selection struct {
 	Code            string // rows whose record has this code
 	Failed, Invalid bool
-	// Lost is for calls that may have been charged and whose answer did not arrive: they are bought again knowingly, and
-	// so are left out of Failed.
+	// Lost selects rows whose call may have been charged and whose answer did not arrive. Failed leaves them out, because
+	// a retry may pay for them twice.
 	Lost bool
 }
 
-// String is the Why of the pass.
+// String names the selection, for Run.Why and the audit trail.
 func (s Selection) String() string {
 	switch {
 	case s.Code != "":
@@ -149,84 +154,89 @@ func (s Selection) String() string {
 	return "nothing"
 }
 
-func (s Selection) matches(e *Entry) bool {
-	if e.Record == nil || !e.Own() || !e.Record.State.Final() || e.Record.Erased != nil {
-		return false
-	}
-	lost := e.Record.Code == codeAnswerLost
+func (s Selection) matches(rec *storage.Record) bool {
+	lost := rec.Code == codeAnswerLost
 	switch {
 	case s.Code != "":
-		return e.Record.Code == s.Code
+		return rec.Code == s.Code
 	case s.Failed:
-		return e.Record.State == storage.StateFailed && !lost
+		return rec.State == storage.StateFailed && !lost
 	case s.Invalid:
-		return e.Record.State == storage.StateInvalid
+		return rec.State == storage.StateInvalid
 	case s.Lost:
 		return lost
 	}
 	return false
 }
 
-// Select lists the rows of a batch that a retry would run. Where the board knows which rows cannot be meant, their records
-// are not read; without a board all are. seen is told how many rows were looked at.
-func (c *Control) Select(ctx context.Context, b *Batch, parts *Parts, client Preparer, s Selection, seen func(int)) ([]Rerun, error) {
+// Selected is the result of Select.
+type Selected struct {
+	Rows []Rerun
+	// Codes counts the rows that a retry could select, by code, or by outcome if they have no code.
+	Codes map[string]int
+}
+
+// Select finds the rows that a retry would run. With progress in Redis, records of rows that ended well are not read. read
+// is called with the number of rows checked so far.
+func (c *Control) Select(ctx context.Context, b *Batch, parts *Parts, client Preparer, s Selection, read func(int)) (*Selected, error) {
 	p, err := c.Progress.Read(ctx, b.ID)
 	if err != nil {
 		return nil, err
 	}
-	var chosen []Rerun
+	selected := &Selected{Codes: map[string]int{}}
 	for n := range manifest.Parts(b.Rows) {
 		part, err := parts.Part(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		orders, err := c.candidates(ctx, b, part, p != nil)
+		rows, err := c.candidates(ctx, b, part, p != nil)
 		if err != nil {
 			return nil, err
 		}
-		if err := b.look(ctx, c.Store, client, orders); err != nil {
+		if err := b.read(ctx, c.S3, client, rows); err != nil {
 			return nil, err
 		}
-		for i := range orders {
-			if e := b.entry(&orders[i]); s.matches(e) {
-				chosen = append(chosen, Rerun{Row: e.Item.Row, Run: e.Record.Run + 1, Was: e.State})
-			}
+		for _, r := range rows {
+			b.setState(r)
+			selected.add(r, s)
 		}
-		seen(n*manifest.PartRows + len(part.Items))
+		read(n*manifest.PartRows + len(part.Items))
 	}
-	return chosen, nil
+	return selected, nil
 }
 
-// candidates are the rows of a part that did not end well, as far as the board can tell.
-func (c *Control) candidates(ctx context.Context, b *Batch, part *manifest.Part, board bool) ([]order, error) {
-	states := make([]RowState, len(part.Items))
-	if board {
-		var err error
-		first := part.Items[0].Row
-		if states, err = c.Progress.states(ctx, b.ID, first, first+len(part.Items)-1); err != nil {
-			return nil, err
-		}
+func (sel *Selected) add(r *Row, s Selection) {
+	rec := r.Record
+	if !r.Own() || !rec.State.Final() || rec.State == storage.StateValid || rec.Erased != nil {
+		return
 	}
-	var orders []order
-	for i := range part.Items {
+	if s.matches(rec) {
+		sel.Rows = append(sel.Rows, Rerun{Row: r.Item.Row, Run: rec.Run + 1, Was: r.State})
+	}
+	if rec.Code != "" {
+		sel.Codes[rec.Code]++
+	} else {
+		sel.Codes[string(rec.State)]++
+	}
+}
+
+// candidates returns the rows of a part that did not end well, as far as the progress shows.
+func (c *Control) candidates(ctx context.Context, b *Batch, part *manifest.Part, progress bool) ([]*Row, error) {
+	rows := rowsOf(part.Items, b.ID)
+	if !progress {
+		return rows, nil
+	}
+	states, err := c.Progress.states(ctx, b.ID, 1+part.Number*manifest.PartRows, part.Number*manifest.PartRows+len(rows))
+	if err != nil {
+		return nil, err
+	}
+	var candidates []*Row
+	for i, r := range rows {
 		switch states[i] {
 		case RowValid, RowDoneValid, RowConflict:
 		default:
-			orders = append(orders, order{item: &part.Items[i], run: 1})
+			candidates = append(candidates, r)
 		}
 	}
-	return orders, nil
-}
-
-// Start lets the feeding of an accepted batch begin. fresh says that this call accepted it: then no row can have been fed.
-func (c *Control) Start(ctx context.Context, b *Batch, fresh bool) error {
-	if b.Done() {
-		return nil
-	}
-	if fresh {
-		if err := c.Progress.begin(ctx, b, true, nil); err != nil {
-			return err
-		}
-	}
-	return Schedule(ctx, c.Redis, b.ID)
+	return candidates, nil
 }

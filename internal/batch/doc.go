@@ -1,21 +1,33 @@
-// Package batch runs backfills: it keeps what a batch is in S3, feeds its rows into the bulk queue a few minutes at a
-// time, and ends it with a report.
+// Package batch runs backfills: it stores batches in S3, feeds their rows into the bulk queue a few minutes at a time, and
+// writes a report when all rows have ended.
 //
-// A batch is a manifest in sealed parts and one small object, batch.json, changed by compare-and-swap alone (batches.go).
-// Writing batch.json is the moment of acceptance. What happened to a row is told by its record and by nothing else.
+// # Where things are
 //
-// Redis only knows how far the feeding has come (board.go): a hash of counters with the cursor, half a byte per row, and
-// the few rows whose id is in somebody else's hands. None of it stands in S3, and all of it can go: the feeder (feeder.go)
-// that finds no hash begins the passes anew and reads the record of each row before it does anything with it
-// (orders.go). So a row whose record is final is counted and not fed; one whose record is not final, or that has none, is
-// fed again, which is harmless: a task is named by its id and run, and the worker asks the record. Once PartRows rows in
-// a row had no record, the region that was never fed is reached, and rows are fed without a look. A batch that ended
-// before leaves its counts in summary.json, from which a later retry goes on.
+//   - batch.go: Batch, which is batch.json. Writing it accepts the batch; later changes are compare-and-swaps.
+//   - store.go, parts.go: Store reads and writes batches in S3; Parts reads and writes the sealed rows of one batch.
+//   - row.go: Row, a row with the record of its verification_id, and RowState. Only the record decides how a row ended.
+//   - progress.go: ProgressStore keeps counters, a cursor and four bits per row in Redis. Workers report rows to it.
+//   - feeder.go: Feeder runs one asynq task per open batch. step.go, enqueue.go, stalled.go and finish.go are what a
+//     delivery of that task does.
+//   - queue.go: how many rows may be in the queue. pace.go: the present rate.
+//   - control.go, status.go: what operators do, and what they see.
 //
-// Runs: pass 1 feeds every row; `batch retry` appends a pass with a list of rows and runs; `batch submit --amend` one
-// over all rows, in which those that a cancel ended are run again. A pass begins when no row of the one before is open.
+// # Losing Redis
 //
-// Invariants: the cursor moves after the tasks of its rows stand in Redis; a row's id is in the open set before its task;
-// at most maxOutstanding rows of a batch are in Redis; every change of a row's state is idempotent. The package must not
-// decide what an answer means, and must not put anything personal into Redis, logs or the objects that are not sealed.
+// Nothing in Redis is the only copy. If the feeder finds no progress hash, it starts again at the first row and reads each
+// row's record before it enqueues the row. A row with a final record is only counted. Any other row is enqueued again,
+// which is harmless: a task is named by verification_id and run, and the worker reads the record first. After PartRows
+// rows in a row without a record, the feeder has reached rows that were never fed, and stops reading records. A batch that
+// ended before leaves its counts in summary.json, from which a later retry continues.
+//
+// # Runs
+//
+// The first run feeds every row. `batch retry` appends a run over the selected rows, `batch amend` one over all rows, in
+// which rows that the cancel ended get the next run of their job. A run starts when the previous one has no open rows.
+//
+// # Invariants
+//
+// The cursor moves after the tasks of its rows are in Redis. A row is added to the open set before its task is enqueued. At
+// most maxOutstanding rows of a batch are in the queue. Every change of a row's state is idempotent. The package must not
+// interpret an answer of the vendor, and must not write personal data to Redis, logs or unsealed objects.
 package batch

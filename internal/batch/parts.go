@@ -2,12 +2,10 @@ package batch
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/seal"
@@ -21,26 +19,22 @@ func partKey(id, plan string, number int) string {
 	return fmt.Sprintf("%s%06d", partPrefix(id, plan), number)
 }
 
-func listKey(id, list string, number int) string {
-	return fmt.Sprintf("%s%s/passes/%s/%06d", root, id, list, number)
-}
-
-// Parts reads and writes the manifest of one batch.
+// Parts reads and writes the sealed manifest of one batch.
 type Parts struct {
 	store  *storage.Store
 	keyset *tasks.Keyset
 	kind   tasks.Kind
 	batch  string
 	plan   string
-	last   *manifest.Part // rows are asked for in their order
+	last   *manifest.Part // rows are read in order, so one part is cached
 }
 
-// NewParts reaches the parts of a batch. It is for one goroutine at a time where parts are read.
+// NewParts returns the parts of a batch. Part and Row are for one goroutine at a time.
 func NewParts(store *storage.Store, keyset *tasks.Keyset, kind tasks.Kind, batch, plan string) *Parts {
 	return &Parts{store: store, keyset: keyset, kind: kind, batch: batch, plan: plan}
 }
 
-// PartsOf reaches the parts of an accepted batch.
+// PartsOf returns the parts of an accepted batch.
 func PartsOf(store *storage.Store, keyset *tasks.Keyset, b *Batch) *Parts {
 	return NewParts(store, keyset, b.Kind, b.ID, b.Plan)
 }
@@ -54,23 +48,23 @@ func (p *Parts) Write(ctx context.Context, part *manifest.Part) error {
 	return p.store.PutObject(ctx, partKey(p.batch, p.plan, part.Number), body, "text/plain")
 }
 
-// Written lists the parts that are there.
+// Written lists the numbers of the stored parts.
 func (p *Parts) Written(ctx context.Context) (map[int]bool, error) {
-	there := map[int]bool{}
+	stored := map[int]bool{}
 	prefix := partPrefix(p.batch, p.plan)
 	for info, err := range p.store.List(ctx, prefix) {
 		if err != nil {
 			return nil, fmt.Errorf("list the parts of the manifest: %w", err)
 		}
 		if n, err := strconv.Atoi(info.Key[len(prefix):]); err == nil {
-			there[n] = true
+			stored[n] = true
 		}
 	}
-	return there, nil
+	return stored, nil
 }
 
-// Sources returns what the part of this number was made of, empty where it was not written, or cannot be opened any more.
-// It is safe for concurrent use.
+// Sources returns the hash of the input of a stored part; empty if there is no such part or it cannot be opened. It is
+// safe for concurrent use.
 func (p *Parts) Sources(ctx context.Context, number int) (string, error) {
 	part, err := p.read(ctx, number)
 	switch {
@@ -103,20 +97,24 @@ func (p *Parts) read(ctx context.Context, number int) (*manifest.Part, error) {
 	return manifest.OpenPart(body, p.keyset, p.kind, p.batch, number)
 }
 
-// Row reads one row.
-func (p *Parts) Row(ctx context.Context, row int) (*manifest.Item, error) {
-	part, err := p.Part(ctx, manifest.PartOf(row))
-	if err != nil {
-		return nil, err
+// rows returns the rows of a list.
+func (p *Parts) rows(ctx context.Context, list []Rerun) ([]*Row, error) {
+	rows := make([]*Row, len(list))
+	for i, r := range list {
+		part, err := p.Part(ctx, manifest.PartOf(r.Row))
+		if err != nil {
+			return nil, err
+		}
+		at := (r.Row - 1) % manifest.PartRows
+		if at >= len(part.Items) {
+			return nil, fmt.Errorf("part %d of the manifest has no row %d", part.Number, r.Row)
+		}
+		rows[i] = &Row{Item: &part.Items[at], batch: p.batch, run: r.Run, was: r.Was}
 	}
-	at := (row - 1) % manifest.PartRows
-	if at >= len(part.Items) {
-		return nil, fmt.Errorf("part %d of the manifest has no row %d", part.Number, row)
-	}
-	return &part.Items[at], nil
+	return rows, nil
 }
 
-// columnsBinding is of the columns, which stand in batch.json.
+// columnsBinding binds the sealed headings in batch.json to their batch.
 func columnsBinding(kind tasks.Kind, batch string) seal.Binding {
 	return seal.Binding{Kind: string(kind), ID: batch + "/columns", Purpose: seal.PurposeManifest}
 }
@@ -130,7 +128,7 @@ func SealColumns(k *tasks.Keyset, kind tasks.Kind, batch string, names []string)
 	return k.Seal(plain, columnsBinding(kind, batch))
 }
 
-// Columns are the headings of the file.
+// Columns opens the headings of the file.
 func (b *Batch) Columns(k *tasks.Keyset) ([]string, error) {
 	plain, err := k.Open(b.SealedColumns, columnsBinding(b.Kind, b.ID))
 	if err != nil {
@@ -138,45 +136,7 @@ func (b *Batch) Columns(k *tasks.Keyset) ([]string, error) {
 	}
 	var names []string
 	if err := json.Unmarshal(plain, &names); err != nil {
-		return nil, errors.New("open the columns of the manifest: not what kycq wrote")
+		return nil, errors.New("open the columns of the manifest: not written by kycq")
 	}
 	return names, nil
-}
-
-// Rerun is a row of a retry. Nothing in it is personal.
-type Rerun struct {
-	Row int `json:"row"`
-	Run int `json:"run"`
-	// Was is how the row had ended, for the counts.
-	Was RowState `json:"was"`
-}
-
-// listRows is how many rows of a retry stand in one object.
-const listRows = 1000
-
-// writeList stores the rows of a pass, before the pass is added to the batch, and returns the list's name.
-func (c *Store) writeList(ctx context.Context, id string, rows []Rerun) (list string, err error) {
-	list = strings.ToLower(rand.Text()[:12]) // a name of its own: two operators may retry at once
-	for n := 0; n*listRows < len(rows); n++ {
-		body, err := json.Marshal(rows[n*listRows : min((n+1)*listRows, len(rows))])
-		if err != nil {
-			return "", fmt.Errorf("write the rows of a retry: %w", err)
-		}
-		if err := c.objects.PutObject(ctx, listKey(id, list, n), body, jsonType); err != nil {
-			return "", fmt.Errorf("write the rows of a retry: %w", err)
-		}
-	}
-	return list, nil
-}
-
-func (c *Store) readList(ctx context.Context, id, list string, number int) ([]Rerun, error) {
-	body, _, err := c.objects.Object(ctx, listKey(id, list, number))
-	if err != nil {
-		return nil, fmt.Errorf("read the rows of a retry: %w", err)
-	}
-	var rows []Rerun
-	if err := json.Unmarshal(body, &rows); err != nil {
-		return nil, errors.New("read the rows of a retry: not what kycq wrote")
-	}
-	return rows, nil
 }

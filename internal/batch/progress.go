@@ -2,29 +2,224 @@ package batch
 
 import (
 	"context"
+	"embed"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
+// ProgressStore keeps the progress of batches in Redis. The keys of a batch share a hash tag:
+//
+//	kycq:{<id>}:progress    hash: state, cursor, counters
+//	kycq:{<id>}:rows        string: four bits for each row, a RowState
+//	kycq:{<id>}:elsewhere   set of row/run: rows whose task belongs to another batch or a single job
+//	kycq:{<kind>}:feeding   sorted set of the batches of a kind that are being fed, by time
+//
+// It is safe for concurrent use.
+type ProgressStore struct {
+	redis   redis.UniversalClient
+	batches *Store
+
+	mu    sync.Mutex
+	known map[string]knownState
+}
+
+// knownState is the state in S3 of a batch that has no progress in Redis.
+type knownState struct {
+	cancelled bool
+	at        time.Time
+}
+
+// NewProgressStore keeps progress in redis. The state of a batch without progress is read from batches.
+func NewProgressStore(client redis.UniversalClient, batches *Store) *ProgressStore {
+	return &ProgressStore{redis: client, batches: batches, known: map[string]knownState{}}
+}
+
+func progressKey(id string) string      { return "kycq:{" + id + "}:progress" }
+func rowsKey(id string) string          { return "kycq:{" + id + "}:rows" }
+func foreignKey(id string) string       { return "kycq:{" + id + "}:elsewhere" }
+func feedingKey(kind tasks.Kind) string { return "kycq:{" + string(kind) + "}:feeding" }
+func batchKeys(id string) []string      { return []string{progressKey(id), rowsKey(id), foreignKey(id)} }
+
+// The fields of the progress hash. n1 to n9 count the rows by state.
+const (
+	fieldState   = "state"
+	fieldRun     = "pass"
+	fieldCursor  = "cursor"
+	fieldRows    = "rows"
+	fieldLimit   = "cap"
+	fieldCalls   = "calls"
+	fieldMissing = "blank"
+	fieldReason  = "reason"
+	fieldSeen    = "seen"    // number of ended rows at seen_at
+	fieldSeenAt  = "seen_at" // Unix milliseconds
+)
+
+func countField(s RowState) string { return "n" + strconv.Itoa(int(s)) }
+
+// The scripts use only commands of Redis 6.2 that miniredis has too; so a row's half byte is changed by GETRANGE and
+// SETRANGE, not by BITFIELD.
+var (
+	//go:embed lua
+	sources embed.FS
+
+	createScript  = script("create")
+	setScript     = script("set")
+	setRowsScript = script("set_rows")
+	advanceScript = script("advance")
+	nextRunScript = script("next_run")
+	callScript    = script("take_call")
+)
+
+func script(name string) *redis.Script {
+	source, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // a name that is not in this folder
+	}
+	return redis.NewScript(string(source))
+}
+
+// eval runs a script on the keys of a batch.
+func (s *ProgressStore) eval(ctx context.Context, script *redis.Script, id string, args ...any) (int, error) {
+	n, err := script.Run(ctx, s.redis, batchKeys(id), args...).Int()
+	if err != nil {
+		return 0, fmt.Errorf("progress of batch %s: %w", id, err)
+	}
+	return n, nil
+}
+
+// set sets fields of the progress hash, if there is one.
+func (s *ProgressStore) set(ctx context.Context, id string, fieldsAndValues ...any) error {
+	_, err := s.eval(ctx, setScript, id, fieldsAndValues...)
+	return err
+}
+
+// Stopped reports whether a batch is cancelled. If Redis has no progress of the batch, batch.json is read, at most every
+// stateLife.
+func (s *ProgressStore) Stopped(ctx context.Context, id string) (bool, error) {
+	state, err := s.redis.HGet(ctx, progressKey(id), fieldState).Result()
+	switch {
+	case err == nil:
+		return State(state) == Cancelled, nil
+	case !errors.Is(err, redis.Nil):
+		return false, fmt.Errorf("state of batch %s: %w", id, err)
+	}
+	return s.stoppedInS3(ctx, id)
+}
+
+// stateLife bounds how late a cancel is noticed without Redis; calls must stop within five seconds.
+const stateLife = 2 * time.Second
+
+func (s *ProgressStore) stoppedInS3(ctx context.Context, id string) (bool, error) {
+	s.mu.Lock()
+	k, ok := s.known[id]
+	s.mu.Unlock()
+	if ok && time.Since(k.at) < stateLife {
+		return k.cancelled, nil
+	}
+	b, err := s.batches.Load(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) { // a record may name any batch
+		return false, err
+	}
+	k = knownState{cancelled: err == nil && b.State == Cancelled, at: time.Now()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) > 100 {
+		clear(s.known)
+	}
+	s.known[id] = k
+	return k.cancelled, nil
+}
+
+// TakeCall counts a call that is about to be made. It returns false if the batch has reached its call limit.
+func (s *ProgressStore) TakeCall(ctx context.Context, id string) (bool, error) {
+	n, err := s.eval(ctx, callScript, id)
+	return n == 1, err
+}
+
+// RowFinished sets the state of a row of this batch whose record is final.
+func (s *ProgressStore) RowFinished(ctx context.Context, rec *storage.Record) error {
+	return s.setRows(ctx, rec.Batch, rowChange{row: rec.Row, to: ownState[rec.State]})
+}
+
+// AlreadyDone sets the state of a row whose final record belongs to another batch or a single job.
+func (s *ProgressStore) AlreadyDone(ctx context.Context, id string, row int, rec *storage.Record) error {
+	return s.setRows(ctx, id, rowChange{row: row, to: ownState[rec.State] + doneOffset})
+}
+
+// Conflicted sets the state of a row whose verification_id belongs to a job with another input.
+func (s *ProgressStore) Conflicted(ctx context.Context, id string, row int) error {
+	return s.setRows(ctx, id, rowChange{row: row, to: RowConflict})
+}
+
+// rowChange sets the state of a row (from 1). was is the state to discount if the stored one is rowEarlier.
+type rowChange struct {
+	row     int
+	to, was RowState
+}
+
+func (s *ProgressStore) setRows(ctx context.Context, id string, changes ...rowChange) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 3*len(changes))
+	for _, c := range changes {
+		if c.row < 1 {
+			return fmt.Errorf("progress of batch %s: there is no row %d", id, c.row)
+		}
+		args = append(args, c.row-1, int(c.to), int(c.was))
+	}
+	_, err := s.eval(ctx, setRowsScript, id, args...)
+	return err
+}
+
+// states reads the states of the rows first to last (included), counting from 1.
+func (s *ProgressStore) states(ctx context.Context, id string, first, last int) ([]RowState, error) {
+	offset := (first - 1) / 2
+	text, err := s.redis.GetRange(ctx, rowsKey(id), int64(offset), int64((last-1)/2)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("progress of batch %s: %w", id, err)
+	}
+	states := make([]RowState, last-first+1)
+	for i := range states {
+		row := first - 1 + i
+		if at := row/2 - offset; at < len(text) {
+			states[i] = RowState(text[at]>>(4*(row%2))) & 15
+		}
+	}
+	return states, nil
+}
+
 // Progress is how far a batch has come.
 type Progress struct {
-	State  State
-	Pass   int
-	Cursor int // rows of the pass that were fed
-	Rows   int
-	Calls  int
-	Cap    int
-	// Counts is how many rows stand in each state but RowOpen.
+	State    State
+	Run      int // number of the run over the rows
+	Cursor   int // rows of the run that were fed
+	Rows     int
+	Calls    int
+	MaxCalls int
+	// Counts is the number of rows in each state but RowOpen.
 	Counts [rowStates]int
-	// Reason says why nothing is fed at the moment.
+	// Reason is why nothing is being fed; empty if rows are.
 	Reason string
 
-	blank int
+	// missing is how many rows in a row had no record; -1 if records need not be read.
+	missing int
 }
+
+// rebuilding reports whether the progress was lost and is being restored from the records.
+func (p *Progress) rebuilding() bool { return p.missing >= 0 }
+
+// limitReached reports whether the batch has made MaxCalls calls.
+func (p *Progress) limitReached() bool { return p.MaxCalls > 0 && p.Calls >= p.MaxCalls }
 
 // Ended counts the rows that are not open.
 func (p *Progress) Ended() int {
@@ -35,26 +230,23 @@ func (p *Progress) Ended() int {
 	return n
 }
 
-// capped tells whether the batch has made all calls that it may.
-func (p *Progress) capped() bool { return p.Cap > 0 && p.Calls >= p.Cap }
-
-// outstanding counts the rows that were fed and are open. Rows that end beyond the cursor, while a lost board is rebuilt,
-// make it too small for a while.
+// outstanding counts the rows that were fed and are open. While lost progress is restored, rows that end beyond the cursor
+// make it too small.
 func (p *Progress) outstanding(kind RunKind) int {
 	fed := p.Cursor
 	if kind == SomeRows {
-		fed = p.Rows // all were fed by an earlier pass; those of the list are opened as they are fed
+		fed = p.Rows // an earlier run fed all; those of the list are opened as they are fed
 	}
 	return max(0, fed-p.Ended())
 }
 
-// Progress reads the board of a batch; nil where there is none.
-func (b *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) {
-	fields, err := b.redis.HGetAll(ctx, progressKey(id)).Result()
+// Read returns the progress of a batch, nil if Redis has none.
+func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) {
+	fields, err := s.redis.HGetAll(ctx, progressKey(id)).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read the progress of a batch: %w", err)
+		return nil, fmt.Errorf("progress of batch %s: %w", id, err)
 	}
-	if fields[fieldPass] == "" {
+	if fields[fieldRun] == "" {
 		return nil, nil
 	}
 	number := func(field string) int {
@@ -63,8 +255,8 @@ func (b *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 	}
 	p := &Progress{
 		State: State(fields[fieldState]), Reason: fields[fieldReason],
-		Pass: number(fieldPass), Cursor: number(fieldCursor), Rows: number(fieldRows),
-		Calls: number(fieldCalls), Cap: number(fieldCap), blank: number(fieldBlank),
+		Run: number(fieldRun), Cursor: number(fieldCursor), Rows: number(fieldRows),
+		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missing: number(fieldMissing),
 	}
 	for s := RowValid; int(s) < rowStates; s++ {
 		p.Counts[s] = number(countField(s))
@@ -72,141 +264,145 @@ func (b *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 	return p, nil
 }
 
-// begin makes the board of a batch where there is none. fresh says that no row of it was ever fed; without it, the records
-// are read before rows are fed. was is the summary of an earlier end, nil where there is none.
-func (b *ProgressStore) begin(ctx context.Context, bt *Batch, fresh bool, was *Summary) error {
-	rows := make([]byte, (bt.Rows+1)/2)
-	fields := map[string]int{fieldPass: 1, fieldCursor: 0, fieldRows: bt.Rows, fieldCap: bt.MaxCalls, fieldCalls: 0}
-	if fresh {
-		fields[fieldBlank] = -1
+// create creates the progress of a batch unless it exists. If neverFed, no record needs to be read before rows are fed. was
+// is the summary of an earlier end, nil if there is none.
+func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was *Summary) error {
+	rows := make([]byte, (b.Rows+1)/2)
+	fields := map[string]int{fieldRun: 1, fieldCursor: 0, fieldRows: b.Rows, fieldLimit: b.MaxCalls, fieldCalls: 0}
+	if neverFed {
+		fields[fieldMissing] = -1
 	}
-	if was != nil && was.Plan == bt.Plan && was.Runs >= 1 && was.Runs <= len(bt.Runs) {
+	if was != nil && was.Plan == b.Plan && was.Runs >= 1 && was.Runs <= len(b.Runs) {
 		for i := range rows {
 			rows[i] = byte(rowEarlier<<4 | rowEarlier)
 		}
-		fields[fieldPass], fields[fieldCursor], fields[fieldCalls] = was.Runs, bt.run(was.Runs).Rows, was.Calls
-		for s, n := range was.counts() {
-			fields[countField(s)] = n
+		fields[fieldRun], fields[fieldCursor], fields[fieldCalls] = was.Runs, b.run(was.Runs).Rows, was.Calls
+		for state, n := range was.counts() {
+			fields[countField(state)] = n
 		}
 	}
-	args := []any{string(rows), fieldState, string(bt.State)}
+	args := []any{string(rows), fieldState, string(b.State)}
 	for name, n := range fields {
 		args = append(args, name, n)
 	}
-	keys := []string{progressKey(bt.ID), rowsKey(bt.ID), elsewhereKey(bt.ID)}
-	if err := beginScript.Run(ctx, b.redis, keys, args...).Err(); err != nil {
-		return fmt.Errorf("begin the progress of a batch: %w", err)
-	}
-	return nil
+	_, err := s.eval(ctx, createScript, b.ID, args...)
+	return err
 }
 
-// Sync tells the workers what batch.json says, and keeps a board that was about to expire. A batch without a board is told
-// by batch.json itself.
-func (b *ProgressStore) Sync(ctx context.Context, bt *Batch) error {
-	for _, key := range []string{progressKey(bt.ID), rowsKey(bt.ID), elsewhereKey(bt.ID)} {
-		if err := b.redis.Persist(ctx, key).Err(); err != nil {
-			return fmt.Errorf("tell the workers the state of a batch: %w", err)
+// Sync copies state and call limit from batch.json, for the workers, and keeps progress that was about to expire.
+func (s *ProgressStore) Sync(ctx context.Context, b *Batch) error {
+	for _, key := range batchKeys(b.ID) {
+		if err := s.redis.Persist(ctx, key).Err(); err != nil {
+			return fmt.Errorf("progress of batch %s: %w", b.ID, err)
 		}
 	}
-	err := syncScript.Run(ctx, b.redis, []string{progressKey(bt.ID)}, fieldState, string(bt.State), fieldCap, bt.MaxCalls).Err()
-	if err != nil {
-		return fmt.Errorf("tell the workers the state of a batch: %w", err)
-	}
-	return nil
+	return s.set(ctx, b.ID, fieldState, string(b.State), fieldLimit, b.MaxCalls)
 }
 
-// advance moves the cursor of a pass. calls are those that were found in records of an earlier board.
-func (b *ProgressStore) advance(ctx context.Context, id string, p *Progress, to, calls int, blank string) error {
-	args := []any{p.Pass, p.Cursor, to, calls, blank}
-	if err := advanceScript.Run(ctx, b.redis, []string{progressKey(id)}, args...).Err(); err != nil {
-		return fmt.Errorf("move the cursor of a batch: %w", err)
+// advance moves the cursor from p.Cursor, unless another feeder did. calls are those found in records of lost progress;
+// missing replaces Progress.missing while that is being restored.
+func (s *ProgressStore) advance(ctx context.Context, id string, p *Progress, to, calls, missing int) error {
+	args := []any{p.Run, p.Cursor, to, calls}
+	if p.rebuilding() {
+		args = append(args, missing)
 	}
-	return nil
+	_, err := s.eval(ctx, advanceScript, id, args...)
+	return err
 }
 
-// enter begins the pass after p.Pass.
-func (b *ProgressStore) enter(ctx context.Context, id string, p *Progress, next RunKind) error {
-	all := 0
-	if next != SomeRows {
-		all = 1
+// nextRun starts the run after p.Run.
+func (s *ProgressStore) nextRun(ctx context.Context, id string, p *Progress, kind RunKind) error {
+	openAll := 1
+	if kind == SomeRows {
+		openAll = 0
 	}
-	args := []any{p.Pass, p.Pass + 1, all, rowStates - 1}
-	if err := enterScript.Run(ctx, b.redis, []string{progressKey(id), rowsKey(id)}, args...).Err(); err != nil {
-		return fmt.Errorf("begin a pass of a batch: %w", err)
-	}
-	return nil
+	_, err := s.eval(ctx, nextRunScript, id, p.Run, p.Run+1, openAll, rowStates-1)
+	return err
 }
 
-func (b *ProgressStore) setReason(ctx context.Context, id string, p *Progress, reason string) error {
+func (s *ProgressStore) setReason(ctx context.Context, id string, p *Progress, reason string) error {
 	if p.Reason == reason {
 		return nil
 	}
 	p.Reason = reason
-	if err := syncScript.Run(ctx, b.redis, []string{progressKey(id)}, fieldReason, reason).Err(); err != nil {
-		return fmt.Errorf("note why a batch waits: %w", err)
-	}
-	return nil
+	return s.set(ctx, id, fieldReason, reason)
 }
 
-// states reads the states of the rows from (1 or more) to (included).
-func (b *ProgressStore) states(ctx context.Context, id string, from, to int) ([]RowState, error) {
-	first := (from - 1) / 2
-	text, err := b.redis.GetRange(ctx, rowsKey(id), int64(first), int64((to-1)/2)).Result()
+// idleFor returns for how long no row has ended.
+func (s *ProgressStore) idleFor(ctx context.Context, id string, ended int) (time.Duration, error) {
+	seen, err := s.redis.HMGet(ctx, progressKey(id), fieldSeen, fieldSeenAt).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read the rows of a batch: %w", err)
+		return 0, fmt.Errorf("progress of batch %s: %w", id, err)
 	}
-	states := make([]RowState, to-from+1)
-	for i := range states {
-		row := from - 1 + i
-		if at := row/2 - first; at < len(text) {
-			states[i] = RowState(text[at]>>(4*(row%2))) & 15
-		}
+	count, _ := seen[0].(string)
+	at, _ := seen[1].(string)
+	millis, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || count != strconv.Itoa(ended) {
+		return 0, s.noteEnded(ctx, id, ended)
 	}
-	return states, nil
+	return time.Since(time.UnixMilli(millis)), nil
 }
 
-// expire lets a board go that is not needed any more: the summary speaks for the batch then.
-func (b *ProgressStore) expire(ctx context.Context, kind tasks.Kind, id string) error {
-	if err := b.redis.ZRem(ctx, activeKey(kind), id).Err(); err != nil {
-		return fmt.Errorf("let the progress of a batch expire: %w", err)
+func (s *ProgressStore) noteEnded(ctx context.Context, id string, ended int) error {
+	return s.set(ctx, id, fieldSeen, ended, fieldSeenAt, time.Now().UnixMilli())
+}
+
+// progressLife is how long the progress of a finished batch is kept, for watchers that have not seen the end yet.
+const progressLife = 10 * time.Minute
+
+// expire lets the progress of a finished batch expire; summary.json replaces it.
+func (s *ProgressStore) expire(ctx context.Context, b *Batch) error {
+	err := s.redis.ZRem(ctx, feedingKey(b.Kind), b.ID).Err()
+	for _, key := range batchKeys(b.ID) {
+		err = errors.Join(err, s.redis.Expire(ctx, key, progressLife).Err())
 	}
-	for _, key := range []string{progressKey(id), rowsKey(id), elsewhereKey(id)} {
-		if err := b.redis.Expire(ctx, key, boardLife).Err(); err != nil {
-			return fmt.Errorf("let the progress of a batch expire: %w", err)
-		}
+	if err != nil {
+		return fmt.Errorf("progress of batch %s: %w", b.ID, err)
 	}
 	return nil
 }
 
-// boardLife is for watchers who have not seen the end yet.
-const boardLife = 10 * time.Minute
-
-// A row whose task belongs to somebody else waits here until the record of its id is final.
-
-func (b *ProgressStore) addElsewhere(ctx context.Context, id string, orders []order) error {
-	if len(orders) == 0 {
+// addForeign adds rows whose task belongs to another batch or a single job. They stay until the record of their
+// verification_id is final.
+func (s *ProgressStore) addForeign(ctx context.Context, id string, rows []*Row) error {
+	if len(rows) == 0 {
 		return nil
 	}
-	members := make([]any, len(orders))
-	for i, o := range orders {
-		members[i] = strconv.Itoa(o.item.Row) + "/" + strconv.Itoa(o.run)
-	}
-	if err := b.redis.SAdd(ctx, elsewhereKey(id), members...).Err(); err != nil {
-		return fmt.Errorf("note the rows in other hands: %w", err)
+	if err := s.redis.SAdd(ctx, foreignKey(id), foreignMembers(rows)...).Err(); err != nil {
+		return fmt.Errorf("progress of batch %s: %w", id, err)
 	}
 	return nil
 }
 
-// elsewhere returns at most limit of the rows in other hands.
-func (b *ProgressStore) elsewhere(ctx context.Context, id string, limit int) ([]Rerun, error) {
-	members, err := b.redis.SRandMemberN(ctx, elsewhereKey(id), int64(limit)).Result()
+// dropForeign removes rows that addForeign added.
+func (s *ProgressStore) dropForeign(ctx context.Context, id string, rows []*Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := s.redis.SRem(ctx, foreignKey(id), foreignMembers(rows)...).Err(); err != nil {
+		return fmt.Errorf("progress of batch %s: %w", id, err)
+	}
+	return nil
+}
+
+func foreignMembers(rows []*Row) []any {
+	members := make([]any, len(rows))
+	for i, r := range rows {
+		members[i] = fmt.Sprintf("%d/%d", r.Item.Row, r.run)
+	}
+	return members
+}
+
+// foreign returns at most limit rows that addForeign added, at random.
+func (s *ProgressStore) foreign(ctx context.Context, id string, limit int) ([]Rerun, error) {
+	members, err := s.redis.SRandMemberN(ctx, foreignKey(id), int64(limit)).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read the rows in other hands: %w", err)
+		return nil, fmt.Errorf("progress of batch %s: %w", id, err)
 	}
 	rows := make([]Rerun, 0, len(members))
 	for _, m := range members {
 		row, run, _ := strings.Cut(m, "/")
-		r := Rerun{}
+		var r Rerun
 		r.Row, _ = strconv.Atoi(row)
 		r.Run, _ = strconv.Atoi(run)
 		if r.Row > 0 && r.Run > 0 {
@@ -214,42 +410,4 @@ func (b *ProgressStore) elsewhere(ctx context.Context, id string, limit int) ([]
 		}
 	}
 	return rows, nil
-}
-
-func (b *ProgressStore) dropElsewhere(ctx context.Context, id string, rows []Rerun) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	members := make([]any, len(rows))
-	for i, r := range rows {
-		members[i] = strconv.Itoa(r.Row) + "/" + strconv.Itoa(r.Run)
-	}
-	if err := b.redis.SRem(ctx, elsewhereKey(id), members...).Err(); err != nil {
-		return fmt.Errorf("drop the rows in other hands: %w", err)
-	}
-	return nil
-}
-
-// stillFor tells for how long the count of ended rows has not changed.
-func (b *ProgressStore) stillFor(ctx context.Context, id string, ended int) (time.Duration, error) {
-	seen, err := b.redis.HMGet(ctx, progressKey(id), "seen", "seen_at").Result()
-	if err != nil {
-		return 0, fmt.Errorf("read the progress of a batch: %w", err)
-	}
-	count, _ := seen[0].(string)
-	at, _ := seen[1].(string)
-	millis, err := strconv.ParseInt(at, 10, 64)
-	if err != nil || count != strconv.Itoa(ended) {
-		return 0, b.moved(ctx, id, ended)
-	}
-	return time.Since(time.UnixMilli(millis)), nil
-}
-
-// moved notes the count of ended rows, and the time.
-func (b *ProgressStore) moved(ctx context.Context, id string, ended int) error {
-	err := syncScript.Run(ctx, b.redis, []string{progressKey(id)}, "seen", ended, "seen_at", time.Now().UnixMilli()).Err()
-	if err != nil {
-		return fmt.Errorf("note the progress of a batch: %w", err)
-	}
-	return nil
 }

@@ -11,24 +11,24 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Summary is summary.json: what a batch came to. Nothing in it is personal.
+// Summary is summary.json, the counts of a batch when it last ended. It holds no personal data.
 type Summary struct {
 	Version int        `json:"version"`
 	ID      string     `json:"id"`
 	Kind    tasks.Kind `json:"kind"`
 	State   State      `json:"state"`
 	Plan    string     `json:"plan"`
-	Runs    int        `json:"passes"` // how many are over
+	Runs    int        `json:"passes"` // finished runs over the rows
 	Rows    int        `json:"rows"`
-	Calls   int        `json:"calls"` // requests to Cashfree made for rows of this batch, in all runs
-	// Outcomes counts all rows by outcome; AlreadyDone those of them whose id had its record from elsewhere.
+	Calls   int        `json:"calls"` // requests that this batch made to Cashfree, in all runs
+	// Outcomes counts all rows by outcome; AlreadyDone those whose final record came from another batch or a single job.
 	Outcomes    map[string]int `json:"outcomes"`
 	AlreadyDone map[string]int `json:"already_done"`
 	// DifferentInput counts the failed rows whose id belongs to a job with another input.
 	DifferentInput int `json:"different_input"`
-	// NeverCalled counts the cancelled rows that have no record.
+	// NeverCalled counts the cancelled rows without a record.
 	NeverCalled int `json:"never_called"`
-	// Codes counts the rows by the code of their record.
+	// Codes counts the rows by code.
 	Codes     map[string]int `json:"codes"`
 	CreatedAt time.Time      `json:"created_at"`
 	EndedAt   time.Time      `json:"ended_at"`
@@ -43,58 +43,55 @@ func newSummary(b *Batch) *Summary {
 }
 
 // add counts one row.
-func (s *Summary) add(e *Entry) {
-	outcome := e.State.Outcome()
+func (s *Summary) add(r *Row) {
+	outcome := r.State.Outcome()
 	s.Outcomes[outcome]++
-	if e.State.Elsewhere() {
+	if r.State.AlreadyDone() {
 		s.AlreadyDone[outcome]++
 	}
 	switch {
-	case e.State == RowConflict:
+	case r.State == RowConflict:
 		s.DifferentInput++
-	case e.Record == nil && e.State == RowCancelled:
+	case r.Record == nil && r.State == RowCancelled:
 		s.NeverCalled++
 	}
-	if code := e.Code(); code != "" {
+	if code := r.Code(); code != "" {
 		s.Codes[code]++
 	}
-	s.Calls += e.Calls()
+	s.Calls += r.Calls()
 }
 
-// counts are the counts of a board, from which a later retry goes on.
+// counts returns the counts by row state, from which a later retry continues.
 func (s *Summary) counts() map[RowState]int {
 	counts := map[RowState]int{RowConflict: s.DifferentInput}
-	for own, state := range map[RowState]storage.State{
-		RowValid: storage.StateValid, RowInvalid: storage.StateInvalid,
-		RowFailed: storage.StateFailed, RowCancelled: storage.StateCancelled,
-	} {
-		counts[own+elsewhere] = s.AlreadyDone[string(state)]
+	for state, own := range ownState {
+		counts[own+doneOffset] = s.AlreadyDone[string(state)]
 		counts[own] = s.Outcomes[string(state)] - s.AlreadyDone[string(state)]
 	}
 	counts[RowFailed] -= s.DifferentInput
 	return counts
 }
 
-// Summary reads what a batch came to when it last ended; nil where it never did.
-func (c *Store) Summary(ctx context.Context, id string) (*Summary, error) {
-	body, _, err := c.objects.Object(ctx, summaryKey(id))
+// Summary reads the summary of the batch's last end, nil if there is none.
+func (s *Store) Summary(ctx context.Context, id string) (*Summary, error) {
+	body, _, err := s.objects.Object(ctx, summaryKey(id))
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the summary of batch %s: %w", id, err)
 	}
-	s := new(Summary)
-	if err := json.Unmarshal(body, s); err != nil {
-		return nil, fmt.Errorf("read the summary of batch %s: not what kycq wrote", id)
+	sum := new(Summary)
+	if err := json.Unmarshal(body, sum); err != nil {
+		return nil, fmt.Errorf("read the summary of batch %s: not written by kycq", id)
 	}
-	return s, nil
+	return sum, nil
 }
 
-func (c *Store) putSummary(ctx context.Context, s *Summary) error {
-	body, err := json.MarshalIndent(s, "", "  ")
+func (s *Store) putSummary(ctx context.Context, sum *Summary) error {
+	body, err := json.MarshalIndent(sum, "", "  ")
 	if err != nil {
-		return fmt.Errorf("write the summary of batch %s: %w", s.ID, err)
+		return fmt.Errorf("write the summary of batch %s: %w", sum.ID, err)
 	}
-	return c.objects.PutObject(ctx, summaryKey(s.ID), body, jsonType)
+	return s.objects.PutObject(ctx, summaryKey(sum.ID), body, jsonType)
 }

@@ -1,5 +1,5 @@
--- Begins the next pass. One over all rows begins with all of them open.
--- KEYS: progress hash, rows string. ARGV: pass that is over, next pass, 1 where all rows are opened, highest state.
+-- Starts the next run. A run over all rows opens all of them.
+-- KEYS: progress hash, rows string. ARGV: run that is over, next run, 1 to open all rows, highest row state.
 if redis.call('HGET', KEYS[1], 'pass') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'pass', ARGV[2], 'cursor', 0)
 if ARGV[3] == '1' then

@@ -1,5 +1,5 @@
--- Makes the board of a batch, unless it is there.
--- KEYS: progress hash, rows string, elsewhere set. ARGV: rows string, then pairs of the hash.
+-- Creates the progress of a batch, unless it exists.
+-- KEYS: progress hash, rows string, set of foreign rows. ARGV: rows string, then fields and values of the hash.
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
 redis.call('PERSIST', KEYS[3])

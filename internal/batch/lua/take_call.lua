@@ -1,5 +1,5 @@
--- Takes one call out of the cap. A batch without a board has none to keep.
--- KEYS: progress hash. Returns 1 where the call may be made.
+-- Counts one call. Returns 0 if the call limit is reached. Without progress there is no limit to keep.
+-- KEYS: progress hash.
 local h = redis.call('HMGET', KEYS[1], 'pass', 'cap', 'calls')
 if not h[1] then return 1 end
 local cap = tonumber(h[2] or '0')

@@ -1,0 +1,207 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// feedRows feeds at most n rows from the cursor on, then moves the cursor.
+func (t *feed) feedRows(ctx context.Context, p *Progress, run Run, n int) (int, error) {
+	rows, err := t.nextRows(ctx, p, run, n)
+	if err != nil {
+		return 0, err
+	}
+	to := p.Cursor + len(rows)
+	calls, missing, err := t.feedOpen(ctx, p, run, rows)
+	if err != nil {
+		return 0, err
+	}
+	return to - p.Cursor, t.Progress.advance(ctx, t.b.ID, p, to, calls, missing)
+}
+
+// nextRows returns the next rows of a run: at most n, and none beyond the current part.
+func (t *feed) nextRows(ctx context.Context, p *Progress, run Run, n int) ([]*Row, error) {
+	if run.Kind == SomeRows {
+		return t.nextListed(ctx, p, run, n)
+	}
+	part, err := t.parts.Part(ctx, manifest.PartOf(p.Cursor+1))
+	if err != nil {
+		return nil, err
+	}
+	at := p.Cursor % manifest.PartRows
+	return rowsOf(part.Items[at:min(at+n, len(part.Items))], t.b.ID), nil
+}
+
+func (t *feed) nextListed(ctx context.Context, p *Progress, run Run, n int) ([]*Row, error) {
+	number := p.Cursor / listRows
+	if t.list.name != run.List || t.list.number != number {
+		list, err := t.batches.readList(ctx, t.b.ID, run.List, number)
+		if err != nil {
+			return nil, err
+		}
+		t.list.name, t.list.number, t.list.rows = run.List, number, list
+	}
+	at := p.Cursor % listRows
+	return t.parts.rows(ctx, t.list.rows[at:min(at+n, len(t.list.rows))])
+}
+
+// feedOpen enqueues those of the rows that are open, and sets the states of the others. Records are read if the progress
+// was lost or the run depends on them. calls are those found in records; missing is the new Progress.missing.
+func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) (calls, missing int, err error) {
+	if run.Kind == SomeRows {
+		err = t.reopen(ctx, rows)
+	} else {
+		rows, err = t.stillOpen(ctx, rows)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	if !p.rebuilding() && run.Kind != Amend {
+		err = t.b.prepare(t.Client, rows)
+	} else {
+		err = t.readRows(ctx, run, rows)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	open, calls, err := t.setEnded(ctx, rows)
+	if err != nil {
+		return 0, 0, err
+	}
+	if run.Kind == Amend {
+		calls = 0 // the earlier runs counted them
+	}
+	missing = p.missing
+	for _, r := range rows {
+		if missing++; r.Record != nil {
+			missing = 0
+		}
+	}
+	// With a call limit all records are read, because their calls count.
+	if missing >= manifest.PartRows && p.MaxCalls == 0 {
+		missing = -1
+	}
+	return calls, missing, t.push(ctx, open)
+}
+
+// reopen opens the rows of a retry.
+func (t *feed) reopen(ctx context.Context, rows []*Row) error {
+	changes := make([]rowChange, len(rows))
+	for i, r := range rows {
+		changes[i] = rowChange{row: r.Item.Row, to: RowOpen, was: r.was}
+	}
+	return t.Progress.setRows(ctx, t.b.ID, changes...)
+}
+
+// stillOpen drops rows that have ended already: a feeder died after it fed them and before it moved the cursor.
+func (t *feed) stillOpen(ctx context.Context, rows []*Row) ([]*Row, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	states, err := t.Progress.states(ctx, t.b.ID, rows[0].Item.Row, rows[len(rows)-1].Item.Row)
+	if err != nil {
+		return nil, err
+	}
+	open := make([]*Row, 0, len(rows))
+	for i, r := range rows {
+		if states[i] == RowOpen {
+			open = append(open, r)
+		}
+	}
+	return open, nil
+}
+
+// readRows reads the records of rows. If the run amends a cancel, rows that the cancel ended get the next run of their job;
+// a lost answer is not among them, because only `batch retry --lost` may pay for it again.
+func (t *feed) readRows(ctx context.Context, run Run, rows []*Row) error {
+	if err := t.b.read(ctx, t.Store, t.Client, rows); err != nil || run.Kind != Amend {
+		return err
+	}
+	for _, r := range rows {
+		rec := r.Record
+		if rec == nil {
+			continue
+		}
+		r.run = rec.Run
+		if rec.State == storage.StateCancelled && rec.Code != codeAnswerLost {
+			r.run++
+		}
+	}
+	return t.b.prepare(t.Client, rows)
+}
+
+// setEnded sets the states of the rows that have ended, and returns the open ones. calls are the calls of this batch in the
+// records, from the requested run on.
+func (t *feed) setEnded(ctx context.Context, rows []*Row) (open []*Row, calls int, err error) {
+	var changes []rowChange
+	for _, r := range rows {
+		rec := r.Record
+		state := r.judge()
+		switch {
+		case state == RowOpen && rec != nil && rec.Run > r.run:
+			state = RowFailed // a later run or a single retry runs it again
+		case state == RowOpen && rec == nil && t.b.State == Cancelled:
+			state = RowCancelled // fed, but no worker created a record
+		}
+		if rec != nil && rec.Batch == t.b.ID && rec.Run >= r.run {
+			calls += attemptsFrom(rec, r.run)
+		}
+		if state == RowOpen {
+			open = append(open, r)
+		} else {
+			changes = append(changes, rowChange{row: r.Item.Row, to: state, was: r.was})
+		}
+	}
+	return open, calls, t.Progress.setRows(ctx, t.b.ID, changes...)
+}
+
+func attemptsFrom(rec *storage.Record, run int) int {
+	n := 0
+	for _, a := range rec.Attempts {
+		if a.Run >= run {
+			n++
+		}
+	}
+	return n
+}
+
+// pushParallel is over how many connections rows are enqueued.
+const pushParallel = 8
+
+// push enqueues rows. The open set comes first, so that the sweep finds every job that is in the queue.
+func (t *feed) push(ctx context.Context, rows []*Row) error {
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.Item.ID
+	}
+	if err := t.open.AddAll(ctx, string(t.b.Kind), ids, time.Now()); err != nil {
+		return err
+	}
+	queued := make([]bool, len(rows))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(pushParallel)
+	for i, r := range rows {
+		group.Go(func() error {
+			status, err := t.Client.Push(gctx, r.payload)
+			queued[i] = status == tasks.AlreadyQueued
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("feed: %w", err)
+	}
+	var foreign []*Row
+	for i, r := range rows {
+		if queued[i] {
+			foreign = append(foreign, r)
+		}
+	}
+	return t.Progress.addForeign(ctx, t.b.ID, foreign)
+}

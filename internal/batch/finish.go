@@ -1,0 +1,144 @@
+package batch
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/internal/forms"
+)
+
+// finish writes the report and the summary of a batch that has no open rows, and lets its progress expire. It returns false
+// if a record shows that a row is open after all.
+func (t *feed) finish(ctx context.Context, p *Progress) (bool, error) {
+	began := time.Now()
+	if t.b.State == Cancelled {
+		fed := p.Cursor
+		if t.b.run(p.Run).Kind == SomeRows {
+			fed = t.b.Rows
+		}
+		t.b.Fed, t.b.ending = max(t.b.Fed, fed), true
+	}
+	summary, open, err := t.writeReport(ctx)
+	if err != nil {
+		return false, err
+	}
+	if len(open) > 0 {
+		return false, t.reopenFound(ctx, open)
+	}
+	if err := t.batches.putSummary(ctx, summary); err != nil {
+		return false, err
+	}
+	b, err := t.batches.Edit(ctx, t.b.ID, func(b *Batch) error {
+		if len(b.Runs) != len(t.b.Runs) || b.State != t.b.State {
+			return errUnchanged // retried or cancelled in the meantime: it is not done
+		}
+		if b.State != Cancelled {
+			b.State, b.Reason = Ended, ""
+		}
+		b.Fed, b.EndedAt = t.b.Fed, summary.EndedAt
+		return nil
+	})
+	if err != nil || !b.Done() {
+		return false, err
+	}
+	t.Log.Info().Str("batch", b.ID).Str("state", string(b.State)).Int("rows", b.Rows).Int("calls", summary.Calls).
+		Dur("report_ms", time.Since(began)).Msg("batch ended")
+	if err := t.Progress.Sync(ctx, b); err != nil {
+		return false, err
+	}
+	if err := t.Progress.expire(ctx, b); err != nil {
+		return false, err
+	}
+	return true, t.batches.unmark(ctx, b.ID)
+}
+
+// writeReport streams report.csv and counts the summary. open are the rows that have not ended.
+func (t *feed) writeReport(ctx context.Context) (summary *Summary, open []*Row, err error) {
+	summary = newSummary(t.b)
+	err = t.Store.PutStream(ctx, ReportKey(t.b.ID), "text/csv; charset=utf-8", func(w io.Writer) error {
+		out := csv.NewWriter(w)
+		if err := out.Write(reportHeader); err != nil {
+			return err
+		}
+		err := t.b.Walk(ctx, t.parts, t.Store, t.Client, func(r *Row) error {
+			if r.State == RowOpen || r.State == RowFailed && r.Own() && !r.Record.State.Final() {
+				open = append(open, r)
+				return nil
+			}
+			summary.add(r)
+			return out.Write(reportLine(r))
+		})
+		if err != nil {
+			return err
+		}
+		out.Flush()
+		return out.Error()
+	})
+	return summary, open, err
+}
+
+// reopenFound opens rows that the progress counts as ended, and enqueues them.
+func (t *feed) reopenFound(ctx context.Context, rows []*Row) error {
+	for _, r := range rows {
+		if r.Record != nil {
+			r.run = r.Record.Run
+		}
+	}
+	if err := t.reopen(ctx, rows); err != nil {
+		return err
+	}
+	if err := t.b.prepare(t.Client, rows); err != nil {
+		return err
+	}
+	return t.push(ctx, rows)
+}
+
+// reportHeader is the header of report.csv, which holds ids, outcomes, codes and times but no personal data.
+var reportHeader = []string{
+	"row", "line", "verification_id", "outcome", "already_done", "code", "reference_id", "masked_image", "run", "calls",
+	"first_called_at", "completed_at",
+}
+
+func reportLine(r *Row) []string {
+	line := []string{
+		strconv.Itoa(r.Item.Row), strconv.Itoa(r.Item.Line), manifest.EscapeFormula(r.Item.ID), r.State.Outcome(),
+		"", r.Code(), "", "", "", strconv.Itoa(r.Calls()), TimeText(r.FirstCall()), "",
+	}
+	if r.State.AlreadyDone() {
+		line[4] = "yes"
+	}
+	if r.Own() {
+		line[6], line[7], line[8] = ReferenceText(r), MaskedURI(r), strconv.Itoa(r.Record.Run)
+		line[11] = TimeText(r.Record.CompletedAt)
+	}
+	return line
+}
+
+// TimeText formats a time for reports; empty if it is zero.
+func TimeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return forms.FormatTime(t)
+}
+
+// ReferenceText is Cashfree's reference_id, empty if there is none.
+func ReferenceText(r *Row) string {
+	if !r.Own() || r.Record.ReferenceID == 0 {
+		return ""
+	}
+	return strconv.FormatInt(r.Record.ReferenceID, 10)
+}
+
+// MaskedURI is the s3:// address of the masked image, empty if there is none.
+func MaskedURI(r *Row) string {
+	if !r.Own() || r.Record.MaskedImage == nil {
+		return ""
+	}
+	return fmt.Sprintf("s3://%s/%s", r.Record.MaskedImage.Bucket, r.Record.MaskedImage.Key)
+}

@@ -1,0 +1,67 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/tasks"
+)
+
+// Gate reports rates and holds: *gate.Gate.
+type Gate interface {
+	Status(ctx context.Context) ([]gate.KindStatus, *gate.Hold, error)
+}
+
+// Pace returns the present rate of a kind over the whole fleet, in calls a minute, and the hold if there is one.
+func Pace(ctx context.Context, g Gate, kind tasks.Kind) (perMinute float64, hold *gate.Hold, err error) {
+	kinds, hold, err := g.Status(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, k := range kinds {
+		if k.Kind == string(kind) {
+			return k.PerMinute, hold, nil
+		}
+	}
+	return 0, hold, fmt.Errorf("the gate has no rate for %s", kind)
+}
+
+// TimeFor is how long that many calls take at a rate; 0 if the rate is 0.
+func TimeFor(calls int, perMinute float64) time.Duration {
+	if perMinute <= 0 {
+		return 0
+	}
+	return time.Duration(float64(calls) / perMinute * float64(time.Minute)).Round(time.Second)
+}
+
+// paceLife is how long a rate is cached: a feeder needs it ten times a second.
+const paceLife = 2 * time.Second
+
+// paceCache caches rates. It is safe for concurrent use.
+type paceCache struct {
+	gate  Gate
+	mu    sync.Mutex
+	known map[tasks.Kind]knownPace
+}
+
+type knownPace struct {
+	perMinute float64
+	at        time.Time
+}
+
+func (c *paceCache) perMinute(ctx context.Context, kind tasks.Kind) (float64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k, ok := c.known[kind]; ok && time.Since(k.at) < paceLife {
+		return k.perMinute, nil
+	}
+	rate, _, err := Pace(ctx, c.gate, kind)
+	if err != nil {
+		return 0, err
+	}
+	c.known[kind] = knownPace{rate, time.Now()}
+	return rate, nil
+}

@@ -1,0 +1,229 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// RowState is the state of a row in the progress store, four bits.
+type RowState byte
+
+// The states of a row. RowDone... are rows whose verification_id had its final record already, from another batch or a
+// single job: this batch made no call for them.
+const (
+	RowOpen RowState = iota
+	RowValid
+	RowInvalid
+	RowFailed
+	RowCancelled
+	RowConflict // its verification_id belongs to a job with another input
+	RowDoneValid
+	RowDoneInvalid
+	RowDoneFailed
+	RowDoneCancelled
+
+	// rowEarlier is a row that ended before the progress was lost; the summary counts it.
+	rowEarlier RowState = 15
+)
+
+const (
+	rowStates = int(RowDoneCancelled) + 1
+	// doneOffset is the distance from RowValid to RowDoneValid, and so on.
+	doneOffset = RowDoneValid - RowValid
+)
+
+// The codes that this package compares or sets; the others are the worker's.
+const (
+	CodeDifferentInput = "different_input" // of a RowConflict
+	codeAnswerLost     = "answer_lost"
+)
+
+var ownState = map[storage.State]RowState{
+	storage.StateValid: RowValid, storage.StateInvalid: RowInvalid,
+	storage.StateFailed: RowFailed, storage.StateCancelled: RowCancelled,
+}
+
+// Outcome is the outcome of a row that has ended, else empty.
+func (s RowState) Outcome() string {
+	switch s {
+	case RowValid, RowDoneValid:
+		return string(storage.StateValid)
+	case RowInvalid, RowDoneInvalid:
+		return string(storage.StateInvalid)
+	case RowFailed, RowDoneFailed, RowConflict:
+		return string(storage.StateFailed)
+	case RowCancelled, RowDoneCancelled:
+		return string(storage.StateCancelled)
+	case RowOpen, rowEarlier:
+	}
+	return ""
+}
+
+// AlreadyDone reports whether the final record came from another batch or a single job.
+func (s RowState) AlreadyDone() bool { return s >= RowDoneValid && s <= RowDoneCancelled }
+
+// Row is a row of the manifest with the record of its verification_id.
+type Row struct {
+	Item   *manifest.Item
+	Record *storage.Record // nil if there is none, or if it was not read
+	State  RowState        // RowOpen unless the row has ended; Walk and Select set it
+
+	batch   string
+	run     int      // the run of the job that is asked for
+	was     RowState // how the row had ended before a retry
+	payload tasks.Payload
+	invalid bool // the input cannot be enqueued: an earlier version accepted it
+}
+
+// rowsOf returns the rows of items, each asking for run 1 of its job.
+func rowsOf(items []manifest.Item, batch string) []*Row {
+	rows := make([]*Row, len(items))
+	for i := range items {
+		rows[i] = &Row{Item: &items[i], batch: batch, run: 1}
+	}
+	return rows
+}
+
+// Own reports whether the record is about this row's input, so that it may be shown.
+func (r *Row) Own() bool { return r.Record != nil && r.State != RowConflict }
+
+// Code is the code with which the row ended, if any.
+func (r *Row) Code() string {
+	switch {
+	case r.State == RowConflict:
+		return CodeDifferentInput
+	case r.Record != nil:
+		return r.Record.Code
+	case r.State == RowCancelled:
+		return "cancelled"
+	case r.State == RowFailed:
+		return "input_invalid"
+	}
+	return ""
+}
+
+// Calls counts the requests that this batch made for the row, in all runs.
+func (r *Row) Calls() int {
+	if !r.Own() || r.Record.Batch != r.batch {
+		return 0
+	}
+	return len(r.Record.Attempts)
+}
+
+// FirstCall is when the first request for the row was sent; zero if none was.
+func (r *Row) FirstCall() time.Time {
+	if !r.Own() || len(r.Record.Attempts) == 0 {
+		return time.Time{}
+	}
+	return r.Record.Attempts[0].SentAt
+}
+
+// judge returns the state of the row by its record.
+func (r *Row) judge() RowState {
+	rec := r.Record
+	switch {
+	case rec == nil && r.invalid:
+		return RowFailed
+	case rec == nil:
+		return RowOpen
+	case rec.Erased == nil && rec.Fingerprint != r.payload.Fingerprint:
+		return RowConflict
+	case !rec.State.Final(), rec.Run < r.run:
+		return RowOpen
+	case rec.Batch != r.batch:
+		return ownState[rec.State] + doneOffset
+	}
+	return ownState[rec.State]
+}
+
+// Records reads the records of jobs.
+type Records interface {
+	Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error)
+}
+
+// Preparer seals a job without writing it anywhere.
+type Preparer interface {
+	Prepare(job tasks.Job) (tasks.Payload, error)
+}
+
+// prepare seals the payloads of rows.
+func (b *Batch) prepare(client Preparer, rows []*Row) error {
+	for _, r := range rows {
+		job, err := r.Item.Job(b.ID, b.Kind, r.run)
+		if err != nil {
+			return err
+		}
+		r.payload, err = client.Prepare(job)
+		var invalid *tasks.InvalidError
+		if r.invalid = errors.As(err, &invalid); err != nil && !r.invalid {
+			return fmt.Errorf("row %d: %w", r.Item.Row, err)
+		}
+	}
+	return nil
+}
+
+// read prepares rows and reads their records.
+func (b *Batch) read(ctx context.Context, records Records, client Preparer, rows []*Row) error {
+	if err := b.prepare(client, rows); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readParallel)
+	for _, r := range rows {
+		group.Go(func() error {
+			rec, _, err := records.Record(ctx, b.Kind, r.Item.ID)
+			if err != nil && !errors.Is(err, storage.ErrNotFound) {
+				return err
+			}
+			r.Record = rec
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// Walk visits all rows in order, with their records. It holds one part in memory.
+func (b *Batch) Walk(ctx context.Context, parts *Parts, records Records, client Preparer, visit func(*Row) error) error {
+	for n := range manifest.Parts(b.Rows) {
+		part, err := parts.Part(ctx, n)
+		if err != nil {
+			return err
+		}
+		rows := rowsOf(part.Items, b.ID)
+		if err := b.read(ctx, records, client, rows[:b.fedOf(part)]); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			b.setState(r)
+			if err := visit(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fedOf is how many rows of a part may have a record of this batch: after a cancel, only those that were fed.
+func (b *Batch) fedOf(part *manifest.Part) int {
+	if b.State != Cancelled || !b.Done() && !b.ending {
+		return len(part.Items)
+	}
+	return min(max(b.Fed-part.Number*manifest.PartRows, 0), len(part.Items))
+}
+
+// setState sets the state that people see. A cancelled batch counts every row that it has not touched as cancelled.
+func (b *Batch) setState(r *Row) {
+	r.State = r.judge()
+	untouched := r.Record == nil || r.Record.Batch != b.ID
+	if b.State == Cancelled && r.State == RowOpen && untouched {
+		r.State, r.Record = RowCancelled, nil
+	}
+}

@@ -1,0 +1,255 @@
+package batch
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kycq/kycq/storage"
+)
+
+// Store keeps batches in the records bucket:
+//
+//	batches/<id>/batch.json              the batch, changed by compare-and-swap
+//	batches/<id>/manifest/<plan>/<part>  sealed rows
+//	batches/<id>/passes/<list>/<part>    rows and runs of a retry
+//	batches/<id>/report.csv summary.json written at the end
+//	batches/_open/<id>                   marks a batch that is not done, so that listing those is cheap
+type Store struct{ objects *storage.Store }
+
+// NewStore returns a Store for the records bucket of s3.
+func NewStore(s3 *storage.Store) *Store { return &Store{objects: s3} }
+
+const (
+	root       = "batches/"
+	openFolder = root + "_open/"
+	jsonType   = "application/json"
+
+	// readParallel is how many objects are read at once; a read is little more than a round trip.
+	readParallel = 32
+)
+
+func batchKey(id string) string   { return root + id + "/batch.json" }
+func markerKey(id string) string  { return openFolder + id }
+func summaryKey(id string) string { return root + id + "/summary.json" }
+
+// ReportKey is the key of the report of a batch that has ended.
+func ReportKey(id string) string { return root + id + "/report.csv" }
+
+// Load reads a batch. It returns ErrNotFound if there is none.
+func (s *Store) Load(ctx context.Context, id string) (*Batch, error) {
+	b, _, err := s.load(ctx, id)
+	return b, err
+}
+
+func (s *Store) load(ctx context.Context, id string) (*Batch, string, error) {
+	if err := CheckID(id); err != nil {
+		return nil, "", err
+	}
+	body, version, err := s.objects.Object(ctx, batchKey(id))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, "", fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read batch %s: %w", id, err)
+	}
+	b := new(Batch)
+	if err := json.Unmarshal(body, b); err != nil || b.ID != id || len(b.Runs) == 0 {
+		return nil, "", fmt.Errorf("read batch %s: batch.json was not written by kycq", id)
+	}
+	if b.Version > batchVersion {
+		return nil, "", fmt.Errorf("read batch %s: it was written by a newer kycq (version %d): upgrade this one", id, b.Version)
+	}
+	return b, version.ETag, nil
+}
+
+// Accept writes a new batch, which accepts its rows. If the batch exists, created is false and b is set to what is stored.
+// The error is ErrOtherManifest if the stored one has other rows or settings.
+func (s *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) {
+	if err := s.Mark(ctx, b.ID); err != nil {
+		return false, err
+	}
+	b.Version, b.CreatedAt = batchVersion, now()
+	b.UpdatedAt = b.CreatedAt
+	body, err := json.Marshal(b)
+	if err != nil {
+		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
+	}
+	_, err = s.objects.PutNewObject(ctx, batchKey(b.ID), body, jsonType)
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, storage.ErrExists) {
+		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
+	}
+	existing, err := s.Load(ctx, b.ID)
+	if err != nil {
+		return false, err
+	}
+	if existing.Plan != b.Plan || existing.Kind != b.Kind {
+		return false, fmt.Errorf("%s: %w", b.ID, ErrOtherManifest)
+	}
+	*b = *existing
+	return false, nil
+}
+
+// errUnchanged tells Edit that there is nothing to write.
+var errUnchanged = errors.New("unchanged")
+
+// Edit changes a batch by compare-and-swap; change is called again after a conflict.
+func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
+	for {
+		b, etag, err := s.load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := change(b); errors.Is(err, errUnchanged) {
+			return b, nil
+		} else if err != nil {
+			return nil, err
+		}
+		b.UpdatedAt = now()
+		body, err := json.Marshal(b)
+		if err != nil {
+			return nil, fmt.Errorf("change batch %s: %w", id, err)
+		}
+		_, err = s.objects.SwapObject(ctx, batchKey(id), body, etag)
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, storage.ErrConflict) || ctx.Err() != nil {
+			return nil, fmt.Errorf("change batch %s: %w", id, err)
+		}
+	}
+}
+
+// Mark writes the marker of a batch that is open or about to be.
+func (s *Store) Mark(ctx context.Context, id string) error {
+	if err := s.objects.PutObject(ctx, markerKey(id), []byte("{}"), jsonType); err != nil {
+		return fmt.Errorf("mark batch %s as open: %w", id, err)
+	}
+	return nil
+}
+
+func (s *Store) unmark(ctx context.Context, id string) error {
+	if err := s.objects.DeleteObject(ctx, markerKey(id)); err != nil {
+		return fmt.Errorf("mark batch %s as done: %w", id, err)
+	}
+	return nil
+}
+
+// markerLife is how long the marker of a submission that was never accepted is kept.
+const markerLife = 7 * 24 * time.Hour
+
+// Open lists the batches that are not done.
+func (s *Store) Open(ctx context.Context) ([]*Batch, error) {
+	var ids []string
+	for info, err := range s.objects.List(ctx, openFolder) {
+		if err != nil {
+			return nil, fmt.Errorf("list open batches: %w", err)
+		}
+		id := info.Key[len(openFolder):]
+		if CheckID(id) == nil {
+			ids = append(ids, id)
+		}
+		if time.Since(info.Modified) > markerLife {
+			if _, err := s.Load(ctx, id); errors.Is(err, ErrNotFound) {
+				_ = s.unmark(ctx, id)
+			}
+		}
+	}
+	return s.loadAll(ctx, ids, func(b *Batch) bool { return !b.Done() })
+}
+
+// All lists every batch, by id.
+func (s *Store) All(ctx context.Context) ([]*Batch, error) {
+	var ids []string
+	for name, err := range s.objects.Folders(ctx, root) {
+		if err != nil {
+			return nil, fmt.Errorf("list batches: %w", err)
+		}
+		if CheckID(name) == nil {
+			ids = append(ids, name)
+		}
+	}
+	return s.loadAll(ctx, ids, func(*Batch) bool { return true })
+}
+
+// loadAll reads the batches that keep accepts. Submissions that were never accepted are skipped.
+func (s *Store) loadAll(ctx context.Context, ids []string, keep func(*Batch) bool) ([]*Batch, error) {
+	found := make([]*Batch, len(ids))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readParallel)
+	for i, id := range ids {
+		group.Go(func() error {
+			b, err := s.Load(ctx, id)
+			if errors.Is(err, ErrNotFound) {
+				return nil
+			}
+			found[i] = b
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var batches []*Batch
+	for _, b := range found {
+		if b != nil && keep(b) {
+			batches = append(batches, b)
+		}
+	}
+	return batches, nil
+}
+
+// Rerun is a row of a retry. It holds no personal data.
+type Rerun struct {
+	Row int `json:"row"`
+	Run int `json:"run"` // of the row's job
+	// Was is how the row had ended, for the counts.
+	Was RowState `json:"was"`
+}
+
+// listRows is how many rows of a retry one object holds.
+const listRows = 1000
+
+func listKey(id, list string, number int) string {
+	return fmt.Sprintf("%s%s/passes/%s/%06d", root, id, list, number)
+}
+
+// writeList stores the rows of a run, before the run is added to the batch, and returns the list's name. The name is
+// random because two operators may retry at once.
+func (s *Store) writeList(ctx context.Context, id string, rows []Rerun) (list string, err error) {
+	list = strings.ToLower(rand.Text()[:12])
+	for n := 0; n*listRows < len(rows); n++ {
+		body, err := json.Marshal(rows[n*listRows : min((n+1)*listRows, len(rows))])
+		if err != nil {
+			return "", fmt.Errorf("write the rows of a retry: %w", err)
+		}
+		if err := s.objects.PutObject(ctx, listKey(id, list, n), body, jsonType); err != nil {
+			return "", fmt.Errorf("write the rows of a retry: %w", err)
+		}
+	}
+	return list, nil
+}
+
+func (s *Store) readList(ctx context.Context, id, list string, number int) ([]Rerun, error) {
+	body, _, err := s.objects.Object(ctx, listKey(id, list, number))
+	if err != nil {
+		return nil, fmt.Errorf("read the rows of a retry: %w", err)
+	}
+	var rows []Rerun
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return nil, errors.New("read the rows of a retry: not written by kycq")
+	}
+	return rows, nil
+}
+
+// now has the precision of the JSON it is written to.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
