@@ -50,7 +50,7 @@ func (d *batchDeps) Close() {
 
 // perMinute is the present rate of a kind, and the hold where there is one.
 func (d *batchDeps) perMinute(ctx context.Context, kind tasks.Kind) (float64, *gate.Hold, error) {
-	return wire.PerMinute(ctx, d.gate, kind)
+	return batch.Pace(ctx, d.gate, kind)
 }
 
 // batchCommand gives fn the batchDeps.
@@ -91,14 +91,6 @@ func oneBatch(_ *cobra.Command, args []string) error {
 		return cli.UsageError(err)
 	}
 	return nil
-}
-
-// timeFor is how long that many rows take at a rate.
-func timeFor(rows int, perMinute float64) time.Duration {
-	if perMinute <= 0 {
-		return 0
-	}
-	return time.Duration(float64(rows) / perMinute * float64(time.Minute)).Round(time.Second)
 }
 
 // longTime shows a duration in days and hours where that reads better.

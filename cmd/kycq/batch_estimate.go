@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/batch/submit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/tasks"
@@ -30,11 +31,11 @@ func (a *app) estimate(ctx context.Context, d *batchDeps, plan *submit.Plan, kin
 	if hold != nil {
 		a.Note("the fleet is on hold (%s): rows are called once it is resumed", hold.Code)
 	}
-	ahead, err := d.control.Left(ctx, kind)
+	ahead, err := d.control.RowsAhead(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
-	took := timeFor(ahead+plan.Rows, rate)
+	took := batch.TimeFor(ahead+plan.Rows, rate)
 	e := &estimate{Calls: plan.Rows, PerMinute: rate, Ahead: ahead, Seconds: int64(took / time.Second)}
 	if f.price > 0 {
 		cost := float64(plan.Rows) * f.price

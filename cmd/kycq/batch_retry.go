@@ -80,7 +80,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 	defer shown.Close()
 	shown.Begin("reading records", int64(b.Rows), "rows")
 	seen := 0
-	rows, err := d.control.Select(ctx, b, batch.PartsOf(d.store, d.keyset, b), d.client, f.Selection, func(n int) {
+	selected, err := d.control.Select(ctx, b, batch.PartsOf(d.store, d.keyset, b), d.client, f.Selection, func(n int) {
 		shown.Add(int64(n - seen))
 		seen = n
 	})
@@ -88,6 +88,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 		return err
 	}
 	shown.Pause()
+	rows := selected.Rows
 	if len(rows) == 0 {
 		a.Note("no row of the batch is meant by that: nothing was done")
 		return a.printRetry(id, 0)
@@ -100,7 +101,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 		return err
 	}
 	if f.given {
-		if _, err := d.control.Raise(ctx, id, f.maxCalls); err != nil {
+		if _, err := d.control.SetMaxCalls(ctx, id, f.maxCalls); err != nil {
 			return err
 		}
 	}
@@ -150,7 +151,7 @@ func (a *app) raiseCap(ctx context.Context, d *batchDeps, b *batch.Batch, f retr
 	if err := a.enterBatch(ctx, d, "batch.max_calls", b, map[string]string{"max_calls": strconv.Itoa(limit)}); err != nil {
 		return err
 	}
-	if _, err := d.control.Raise(ctx, b.ID, limit); err != nil {
+	if _, err := d.control.SetMaxCalls(ctx, b.ID, limit); err != nil {
 		return err
 	}
 	if a.JSON {

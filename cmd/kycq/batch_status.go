@@ -50,7 +50,7 @@ func readBatch(ctx context.Context, d *batchDeps, id string) (*batchStatus, erro
 	}
 	st := &batchStatus{Status: s, Hold: hold, PerMinute: rate}
 	if !s.Done {
-		st.ETASeconds = int64(timeFor(s.Rows-s.Ended, rate) / time.Second)
+		st.ETASeconds = int64(batch.TimeFor(s.Rows-s.Ended, rate) / time.Second)
 	}
 	return st, nil
 }

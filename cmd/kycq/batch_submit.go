@@ -107,7 +107,7 @@ func (f *submitFlags) options(a *app, args []string) (submit.Options, error) {
 		return submit.Options{}, errors.New("--dry-run submits nothing: there is nothing to --wait for")
 	}
 	if f.name != "" {
-		if f.name, err = batch.ParseName(f.name); err != nil {
+		if err := batch.CheckName(f.name); err != nil {
 			return submit.Options{}, fmt.Errorf("--name: %w", err)
 		}
 	}
@@ -226,7 +226,7 @@ func (a *app) resubmit(ctx context.Context, d *batchDeps, b *batch.Batch, source
 		b, err = d.control.Amend(ctx, b.ID, f.maxCalls)
 		sub.Status = "amended"
 	case f.maxCallsGiven && f.maxCalls != b.MaxCalls:
-		b, err = d.control.Raise(ctx, b.ID, f.maxCalls)
+		b, err = d.control.SetMaxCalls(ctx, b.ID, f.maxCalls)
 	default:
 		err = d.control.Start(ctx, b, false)
 	}

@@ -125,7 +125,7 @@ func (w *watcher) pace(st *batchStatus) {
 		return
 	}
 	st.PerMinute = float64(st.Ended-w.first) / seen.Minutes()
-	st.ETASeconds = int64(timeFor(st.Rows-st.Ended, st.PerMinute) / time.Second)
+	st.ETASeconds = int64(batch.TimeFor(st.Rows-st.Ended, st.PerMinute) / time.Second)
 }
 
 func (w *watcher) show(st *batchStatus) error {

@@ -29,7 +29,7 @@ var ownImports = map[string][]string{
 	},
 
 	"internal/audit/":     {"./storage"},
-	"internal/batch/":     {"./internal/asynqx", "./internal/batch", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/batch/":     {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/dashboard/": {"./internal/seal", "./tasks"},
 	"internal/doctor/":    {"./internal/cashfree", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/janitor/":   {"./internal/asynqx"},

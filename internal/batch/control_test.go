@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/kycq/kycq/internal/cashfree"
@@ -11,7 +12,7 @@ import (
 
 func TestACancelledBatchCallsNoMoreAndAmendGoesOn(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	const rows = 700
 	b := h.batch("cancel", rows)
 	h.feed(b.ID)
@@ -34,7 +35,7 @@ func TestACancelledBatchCallsNoMoreAndAmendGoesOn(t *testing.T) {
 		}
 		records++
 	}
-	if records > depth(h.rate) {
+	if records > targetDepth(h.rate) {
 		t.Errorf("%d records: rows that were never fed must get none", records)
 	}
 
@@ -49,7 +50,7 @@ func TestACancelledBatchCallsNoMoreAndAmendGoesOn(t *testing.T) {
 
 func TestACancelIsKeptByAWipedRedis(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("kept", 300)
 	h.feed(b.ID)
 	h.work(10)
@@ -67,9 +68,9 @@ func TestACancelIsKeptByAWipedRedis(t *testing.T) {
 
 func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("capped", 400)
-	if _, err := h.control.Raise(t.Context(), b.ID, 150); err != nil {
+	if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 150); err != nil {
 		t.Fatal(err)
 	}
 	for range 10 {
@@ -80,7 +81,7 @@ func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
 	if h.vendor.total != 150 || s.State != CallLimitReached || s.Outcomes["valid"] != 150 || s.Reason == "" {
 		t.Fatalf("%d calls at a cap of 150: %+v", h.vendor.total, s)
 	}
-	if _, err := h.control.Raise(t.Context(), b.ID, 0); err != nil {
+	if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	if s := h.finish(b.ID); s.Outcomes["valid"] != 400 || h.vendor.total != 400 || h.vendor.most() != 1 {
@@ -90,9 +91,9 @@ func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
 
 func TestTheCapIsKeptByAWipedRedis(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("capwipe", 200)
-	if _, err := h.control.Raise(t.Context(), b.ID, 50); err != nil {
+	if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 50); err != nil {
 		t.Fatal(err)
 	}
 	h.feed(b.ID)
@@ -109,10 +110,10 @@ func TestTheCapIsKeptByAWipedRedis(t *testing.T) {
 
 func TestAWorkerMakesNoCallBeyondTheCap(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("strict", 40)
 	h.feed(b.ID) // all rows are in the queue before the cap is set
-	if _, err := h.control.Raise(t.Context(), b.ID, 15); err != nil {
+	if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 15); err != nil {
 		t.Fatal(err)
 	}
 	h.work(100)
@@ -126,7 +127,7 @@ func TestRetryRunsTheChosenRowsAgain(t *testing.T) {
 	for _, wiped := range []bool{false, true} {
 		t.Run(fmt.Sprintf("wiped=%v", wiped), func(t *testing.T) {
 			t.Parallel()
-			h := setup(t)
+			h := newSetup(t)
 			const rows = 260
 			b := h.batch("retry", rows)
 			for _, n := range []int{3, 77, 250} {
@@ -138,13 +139,16 @@ func TestRetryRunsTheChosenRowsAgain(t *testing.T) {
 			if wiped {
 				h.wipe()
 			}
-			for want, choice := range map[int]Selection{0: {Lost: true}, 1: {Invalid: true}, 3: {Failed: true}} {
-				if got := len(h.choose(b.ID, choice)); got != want {
-					t.Errorf("%s means %d rows, want %d", choice, got, want)
+			for want, selection := range map[int]Selection{0: {Lost: true}, 1: {Invalid: true}, 3: {Failed: true}} {
+				if got := len(h.selectRows(b.ID, selection).Rows); got != want {
+					t.Errorf("%s selects %d rows, want %d", selection, got, want)
 				}
 			}
-			chosen := h.choose(b.ID, Selection{Code: "specimen_rejected"})
-			if _, err := h.control.Retry(t.Context(), b.ID, chosen, "code=specimen_rejected"); err != nil {
+			selected := h.selectRows(b.ID, Selection{Code: "specimen_rejected"})
+			if want := map[string]int{"specimen_rejected": 3, "invalid_passport": 1}; !maps.Equal(selected.Codes, want) {
+				t.Errorf("the rows that could be retried: %v, want %v", selected.Codes, want)
+			}
+			if _, err := h.control.Retry(t.Context(), b.ID, selected.Rows, "code=specimen_rejected"); err != nil {
 				t.Fatal(err)
 			}
 			if s := h.status(b.ID); s.Done || s.State != Running {
@@ -163,17 +167,17 @@ func TestRetryRunsTheChosenRowsAgain(t *testing.T) {
 	}
 }
 
-func (h *house) choose(id string, s Selection) []Rerun {
+func (h *setup) selectRows(id string, s Selection) *Selected {
 	h.t.Helper()
 	b, err := h.control.Batches.Load(h.t.Context(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	rows, err := h.control.Select(h.t.Context(), b, PartsOf(h.store, h.keyset, b), h.client, s, func(int) {})
+	selected, err := h.control.Select(h.t.Context(), b, PartsOf(h.store, h.keyset, b), h.client, s, func(int) {})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return rows
+	return selected
 }
 
 // shared gives the rows of two batches the same ids and inputs.
@@ -183,7 +187,7 @@ func shared(row int) (id, number string) {
 
 func TestARowThatIsDoneElsewhereIsReportedAndNotCalled(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	first := h.batchOf("first", 200, shared)
 	h.finish(first.ID)
 	second := h.batchOf("second", 250, shared)
@@ -195,7 +199,7 @@ func TestARowThatIsDoneElsewhereIsReportedAndNotCalled(t *testing.T) {
 
 func TestARowInFlightElsewhereWaitsForItsRecord(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	first := h.batchOf("one", 100, shared)
 	second := h.batchOf("two", 100, shared)
 	h.feed(first.ID)
@@ -213,7 +217,7 @@ func TestARowInFlightElsewhereWaitsForItsRecord(t *testing.T) {
 
 func TestAnotherInputUnderAKnownIDIsAConflictOfTheRow(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	h.finish(h.batchOf("right", 20, shared).ID)
 	b := h.batchOf("wrong", 20, func(row int) (id, number string) {
 		id, number = shared(row)
@@ -233,7 +237,7 @@ func TestAnotherInputUnderAKnownIDIsAConflictOfTheRow(t *testing.T) {
 
 func TestABatchIsAcceptedOnceAndNeverMixedWithAnother(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("once", 10)
 	again := *b
 	if created, err := h.control.Batches.Accept(t.Context(), &again); err != nil || created {
@@ -248,7 +252,7 @@ func TestABatchIsAcceptedOnceAndNeverMixedWithAnother(t *testing.T) {
 
 func TestABatchThatHasEndedIsNotCancelled(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("over", 5)
 	h.finish(b.ID)
 	if _, err := h.control.Cancel(t.Context(), b.ID); !errors.Is(err, ErrDone) {

@@ -15,7 +15,7 @@ import (
 
 func TestEveryRowEndsWithOneCallAndAReport(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	const rows = 1050
 	b := h.batch("whole", rows)
 	h.vendor.answer("SPEC00007", cashfree.Invalid)
@@ -42,7 +42,7 @@ func TestEveryRowEndsWithOneCallAndAReport(t *testing.T) {
 
 func TestTheBoardOfAnEndedBatchExpires(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("expires", 10)
 	h.finish(b.ID)
 	for _, key := range []string{progressKey(b.ID), rowsKey(b.ID)} {
@@ -58,7 +58,7 @@ func TestTheBoardOfAnEndedBatchExpires(t *testing.T) {
 
 func TestTheQueueStaysShallow(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	h.rate = 1e9
 	b := h.batch("shallow", 3000)
 	for range 5 {
@@ -75,14 +75,14 @@ func TestTheQueueStaysShallow(t *testing.T) {
 
 func TestARebuiltOrAmendedBatchIsFedNoFaster(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("slowly", 1500)
 	h.wipe()
 	for range 20 {
 		h.feed(b.ID)
 	}
 	p := h.progress(b.ID)
-	if open := p.outstanding(AllRows); open > depth(h.rate)+chunk/2 {
+	if open := p.outstanding(AllRows); open > targetDepth(h.rate)+chunk/2 {
 		t.Errorf("%d rows are open after a wipe", open)
 	}
 }
@@ -93,7 +93,7 @@ func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
 	for _, done := range []int{0, 200} {
 		t.Run(fmt.Sprint(done), func(t *testing.T) {
 			t.Parallel()
-			h := setup(t)
+			h := newSetup(t)
 			const rows = 1300
 			b := h.batch("wiped", rows)
 			h.feed(b.ID)
@@ -115,7 +115,7 @@ func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
 
 func TestAFeederThatDiesBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("dies", 250)
 	h.feed(b.ID)
 	h.work(100)
@@ -130,7 +130,7 @@ func TestAFeederThatDiesBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
 
 func TestLostTasksAreFedAgain(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("lost", 50)
 	h.feed(b.ID)
 	if _, err := h.inspector.DeleteAllPendingTasks(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil {
@@ -138,7 +138,7 @@ func TestLostTasksAreFedAgain(t *testing.T) {
 	}
 	h.feed(b.ID)
 	// The board is told that the rows have stood still for long.
-	old := time.Now().Add(-looseAfter).UnixMilli()
+	old := time.Now().Add(-stalledAfter).UnixMilli()
 	if err := h.redis.HSet(t.Context(), progressKey(b.ID), "seen", 0, "seen_at", old).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -149,10 +149,10 @@ func TestLostTasksAreFedAgain(t *testing.T) {
 
 func TestRowsWaitForAWorkerThatHasTheKey(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("key", 10)
 	h.feeder.Keyset = seal.Insecure()
-	after, err := h.feeder.turn(t.Context(), b.ID)
+	after, err := h.feeder.step(t.Context(), b.ID)
 	if err != nil || after != missingKeyDelay {
 		t.Errorf("got %v, %v: want to come back in %v", after, err, missingKeyDelay)
 	}
@@ -160,7 +160,7 @@ func TestRowsWaitForAWorkerThatHasTheKey(t *testing.T) {
 
 func TestAHeldQueueIsNotFed(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("held", 10)
 	if err := h.inspector.PauseQueue(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil {
 		t.Fatal(err)
@@ -194,7 +194,7 @@ func TestStatesOfRowsTellOwnEndsFromOthers(t *testing.T) {
 		"another input":           {rec(func(r *storage.Record) { r.Fingerprint = "g" }), 1, RowConflict},
 		"erased, no longer known": {rec(func(r *storage.Record) { r.Fingerprint, r.Erased = "", &storage.Erasure{} }), 1, RowValid},
 	} {
-		if got := Judge(c.rec, "f", "b", c.run); got != c.want {
+		if got := (&Row{Record: c.rec, batch: "b", run: c.run, payload: tasks.Payload{JobSpec: tasks.JobSpec{Fingerprint: "f"}}}).judge(); got != c.want {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}
@@ -203,26 +203,26 @@ func TestStatesOfRowsTellOwnEndsFromOthers(t *testing.T) {
 func TestRoomInTheQueueIsSharedAndBounded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		line        line
+		queue       queueDepth
 		p           Progress
 		outstanding int
 		want        int
 	}{
-		"alone":                  {line{active: 1}, Progress{}, 0, 300},
-		"filled":                 {line{active: 1, pending: 300}, Progress{}, 300, 0},
-		"three batches":          {line{active: 3}, Progress{}, 0, 100},
-		"many batches":           {line{active: 100}, Progress{}, 0, minQuota},
-		"rows that wait a while": {line{active: 1, parked: 50}, Progress{}, 300, 50},
-		"all rows wait":          {line{active: 1, parked: 9000}, Progress{}, maxOutstanding, 0},
-		"cap":                    {line{active: 1}, Progress{Cap: 100, Calls: 60}, 30, 10},
-		"cap reached":            {line{active: 1}, Progress{Cap: 100, Calls: 90}, 30, 0},
-		"others fill the line":   {line{active: 2, pending: 450}, Progress{}, 0, 0},
+		"alone":                  {queueDepth{batches: 1}, Progress{}, 0, 300},
+		"filled":                 {queueDepth{batches: 1, pending: 300}, Progress{}, 300, 0},
+		"three batches":          {queueDepth{batches: 3}, Progress{}, 0, 100},
+		"many batches":           {queueDepth{batches: 100}, Progress{}, 0, minQuota},
+		"rows that wait a while": {queueDepth{batches: 1, delayed: 50}, Progress{}, 300, 50},
+		"all rows wait":          {queueDepth{batches: 1, delayed: 9000}, Progress{}, maxOutstanding, 0},
+		"cap":                    {queueDepth{batches: 1}, Progress{MaxCalls: 100, Calls: 60}, 30, 10},
+		"cap reached":            {queueDepth{batches: 1}, Progress{MaxCalls: 100, Calls: 90}, 30, 0},
+		"others fill the line":   {queueDepth{batches: 2, pending: 450}, Progress{}, 0, 0},
 	} {
-		if got := c.line.room(&c.p, c.outstanding, depth(100)); got != c.want {
+		if got := c.queue.room(&c.p, c.outstanding, targetDepth(100)); got != c.want {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}
-	if depth(100) != 300 || depth(1) != minDepth || depth(1e9) != maxDepth {
+	if targetDepth(100) != 300 || targetDepth(1) != minDepth || targetDepth(1e9) != maxDepth {
 		t.Error("the depth is three minutes of calls, within its bounds")
 	}
 }

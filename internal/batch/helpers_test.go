@@ -26,13 +26,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// miniredis and httptest wind their connections down after their servers have been closed.
+	// Connections of miniredis and httptest close after their servers have been closed.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/alicebob/miniredis/v2/server.(*Server).servePeer"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"))
 }
 
-// house is everything around a batch, in one goroutine: a feeder's steps and a worker's deliveries are taken by hand.
-type house struct {
+// setup is everything around a batch. Tests run the feeder's ticks and the worker's deliveries themselves, in one goroutine.
+type setup struct {
 	t         *testing.T
 	redis     *redis.Client
 	store     *storage.Store
@@ -43,16 +43,16 @@ type house struct {
 	inspector *asynq.Inspector
 	vendor    *vendor
 	worker    *worker.Processor
-	rate      float64 // calls a minute: what the depth of the queue depends on
+	rate      float64 // calls a minute; the depth of the queue depends on it
 }
 
-func setup(t *testing.T) *house {
+func newSetup(t *testing.T) *setup {
 	t.Helper()
 	keyset, err := seal.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{
+	h := &setup{
 		t: t, redis: testenv.RedisClient(t), store: storagetest.New(t), keyset: keyset,
 		vendor: &vendor{calls: map[string]int{}, answers: map[string]cashfree.Class{}}, rate: 100,
 	}
@@ -63,12 +63,11 @@ func setup(t *testing.T) *house {
 	h.inspector = asynq.NewInspectorFromRedisClient(h.redis)
 	h.control = NewControl(h.redis, h.store)
 	h.feeder = NewFeeder(FeederConfig{
-		Redis: h.redis, Store: h.store, Keyset: keyset, Client: h.client, Progress: h.control.Progress, Log: zerolog.Nop(),
-		PerMinute: func(context.Context, tasks.Kind) (float64, error) { return h.rate, nil },
+		Redis: h.redis, Store: h.store, Keyset: keyset, Client: h.client, Progress: h.control.Progress, Gate: openGate{h}, Log: zerolog.Nop(),
 	})
 	t.Cleanup(h.feeder.drain)
 	h.worker, err = worker.NewProcessor(worker.Parts{
-		Records: h.store, Images: h.store, MaskedImages: h.store, Vendor: h.vendor, Gate: openGate{}, Keyset: keyset,
+		Records: h.store, Images: h.store, MaskedImages: h.store, Vendor: h.vendor, Gate: openGate{h}, Keyset: keyset,
 		Hints: redisx.NewHints(h.redis), Batches: h.control.Progress, Log: zerolog.Nop(),
 	}, worker.Policy{RetryCodes: []int{}})
 	if err != nil {
@@ -77,15 +76,15 @@ func setup(t *testing.T) *house {
 	return h
 }
 
-// batch accepts a passport batch of that many rows, named by their number.
-func (h *house) batch(name string, rows int) *Batch {
+// batch accepts a passport batch with that many rows. The verification_id is made of the name and the row's number.
+func (h *setup) batch(name string, rows int) *Batch {
 	h.t.Helper()
 	return h.batchOf(name, rows, func(row int) (id, number string) {
 		return fmt.Sprintf("%s-%05d", name, row), fmt.Sprintf("SPEC%05d", row)
 	})
 }
 
-func (h *house) batchOf(name string, rows int, row func(n int) (id, number string)) *Batch {
+func (h *setup) batchOf(name string, rows int, row func(n int) (id, number string)) *Batch {
 	h.t.Helper()
 	content := fmt.Sprintf("%064x", rows*1000+len(name))
 	b := &Batch{
@@ -103,8 +102,8 @@ func (h *house) batchOf(name string, rows int, row func(n int) (id, number strin
 	return b
 }
 
-// feed takes the feeder's steps until it says that its turn is over or nothing is fed.
-func (h *house) feed(id string) (fed int) {
+// feed runs ticks of a feed step until one ends it or feeds nothing.
+func (h *setup) feed(id string) (fed int) {
 	h.t.Helper()
 	b, err := h.control.Batches.Load(h.t.Context(), id)
 	if err != nil {
@@ -113,13 +112,13 @@ func (h *house) feed(id string) (fed int) {
 	f := &feed{Feeder: h.feeder, b: b, parts: PartsOf(h.store, h.keyset, b)}
 	for range 100 {
 		before := h.progress(id)
-		n, delay, err := f.step(h.t.Context())
+		n, delay, err := f.tick(h.t.Context())
 		if err != nil {
 			h.t.Fatalf("feed: %v", err)
 		}
 		fed += n
 		after := h.progress(id)
-		entered := before != nil && after != nil && before.Pass != after.Pass
+		entered := before != nil && after != nil && before.Run != after.Run
 		if delay != 0 || n == 0 && !entered {
 			return fed
 		}
@@ -127,7 +126,7 @@ func (h *house) feed(id string) (fed int) {
 	return fed
 }
 
-func (h *house) progress(id string) *Progress {
+func (h *setup) progress(id string) *Progress {
 	h.t.Helper()
 	p, err := h.control.Progress.Read(h.t.Context(), id)
 	if err != nil {
@@ -136,9 +135,9 @@ func (h *house) progress(id string) *Progress {
 	return p
 }
 
-// wipe empties Redis, as losing the server does. asynq notes its queues' names once in a process, which only its inspector
-// needs, and so this test.
-func (h *house) wipe() {
+// wipe empties Redis, as losing the server does. asynq writes the names of its queues once in a process; its inspector, which
+// the tests use, needs them.
+func (h *setup) wipe() {
 	h.t.Helper()
 	err := h.redis.FlushDB(h.t.Context()).Err()
 	if err == nil {
@@ -149,8 +148,8 @@ func (h *house) wipe() {
 	}
 }
 
-// work delivers at most n tasks of the bulk queue and returns how many were there.
-func (h *house) work(n int) (delivered int) {
+// work delivers at most n tasks of the bulk queue and returns how many it delivered.
+func (h *setup) work(n int) (delivered int) {
 	h.t.Helper()
 	queue := tasks.Queue(tasks.Passport, tasks.Bulk)
 	list, err := h.inspector.ListPendingTasks(queue, asynq.PageSize(n))
@@ -169,7 +168,7 @@ func (h *house) work(n int) (delivered int) {
 		if verdict.Decision == worker.Final {
 			err = h.inspector.DeleteTask(queue, info.ID)
 		} else {
-			err = h.inspector.ArchiveTask(queue, info.ID) // parked: the test brings it back
+			err = h.inspector.ArchiveTask(queue, info.ID) // delayed: the test brings it back
 		}
 		if err != nil {
 			h.t.Fatal(err)
@@ -179,7 +178,7 @@ func (h *house) work(n int) (delivered int) {
 }
 
 // finish feeds and works until the batch is done.
-func (h *house) finish(id string) *Status {
+func (h *setup) finish(id string) *Status {
 	h.t.Helper()
 	for range 200 {
 		h.feed(id)
@@ -189,11 +188,11 @@ func (h *house) finish(id string) *Status {
 			return s
 		}
 	}
-	h.t.Fatalf("batch %s does not end: %+v", id, h.status(id))
+	h.t.Fatalf("batch %s did not end: %+v", id, h.status(id))
 	return nil
 }
 
-func (h *house) status(id string) *Status {
+func (h *setup) status(id string) *Status {
 	h.t.Helper()
 	s, _, err := h.control.Status(h.t.Context(), id)
 	if err != nil {
@@ -203,27 +202,27 @@ func (h *house) status(id string) *Status {
 }
 
 // walk reads every row with its record.
-func (h *house) walk(id string) []*Entry {
+func (h *setup) walk(id string) []*Row {
 	h.t.Helper()
 	b, err := h.control.Batches.Load(h.t.Context(), id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	var entries []*Entry
-	err = b.Walk(h.t.Context(), PartsOf(h.store, h.keyset, b), h.store, h.client, func(e *Entry) error {
-		entries = append(entries, e)
+	var rows []*Row
+	err = b.Walk(h.t.Context(), PartsOf(h.store, h.keyset, b), h.store, h.client, func(r *Row) error {
+		rows = append(rows, r)
 		return nil
 	})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return entries
+	return rows
 }
 
-// vendor is Cashfree as far as batches see it.
+// vendor is a fake Cashfree.
 type vendor struct {
 	mu      sync.Mutex
-	calls   map[string]int // by the id without what was derived
+	calls   map[string]int // by verification_id
 	total   int
 	answers map[string]cashfree.Class // by file number; Valid where missing
 }
@@ -251,7 +250,7 @@ func (v *vendor) VerifyPassport(_ context.Context, req cashfree.PassportRequest)
 func (v *vendor) MaskAadhaar(context.Context, cashfree.MaskRequest) *cashfree.Reply { return nil }
 
 func (v *vendor) FetchImage(context.Context, redact.Secret) (*cashfree.FetchedImage, error) {
-	return nil, errors.New("not here")
+	return nil, errors.New("not implemented")
 }
 
 func (v *vendor) answer(number string, class cashfree.Class) {
@@ -268,15 +267,19 @@ func (v *vendor) most() (most int) {
 	return most
 }
 
-// openGate lets everything pass.
-type openGate struct{}
+// openGate lets every call pass, and reports the rate of the test.
+type openGate struct{ h *setup }
+
+func (g openGate) Status(context.Context) ([]gate.KindStatus, *gate.Hold, error) {
+	return []gate.KindStatus{{Kind: string(tasks.Passport), PerMinute: g.h.rate}}, nil, nil
+}
 
 func (openGate) Acquire(context.Context, gate.Call) (*gate.Permit, error)     { return &gate.Permit{}, nil }
 func (openGate) Report(context.Context, *gate.Permit, gate.Outcome) error     { return nil }
 func (openGate) RaiseHold(context.Context, gate.Hold) (first bool, err error) { return true, nil }
 
 // object reads an object of the records bucket.
-func (h *house) object(key string) string {
+func (h *setup) object(key string) string {
 	h.t.Helper()
 	body, _, err := h.store.Object(h.t.Context(), key)
 	if err != nil {

@@ -38,7 +38,7 @@ func writeParts(t *testing.T, store *storage.Store, keyset *tasks.Keyset, b *Bat
 
 func TestAPartOpensOnlyInItsOwnPlace(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := newSetup(t)
 	b := h.batch("parts", 1001)
 	body := h.object(partKey(b.ID, b.Plan, 1))
 	if _, err := manifest.OpenPart([]byte(body), h.keyset, b.Kind, b.ID, 1); err != nil {

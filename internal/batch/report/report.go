@@ -45,13 +45,13 @@ func (j *Job) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	if err := out.header(); err != nil {
 		return 0, err
 	}
-	err = j.Batch.Walk(ctx, j.Parts, j.Records, j.Client, func(e *batch.Entry) error {
+	err = j.Batch.Walk(ctx, j.Parts, j.Records, j.Client, func(r *batch.Row) error {
 		defer j.Seen()
-		if j.FailuresOnly && !failure(e) {
+		if j.FailuresOnly && !failure(r) {
 			return nil
 		}
 		rows++
-		return out.row(e)
+		return out.row(r)
 	})
 	if err != nil {
 		return rows, err
@@ -59,8 +59,8 @@ func (j *Job) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	return rows, out.flush()
 }
 
-func failure(e *batch.Entry) bool {
-	switch e.State {
+func failure(r *batch.Row) bool {
+	switch r.State {
 	case batch.RowFailed, batch.RowDoneFailed, batch.RowInvalid, batch.RowDoneInvalid, batch.RowConflict:
 		return true
 	}
@@ -69,7 +69,7 @@ func failure(e *batch.Entry) bool {
 
 type encoder interface {
 	header() error
-	row(e *batch.Entry) error
+	row(r *batch.Row) error
 	flush() error
 }
 
@@ -89,61 +89,61 @@ func (j *Job) encoder(w io.Writer) encoder {
 // field is a column that kycq adds.
 type field struct {
 	name string
-	of   func(e *batch.Entry) any // string, int or bool
+	of   func(r *batch.Row) any // string, int or bool
 }
 
 var (
-	codeField    = field{"code", func(e *batch.Entry) any { return e.Code() }}
-	messageField = field{"message", func(e *batch.Entry) any { return explain(e).Message }}
+	codeField    = field{"code", func(r *batch.Row) any { return r.Code() }}
+	messageField = field{"message", func(r *batch.Row) any { return explain(r).Message }}
 	allFields    = []field{
-		{"line", func(e *batch.Entry) any { return e.Item.Line }},
-		{manifest.ColumnID, func(e *batch.Entry) any { return e.Item.ID }},
-		{"outcome", func(e *batch.Entry) any { return outcome(e) }},
-		{"already_done", func(e *batch.Entry) any { return e.State.Elsewhere() }},
+		{"line", func(r *batch.Row) any { return r.Item.Line }},
+		{manifest.ColumnID, func(r *batch.Row) any { return r.Item.ID }},
+		{"outcome", func(r *batch.Row) any { return outcome(r) }},
+		{"already_done", func(r *batch.Row) any { return r.State.AlreadyDone() }},
 		codeField,
 		messageField,
-		{"next_action", func(e *batch.Entry) any { return explain(e).NextAction }},
-		{"reference_id", func(e *batch.Entry) any { return batch.ReferenceText(e) }},
-		{"masked_image", func(e *batch.Entry) any { return batch.MaskedURI(e) }},
-		{"calls", func(e *batch.Entry) any { return e.Calls() }},
-		{"run", func(e *batch.Entry) any { return run(e) }},
-		{"first_called_at", func(e *batch.Entry) any { return batch.TimeText(e.FirstCall()) }},
-		{"completed_at", func(e *batch.Entry) any { return completed(e) }},
+		{"next_action", func(r *batch.Row) any { return explain(r).NextAction }},
+		{"reference_id", func(r *batch.Row) any { return batch.ReferenceText(r) }},
+		{"masked_image", func(r *batch.Row) any { return batch.MaskedURI(r) }},
+		{"calls", func(r *batch.Row) any { return r.Calls() }},
+		{"run", func(r *batch.Row) any { return run(r) }},
+		{"first_called_at", func(r *batch.Row) any { return batch.TimeText(r.FirstCall()) }},
+		{"completed_at", func(r *batch.Row) any { return completed(r) }},
 	}
 	failureFields = []field{codeField, messageField}
 )
 
 // outcome is how the row ended, or the state of its record where it has not.
-func outcome(e *batch.Entry) string {
-	if word := e.State.Outcome(); word != "" {
+func outcome(r *batch.Row) string {
+	if word := r.State.Outcome(); word != "" {
 		return word
 	}
-	if e.Own() {
-		return string(e.Record.State)
+	if r.Own() {
+		return string(r.Record.State)
 	}
 	return "queued"
 }
 
 // explain returns the texts of the row's record, or those for its code if the row has no record of its own.
-func explain(e *batch.Entry) advice.Text {
-	if e.Own() {
-		return advice.Text{Message: e.Record.Message, NextAction: e.Record.NextAction}
+func explain(r *batch.Row) advice.Text {
+	if r.Own() {
+		return advice.Text{Message: r.Record.Message, NextAction: r.Record.NextAction}
 	}
-	return advice.For(e.Code())
+	return advice.For(r.Code())
 }
 
-func run(e *batch.Entry) int {
-	if e.Own() {
-		return e.Record.Run
+func run(r *batch.Row) int {
+	if r.Own() {
+		return r.Record.Run
 	}
 	return 0
 }
 
-func completed(e *batch.Entry) string {
-	if !e.Own() || !e.Record.State.Final() {
+func completed(r *batch.Row) string {
+	if !r.Own() || !r.Record.State.Final() {
 		return ""
 	}
-	return batch.TimeText(e.Record.CompletedAt)
+	return batch.TimeText(r.Record.CompletedAt)
 }
 
 // csvFile writes cells that no spreadsheet runs.
@@ -175,17 +175,17 @@ func (c *csvFile) header() error {
 	return c.out.Write(c.cells)
 }
 
-func (c *csvFile) row(e *batch.Entry) error {
+func (c *csvFile) row(r *batch.Row) error {
 	c.cells = c.cells[:0]
 	for i := range c.columns {
 		cell := ""
-		if i < len(e.Item.Fields) {
-			cell = e.Item.Fields[i]
+		if i < len(r.Item.Fields) {
+			cell = r.Item.Fields[i]
 		}
 		c.cells = append(c.cells, manifest.EscapeFormula(cell))
 	}
 	for _, f := range c.fields {
-		c.cells = append(c.cells, manifest.EscapeFormula(text(f.of(e))))
+		c.cells = append(c.cells, manifest.EscapeFormula(text(f.of(r))))
 	}
 	return c.out.Write(c.cells)
 }
@@ -220,16 +220,16 @@ type jsonl struct {
 func (j *jsonl) header() error { return nil }
 func (j *jsonl) flush() error  { return nil }
 
-func (j *jsonl) row(e *batch.Entry) error {
+func (j *jsonl) row(r *batch.Row) error {
 	input := make(map[string]string, len(j.columns))
 	for i, name := range j.columns {
-		if i < len(e.Item.Fields) {
-			input[name] = e.Item.Fields[i]
+		if i < len(r.Item.Fields) {
+			input[name] = r.Item.Fields[i]
 		}
 	}
 	line := map[string]any{"input": input}
 	for _, f := range j.fields {
-		line[f.name] = f.of(e)
+		line[f.name] = f.of(r)
 	}
 	return j.out.Encode(line)
 }
