@@ -59,12 +59,7 @@ func startRedis(t *testing.T) *redis.Client {
 		}
 		t.Skip("the promise of this test is about the settings of a real Redis: install redis-server, or run make test")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := testenv.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "",
 		"--appendonly", "yes", "--maxmemory-policy", "noeviction", "--databases", "1")

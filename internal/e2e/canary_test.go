@@ -15,25 +15,25 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// spellings are the forms in which a canary would be readable: plain in any case, hex, and base64 at each of the three
-// places where it can begin in a group.
-func spellings(word string) []string {
+// encodings are the forms in which a canary would be readable: plain text in any case, hex, and base64 for each of the three
+// positions at which it can begin within a group.
+func encodings(word string) []string {
 	forms := []string{strings.ToLower(word), hex.EncodeToString([]byte(word))}
-	for shift, spoiled := range []int{0, 2, 3} { // the first characters that the bytes before the word have a part in
+	for shift, skip := range []int{0, 2, 3} { // first characters that depend on the bytes before the word
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + word))
-		whole := (shift + len(word)) / 3 * 4 // the last characters depend on what follows the word
-		forms = append(forms, strings.ToLower(encoded[spoiled:whole]))
+		whole := (shift + len(word)) / 3 * 4 // without the last characters, which depend on the bytes after it
+		forms = append(forms, strings.ToLower(encoded[skip:whole]))
 	}
 	return forms
 }
 
-func TestTheSearchFindsACanaryInEverySpelling(t *testing.T) {
+func TestSearchFindsACanaryInEveryEncoding(t *testing.T) {
 	t.Parallel()
 	for shift := range 3 {
 		text := strings.Repeat("~", shift) + "the " + canary + " sings"
 		for _, encoded := range []string{text, hex.EncodeToString([]byte(text)), base64.StdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text))} {
 			found := false
-			for _, form := range spellings(canary) {
+			for _, form := range encodings(canary) {
 				found = found || strings.Contains(strings.ToLower(encoded), form)
 			}
 			if !found {
@@ -43,18 +43,18 @@ func TestTheSearchFindsACanaryInEverySpelling(t *testing.T) {
 	}
 }
 
-// searchFor reports every spelling of the canary in a text.
+// searchFor fails the test if a text contains the canary in any encoding.
 func searchFor(t *testing.T, where string, text []byte) {
 	t.Helper()
 	lower := bytes.ToLower(text)
-	for _, form := range spellings(canary) {
+	for _, form := range encodings(canary) {
 		if bytes.Contains(lower, []byte(form)) {
 			t.Errorf("a canary (as %q) is readable in %s", form, where)
 		}
 	}
 }
 
-func TestNothingPersonalIsReadableWhereItRests(t *testing.T) {
+func TestNothingPersonalIsReadableAtRest(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	aof := s.useOwnRedis(t)
@@ -74,11 +74,11 @@ func TestNothingPersonalIsReadableWhereItRests(t *testing.T) {
 	s.vendor.plan("unanswered-card", problem(500, "internal_error", canary))
 	ids := []string{"fine", "gone-wrong", "fails", "retried", "odd"}
 	s.enqueuePassports(ids...)
-	for _, id := range []string{"card", "no-card", "unanswered-card"} { // the last one's upload stays
+	for _, id := range []string{"card", "no-card", "unanswered-card"} { // the upload of the last one is not deleted
 		s.enqueueAadhaar(id)
 	}
 	s.submitPassports(t, 30)
-	s.searchRedis(t) // the payloads, while they wait
+	s.searchRedis(t) // the payloads of pending tasks
 	worker := s.start("worker")
 	dashboard := s.start("dashboard", "--no-login")
 	searchFor(t, "ps", commandLines(t))
@@ -97,7 +97,7 @@ func TestNothingPersonalIsReadableWhereItRests(t *testing.T) {
 	}
 	out, _, code := s.run(nil, "job", "show", "fine", "--kind", "passport", "--reveal")
 	if code != 0 || !strings.Contains(out, canary) {
-		t.Error("--reveal shows nothing: the search proves nothing either")
+		t.Error("--reveal shows no canary: the search proves nothing")
 	}
 	s.searchPages(t, worker, dashboard)
 	s.searchRedis(t)
@@ -107,7 +107,7 @@ func TestNothingPersonalIsReadableWhereItRests(t *testing.T) {
 	searchFor(t, "Redis' append-only file", aof())
 }
 
-// searchRedis looks through every key and its raw value, as a dump of the database would hold it.
+// searchRedis searches every key and its uncompressed value.
 func (s *stack) searchRedis(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
@@ -129,7 +129,7 @@ func (s *stack) searchRedis(t *testing.T) {
 	}
 }
 
-// rawValue reads a value whole. DUMP would compress long strings, and so hide what is in them.
+// rawValue reads a whole value. DUMP would compress long strings.
 func rawValue(ctx context.Context, client *redis.Client, key string) ([]byte, error) {
 	kind, err := client.Type(ctx, key).Result()
 	if err != nil {
@@ -140,7 +140,7 @@ func rawValue(ctx context.Context, client *redis.Client, key string) ([]byte, er
 		"zset": {"ZRANGE", key, 0, -1}, "set": {"SMEMBERS", key},
 	}[kind]
 	if read == nil {
-		return nil, nil // gone meanwhile
+		return nil, nil // deleted in the meantime
 	}
 	reply := client.Do(ctx, read...)
 	if text, err := reply.Text(); err == nil {
@@ -176,26 +176,26 @@ func (s *stack) redisClient(t *testing.T) *redis.Client {
 	return redis.NewClient(opt)
 }
 
-// searchStore looks at every object of the three buckets: its key, all that the server knows of it, and what is in it.
+// searchStore searches every object of the three buckets: key, metadata and content.
 func (s *stack) searchStore(t *testing.T) {
 	t.Helper()
 	objects, err := s.s3.Objects(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	places := map[string]int{}
+	folders := map[string]int{}
 	for _, o := range objects {
 		searchFor(t, "the key of an S3 object", []byte(o.Bucket+"/"+o.Key))
 		for name, value := range o.Metadata {
 			searchFor(t, "the metadata of S3 object "+o.Key, []byte(name+": "+value))
 		}
 		searchFor(t, "S3 object "+o.Key, o.Body)
-		place, _, _ := strings.Cut(o.Key, "/")
-		places[place]++
+		folder, _, _ := strings.Cut(o.Key, "/")
+		folders[folder]++
 	}
-	for _, place := range []string{"single", "masked", "records", "audit", "batches"} { // in all three buckets
-		if places[place] == 0 {
-			t.Errorf("no object under %s/ was seen: %v", place, places)
+	for _, folder := range []string{"single", "masked", "records", "audit", "batches"} { // in all three buckets
+		if folders[folder] == 0 {
+			t.Errorf("no object under %s/ was found: %v", folder, folders)
 		}
 	}
 }

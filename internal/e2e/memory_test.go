@@ -13,8 +13,8 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// BenchmarkMemoryOf64ImagesAtOnce has 64 images of 10 MB under way in one worker at the same moment, and reports the peak
-// of its resident memory. Streamed from S3 into the request, they must stay under 256 MiB.
+// BenchmarkMemoryOf64ImagesAtOnce processes 64 images of 10 MB at the same time in one worker, and reports its peak resident
+// memory. Images are streamed from S3 into the request: the limit is 256 MiB.
 func BenchmarkMemoryOf64ImagesAtOnce(b *testing.B) {
 	const jobs = 64
 	for range b.N {
@@ -52,12 +52,12 @@ func BenchmarkMemoryOf64ImagesAtOnce(b *testing.B) {
 	}
 }
 
-// peakMemory is the largest resident memory of a process so far, in bytes, by Linux' own account.
+// peakMemory is the peak resident memory of a process in bytes.
 func peakMemory(b *testing.B, pid int) int64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		b.Skip("needs Linux' /proc: ", err)
+		b.Skip("needs /proc of Linux: ", err)
 	}
 	for line := range strings.Lines(string(text)) {
 		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {

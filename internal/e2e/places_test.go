@@ -11,18 +11,23 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kycq/kycq/internal/testenv"
 )
 
-// useOwnRedis gives the installation a Redis that writes down every command it gets, and returns a reader of that.
+// useOwnRedis gives the installation a Redis with an append-only file, and returns a function that reads the file.
 func (s *stack) useOwnRedis(t *testing.T) (aof func() []byte) {
 	t.Helper()
-	dir, port := t.TempDir(), freePort(t)
-	server := exec.CommandContext(context.Background(), "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
+	dir, address := t.TempDir(), testenv.FreeAddress(t)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := exec.CommandContext(context.Background(), "redis-server", "--bind", host, "--port", port,
 		"--dir", dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 	if err := server.Start(); err != nil {
 		t.Fatalf("start redis-server: %v", err)
@@ -31,14 +36,14 @@ func (s *stack) useOwnRedis(t *testing.T) (aof func() []byte) {
 		_ = server.Process.Signal(syscall.SIGTERM)
 		_ = server.Wait()
 	})
-	s.env = append(s.env, fmt.Sprintf("KYCQ_REDIS_URL=redis://127.0.0.1:%d/0", port))
+	s.env = append(s.env, "KYCQ_REDIS_URL=redis://"+address+"/0")
 	client := s.redisClient(t)
 	defer func() { _ = client.Close() }()
 	eventually(t, func() bool { return client.Ping(context.Background()).Err() == nil })
 	return func() []byte { return readAOF(t, dir) }
 }
 
-// readAOF reads what was appended. It fails where the payload of a job, which every test enqueues, is not in it.
+// readAOF reads the append-only file. It fails if that holds no job payload: every test enqueues one.
 func readAOF(t *testing.T, dir string) []byte {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.aof"))
@@ -46,29 +51,19 @@ func readAOF(t *testing.T, dir string) []byte {
 		t.Fatal(err)
 	}
 	var all []byte
-	for _, file := range append(files, filepath.Join(dir, "appendonly.aof")) { // the latter: before Redis 7
+	for _, file := range append(files, filepath.Join(dir, "appendonly.aof")) { // the latter is used before Redis 7
 		text, err := os.ReadFile(file)
 		if err == nil {
 			all = append(all, text...)
 		}
 	}
 	if !bytes.Contains(all, []byte("kq1.")) {
-		t.Error("no payload is in the append-only file: the search proves nothing")
+		t.Error("the append-only file holds no payload: the search proves nothing")
 	}
 	return all
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// submitPassports hands in a backfill of row-1, row-2, ...
+// submitPassports submits a backfill with rows row-1, row-2, ...
 func (s *stack) submitPassports(t *testing.T, rows int) {
 	t.Helper()
 	var csv bytes.Buffer
@@ -81,7 +76,7 @@ func (s *stack) submitPassports(t *testing.T, rows int) {
 	}
 }
 
-// commandLines is what ps shows of every process of this binary, with a producer among them that reads from stdin.
+// commandLines returns the command lines of all processes of this binary, as ps shows them. One is a producer that reads stdin.
 func commandLines(t *testing.T) []byte {
 	t.Helper()
 	producer := exec.CommandContext(t.Context(), binary, "enqueue", "passport", "-")
@@ -97,27 +92,27 @@ func commandLines(t *testing.T) []byte {
 	}
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil || len(files) == 0 {
-		t.Skip("needs Linux' /proc")
+		t.Skip("needs /proc of Linux")
 	}
 	var all []byte
 	seen := false
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil || !bytes.HasPrefix(text, []byte(binary)) {
-			continue // another process, or one that has ended
+			continue // another program, or a process that has exited
 		}
 		all = append(append(all, text...), '\n')
 		seen = seen || strings.HasPrefix(file, fmt.Sprintf("/proc/%d/", producer.Process.Pid))
 	}
 	if !seen {
-		t.Error("the producer was not seen")
+		t.Error("the producer was not found")
 	}
 	_ = stdin.Close()
-	_ = producer.Wait() // what it got is no JSON, and it has no settings: it enqueues nothing
+	_ = producer.Wait() // its input is not JSON and it has no settings: it enqueues nothing
 	return all
 }
 
-// searchPages looks at what the listeners show: health, metrics and goroutines of the worker, and all of asynqmon's API.
+// searchPages searches the HTTP pages: health, metrics and goroutines of the worker, and the API of asynqmon.
 func (s *stack) searchPages(t *testing.T, worker, dashboard *process) {
 	t.Helper()
 	base := worker.address(t)
@@ -137,7 +132,7 @@ func (s *stack) searchPages(t *testing.T, worker, dashboard *process) {
 		searchFor(t, "asynqmon's "+path, fetch(t, base+path))
 	}
 	if tasks == 0 {
-		t.Error("asynqmon showed no task: the search proves nothing")
+		t.Error("asynqmon lists no task: the search proves nothing")
 	}
 	for _, path := range []string{"/queues", "/servers", "/schedulers", "/redis_info", "/queue_stats"} {
 		searchFor(t, "asynqmon's "+path, fetch(t, base+path))
@@ -167,7 +162,7 @@ func fetch(t *testing.T, url string) []byte {
 
 var addressForm = regexp.MustCompile(`(?:http://)?(127\.0\.0\.1:[0-9]+)`)
 
-// address is where a process listens, by its own words.
+// address is the URL at which a process listens, according to its log.
 func (p *process) address(t *testing.T) string {
 	t.Helper()
 	var found []string
@@ -184,8 +179,8 @@ func (p *process) address(t *testing.T) string {
 	return "http://" + found[1]
 }
 
-// A worker that is told to die shows all of its goroutines, as it does after a fault that nothing recovers from.
-func TestACrashDumpHoldsNothingPersonal(t *testing.T) {
+// A worker that gets SIGQUIT prints all its goroutines, as after a fatal error of the runtime.
+func TestCrashDumpHoldsNothingPersonal(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.vendor.served = make(chan struct{}, 64)
@@ -194,14 +189,14 @@ func TestACrashDumpHoldsNothingPersonal(t *testing.T) {
 	s.vendor.plan("slow", func(http.ResponseWriter, *vendor, string) { <-release })
 	s.enqueuePassports("slow")
 	worker := s.with("GOTRACEBACK=crash", "KYCQ_LOG_LEVEL=debug").start("worker")
-	<-s.vendor.served // its input is in memory
+	<-s.vendor.served // the input is in memory
 	if err := worker.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
 	_ = worker.cmd.Wait()
 	dump := worker.read(t)
 	if !strings.Contains(dump, "goroutine ") || !strings.Contains(dump, "VerifyPassport") {
-		t.Fatalf("this is no dump of a worker that calls:\n%.2000s", dump)
+		t.Fatalf("not a dump of a worker with a call in flight:\n%.2000s", dump)
 	}
 	searchFor(t, "the crash dump", []byte(dump))
 }

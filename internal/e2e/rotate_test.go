@@ -16,7 +16,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// rotated is the keyset of s after `kycq keys rotate`, and the installation in the eyes of processes that have it.
+// rotated runs kycq keys rotate, and returns the installation as processes with the new keyset see it.
 func (s *stack) rotated(name string, flags ...string) *stack {
 	s.t.Helper()
 	path := filepath.Join(s.dir, name+".json")
@@ -27,7 +27,7 @@ func (s *stack) rotated(name string, flags ...string) *stack {
 	return s.with("KYCQ_KEYSET_FILE=" + path)
 }
 
-// primary is the key that seals.
+// primary is the id of the key that encrypts.
 func (s *stack) primary() uint32 {
 	s.t.Helper()
 	doc, err := os.ReadFile(s.setting("KYCQ_KEYSET_FILE"))
@@ -42,11 +42,11 @@ func (s *stack) primary() uint32 {
 	return info[slices.IndexFunc(info, func(k seal.KeyInfo) bool { return k.Primary })].ID
 }
 
-// The keyset is given out as an operator does it, one process after the other, with jobs of both kinds and a backfill in
-// the queues all the while: so there are always two keysets in the fleet.
-func TestAStagedRotationInTheMiddleOfABatchHasNoErrors(t *testing.T) {
+// The keyset is distributed to one process after the other, while the queues hold jobs of both kinds and a backfill: the fleet
+// has two keysets at any time.
+func TestStagedRotationDuringABatchHasNoErrors(t *testing.T) {
 	t.Parallel()
-	old := newStack(t).with("KYCQ_PASSPORT_RATE=10/s") // the batch outlasts the rotation
+	old := newStack(t).with("KYCQ_PASSPORT_RATE=10/s") // the batch takes longer than the rotation
 	staged := old.rotated("staged", "--stage")
 	promoted := staged.rotated("promoted", "--promote")
 	const rows = 200
@@ -88,16 +88,16 @@ func TestAStagedRotationInTheMiddleOfABatchHasNoErrors(t *testing.T) {
 	}
 	for _, worker := range all {
 		log := worker.read(t)
-		for _, trouble := range []string{"key_missing", `"level":"error"`, "parked"} {
-			if strings.Contains(log, trouble) {
-				t.Errorf("a worker's log holds %s", trouble)
+		for _, word := range []string{"key_missing", `"level":"error"`, "parked"} {
+			if strings.Contains(log, word) {
+				t.Errorf("a worker's log contains %s", word)
 			}
 		}
 	}
 	old.wantBothKeysInUse(t, promoted)
 }
 
-// wantOneCall waits for a job, or a row that may not be fed yet, and wants it valid after one call.
+// wantOneCall waits for the record of a job and checks that it is valid after one call. The record may not exist yet.
 func (s *stack) wantOneCall(t *testing.T, kind tasks.Kind, id string) {
 	t.Helper()
 	var rec *storage.Record
@@ -111,7 +111,7 @@ func (s *stack) wantOneCall(t *testing.T, kind tasks.Kind, id string) {
 	}
 }
 
-// wantBothKeysInUse makes sure that the rotation happened while jobs were under way, and that status knows.
+// wantBothKeysInUse checks that jobs were encrypted with both keys, and that kycq keys status reports this.
 func (s *stack) wantBothKeysInUse(t *testing.T, after *stack) {
 	t.Helper()
 	out, stderr, code := after.run(nil, "keys", "status", "--json")
@@ -127,7 +127,7 @@ func (s *stack) wantBothKeysInUse(t *testing.T, after *stack) {
 	}
 	for _, key := range status.Keys {
 		if !key.InUse || key.Texts.Records == 0 {
-			t.Errorf("key %d sealed nothing: the rotation came too early or too late", key.ID)
+			t.Errorf("key %d encrypted nothing: the rotation was too early or too late", key.ID)
 		}
 		if (key.Texts.Manifests > 0) != (key.ID == s.primary()) {
 			t.Errorf("key %d: %d manifests", key.ID, key.Texts.Manifests)
@@ -138,7 +138,7 @@ func (s *stack) wantBothKeysInUse(t *testing.T, after *stack) {
 	}
 }
 
-func TestARotationInOneStepParksJobsAndFailsNone(t *testing.T) {
+func TestRotationInOneStepPostponesJobsAndFailsNone(t *testing.T) {
 	t.Parallel()
 	old := newStack(t)
 	next := old.rotated("next")
@@ -146,7 +146,7 @@ func TestARotationInOneStepParksJobsAndFailsNone(t *testing.T) {
 	next.enqueuePassports("late-1", "late-2")
 	next.enqueueAadhaar("late-3")
 	old.enqueuePassports("early")
-	old.wantOneCall(t, tasks.Passport, "early") // the worker goes on with what it can open
+	old.wantOneCall(t, tasks.Passport, "early") // the worker processes what it can decrypt
 	late := map[string]tasks.Kind{"late-1": tasks.Passport, "late-2": tasks.Passport, "late-3": tasks.Aadhaar}
 	for id, kind := range late {
 		eventually(t, func() bool {
@@ -159,14 +159,14 @@ func TestARotationInOneStepParksJobsAndFailsNone(t *testing.T) {
 	}
 	worker.terminate(t)
 	next.start("worker")
-	next.runParkedNow(t)
+	next.runPostponed(t)
 	for id, kind := range late {
 		old.wantOneCall(t, kind, id)
 	}
 }
 
-// runParkedNow spares the test the minutes for which parked jobs wait.
-func (s *stack) runParkedNow(t *testing.T) {
+// runPostponed runs postponed jobs at once. They would wait for minutes.
+func (s *stack) runPostponed(t *testing.T) {
 	t.Helper()
 	client := s.redisClient(t)
 	defer func() { _ = client.Close() }()
@@ -179,6 +179,6 @@ func (s *stack) runParkedNow(t *testing.T) {
 		parked += n
 	}
 	if parked != 3 {
-		t.Errorf("%d tasks were parked, want 3", parked)
+		t.Errorf("%d tasks were postponed, want 3", parked)
 	}
 }

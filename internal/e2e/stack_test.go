@@ -18,10 +18,10 @@ import (
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
-// canary is in every secret and personal field that a test hands in: it must turn up nowhere.
+// canary is part of every secret and personal field in these tests. It must not be readable anywhere.
 const canary = "CANARYBIRD"
 
-// stack is one installation of kycq: a Redis database, three buckets, a keyset, and whoever plays Cashfree.
+// stack is one installation of kycq: a Redis database, three buckets, a keyset and a vendor.
 type stack struct {
 	t      testing.TB
 	vendor *vendor
@@ -57,14 +57,14 @@ func newStack(t testing.TB) *stack {
 	return s
 }
 
-// with is the same installation, in the eyes of processes with other settings.
+// with is the same installation for processes with other settings.
 func (s *stack) with(settings ...string) *stack {
 	other := *s
-	other.env = append(slices.Clone(s.env), settings...) // the last one counts
+	other.env = append(slices.Clone(s.env), settings...) // the last value of a variable is used
 	return &other
 }
 
-// setting is what processes see of an environment variable.
+// setting is the value of an environment variable for the processes.
 func (s *stack) setting(name string) string {
 	s.t.Helper()
 	for _, kv := range slices.Backward(s.env) {
@@ -76,7 +76,7 @@ func (s *stack) setting(name string) string {
 	return ""
 }
 
-// run is one command to its end.
+// run runs a command.
 func (s *stack) run(stdin []byte, args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -88,13 +88,13 @@ func (s *stack) run(stdin []byte, args ...string) (stdout, stderr string, code i
 	return out.String(), err.String(), cmd.ProcessState.ExitCode()
 }
 
-// process is a kycq that goes on until it is stopped.
+// process is a running kycq.
 type process struct {
 	cmd *exec.Cmd
-	log string // the file of its stdout and stderr
+	log string // the file of its output
 }
 
-// start begins a process; it is killed at the end of the test, if it still runs.
+// start starts a process. It is killed at the end of the test.
 func (s *stack) start(args ...string) *process {
 	s.t.Helper()
 	log, err := os.CreateTemp(s.dir, "worker-*.log")
@@ -115,7 +115,7 @@ func (s *stack) start(args ...string) *process {
 		if text := p.read(s.t); s.t.Failed() {
 			s.t.Logf("%v:\n%s", args, text)
 		} else if strings.Contains(text, canary) {
-			s.t.Errorf("a canary is in the log of %v", args)
+			s.t.Errorf("a canary is readable in the log of %v", args)
 		}
 	})
 	return p
@@ -130,23 +130,23 @@ func (p *process) read(t testing.TB) string {
 	return string(text)
 }
 
-// terminate sends SIGTERM and waits for the end.
+// terminate sends SIGTERM and waits until the process has exited.
 func (p *process) terminate(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	kill := time.AfterFunc(time.Minute, func() {
-		t.Error("a terminated worker did not end within a minute")
+		t.Error("a terminated worker did not exit within a minute")
 		_ = p.cmd.Process.Kill()
 	})
 	defer kill.Stop()
 	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("a terminated worker ended with %v", err)
+		t.Errorf("a terminated worker exited with %v", err)
 	}
 }
 
-// wait is a job's final record.
+// wait waits for the final record of a job.
 func (s *stack) wait(kind, id string) *storage.Record {
 	s.t.Helper()
 	out, stderr, _ := s.run(nil, "job", "wait", id, "--kind", kind, "--json", "--timeout", "90s")
@@ -157,7 +157,7 @@ func (s *stack) wait(kind, id string) *storage.Record {
 	return &rec
 }
 
-// enqueuePassports hands in one job for each id, in one command.
+// enqueuePassports enqueues one job for each id, with one command.
 func (s *stack) enqueuePassports(ids ...string) {
 	s.t.Helper()
 	var lines bytes.Buffer

@@ -19,15 +19,14 @@ import (
 // respond answers one call.
 type respond func(w http.ResponseWriter, v *vendor, id string)
 
-// vendor plays Cashfree from a script: the n-th call with an id gets the n-th response of its script, the last one for
-// ever.
+// vendor simulates Cashfree from a script: the nth call with an id gets the nth response, further calls get the last one.
 type vendor struct {
 	server *httptest.Server
 
 	mu     sync.Mutex
 	script map[string][]respond
 	calls  map[string]int
-	served chan struct{} // receives once for each call that begins, where somebody listens
+	served chan struct{} // if not nil, receives a value for each call that begins
 }
 
 func startVendor(t testing.TB) *vendor {
@@ -65,7 +64,7 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	script[min(n, len(script)-1)](w, v, id)
 }
 
-// scriptOf names a derived id's script by the id that it was derived from.
+// scriptOf is the name of the script of an id. A derived id has the script of the original.
 func scriptOf(id string) string {
 	stem, _, _ := strings.Cut(id, ".k")
 	return stem
@@ -146,7 +145,7 @@ func limited(w http.ResponseWriter, _ *vendor, _ string) {
 	reply(w, 429, `{"type":"rate_limit_error","code":"too_many_requests_per_operation","message":"Too many requests"}`)
 }
 
-// hangUp ends the connection without an answer.
+// hangUp closes the connection without an answer.
 func hangUp(http.ResponseWriter, *vendor, string) { panic(http.ErrAbortHandler) }
 
 func cutShort(w http.ResponseWriter, _ *vendor, id string) {
@@ -154,10 +153,10 @@ func cutShort(w http.ResponseWriter, _ *vendor, id string) {
 	_, _ = fmt.Fprintf(w, `{"verification_id":%q,"status":"VALID"`, id)
 }
 
-// maskedJPEG is what an image_link serves: a picture of the card's size in which nothing can be read.
+// maskedJPEG is served as the masked image: an image of the same size without content.
 func maskedJPEG() []byte { return plainJPEG(color.Gray{Y: 200}) }
 
-// cardJPEG is what a producer enqueues. To this vendor any picture is a card.
+// cardJPEG is what a producer enqueues. This vendor accepts any image as a card.
 func cardJPEG() []byte { return plainJPEG(color.Gray{Y: 90}) }
 
 func plainJPEG(c color.Gray) []byte {

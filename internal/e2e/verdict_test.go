@@ -15,7 +15,7 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-func TestEveryRowOfTheVerdictTableEndsAsStatedWithTheStatedCalls(t *testing.T) {
+func TestVerdictTable(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	busy := problem(502, "verification_failed", "verification attempt failed")
@@ -64,12 +64,12 @@ func TestEveryRowOfTheVerdictTableEndsAsStatedWithTheStatedCalls(t *testing.T) {
 			t.Errorf("%s: %d calls, want %d", id, got, row.calls)
 		}
 		if rec.State != storage.StateValid && (rec.Message == "" || rec.NextAction == "") {
-			t.Errorf("%s does not say what to do: %q, %q", id, rec.Message, rec.NextAction)
+			t.Errorf("%s has no advice: %q, %q", id, rec.Message, rec.NextAction)
 		}
 	}
 }
 
-// apart puts other rows between those that fail at the vendor: side by side they would open the breaker, and be waited for.
+// apart puts other rows between those that fail: several failures in a row would open the circuit breaker.
 func apart(ids []string) []string {
 	failing := func(id string) bool { return strings.HasPrefix(id, "error-") || strings.HasPrefix(id, "lost-") }
 	slices.Sort(ids)
@@ -81,7 +81,7 @@ func apart(ids []string) []string {
 	return append(order, well[len(order)/2:]...)
 }
 
-func TestAnIDThatErrorsUseUpIsReplaced(t *testing.T) {
+func TestConsumedIDIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	exists := problem(409, "verification_id_already_exists", "verification ID already exists")
@@ -104,7 +104,7 @@ func TestAnIDThatErrorsUseUpIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAMaskedImageIsTheVendorsByteForByte(t *testing.T) {
+func TestMaskedImageIsStoredUnchanged(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.vendor.plan("invalid", status("INVALID_DOCUMENT"))
@@ -128,7 +128,7 @@ func TestAMaskedImageIsTheVendorsByteForByte(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	if rec.UploadDeletedAt.IsZero() {
-		t.Error("the unmasked upload is still there")
+		t.Error("the unmasked upload is not deleted")
 	}
 	if rec := s.wait("aadhaar", "invalid"); rec.State != storage.StateInvalid {
 		t.Errorf("INVALID_DOCUMENT: %s %q", rec.State, rec.Code)
@@ -138,7 +138,7 @@ func TestAMaskedImageIsTheVendorsByteForByte(t *testing.T) {
 	}
 }
 
-func TestARefusedAccountHoldsTheFleetUntilItIsResumed(t *testing.T) {
+func TestRefusedAccountHoldsTheFleetUntilResumed(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]respond{
 		"missing-header": problem(400, "x-client-id_missing", "x-client-id is missing in the request"),
@@ -165,7 +165,7 @@ func TestARefusedAccountHoldsTheFleetUntilItIsResumed(t *testing.T) {
 			})
 			before := s.vendor.total()
 			if before > 1+4 { // the live concurrency of one worker
-				t.Errorf("%d calls before the fleet stood still", before)
+				t.Errorf("%d calls before the hold", before)
 			}
 			for _, id := range ids {
 				s.vendor.plan(id, valid)
@@ -185,7 +185,7 @@ func TestARefusedAccountHoldsTheFleetUntilItIsResumed(t *testing.T) {
 	}
 }
 
-func TestATerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
+func TestTerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.vendor.served = make(chan struct{}, 64)
@@ -201,12 +201,12 @@ func TestATerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 	}
 	s.enqueuePassports(ids...)
 	first := s.start("worker")
-	<-s.vendor.served // a call is out
-	// The signal must find the calls in flight, and be heard before they end.
+	<-s.vendor.served // a call is in flight
+	// The signal must arrive while calls are in flight, and be handled before they end.
 	released := make(chan struct{})
 	go func() {
 		defer close(released)
-		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
 			if strings.Contains(first.read(t), "stopping: calls in flight") {
 				break
 			}
@@ -217,7 +217,7 @@ func TestATerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 	<-released
 	inFlight := s.vendor.total()
 	if inFlight == 0 || inFlight == len(ids) {
-		t.Fatalf("%d calls were in flight: the test shows nothing", inFlight)
+		t.Fatalf("%d calls were in flight: the test proves nothing", inFlight)
 	}
 	s.start("worker")
 	for _, id := range ids {
@@ -228,12 +228,13 @@ func TestATerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 	}
 }
 
-// eventually waits for a condition that somebody else brings about.
+// eventually waits for a condition that another process brings about.
 func eventually(t testing.TB, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); <-time.After(100 * time.Millisecond) {
+	const timeout = 3 * time.Minute
+	for deadline := time.Now().Add(timeout); !condition(); <-time.After(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not happen within a minute")
+			t.Fatalf("not reached within %s", timeout)
 		}
 	}
 }

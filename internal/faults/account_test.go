@@ -8,30 +8,30 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// bulkHands is how many bulk jobs of a kind a worker has in hand: the default.
-const bulkHands = 8
+// bulkConcurrency is how many bulk jobs of a kind a worker runs at once by default.
+const bulkConcurrency = 8
 
-// TestBalanceOut lets the balance run out in the middle of a backfill. The fleet stops by itself after at most one further
-// call for each hand and one; topped up and resumed, every job ends well.
+// TestBalanceOut lets the balance run out in the middle of a backfill. The fleet goes on hold after at most concurrency + 1
+// further calls. After a top-up and a resume, every job ends as the vendor decides.
 func TestBalanceOut(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, takesIDs(simulator.TakeOnSuccess))
 	s.sim.Sim.SetBalance(30)
 	s.enqueueKind(80, tasks.Passport, tasks.Bulk)
-	w := s.work()
+	w := s.startWorker()
 	s.waitForHold(w)
 	refused := count(s.ledger(), func(e simulator.Entry) bool { return e.Code == "insufficient_balance" })
 	t.Logf("%d further calls after the first refusal", refused-1)
-	between(t, "calls that were refused", refused, 1, 1+bulkHands+1)
+	between(t, "refused calls", refused, 1, 1+bulkConcurrency+1)
 	s.sim.Sim.SetBalance(1000)
 	s.resume()
-	n := s.judge(nothing)
+	n := s.verify(noLoss)
 	if n.charges != 80 {
 		t.Errorf("got %v", n)
 	}
 }
 
-// TestCredentialsWrong refuses the account's credentials, and mends them. In both id modes: a refusal never uses up an id.
+// TestCredentialsWrong has the vendor refuse the credentials, and corrects them. A refusal consumes no id in either id mode.
 func TestCredentialsWrong(t *testing.T) {
 	t.Parallel()
 	for _, mode := range idModes {
@@ -40,50 +40,50 @@ func TestCredentialsWrong(t *testing.T) {
 			s := newStack(t, takesIDs(mode))
 			s.sim.Sim.SetCredentials(clientID, "another-secret-by-now")
 			s.enqueue(40)
-			w := s.work()
+			w := s.startWorker()
 			s.waitForHold(w)
 			if s.charges() != 0 {
 				t.Errorf("%d charges with wrong credentials", s.charges())
 			}
 			s.sim.Sim.SetCredentials(clientID, canarySecret)
 			s.resume()
-			s.judge(nothing)
+			s.verify(noLoss)
 		})
 	}
 }
 
-// TestResumedTooEarly resumes a hold whose cause is still there: one call finds out, and the hold stands again.
+// TestResumedTooEarly resumes a hold whose cause is not fixed: one test call is made, and the fleet is on hold again.
 func TestResumedTooEarly(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.sim.Sim.SetBalance(0)
 	s.enqueueKind(20, tasks.Passport, tasks.Bulk)
-	w := s.work()
+	w := s.startWorker()
 	s.waitForHold(w)
 	before := len(s.ledger())
 	s.resume()
-	until(t, "the probe was refused", func() bool { return len(s.ledger()) > before })
-	until(t, "the hold stands again", func() bool { return s.held() })
-	between(t, "calls of the probe", len(s.ledger())-before, 1, 1)
+	until(t, "the test call was refused", func() bool { return len(s.ledger()) > before })
+	until(t, "the fleet is on hold again", func() bool { return s.held() })
+	between(t, "test calls", len(s.ledger())-before, 1, 1)
 	s.sim.Sim.SetBalance(-1)
 	s.resume()
-	s.judge(nothing)
+	s.verify(noLoss)
 }
 
-// waitForHold waits until the fleet is on hold and nothing is out any more.
+// waitForHold waits until the fleet is on hold and no call is in flight.
 func (s *stack) waitForHold(w *process) {
 	s.t.Helper()
 	until(s.t, "the fleet is on hold", func() bool { return s.held() })
-	until(s.t, "nothing is out any more", func() bool { return s.sim.Sim.State().InFlight == 0 && count(s.open(), s.isSent) == 0 })
+	until(s.t, "no call is in flight", func() bool { return s.sim.Sim.State().InFlight == 0 && count(s.unfinished(), s.isSent) == 0 })
 	if n := strings.Count(w.output(), "the whole fleet is on hold"); n != 1 {
-		s.t.Errorf("the log says %d times that the fleet is on hold", n)
+		s.t.Errorf("the hold was logged %d times", n)
 	}
-	if len(s.open()) == 0 {
-		s.t.Error("no job was left to be held")
+	if len(s.unfinished()) == 0 {
+		s.t.Error("every job was finished before the hold")
 	}
 }
 
-// held asks as an operator does.
+// held reports whether kycq fleet status shows a hold.
 func (s *stack) held() bool {
 	s.t.Helper()
 	out, stderr, code := s.run("", "fleet", "status", "--json")

@@ -7,7 +7,6 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
-	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -16,7 +15,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Texts that a job carries and that must not be readable anywhere: see leaks_test.go.
+// Texts that jobs carry and that must not be readable anywhere (leaks_test.go).
 const (
 	canaryNumber = "CANARYQUOKKA"
 	canaryName   = "Canaryquokka Specimen"
@@ -24,16 +23,16 @@ const (
 	canarySecret = "quokka-specimen-secret"
 )
 
-// job is what a scenario has handed in, and how it ends where nothing is lost.
+// job is a job that a scenario has submitted, with the outcome that the vendor decides.
 type job struct {
 	kind tasks.Kind
 	id   string
 	want storage.State
-	// upload is where the picture lies until its job has an answer; nil for a passport.
+	// upload is the unmasked image, which is deleted after the vendor has answered; nil for a passport.
 	upload *tasks.Image
 }
 
-// card is a picture that the simulator masks, small enough to be checked often; blank is one on which it finds no card.
+// card is a small image that the simulator masks. In blank it finds no card.
 var (
 	card  = sync.OnceValue(func() []byte { return encode(drawn()) })
 	blank = sync.OnceValue(func() []byte {
@@ -54,7 +53,7 @@ func drawn() image.Image {
 	return specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Version: 6, Scale: 0.4})
 }
 
-// mask is the simulator's, without a search through the same card for each of many stacks.
+// mask is the simulator's masker. It knows the result for the one card that is used, which saves time.
 func mask(img image.Image) (image.Image, bool) {
 	if img.Bounds() != masked().Bounds() {
 		return nil, false
@@ -70,10 +69,7 @@ func encode(img image.Image) []byte {
 	return out.Bytes()
 }
 
-// randomN is for choices that no promise hangs on.
-func randomN(n int) int { return rand.IntN(n) }
-
-// enqueue hands in n jobs, the kinds and lanes in turn; one in six is a document that the vendor finds invalid.
+// enqueue submits n jobs of alternating kinds and lanes. One in six is a document that the vendor finds invalid.
 func (s *stack) enqueue(n int) []job {
 	s.t.Helper()
 	jobs := make([]job, n)
@@ -98,7 +94,7 @@ func (s *stack) enqueue(n int) []job {
 	return jobs
 }
 
-// enqueueKind hands in n jobs of one kind and lane, all of which the vendor finds valid.
+// enqueueKind submits n jobs of one kind and lane, all of which the vendor finds valid.
 func (s *stack) enqueueKind(n int, kind tasks.Kind, lane tasks.Lane) []job {
 	s.t.Helper()
 	jobs := make([]job, n)
@@ -112,7 +108,7 @@ func (s *stack) enqueueOne(kind tasks.Kind, lane tasks.Lane, invalid bool) job {
 	j := s.nextJob(kind, invalid)
 	task := s.task(j, lane)
 	j.upload = task.Input.Image
-	s.insist("enqueue "+j.id, func() error {
+	s.retry("enqueue "+j.id, func() error {
 		_, err := s.client.Enqueue(s.t.Context(), task)
 		return err
 	})
@@ -122,7 +118,7 @@ func (s *stack) enqueueOne(kind tasks.Kind, lane tasks.Lane, invalid bool) job {
 	return j
 }
 
-// taskAgain is the same job once more, its picture not uploaded again.
+// taskAgain is the same job once more, without another upload of its image.
 func (s *stack) taskAgain(j job) tasks.Job {
 	if j.upload == nil {
 		return s.task(j, tasks.Live)
@@ -141,11 +137,11 @@ func (s *stack) nextJob(kind tasks.Kind, invalid bool) job {
 	return j
 }
 
-// task is the job as a producer hands it in, its picture uploaded.
+// task is the job as a producer submits it, its image uploaded.
 func (s *stack) task(j job, lane tasks.Lane) tasks.Job {
 	t := tasks.Job{Kind: j.kind, VerificationID: j.id, Lane: lane}
 	if j.kind == tasks.Passport {
-		number := canaryNumber + j.id[2:] + "7" // the simulator reads the result from the end: 0000 is invalid
+		number := canaryNumber + j.id[2:] + "7" // the simulator decides by the end: 0000 is invalid
 		if j.want == storage.StateInvalid {
 			number = canaryNumber + "0000"
 		}
@@ -154,27 +150,27 @@ func (s *stack) task(j job, lane tasks.Lane) tasks.Job {
 		}
 		return t
 	}
-	picture := card()
+	content := card()
 	if j.want == storage.StateInvalid {
-		picture = blank()
+		content = blank()
 	}
-	s.insist("upload the picture of "+j.id, func() error {
-		ref, err := s.store.UploadImage(s.t.Context(), storage.SingleGroup, j.id, bytes.NewReader(picture))
+	s.retry("upload the image of "+j.id, func() error {
+		ref, err := s.store.UploadImage(s.t.Context(), storage.SingleGroup, j.id, bytes.NewReader(content))
 		t.Input.Image = &ref
 		return err
 	})
 	return t
 }
 
-// insist does as a producer does on a busy machine: what failed is simply done again.
-func (s *stack) insist(what string, do func() error) {
+// retry repeats what failed, as a producer does: the machine may be busy.
+func (s *stack) retry(what string, do func() error) {
 	s.t.Helper()
 	var err error
 	for range 5 {
 		if err = do(); err == nil {
 			return
 		}
-		tick(s.t, look)
+		pause(s.t, pollInterval)
 	}
 	s.t.Errorf("%s: %v", what, err)
 }
@@ -188,7 +184,7 @@ func count[T any](of []T, is func(T) bool) (n int) {
 	return n
 }
 
-// between checks a figure.
+// between checks that a count is within limits.
 func between(t testing.TB, what string, got, least, most int) {
 	t.Helper()
 	if got < least || got > most {

@@ -12,16 +12,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// canaries are the texts that must not be readable in Redis (queues, payloads, errors of tasks, and whatever else) or in
-// a log: the fields of people, the vendor's secret, and what every image link holds. They are looked for as they are and
-// in base64, which is no sealing.
+// canaries are texts that must not be readable in Redis, logs or records: personal fields, the vendor's secret, and a part of
+// every image link. They are searched for in plain text and in base64.
 var canaries = sync.OnceValue(func() []string {
 	var all []string
 	for _, text := range []string{canaryNumber, canaryName, canaryDOB, canarySecret, "/_images/"} {
 		all = append(all, text)
 		for shift := range 3 {
 			padded := base64.RawURLEncoding.EncodeToString([]byte("xx"[:shift] + text))
-			whole := len(padded) - 1 // what the neighbours do not change
+			whole := len(padded) - 1 // without the characters that depend on the text before and after
 			all = append(all, padded[(shift*8+5)/6:whole])
 		}
 	}
@@ -37,16 +36,16 @@ func findCanary(text string) (string, bool) {
 	return "", false
 }
 
-// leaks looks through Redis again and again while a scenario runs, since what leaks may be gone at its end.
+// leaks searches Redis periodically while a scenario runs: what leaks may be gone at its end.
 type leaks struct {
-	s     *stack
-	mu    sync.Mutex
-	found map[string]string // canary by key
-	looks int
-	keys  int
+	s        *stack
+	mu       sync.Mutex
+	found    map[string]string // canary by key
+	searches int
+	keys     int
 }
 
-const lookForLeaks = 2 * time.Second
+const leakInterval = 2 * time.Second
 
 func watchLeaks(t testing.TB, s *stack) *leaks {
 	l := &leaks{s: s, found: map[string]string{}}
@@ -54,9 +53,9 @@ func watchLeaks(t testing.TB, s *stack) *leaks {
 	var done sync.WaitGroup
 	done.Go(func() {
 		for ctx.Err() == nil {
-			l.look(ctx)
+			l.search(ctx)
 			select {
-			case <-time.After(lookForLeaks):
+			case <-time.After(leakInterval):
 			case <-ctx.Done():
 			}
 		}
@@ -65,8 +64,8 @@ func watchLeaks(t testing.TB, s *stack) *leaks {
 	return l
 }
 
-// look reads every key and value. A Redis that is down has nothing to read.
-func (l *leaks) look(ctx context.Context) {
+// search reads every key and value. A Redis that is down is skipped.
+func (l *leaks) search(ctx context.Context) {
 	const batch = 500
 	seen := 0
 	for cursor, more := uint64(0), true; more; more = cursor != 0 {
@@ -80,7 +79,7 @@ func (l *leaks) look(ctx context.Context) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.looks++
+	l.searches++
 	l.keys += seen
 }
 
@@ -114,31 +113,31 @@ func (l *leaks) read(ctx context.Context, keys []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, value := range values {
-		if canary, ok := findCanary(value.String()); ok { // the command, with its key, and its answer
+		if canary, ok := findCanary(value.String()); ok { // the command with its key, and the reply
 			l.found[key] = canary
 		}
 	}
 }
 
-// judge fails the test for every canary seen in Redis, a log or a record.
-func (l *leaks) judge(t testing.TB) {
+// verify fails the test for every canary seen in Redis, a log or a record.
+func (l *leaks) verify(t testing.TB) {
 	t.Helper()
-	l.look(t.Context())
+	l.search(t.Context())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.keys == 0 {
-		t.Errorf("no key was seen in Redis in %d looks: the search for leaks has searched nothing", l.looks)
+		t.Errorf("%d searches for leaks found no key in Redis", l.searches)
 	}
 	for key, canary := range l.found {
 		t.Errorf("leak: %q is readable in Redis, key %s", canary, key)
 	}
 	for _, w := range l.s.workers {
 		if canary, ok := findCanary(w.output()); ok {
-			t.Errorf("leak: %q is in a worker's log", canary)
+			t.Errorf("leak: %q is readable in a worker's log", canary)
 		}
 	}
 	for _, j := range l.s.jobs() {
-		for _, w := range l.s.witness.history(j) {
+		for _, w := range l.s.recorder.history(j) {
 			text, err := w.rec.MarshalJSON()
 			check(t, err)
 			if canary, ok := findCanary(string(text)); ok {
@@ -148,7 +147,7 @@ func (l *leaks) judge(t testing.TB) {
 	}
 }
 
-// keepLogs puts the logs of a scenario that failed where KYCQ_FAULTS_KEEP says.
+// keepLogs copies the logs of a failed scenario to the folder KYCQ_FAULTS_KEEP.
 func (s *stack) keepLogs() {
 	dir := os.Getenv("KYCQ_FAULTS_KEEP")
 	if dir == "" || !s.t.Failed() {
@@ -156,6 +155,6 @@ func (s *stack) keepLogs() {
 	}
 	to := dir + "/" + strings.NewReplacer("/", "_", " ", "_").Replace(s.t.Name())
 	if err := os.CopyFS(to, os.DirFS(s.dir)); err != nil {
-		s.t.Logf("keep the logs: %v", err)
+		s.t.Logf("copy the logs: %v", err)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// sideBySide is how many scenarios run at once. They wait for leases and outages most of the time: the number of
-// processors says nothing about them.
-const sideBySide = "24"
+// parallelScenarios is how many scenarios run at once. Most of the time they wait for leases and outages, so that the number
+// of processors does not matter.
+const parallelScenarios = "24"
 
 var workspace string
 
@@ -31,14 +31,14 @@ func run(m *testing.M) (code int) {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(workspace) }()
-	if err := flag.Set("test.parallel", sideBySide); err != nil {
+	if err := flag.Set("test.parallel", parallelScenarios); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if code = m.Run(); code != 0 {
 		return code
 	}
-	// toxiproxy never ends a link that it has cut.
+	// toxiproxy does not end the goroutines of a link that it has cut.
 	cut := []goleak.Option{
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"),
@@ -51,8 +51,8 @@ func run(m *testing.M) (code int) {
 	return 0
 }
 
-// binary is kycq as users get it. It is built
-// once, by the first scenario that is not skipped; KYCQ_FAULTS_BINARY names one that is built already.
+// binary builds kycq once, for the first scenario that is not skipped. KYCQ_FAULTS_BINARY names a program that is built
+// already.
 var binary = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("KYCQ_FAULTS_BINARY"); path != "" {
 		return path, nil
@@ -65,10 +65,10 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// soak skips a long scenario where only the short ones are asked for.
+// soak skips a long scenario unless KYCQ_SOAK is set.
 func soak(t *testing.T) {
 	t.Helper()
 	if os.Getenv("KYCQ_SOAK") == "" {
-		t.Skip("a long scenario: run make soak")
+		t.Skip("long scenario: run make soak")
 	}
 }

@@ -15,47 +15,47 @@ const megabyte = 1 << 20
 // filler is the key that fills Redis.
 const filler = "filler"
 
-// TestRedisFull fills Redis. From 70 % of maxmemory on nothing is enqueued any more, with a message that says what to do,
-// and what is there is worked off; at 100 % even that stops, and goes on by itself when there is room again.
+// TestRedisFull fills Redis. From 70 % of maxmemory on, nothing is enqueued, with a message that says what to do, while queued
+// jobs are processed. At 100 % processing stops, and continues by itself once there is room.
 func TestRedisFull(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
-	s := newStack(t, on(server, nil), atRate("5/s"))
+	s := newStack(t, onRedis(server, nil), atRate("5/s"))
 	s.enqueue(30)
 	s.fill(0.8)
-	s.judgeRefused()
-	first := s.work()
-	until(t, "what was there is worked off at 80 %", func() bool { return len(s.open()) == 0 })
+	s.verifyRefused()
+	first := s.startWorker()
+	until(t, "the queued jobs are processed at 80 %", func() bool { return len(s.unfinished()) == 0 })
 
 	s.fill(0.4)
 	s.enqueue(30)
-	before := s.final()
+	before := s.finished()
 	s.fill(1.05)
-	s.judgeRefused()
-	until(t, "the worker has met the full Redis", func() bool { return strings.Contains(first.output(), "OOM command not allowed") })
-	stuck := s.final() - before
+	s.verifyRefused()
+	until(t, "the worker has noticed that Redis is full", func() bool { return strings.Contains(first.output(), "OOM command not allowed") })
+	stuck := s.finished() - before
 	s.fill(0.4)
-	s.judge(nothing)
-	s.judgeCalls(1)
+	s.verify(noLoss)
+	s.verifyCalls(1)
 	if stuck == 30 {
-		t.Error("all jobs had ended before Redis was full")
+		t.Error("all jobs were finished before Redis was full")
 	}
 }
 
-// fill makes Redis use that share of its maxmemory, by changing the limit: what is in it stays.
+// fill sets maxmemory so that Redis uses that share of it.
 func (s *stack) fill(share float64) {
 	s.t.Helper()
 	ctx := s.t.Context()
 	check(s.t, s.redis.ConfigSet(ctx, "maxmemory", "0").Err())
-	// The queues are small beside it; and it takes no buffer on its way, which would be counted too.
+	// Large compared with the queues. SETRANGE needs no client buffer, which would count as used memory.
 	check(s.t, s.redis.SetRange(ctx, filler, 64*megabyte, "x").Err())
 	m, err := redisx.ReadMemory(ctx, s.redis)
 	check(s.t, err)
 	check(s.t, s.redis.ConfigSet(ctx, "maxmemory", fmt.Sprintf("%.0f", float64(m.Used)/share)).Err())
 }
 
-// judgeRefused checks that neither the library nor the command takes a job.
-func (s *stack) judgeRefused() {
+// verifyRefused checks that neither the library nor the command accepts a job.
+func (s *stack) verifyRefused() {
 	s.t.Helper()
 	client, err := tasks.NewClient(tasks.ClientConfig{Redis: s.redis, Ledger: s.store, Keyset: s.keyset})
 	check(s.t, err)

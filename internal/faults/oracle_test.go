@@ -14,56 +14,56 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// tally is how the jobs of a scenario ended.
+// tally counts the outcomes of the jobs of a scenario.
 type tally struct {
-	asWanted int // valid or invalid, as the vendor decides
-	lost     int // failed with answer_lost: paid or not, nobody knows, and a person decides
-	charges  int
-	reissues int
+	asDecided int // valid or invalid, as the vendor decides
+	lost      int // failed with answer_lost: it is unknown whether the call was charged
+	charges   int
+	reissues  int
 }
 
 func (n tally) String() string {
-	return fmt.Sprintf("%d as wanted, %d answers lost, %d charges, %d reissues", n.asWanted, n.lost, n.charges, n.reissues)
+	return fmt.Sprintf("%d as the vendor decided, %d answers lost, %d charges, %d reissues", n.asDecided, n.lost, n.charges, n.reissues)
 }
 
-// judge is the oracle. It waits until every accepted job has ended and its tail has run, and then reads the vendor's
-// ledger, the records and their history, the images, Redis and the logs, and fails the test for every promise that is
-// broken. A job may end for a person (answer_lost) only if it names a call whose answer could have been lost: see lost.
-func (s *stack) judge(mayLose lost) tally {
+// verify is the oracle. It waits until every accepted job is finished and its tail has run. Then it reads the vendor's ledger,
+// the records and their history, the images, Redis and the logs, and fails the test for every broken promise. A job may end
+// as answer_lost only if mayLose allows it for one of its calls.
+func (s *stack) verify(mayLose lossRule) tally {
 	s.t.Helper()
-	s.settle()
+	s.waitUntilDone()
 	var n tally
-	book := s.readBook()
+	calls := s.callsByID()
 	for _, j := range s.jobs() {
-		s.judgeJob(j, book, mayLose, &n)
+		s.verifyJob(j, calls, mayLose, &n)
 	}
-	for id, entries := range book.byID {
+	for id, entries := range calls {
 		if paid := count(entries, charged); paid > 0 {
-			s.t.Errorf("%d charges for %s, which no record knows", paid, id.id)
+			s.t.Errorf("%d charges for %s, which no record mentions", paid, id.id)
 		}
 	}
-	s.leaks.judge(s.t)
+	s.leaks.verify(s.t)
 	s.t.Logf("%s: %s", s.t.Name(), n)
 	return n
 }
 
-// lost tells whether the answer to a call, of which nothing is known, could have been lost by what the scenario did.
-type lost func(storage.Attempt) bool
+// lossRule reports whether the answer to a call without a known result can have been lost by what the scenario did.
+type lossRule func(storage.Attempt) bool
 
-func nothing(storage.Attempt) bool  { return false }
-func anything(storage.Attempt) bool { return true }
+func noLoss(storage.Attempt) bool  { return false }
+func anyLoss(storage.Attempt) bool { return true }
 
-// outAt is for calls that had left, or were announced, before a moment.
-func outAt(moment time.Time) lost {
+// sentBefore allows the loss of answers to calls that were sent, or announced, before a moment.
+func sentBefore(moment time.Time) lossRule {
 	return func(at storage.Attempt) bool { return at.SentAt.Before(moment) }
 }
 
-// settle waits for the end of every job and its tail.
-func (s *stack) settle() {
+// waitUntilDone waits until every job is finished and its tail has run.
+func (s *stack) waitUntilDone() {
 	s.t.Helper()
 	set := redisx.NewOpenSet(s.redis)
-	for deadline := time.Now().Add(patience()); ; tick(s.t, look) {
-		open, sets := s.open(), int64(0)
+	for deadline := time.Now().Add(timeout()); ; pause(s.t, pollInterval) {
+		open, sets := s.unfinished(), int64(0)
 		for _, kind := range tasks.Kinds() {
 			n, err := set.Count(s.t.Context(), string(kind))
 			if err != nil {
@@ -76,14 +76,14 @@ func (s *stack) settle() {
 		}
 		if time.Now().After(deadline) {
 			for _, j := range open[:min(len(open), 5)] {
-				s.t.Errorf("lost: %s %s stands as %s", j.kind, j.id, brief(s.record(j)))
+				s.t.Errorf("unfinished: %s %s: %s", j.kind, j.id, brief(s.record(j)))
 			}
-			s.t.Fatalf("%d jobs have not ended within %s, %d are in the open set", len(open), patience(), sets)
+			s.t.Fatalf("%d jobs are unfinished after %s, %d are in the open set", len(open), timeout(), sets)
 		}
 	}
 }
 
-// brief is a record in a line.
+// brief describes a record in one line.
 func brief(rec *storage.Record) string {
 	if rec == nil {
 		return "no record"
@@ -91,36 +91,33 @@ func brief(rec *storage.Record) string {
 	return fmt.Sprintf("%s %s%s since %s, attempts %+v", rec.State, rec.Reason, rec.Code, rec.UpdatedAt.Format(time.TimeOnly), rec.Attempts)
 }
 
-// vendorID is an id as the vendor knows it.
+// vendorID is an id that the vendor has received.
 type vendorID struct {
 	kind tasks.Kind
 	id   string
 }
 
-// book is the vendor's ledger by id. What is attributed to a job is taken out of it.
-type book struct {
-	byID map[vendorID][]simulator.Entry
-}
-
-func (s *stack) readBook() *book {
-	b := &book{byID: map[vendorID][]simulator.Entry{}}
+// callsByID groups the vendor's ledger.
+func (s *stack) callsByID() map[vendorID][]simulator.Entry {
+	calls := map[vendorID][]simulator.Entry{}
 	for _, e := range s.ledger() {
 		if e.VerificationID == "" {
-			continue // refused before the body was read
+			continue // refused before its body was read
 		}
 		kind := tasks.Passport
 		if e.Endpoint == simulator.AadhaarMasking {
 			kind = tasks.Aadhaar
 		}
 		id := vendorID{kind, e.VerificationID}
-		b.byID[id] = append(b.byID[id], e)
+		calls[id] = append(calls[id], e)
 	}
-	return b
+	return calls
 }
 
 func charged(e simulator.Entry) bool { return e.Charged }
 
-func (s *stack) judgeJob(j job, b *book, mayLose lost, n *tally) {
+// verifyJob checks one job, and removes its calls from calls.
+func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.Entry, mayLose lossRule, n *tally) {
 	s.t.Helper()
 	fail := func(format string, args ...any) {
 		s.t.Helper()
@@ -131,28 +128,28 @@ func (s *stack) judgeJob(j job, b *book, mayLose lost, n *tally) {
 		fail("no record: %v", err)
 		return
 	}
-	history := s.witness.history(j)
+	history := s.recorder.history(j)
 	if last := history[len(history)-1].rec; last.WriteID != rec.WriteID {
-		fail("the record in S3 is not the last one that was written")
+		fail("the record in S3 is not the one that was written last")
 	}
-	s.judgeHistory(history, fail)
+	s.verifyHistory(history, fail)
 
 	entries := map[string][]simulator.Entry{}
 	reissues := 0
 	for _, at := range rec.Attempts {
 		id := vendorID{j.kind, at.ProviderID}
-		if found, ok := b.byID[id]; ok {
+		if found, ok := calls[id]; ok {
 			entries[at.ProviderID] = found
-			delete(b.byID, id)
+			delete(calls, id)
 		}
 		if at.Reissue {
 			reissues++
 		}
 	}
 	charges := 0
-	for id, calls := range entries {
-		charges += count(calls, charged)
-		judgeIntents(id, calls, history, fail)
+	for id, found := range entries {
+		charges += count(found, charged)
+		verifyIntents(id, found, history, fail)
 	}
 	n.charges += charges
 	n.reissues += reissues
@@ -161,25 +158,25 @@ func (s *stack) judgeJob(j job, b *book, mayLose lost, n *tally) {
 	}
 	switch {
 	case rec.State == j.want:
-		n.asWanted++
+		n.asDecided++
 		if charges == 0 {
-			fail("%s, although the vendor has not answered", rec.State)
+			fail("%s, although the vendor charged nothing", rec.State)
 		}
 	case rec.State == storage.StateFailed && rec.Code == "answer_lost":
 		n.lost++
 		if !slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Result == "unknown" && mayLose(at) }) {
-			fail("its answer is lost, although nothing was on its way when something broke: %s", brief(rec))
+			fail("its answer is lost, although no call was in flight at the fault: %s", brief(rec))
 		}
 	default:
-		fail("ended %s %q after %+v, want %s", rec.State, rec.Code, rec.Attempts, j.want)
+		fail("ended as %s %q after %+v, want %s", rec.State, rec.Code, rec.Attempts, j.want)
 	}
 	if j.kind == tasks.Aadhaar && rec.State == j.want {
-		s.judgePictures(j, rec, fail)
+		s.verifyImages(j, rec, fail)
 	}
 }
 
-// judgeHistory checks what a record may never do: change its outcome.
-func (s *stack) judgeHistory(history []write, fail func(string, ...any)) {
+// verifyHistory checks that a final record keeps its outcome.
+func (s *stack) verifyHistory(history []write, fail func(string, ...any)) {
 	s.t.Helper()
 	var ended *storage.Record
 	for i := range history {
@@ -196,10 +193,10 @@ func (s *stack) judgeHistory(history []write, fail func(string, ...any)) {
 	}
 }
 
-// judgeIntents checks that every request that reached the vendor was announced in the record before, and each one by a
-// write of its own.
-func judgeIntents(id string, calls []simulator.Entry, history []write, fail func(string, ...any)) {
-	intents := map[time.Time]time.Time{} // when it was durable, by the attempt's time
+// verifyIntents checks that every request that reached the vendor was announced in the record before, each by a write of its
+// own.
+func verifyIntents(id string, calls []simulator.Entry, history []write, fail func(string, ...any)) {
+	intents := map[time.Time]time.Time{} // when it was stored, by the time of the attempt
 	for _, w := range history {
 		last := w.rec.LastAttempt()
 		if w.rec.State == storage.StateSent && last != nil && last.ProviderID == id {
@@ -207,7 +204,7 @@ func judgeIntents(id string, calls []simulator.Entry, history []write, fail func
 		}
 	}
 	if len(calls) > len(intents) {
-		fail("%d requests left as %s, and %d were announced", len(calls), id, len(intents))
+		fail("%d requests were sent as %s, %d were announced", len(calls), id, len(intents))
 	}
 	for _, call := range calls {
 		before := 0
@@ -217,13 +214,13 @@ func judgeIntents(id string, calls []simulator.Entry, history []write, fail func
 			}
 		}
 		if before == 0 {
-			fail("the request of %s left before its intent was durable", call.At)
+			fail("the request of %s was sent before its intent was durable", call.At)
 		}
 	}
 }
 
-// judgePictures checks the masked image against its record, and that the unmasked upload is gone.
-func (s *stack) judgePictures(j job, rec *storage.Record, fail func(string, ...any)) {
+// verifyImages checks the masked image against its record, and that the unmasked upload is deleted.
+func (s *stack) verifyImages(j job, rec *storage.Record, fail func(string, ...any)) {
 	s.t.Helper()
 	if _, _, err := s.store.ImageHead(s.t.Context(), *j.upload, 1); !errors.Is(err, storage.ErrNotFound) {
 		fail("the unmasked upload is still there: %v", err)

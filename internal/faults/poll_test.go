@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// patience is for anything that must happen in the end. The slowest way is that of a dead worker's job: a lease (30 s),
-// asynq's margin and look (30 s, 60 s), the takeover age, and all of it on two processors that other tests share.
-// KYCQ_FAULTS_PATIENCE sets another, for builds that are known to be broken.
-var patience = sync.OnceValue(func() time.Duration {
-	const whole = 6 * time.Minute
-	if d, err := time.ParseDuration(os.Getenv("KYCQ_FAULTS_PATIENCE")); err == nil {
+// timeout is for anything that must happen eventually. Redelivery after a kill takes longest: a lease (30 s), asynq's margin
+// (30 s) and interval (60 s), and the takeover age, on two processors that run other tests too. KYCQ_FAULTS_TIMEOUT sets
+// another one, for mutants.
+var timeout = sync.OnceValue(func() time.Duration {
+	const usual = 6 * time.Minute
+	if d, err := time.ParseDuration(os.Getenv("KYCQ_FAULTS_TIMEOUT")); err == nil {
 		return d
 	}
-	return whole
+	return usual
 })
 
-const look = 200 * time.Millisecond
+const pollInterval = 200 * time.Millisecond
 
-// until waits for something that another process brings about.
+// until waits for a condition that another process brings about.
 func until(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience()); time.Now().Before(deadline); tick(t, look) {
+	for deadline := time.Now().Add(timeout()); time.Now().Before(deadline); pause(t, pollInterval) {
 		if is() {
 			return
 		}
 	}
-	t.Fatalf("not within %s: %s", patience(), what)
+	t.Fatalf("not reached within %s: %s", timeout(), what)
 }
 
-// tick is the pause between two looks.
-func tick(t testing.TB, d time.Duration) {
+// pause waits for d, or until the test ends.
+func pause(t testing.TB, d time.Duration) {
 	t.Helper()
 	select {
 	case <-time.After(d):

@@ -2,5 +2,5 @@ package faults
 
 import "syscall"
 
-// ownChild ends a child together with a test process that was killed itself, and so cleans nothing up.
-func ownChild() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// killWithParent has the system kill a child when the test process dies without cleaning up.
+func killWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -4,4 +4,4 @@ package faults
 
 import "syscall"
 
-func ownChild() *syscall.SysProcAttr { return nil }
+func killWithParent() *syscall.SysProcAttr { return nil }

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// process is a program that runs until it is ended, by itself or by the test.
+// process is a running program.
 type process struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	log   string        // the file of its stderr
-	ended chan struct{} // closed when it is gone
-	died  time.Time     // valid once ended is closed
+	t       testing.TB
+	cmd     *exec.Cmd
+	log     string        // the file of its output
+	ended   chan struct{} // closed when it is dead
+	endedAt time.Time     // valid once ended is closed
 }
 
-// launch starts a program whose output goes into a file of the folder. It is killed at the end of the test.
+// launch starts a program whose output goes to a file in dir. The program is killed at the end of the test.
 func launch(t testing.TB, dir, name string, env []string, stdin io.Reader, args ...string) *process {
 	t.Helper()
 	log, err := os.CreateTemp(dir, filepath.Base(name)+"-*.log")
@@ -28,11 +28,11 @@ func launch(t testing.TB, dir, name string, env []string, stdin io.Reader, args 
 	defer log.Close()
 	p := &process{t: t, log: log.Name(), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.Background(), name, args...)
-	p.cmd.Env, p.cmd.Stderr, p.cmd.Stdout, p.cmd.Stdin, p.cmd.SysProcAttr = env, log, log, stdin, ownChild()
+	p.cmd.Env, p.cmd.Stderr, p.cmd.Stdout, p.cmd.Stdin, p.cmd.SysProcAttr = env, log, log, stdin, killWithParent()
 	check(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait()
-		p.died = time.Now()
+		p.endedAt = time.Now()
 		close(p.ended)
 	}()
 	t.Cleanup(p.kill)
@@ -46,7 +46,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// kill ends the process with SIGKILL and waits until it is gone.
+// kill sends SIGKILL and waits until the process is dead.
 func (p *process) kill() {
 	_ = p.cmd.Process.Signal(syscall.SIGKILL)
 	<-p.ended
@@ -61,7 +61,7 @@ func (p *process) running() bool {
 	}
 }
 
-// killed tells whether a SIGKILL ended the process.
+// killed reports whether SIGKILL ended the process.
 func (p *process) killed() bool {
 	if p.running() {
 		return false
@@ -70,7 +70,7 @@ func (p *process) killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// output is what the process has said so far.
+// output is what the process has written so far.
 func (p *process) output() string {
 	text, err := os.ReadFile(p.log)
 	check(p.t, err)

@@ -9,15 +9,15 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// TestProducerKilled kills a producer between the record and the task of its third job. The sweep finds the record in the
-// open set and has it worked on; nobody hands it in again.
+// TestProducerKilled kills a producer after it has written the record of its third job and before it enqueues the task. The
+// sweep finds the record in the open set and enqueues the task.
 func TestProducerKilled(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.skipRebuild()
 	killer := newTrap(producerKill)
-	s.witness.spoil(killer.request)
-	s.work()
+	s.recorder.inject(killer.request)
+	s.startWorker()
 	path, err := binary()
 	check(t, err)
 	var lines bytes.Buffer
@@ -30,8 +30,8 @@ func TestProducerKilled(t *testing.T) {
 	}
 	killer.wait(t, launch(t, s.dir, path, s.env, &lines, "enqueue", "passport", "-"))
 	if rec := s.record(s.accepted[2]); rec == nil || rec.State != storage.StateQueued {
-		t.Fatalf("the third record stands as %s", brief(rec))
+		t.Fatalf("the third record: %s", brief(rec))
 	}
-	s.judge(nothing)
-	s.judgeCalls(1)
+	s.verify(noLoss)
+	s.verifyCalls(1)
 }

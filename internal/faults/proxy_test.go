@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// proxy stands between the workers and a server, and spoils the connections that run through it.
+// proxy is a TCP proxy between the workers and a server whose connections can be disturbed.
 type proxy struct {
 	t    testing.TB
 	tcp  *toxiproxy.Proxy
@@ -26,7 +26,7 @@ func startProxy(t testing.TB, upstream string) *proxy {
 	return p
 }
 
-// toxic is one way to spoil a connection; see toxiproxy's README for types and attributes.
+// toxic is one kind of disturbance: see toxiproxy's README for types and attributes.
 type toxic struct {
 	Name       string         `json:"name"`
 	Type       string         `json:"type"`
@@ -34,19 +34,19 @@ type toxic struct {
 	Attributes map[string]any `json:"attributes"`
 }
 
-func (p *proxy) spoil(poison toxic) {
+func (p *proxy) addToxic(t toxic) {
 	p.t.Helper()
-	poison.Name = poison.Type + "_" + poison.Stream
-	text, err := json.Marshal(poison)
+	t.Name = t.Type + "_" + t.Stream
+	text, err := json.Marshal(t)
 	check(p.t, err)
 	_, err = p.tcp.Toxics.AddToxicJson(strings.NewReader(string(text)))
 	check(p.t, err)
 }
 
-// heal takes every toxic away.
-func (p *proxy) heal() { p.tcp.Toxics.ResetToxics(p.t.Context()) }
+// removeToxics restores the connections.
+func (p *proxy) removeToxics() { p.tcp.Toxics.ResetToxics(p.t.Context()) }
 
-// refuse closes every connection and takes no new one, until accept.
+// refuse closes every connection and accepts no new one, until accept.
 func (p *proxy) refuse() { p.tcp.Stop() }
 
 func (p *proxy) accept() {

@@ -15,7 +15,7 @@ import (
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
-// outage takes S3 down when a request comes that marks a step of a job, for as long as the scenario says.
+// outage drops every request to S3 from the first one that trips it until end.
 type outage struct {
 	trips func(*http.Request) bool
 
@@ -46,7 +46,7 @@ func (o *outage) down(r *http.Request) bool {
 	return true
 }
 
-// since is how long S3 has been down; zero before.
+// since is how long the outage has lasted; zero before it.
 func (o *outage) since() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -62,14 +62,14 @@ func (o *outage) end() {
 	o.ended = true
 }
 
-// writesState matches the write of a record in one of the states.
+// writesState matches requests that write a record in one of the states.
 func writesState(states ...storage.State) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		return matchesRecord(r, func(rec *storage.Record) bool { return slices.Contains(states, rec.State) })
 	}
 }
 
-// matchesRecord tells whether a request writes a record that matches.
+// matchesRecord reports whether a request writes a record that matches.
 func matchesRecord(r *http.Request, match func(*storage.Record) bool) bool {
 	if _, is := recordKey(r); !is || r.Method != http.MethodPut {
 		return false
@@ -85,44 +85,44 @@ func requests(method, part string) func(*http.Request) bool {
 }
 
 var s3Steps = map[string]func(*http.Request) bool{
-	"claim":        requests(http.MethodGet, "/records/"),
-	"read-picture": requests(http.MethodGet, "-inbox/single/"),
-	"intent":       writesState(storage.StateSent),
-	"answer":       writesState(storage.StateAnswered, storage.StateInvalid),
-	"mask":         requests(http.MethodPut, "/masked/"),
-	"final":        writesState(storage.StateValid),
-	"tail":         requests(http.MethodDelete, "-inbox/single/"),
+	"claim":      requests(http.MethodGet, "/records/"),
+	"read-image": requests(http.MethodGet, "-inbox/single/"),
+	"intent":     writesState(storage.StateSent),
+	"answer":     writesState(storage.StateAnswered, storage.StateInvalid),
+	"mask":       requests(http.MethodPut, "/masked/"),
+	"final":      writesState(storage.StateValid),
+	"tail":       requests(http.MethodDelete, "-inbox/single/"),
 }
 
-// TestS3Down takes S3 away for 30 s at each step of a job. Before the call, nothing is called; after it, the answer is
-// never bought again.
+// TestS3Down makes S3 unreachable for 30 s at each step of a job. A job whose intent cannot be written is not called, and
+// none is called twice.
 func TestS3Down(t *testing.T) {
 	t.Parallel()
 	for step, trips := range s3Steps {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
-			s := newStack(t, slowly(100*time.Millisecond), atRate("5/s"))
+			s := newStack(t, withLatency(100*time.Millisecond), atRate("5/s"))
 			s.enqueue(24)
 			down := &outage{trips: trips}
-			s.witness.spoil(down.intercept)
-			s.work()
+			s.recorder.inject(down.intercept)
+			s.startWorker()
 			until(t, "S3 was down for 30 s", func() bool { return down.since() > 30*time.Second })
 			if down.dropped == 0 {
-				t.Error("nothing met the outage")
+				t.Error("no request was dropped")
 			}
-			left := len(s.open())
+			left := len(s.unfinished())
 			down.end()
 			back := time.Now()
 			if left > 0 {
-				s.judgeFirstWrite(back)
+				s.verifyFirstWrite(back)
 			}
-			s.judge(nothing)
-			s.judgeCalls(1)
+			s.verify(noLoss)
+			s.verifyCalls(1)
 		})
 	}
 }
 
-// TestS3RepliesLost has S3 do what it is asked and lose its reply, for the first write of every state.
+// TestS3RepliesLost has S3 execute a write and drop its reply, for the first writes of each state.
 func TestS3RepliesLost(t *testing.T) {
 	t.Parallel()
 	for _, state := range []storage.State{storage.StateSent, storage.StateAnswered, storage.StateValid} {
@@ -132,7 +132,7 @@ func TestS3RepliesLost(t *testing.T) {
 			s.enqueue(12)
 			lost := 0
 			var mu sync.Mutex
-			s.witness.spoil(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			s.recorder.inject(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				mu.Lock()
 				hit := lost < 4 && writesState(state)(r)
 				if hit {
@@ -146,32 +146,32 @@ func TestS3RepliesLost(t *testing.T) {
 				next.ServeHTTP(discard{http.Header{}}, r)
 				storagetest.Drop()
 			})
-			s.work()
-			s.judge(nothing)
-			s.judgeCalls(1)
+			s.startWorker()
+			s.verify(noLoss)
+			s.verifyCalls(1)
 			if lost != 4 {
-				t.Errorf("%d replies were lost", lost)
+				t.Errorf("%d replies were dropped, want 4", lost)
 			}
 		})
 	}
 }
 
-// discard takes an answer that nobody gets.
+// discard is a ResponseWriter that drops the reply.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header       { return d.header }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
 
-func (s *stack) judgeFirstWrite(back time.Time) {
+func (s *stack) verifyFirstWrite(back time.Time) {
 	s.t.Helper()
 	var first time.Time
-	until(s.t, "something is written", func() bool {
-		first = s.witness.firstWrite(back)
+	until(s.t, "S3 is written to", func() bool {
+		first = s.recorder.firstWrite(back)
 		return !first.IsZero()
 	})
-	s.t.Logf("from S3's return to the first write: %s", first.Sub(back).Round(100*time.Millisecond))
-	if first.Sub(back) > mostWait {
-		s.t.Errorf("the first write came %s after S3's return, want at most %s", first.Sub(back), mostWait)
+	s.t.Logf("from the end of the outage to the first write: %s", first.Sub(back).Round(100*time.Millisecond))
+	if first.Sub(back) > maxRecovery {
+		s.t.Errorf("the first write came %s after the end of the outage, want at most %s", first.Sub(back), maxRecovery)
 	}
 }

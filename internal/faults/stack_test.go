@@ -23,20 +23,20 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// stack is one installation of kycq: a Redis, three buckets, a keyset, a Cashfree, and the jobs and workers of one
-// scenario. What the test itself reads and writes never takes the way that the scenario breaks.
+// stack is one installation of kycq: a Redis, three buckets, a keyset, a simulator of the vendor, and the jobs and workers of
+// one scenario. What the test itself reads and writes is not affected by the faults of the scenario.
 type stack struct {
-	t       testing.TB
-	dir     string
-	redis   redis.UniversalClient
-	store   *storage.Store
-	witness *witness
-	sim     *simtest.Server
-	keyset  *seal.Keyset
-	client  *tasks.Client
-	leaks   *leaks
-	env     []string
-	// vendorProxy is set by thruProxy.
+	t        testing.TB
+	dir      string
+	redis    redis.UniversalClient
+	store    *storage.Store
+	recorder *recorder
+	sim      *simtest.Server
+	keyset   *seal.Keyset
+	client   *tasks.Client
+	leaks    *leaks
+	env      []string
+	// vendorProxy is set by viaProxy.
 	vendorProxy *proxy
 
 	mu       sync.Mutex
@@ -45,53 +45,51 @@ type stack struct {
 	workers  []*process
 }
 
-// setting is one of a stack's.
-type setting func(*plan)
+// option changes the configuration of a stack.
+type option func(*config)
 
-// plan is what a stack is built from.
-type plan struct {
+type config struct {
 	sim         simulator.Config
 	redis       *redisServer
-	redisThru   *proxy
+	redisProxy  *proxy
 	redisTap    func(command []string) bool
-	vendorThru  bool
+	proxyVendor bool
 	environment []string
 }
 
-// takesIDs says when the vendor uses up an id: simulator.TakeOnArrival or TakeOnSuccess.
-func takesIDs(when string) setting { return func(p *plan) { p.sim.TakeIDs = when } }
+// takesIDs sets when the vendor consumes an id: simulator.TakeOnArrival or TakeOnSuccess.
+func takesIDs(when string) option { return func(p *config) { p.sim.TakeIDs = when } }
 
-// slowly is how long the vendor takes for an answer.
-func slowly(latency time.Duration) setting { return func(p *plan) { p.sim.Latency = latency } }
+// withLatency sets the time in which the vendor answers.
+func withLatency(latency time.Duration) option { return func(p *config) { p.sim.Latency = latency } }
 
-// on uses a Redis of the scenario's own, through a proxy if there is one.
-func on(server *redisServer, thru *proxy) setting {
-	return func(p *plan) { p.redis, p.redisThru = server, thru }
+// onRedis uses a Redis of the scenario's own, through a proxy unless that is nil.
+func onRedis(server *redisServer, thru *proxy) option {
+	return func(p *config) { p.redis, p.redisProxy = server, thru }
 }
 
-// tapped passes every command that a kycq of the stack sends to Redis to allow, and does not execute it if that returns
-// false.
-func tapped(allow func(command []string) bool) setting {
-	return func(p *plan) { p.redisTap = allow }
+// withTap passes every command that a kycq of the stack sends to Redis to allow, and drops it if allow returns false.
+func withTap(allow func(command []string) bool) option {
+	return func(p *config) { p.redisTap = allow }
 }
 
-// with sets variables for every kycq of the stack: NAME=value.
-func with(variables ...string) setting {
-	return func(p *plan) { p.environment = append(p.environment, variables...) }
+// withEnv sets variables (NAME=value) for every kycq of the stack.
+func withEnv(variables ...string) option {
+	return func(p *config) { p.environment = append(p.environment, variables...) }
 }
 
 const clientID = "specimen"
 
-func newStack(t testing.TB, settings ...setting) *stack {
+func newStack(t testing.TB, options ...option) *stack {
 	t.Helper()
-	p := &plan{sim: simulator.Config{ClientID: clientID, ClientSecret: canarySecret, Masker: mask}}
-	for _, set := range settings {
+	p := &config{sim: simulator.Config{ClientID: clientID, ClientSecret: canarySecret, Masker: mask}}
+	for _, set := range options {
 		set(p)
 	}
-	masked() // now, and not while a worker waits for it
-	s := &stack{t: t, dir: t.TempDir(), witness: newWitness()}
+	masked() // takes a while: not during a call
+	s := &stack{t: t, dir: t.TempDir(), recorder: newRecorder()}
 	server := storagetest.StartMinIO(t)
-	server.Use(s.witness.intercept)
+	server.Use(s.recorder.intercept)
 	s.store = server.Store(t)
 	s.sim = simtest.Start(t, p.sim)
 
@@ -108,7 +106,7 @@ func newStack(t testing.TB, settings ...setting) *stack {
 	return s
 }
 
-func (p *plan) directRedis(t testing.TB) string {
+func (p *config) directRedis(t testing.TB) string {
 	t.Helper()
 	if p.redis == nil {
 		return testenv.Redis(t)
@@ -116,35 +114,35 @@ func (p *plan) directRedis(t testing.TB) string {
 	return "redis://" + p.redis.addr + "/0"
 }
 
-// redisURL is how the stack's programs reach the Redis that the test itself reaches at direct.
-func (p *plan) redisURL(t testing.TB, direct string) string {
+// redisURL is the URL for the stack's programs of the Redis that the test itself reaches at direct.
+func (p *config) redisURL(t testing.TB, direct string) string {
 	t.Helper()
 	u, err := url.Parse(direct)
 	check(t, err)
 	switch {
-	case p.redisThru != nil:
-		u.Host = p.redisThru.addr
+	case p.redisProxy != nil:
+		u.Host = p.redisProxy.addr
 	case p.redisTap != nil:
 		u.Host = startTap(t, u.Host, p.redisTap)
 	}
 	return u.String()
 }
 
-// environment is what every kycq of the stack runs with. Timeouts and rates are short and high, so that scenarios are
-// about faults and not about waiting; each scenario may set others.
-func (s *stack) environment(p *plan, cfg storage.Config, direct string) []string {
+// environment is the environment of every kycq of the stack. Timeouts are short and rates high, to save time; scenarios may set
+// others.
+func (s *stack) environment(p *config, cfg storage.Config, direct string) []string {
 	s.t.Helper()
 	doc, err := s.keyset.Marshal()
 	check(s.t, err)
 	path := filepath.Join(s.dir, "keyset.json")
 	check(s.t, os.WriteFile(path, doc, 0o600))
 	vendor, host := s.sim.URL, s.sim.Host
-	if p.vendorThru {
+	if p.proxyVendor {
 		s.vendorProxy = startProxy(s.t, s.sim.Host)
 		host = s.vendorProxy.addr
 		vendor = (&url.URL{Scheme: "http", Host: host, Path: "/verification"}).String()
 	}
-	return append(append(plainEnvironment(),
+	return append(append(baseEnvironment(),
 		"KYCQ_REDIS_URL="+p.redisURL(s.t, direct), "KYCQ_ALLOW_VOLATILE_REDIS=true",
 		"KYCQ_S3_ENDPOINT="+cfg.Endpoint, "KYCQ_S3_REGION="+cfg.Region, "KYCQ_S3_INBOX_BUCKET="+cfg.InboxBucket,
 		"KYCQ_S3_MASKED_BUCKET="+cfg.MaskedBucket, "KYCQ_S3_RECORDS_BUCKET="+cfg.RecordsBucket,
@@ -156,8 +154,8 @@ func (s *stack) environment(p *plan, cfg storage.Config, direct string) []string
 	), p.environment...)
 }
 
-// plainEnvironment is the test's own environment, without settings of kycq.
-func plainEnvironment() []string {
+// baseEnvironment is the test's own environment without the settings of kycq.
+func baseEnvironment() []string {
 	var plain []string
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "KYCQ_") {
@@ -167,11 +165,11 @@ func plainEnvironment() []string {
 	return plain
 }
 
-// thruProxy puts a proxy between the workers and the vendor: stack.vendorProxy.
-func thruProxy(p *plan) { p.vendorThru = true }
+// viaProxy puts a proxy (stack.vendorProxy) between the workers and the vendor.
+func viaProxy(p *config) { p.proxyVendor = true }
 
-// work starts a worker, with variables of its own.
-func (s *stack) work(variables ...string) *process {
+// startWorker starts a worker, with additional variables.
+func (s *stack) startWorker(variables ...string) *process {
 	s.t.Helper()
 	path, err := binary()
 	check(s.t, err)
@@ -182,7 +180,7 @@ func (s *stack) work(variables ...string) *process {
 	return w
 }
 
-// run is one command to its end: its stdout, stderr and exit code.
+// run runs a command.
 func (s *stack) run(stdin string, args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
 	path, err := binary()
@@ -202,24 +200,24 @@ func (s *stack) jobs() []job {
 	return append([]job(nil), s.accepted...)
 }
 
-// record is a job's record as it stands in S3; nil where there is none.
+// record is the current record of a job in S3, or nil.
 func (s *stack) record(j job) *storage.Record {
-	if h := s.witness.history(j); len(h) > 0 {
+	if h := s.recorder.history(j); len(h) > 0 {
 		return &h[len(h)-1].rec
 	}
 	return nil
 }
 
-// final counts the jobs that have ended.
-func (s *stack) final() int {
+// finished counts the jobs with a final record.
+func (s *stack) finished() int {
 	return count(s.jobs(), func(j job) bool {
 		rec := s.record(j)
 		return rec != nil && rec.State.Final()
 	})
 }
 
-// open lists the jobs that have not ended.
-func (s *stack) open() []job {
+// unfinished lists the jobs without one.
+func (s *stack) unfinished() []job {
 	var open []job
 	for _, j := range s.jobs() {
 		if rec := s.record(j); rec == nil || !rec.State.Final() {
@@ -229,14 +227,14 @@ func (s *stack) open() []job {
 	return open
 }
 
-// isSent tells whether a request of the job may be out.
+// isSent reports whether a call of the job may be in flight.
 func (s *stack) isSent(j job) bool {
 	rec := s.record(j)
 	return rec != nil && rec.State == storage.StateSent
 }
 
-// ledger lists what reached the vendor, the oldest first.
+// ledger lists the requests that reached the vendor, the oldest first.
 func (s *stack) ledger() []simulator.Entry { return s.sim.Entries(s.t) }
 
-// charges counts what was paid so far.
+// charges counts the calls that were charged so far.
 func (s *stack) charges() int { return s.sim.Sim.State().Charged }

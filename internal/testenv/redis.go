@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	mathrand "math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -16,21 +17,21 @@ import (
 )
 
 const (
-	// claimTTL is above go test's own limit of 10 minutes: a test that was killed gives its database back by then.
+	// claimTTL is longer than the default timeout of go test (10 minutes): the database of a killed test is free again by then.
 	claimTTL = 15 * time.Minute
-	// claimWait is how long a test waits where all databases are taken.
+	// claimWait is how long a test waits if all databases are taken.
 	claimWait  = 2 * time.Minute
 	claimPause = 200 * time.Millisecond
 )
 
-// Redis returns the URL of an empty logical database on the real Redis that no other test uses meanwhile, also not one of
-// another package or process. It skips the test where there is no real Redis.
+// Redis returns the URL of an empty logical database on the real Redis. No other test uses it at the same time, not even one
+// of another process. Redis skips the test if there is no real Redis.
 func Redis(t testing.TB) string {
 	t.Helper()
 	return claimDatabase(t, realServer(t, RealRedis, "KYCQ_TEST_REDIS"))
 }
 
-// RedisOrFake is Redis, with a miniredis of the test's own where there is no real one.
+// RedisOrFake is Redis, or a new miniredis if there is no real Redis.
 func RedisOrFake(t testing.TB) string {
 	t.Helper()
 	if os.Getenv("KYCQ_TEST_REDIS") != "" || Required(RealRedis) {
@@ -39,14 +40,14 @@ func RedisOrFake(t testing.TB) string {
 	return "redis://" + miniredis.RunT(t).Addr() + "/0"
 }
 
-// RedisClient returns a client of RedisOrFake, closed at the end of the test.
+// RedisClient returns a client of RedisOrFake. It is closed at the end of the test.
 func RedisClient(t testing.TB) *redis.Client {
 	t.Helper()
 	return connect(t, RedisOrFake(t), -1)
 }
 
-// claimDatabase takes a database number by a key in database 0. A stock Redis has 15 numbers to give; make test starts
-// its own with --databases 1024.
+// claimDatabase takes a database number by a key in database 0. A Redis has 16 databases by default; make test starts one
+// with --databases 1024.
 func claimDatabase(t testing.TB, server string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), claimWait)
@@ -54,7 +55,7 @@ func claimDatabase(t testing.TB, server string) string {
 	admin := connect(t, server, 0)
 	databases := countDatabases(ctx, t, admin)
 	owner := rand.Text()
-	start := mathrand.N(databases - 1) // many tests begin at once: let them not all ask for number 1
+	start := mathrand.N(databases - 1) // tests start at the same time: spread them
 	for {
 		for n := range databases - 1 {
 			n = 1 + (start+n)%(databases-1)
@@ -64,18 +65,18 @@ func claimDatabase(t testing.TB, server string) string {
 				t.Fatalf("claim a test database at KYCQ_TEST_REDIS: %v", err)
 			}
 			if won {
-				return handOver(t, admin, server, key, n)
+				return emptyDatabase(t, admin, server, key, n)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("all %d databases of KYCQ_TEST_REDIS are taken by other tests: start it with --databases 1024", databases)
+			t.Fatalf("all %d databases of KYCQ_TEST_REDIS are in use by other tests: start it with --databases 1024", databases)
 		case <-time.After(claimPause):
 		}
 	}
 }
 
-func handOver(t testing.TB, admin *redis.Client, server, key string, n int) string {
+func emptyDatabase(t testing.TB, admin *redis.Client, server, key string, n int) string {
 	t.Helper()
 	own := connect(t, server, n)
 	if err := own.FlushDB(context.Background()).Err(); err != nil {
@@ -107,7 +108,7 @@ func countDatabases(ctx context.Context, t testing.TB, admin *redis.Client) int 
 	return n
 }
 
-// connect opens a client on database n; -1 keeps the one of the URL.
+// connect opens a client on database n, or on that of the URL if n is -1.
 func connect(t testing.TB, server string, n int) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(server)
@@ -121,4 +122,24 @@ func connect(t testing.TB, server string, n int) *redis.Client {
 	client := redis.NewClient(options)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// FreeAddress returns a loopback address on which nothing listens, for a server that cannot choose its port. The port is
+// below the range from which Linux assigns ports, so that no outgoing connection takes it before the server does.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	const lowest, highest, tries = 12000, 20000, 200
+	for range tries {
+		address := "127.0.0.1:" + strconv.Itoa(lowest+mathrand.N(highest-lowest))
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
+	}
+	t.Fatal("no free port")
+	return ""
 }

@@ -1,11 +1,10 @@
-// Package testenv gives a test the servers that it needs, each test a part of its own.
+// Package testenv provides the servers that tests need, to each test a separate part.
 //
 // KYCQ_TEST_REDIS (redis://127.0.0.1:PORT/0) and KYCQ_TEST_S3 (http://user:password@127.0.0.1:PORT) name real servers;
-// make test starts them. Without them, tests run on miniredis and gofakes3, and those whose promise is about the real
-// server are skipped with a reason. KYCQ_TEST_REQUIRE (a list of redis and minio) turns such a skip into a failure, so
-// that a broken set-up cannot pass for a green run.
+// make test starts them. Without them, tests use miniredis and gofakes3, and tests that need the real server are skipped.
+// KYCQ_TEST_REQUIRE (a list of redis and minio) turns such a skip into a failure, so that a broken setup is noticed.
 //
-// The package is for tests only and must not be imported by production code.
+// The package is for tests only. Production code must not import it.
 package testenv
 
 import (
@@ -15,25 +14,25 @@ import (
 	"testing"
 )
 
-// The names that KYCQ_TEST_REQUIRE knows.
+// Servers that KYCQ_TEST_REQUIRE may list.
 const (
 	RealRedis = "redis"
 	RealMinIO = "minio"
 )
 
-// Required tells whether KYCQ_TEST_REQUIRE lists the server.
+// Required reports whether KYCQ_TEST_REQUIRE lists the server.
 func Required(server string) bool {
 	list := strings.Split(os.Getenv("KYCQ_TEST_REQUIRE"), ",")
 	return slices.ContainsFunc(list, func(s string) bool { return strings.TrimSpace(s) == server })
 }
 
-// S3 returns the URL of a real S3-compatible store, with user and password in it; it skips the test where there is none.
+// S3 returns the URL of a real S3-compatible store, with user and password. It skips the test if there is none.
 func S3(t testing.TB) string {
 	t.Helper()
 	return realServer(t, RealMinIO, "KYCQ_TEST_S3")
 }
 
-// HasS3 tells whether there is a real store, for tests that are content with a fake.
+// HasS3 reports whether there is a real store, for tests that can use a fake.
 func HasS3() bool { return os.Getenv("KYCQ_TEST_S3") != "" }
 
 func realServer(t testing.TB, server, variable string) string {
@@ -45,6 +44,6 @@ func realServer(t testing.TB, server, variable string) string {
 	if Required(server) {
 		t.Fatalf("KYCQ_TEST_REQUIRE lists %s, but %s is not set", server, variable)
 	}
-	t.Skipf("the promise of this test is about a real server: set %s, or run make test", variable)
+	t.Skipf("this test needs a real server: set %s, or run make test", variable)
 	return ""
 }

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestEveryTestGetsARedisDatabaseOfItsOwn(t *testing.T) {
+func TestRedisDatabasesAreSeparate(t *testing.T) {
 	t.Parallel()
 	var (
 		mu   sync.Mutex
@@ -25,7 +25,7 @@ func TestEveryTestGetsARedisDatabaseOfItsOwn(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if seen[url] {
-				t.Errorf("%s was given twice", url)
+				t.Errorf("%s was returned twice", url)
 			}
 			seen[url] = true
 		})
@@ -33,7 +33,7 @@ func TestEveryTestGetsARedisDatabaseOfItsOwn(t *testing.T) {
 	all.Wait()
 }
 
-func TestARedisDatabaseIsEmptyAndServes(t *testing.T) {
+func TestRedisDatabaseIsEmpty(t *testing.T) {
 	t.Parallel()
 	client := testenv.RedisClient(t)
 	if n, err := client.DBSize(t.Context()).Result(); err != nil || n != 0 {
@@ -44,7 +44,7 @@ func TestARedisDatabaseIsEmptyAndServes(t *testing.T) {
 	}
 }
 
-func TestARealRedisDatabaseIsGivenBackEmpty(t *testing.T) {
+func TestRedisDatabaseIsEmptiedAfterUse(t *testing.T) {
 	t.Parallel()
 	var url string
 	t.Run("user", func(t *testing.T) {
@@ -55,12 +55,12 @@ func TestARealRedisDatabaseIsGivenBackEmpty(t *testing.T) {
 		}
 		client := redis.NewClient(options)
 		defer client.Close()
-		if err := client.Set(t.Context(), "left", "behind", 0).Err(); err != nil {
+		if err := client.Set(t.Context(), "key", "value", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 	})
 	if url == "" {
-		t.Skip("the promise is about a real Redis: set KYCQ_TEST_REDIS, or run make test")
+		t.Skip("this test needs a real Redis: set KYCQ_TEST_REDIS, or run make test")
 	}
 	options, err := redis.ParseURL(url)
 	if err != nil {
@@ -70,18 +70,18 @@ func TestARealRedisDatabaseIsGivenBackEmpty(t *testing.T) {
 	options.DB = 0
 	admin := redis.NewClient(options)
 	defer admin.Close()
-	// The very database may have a new user by now; then it holds that one's claim.
+	// Another test may use the database by now.
 	conn := admin.Conn()
 	defer conn.Close()
 	if err := conn.Select(t.Context(), number).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := conn.Exists(t.Context(), "left").Result(); err != nil || n != 0 {
-		t.Errorf("%d keys left behind, %v", n, err)
+	if n, err := conn.Exists(t.Context(), "key").Result(); err != nil || n != 0 {
+		t.Errorf("%d keys remain, %v", n, err)
 	}
 }
 
-// Required reads the environment, so this test cannot run beside others.
+// TestRequiredReadsAList changes the environment: it cannot run in parallel.
 func TestRequiredReadsAList(t *testing.T) {
 	t.Setenv("KYCQ_TEST_REQUIRE", "redis, minio")
 	if !testenv.Required(testenv.RealRedis) || !testenv.Required(testenv.RealMinIO) {

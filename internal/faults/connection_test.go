@@ -9,12 +9,12 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// cut is a point at which the connection between a worker and the vendor breaks.
+// cut is one way to break the connection between a worker and the vendor.
 type cut struct {
 	toxic   *toxic // nil: connections are refused
 	kinds   []tasks.Kind
-	result  string // what the attempts say then
-	charged bool   // the vendor had the whole request
+	result  string // of the attempt
+	charged bool   // the vendor received the whole request
 
 	environment []string
 }
@@ -40,20 +40,20 @@ var cuts = map[string]cut{
 	},
 }
 
-// TestVendorConnectionCut breaks the connection at eight points. What never left whole is sent again; what did and was
-// paid for is never bought twice by itself, and with reissues exactly as often as the record says.
+// TestVendorConnectionCut breaks the connection at eight points. A request that was not sent completely is sent again. One
+// that was, and was charged, is paid for again only with the policy reissue, and as often as the record says.
 func TestVendorConnectionCut(t *testing.T) {
 	t.Parallel()
 	for name, c := range cuts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStack(t, thruProxy, with("KYCQ_RETRY_BASE=5s", "KYCQ_RETRY_MAX=10s"), with(c.environment...))
-			s.playCut(c)
+			s := newStack(t, viaProxy, withEnv("KYCQ_RETRY_BASE=5s", "KYCQ_RETRY_MAX=10s"), withEnv(c.environment...))
+			s.runCut(c)
 			if c.charged {
-				if n := s.judge(anything); n.lost != 2 || n.charges != 2 {
+				if n := s.verify(anyLoss); n.lost != 2 || n.charges != 2 {
 					t.Errorf("got %v", n)
 				}
-			} else if n := s.judge(nothing); n.charges != len(c.kinds) {
+			} else if n := s.verify(noLoss); n.charges != len(c.kinds) {
 				t.Errorf("got %v", n)
 			}
 		})
@@ -63,9 +63,9 @@ func TestVendorConnectionCut(t *testing.T) {
 		for _, mode := range idModes {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
-				s := newStack(t, thruProxy, takesIDs(mode), with("KYCQ_RETRY_BASE=5s", "KYCQ_RETRY_MAX=10s", "KYCQ_ON_LOST_ANSWER=reissue"))
-				s.playCut(cuts["before-the-answer"])
-				if n := s.judge(nothing); n.charges != 4 || n.reissues != 2 {
+				s := newStack(t, viaProxy, takesIDs(mode), withEnv("KYCQ_RETRY_BASE=5s", "KYCQ_RETRY_MAX=10s", "KYCQ_ON_LOST_ANSWER=reissue"))
+				s.runCut(cuts["before-the-answer"])
+				if n := s.verify(noLoss); n.charges != 4 || n.reissues != 2 {
 					t.Errorf("got %v", n)
 				}
 			})
@@ -73,34 +73,34 @@ func TestVendorConnectionCut(t *testing.T) {
 	})
 }
 
-// playCut breaks the connection, waits until every job has met it, and mends it.
-func (s *stack) playCut(c cut) {
+// runCut breaks the connection, waits until every job has been affected, and restores it.
+func (s *stack) runCut(c cut) {
 	s.t.Helper()
 	if c.toxic == nil {
 		s.vendorProxy.refuse()
 	} else {
-		s.vendorProxy.spoil(*c.toxic)
+		s.vendorProxy.addToxic(*c.toxic)
 	}
 	for _, kind := range c.kinds {
 		s.enqueueOne(kind, tasks.Live, false)
 	}
-	s.work()
-	until(s.t, "every job has met the cut", func() bool {
+	s.startWorker()
+	until(s.t, "every job has been affected", func() bool {
 		return count(s.jobs(), func(j job) bool { return s.met(j, c.result) }) == len(c.kinds)
 	})
 	if paid := s.charges(); c.charged != (paid > 0) {
-		s.t.Errorf("%d charges before the cut was mended", paid)
+		s.t.Errorf("%d charges before the connection was restored", paid)
 	}
 	if c.toxic == nil {
 		s.vendorProxy.accept()
 	} else {
-		s.vendorProxy.heal()
+		s.vendorProxy.removeToxics()
 	}
 }
 
-// met tells whether an attempt of the job ended so.
+// met reports whether an attempt of the job ended with that result.
 func (s *stack) met(j job, result string) bool {
-	for _, w := range s.witness.history(j) {
+	for _, w := range s.recorder.history(j) {
 		for _, at := range w.rec.Attempts {
 			if at.Result == result {
 				return true
@@ -110,43 +110,44 @@ func (s *stack) met(j job, result string) bool {
 	return false
 }
 
-// TestImageFetchCut breaks the fetch of the masked image. The answer is in the record: it is fetched again, not bought.
+// TestImageFetchCut breaks the fetch of the masked image. The answer is in the record: the image is fetched again, and the
+// call is not repeated.
 func TestImageFetchCut(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, thruProxy)
-	s.vendorProxy.spoil(*limited("downstream", 2000)) // the answer is shorter, the image longer
+	s := newStack(t, viaProxy)
+	s.vendorProxy.addToxic(*limited("downstream", 2000)) // the answer is shorter, the image longer
 	j := s.enqueueOne(tasks.Aadhaar, tasks.Live, false)
-	w := s.work()
+	w := s.startWorker()
 	until(t, "the fetch has failed", func() bool { return strings.Contains(w.output(), "image cannot be fetched") })
 	if rec := s.record(j); rec == nil || rec.State != storage.StateAnswered {
-		t.Errorf("the record stands as %+v", rec)
+		t.Errorf("the record is %+v", rec)
 	}
-	s.vendorProxy.heal()
-	s.judge(nothing)
-	s.judgeCalls(1)
+	s.vendorProxy.removeToxics()
+	s.verify(noLoss)
+	s.verifyCalls(1)
 }
 
-// TestVendorDown has the vendor fail for longer than all backoffs of a job together. The breaker keeps the attempts from
-// being burnt: every job ends well once the vendor is back, in both id modes, although failed calls may use up ids.
+// TestVendorDown has the vendor fail for longer than all backoffs of a job together. The circuit breaker limits the attempts
+// that are spent: every job ends as the vendor decides, in both id modes, although failed calls may consume ids.
 func TestVendorDown(t *testing.T) {
 	t.Parallel()
 	for _, mode := range idModes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			// Six attempts, and at most 5 s of backoffs between them.
-			s := newStack(t, takesIDs(mode), with("KYCQ_RETRY_BASE=200ms", "KYCQ_RETRY_MAX=1s"))
+			s := newStack(t, takesIDs(mode), withEnv("KYCQ_RETRY_BASE=200ms", "KYCQ_RETRY_MAX=1s"))
 			_, err := s.sim.Sim.AddFault(simulator.Fault{Fault: "502"})
 			check(t, err)
 			s.enqueue(40)
-			w := s.work()
-			until(t, "the breaker has opened and its probe has failed", func() bool {
+			w := s.startWorker()
+			until(t, "the breaker has opened and its trial call has failed", func() bool {
 				return strings.Count(w.output(), "breaker opened") >= 4 // both kinds, twice
 			})
-			if s.final() > 0 {
-				t.Errorf("%d jobs have ended while the vendor was down", s.final())
+			if s.finished() > 0 {
+				t.Errorf("%d jobs finished while the vendor was down", s.finished())
 			}
 			s.sim.Sim.ClearFaults()
-			s.judge(nothing)
+			s.verify(noLoss)
 			failures := count(s.ledger(), func(e simulator.Entry) bool { return e.Status == 502 })
 			between(t, "calls during the outage", failures, 10, 60)
 		})
