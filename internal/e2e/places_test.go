@@ -168,7 +168,7 @@ func (p *process) address(t *testing.T) string {
 	var found []string
 	eventually(t, func() bool {
 		for line := range strings.Lines(p.read(t)) {
-			if strings.Contains(line, "served") || strings.Contains(line, "asynqmon") {
+			if strings.Contains(line, `"address":`) || strings.Contains(line, "asynqmon") {
 				if found = addressForm.FindStringSubmatch(line); found != nil {
 					return true
 				}
