@@ -5,8 +5,6 @@
 // package.
 package asynqx
 
-import "strings"
-
 // Queues is the set of all queue names. asynq's inspector, and with it the dashboard, sees only these.
 const Queues = "asynq:queues"
 
@@ -31,9 +29,4 @@ func KeysOf(queue string) Keys {
 		Completed: p + "completed", Archived: p + "archived", Paused: p + "paused", Processed: p + "processed",
 		Failed: p + "failed", TaskPrefix: p + "t:",
 	}
-}
-
-// IsTaskKey reports whether a key is the hash of a task of any queue.
-func IsTaskKey(key string) bool {
-	return strings.HasPrefix(key, "asynq:{") && strings.Contains(key, "}:t:")
 }

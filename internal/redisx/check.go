@@ -10,26 +10,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Finding is something about the Redis server that should be changed.
+// Finding is a problem of the Redis server.
 type Finding struct {
-	// Code is stable, for programs: version, eviction, persistence, replica, cluster, info.
+	// Code is one of version, eviction, persistence, replica, cluster, info. It is stable.
 	Code string
-	// Refuse says that kycq must not work on this server; the others are warnings.
+	// Refuse: kycq must not use this server. Other findings are warnings.
 	Refuse bool
-	// Volatile says that the finding is about losing data only, so that a developer may accept it
-	// (--allow-volatile-redis).
+	// Volatile: the server may lose data, which --allow-volatile-redis accepts.
 	Volatile bool
-	// Message says what is, Fix what to change.
+	// Message is the problem, Fix what to do about it.
 	Message, Fix string
 }
 
 func (f Finding) String() string { return f.Message + ": " + f.Fix }
 
-// Check asks the server what it is and lists what is wrong with it, the refusals first. It needs INFO only, since
-// managed services forbid CONFIG. The error is for a server that cannot be asked at all.
+// Check returns the problems of the server, those with Refuse first. It calls only INFO, since managed services forbid
+// CONFIG. It returns an error if the server cannot be reached.
 func Check(ctx context.Context, client redis.UniversalClient) ([]Finding, error) {
 	if err := client.Ping(ctx).Err(); err != nil {
-		return nil, fmt.Errorf("ping redis: %w", err)
+		return nil, wrap("ping redis", err)
 	}
 	info := serverInfo{}
 	for _, section := range []string{"server", "replication", "memory", "persistence"} {
@@ -38,18 +37,18 @@ func Check(ctx context.Context, client redis.UniversalClient) ([]Finding, error)
 		switch {
 		case errors.As(err, &refused):
 			return []Finding{{
-				Code: "info", Volatile: true, Message: "redis does not answer INFO " + section,
-				Fix: "let this user run INFO (ACL: +info), so that kycq can see version, eviction policy and persistence",
+				Code: "info", Volatile: true, Message: "redis refuses INFO " + section,
+				Fix: "allow INFO for this user (ACL: +info): kycq checks version, eviction policy and persistence",
 			}}, nil
 		case err != nil:
-			return nil, fmt.Errorf("ask redis for %s: %w", section, err)
+			return nil, fmt.Errorf("read INFO %s: %w", section, err)
 		}
 		info.add(text)
 	}
 	return info.findings(), nil
 }
 
-// serverInfo is the lines of INFO by name.
+// serverInfo holds the fields of INFO.
 type serverInfo map[string]string
 
 func (i serverInfo) add(text string) {
@@ -77,7 +76,7 @@ func (i serverInfo) findings() []Finding {
 	if i["redis_mode"] == "cluster" {
 		found = append(found, Finding{
 			Code: "cluster", Refuse: true, Message: "redis runs in cluster mode",
-			Fix: "use a single primary (with replicas and sentinels as you like): the load is small",
+			Fix: "use a single primary, with or without replicas and sentinels",
 		})
 	}
 	if policy := i["maxmemory_policy"]; policy != "noeviction" {
@@ -89,24 +88,21 @@ func (i serverInfo) findings() []Finding {
 	if i["aof_enabled"] != "1" {
 		found = append(found, Finding{
 			Code: "persistence", Volatile: true, Message: "redis writes no append-only file",
-			Fix: "set appendonly yes; without it a restart of Redis costs time until the sweep has rebuilt the queues",
+			Fix: "set appendonly yes; otherwise the queues must be rebuilt after each restart of Redis",
 		})
 	}
 	return found
 }
 
-// atLeast reads a version like 7.0.15. What cannot be read is too old.
+// atLeast compares a version such as 7.0.15. A malformed version counts as too old.
 func atLeast(version string, major, minor int) bool {
 	parts := strings.SplitN(version, ".", 3)
 	if len(parts) < 2 {
 		return false
 	}
-	haveMajor, err := strconv.Atoi(parts[0])
-	if err != nil {
-		return false
-	}
-	haveMinor, err := strconv.Atoi(parts[1])
-	if err != nil {
+	haveMajor, err1 := strconv.Atoi(parts[0])
+	haveMinor, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil {
 		return false
 	}
 	return haveMajor > major || haveMajor == major && haveMinor >= minor

@@ -11,7 +11,7 @@ import (
 	"github.com/kycq/kycq/internal/testenv"
 )
 
-// info is a server that is nothing but its INFO.
+// info is a server that supports only PING and INFO.
 func info(t *testing.T, sections map[string]string) string {
 	t.Helper()
 	srv, err := server.NewServer("127.0.0.1:0")
@@ -48,7 +48,7 @@ func with(changed map[string]string) map[string]string {
 	return sections
 }
 
-func TestCheckNamesWhatIsWrongAndNothingElse(t *testing.T) {
+func TestCheckFindsProblems(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		changed        map[string]string
@@ -84,7 +84,7 @@ func TestCheckNamesWhatIsWrongAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestCheckSaysWhenItMayNotLook(t *testing.T) {
+func TestCheckReportsThatInfoIsForbidden(t *testing.T) {
 	t.Parallel()
 	found, err := redisx.Check(t.Context(), open(t, info(t, nil)))
 	if err != nil || len(found) != 1 || found[0].Code != "info" || found[0].Refuse {
@@ -92,7 +92,7 @@ func TestCheckSaysWhenItMayNotLook(t *testing.T) {
 	}
 }
 
-func TestARealRedisOfTheTestServersIsRead(t *testing.T) {
+func TestCheckOfTheTestServer(t *testing.T) {
 	t.Parallel()
 	found, err := redisx.Check(t.Context(), open(t, testenv.Redis(t)))
 	if err != nil {
@@ -109,7 +109,7 @@ func TestARealRedisOfTheTestServersIsRead(t *testing.T) {
 	}
 }
 
-func TestHeadroomRefusesFromSeventyPerCentOn(t *testing.T) {
+func TestHeadroomIsFullAtSeventyPercent(t *testing.T) {
 	t.Parallel()
 	for memory, full := range map[string]bool{
 		"used_memory:699 maxmemory:1000":      false,
@@ -125,7 +125,7 @@ func TestHeadroomRefusesFromSeventyPerCentOn(t *testing.T) {
 	}
 }
 
-func TestHeadroomDoesNotGuessWhereInfoIsForbidden(t *testing.T) {
+func TestHeadroomAllowsIfInfoIsForbidden(t *testing.T) {
 	t.Parallel()
 	if err := redisx.NewHeadroom(open(t, info(t, nil))).Check(t.Context()); err != nil {
 		t.Error(err)

@@ -1,14 +1,23 @@
-// Package redisx is what kycq keeps in Redis beside asynq's queues and the gate: the open set, the answers that S3 did
-// not take, a few counters, the epoch and the leadership of the sweep. It also opens the one client that everything
-// shares, and says whether the server behind it is fit for the work.
+// Package redisx opens kycq's Redis client, checks the server, and stores what kycq keeps in Redis apart from asynq's
+// queues, the gate and the progress of batches: the open set, kept answers, a few counters, the epoch and the leader.
 //
-// Redis is a delivery hint, never the truth: losing every key of this package costs time, not a row and not a second
-// charge. What is stored here is ids, times, numbers and sealed text; no key and no value holds anything personal.
+// Redis is never the source of truth. Losing all keys of this package costs time, but no row and no second charge. Values
+// are ids, times, numbers and sealed text, never personal data.
 //
-// Kinds and ids are plain strings here: the package is a leaf, and knows no job.
+// The package does not depend on tasks: kinds and ids are plain strings.
 package redisx
 
-// Every key carries a hash tag, so that all keys of a kind stay on one shard wherever Redis shards by it.
+import "fmt"
+
+// The hash tags keep all keys of a kind on one shard.
 func kindKey(kind, name string) string { return "kycq:{" + kind + "}:" + name }
 
 func accountKey(name string) string { return "kycq:{account}:" + name }
+
+// wrap adds the operation to an error; nil stays nil.
+func wrap(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}

@@ -14,7 +14,7 @@ import (
 	"github.com/kycq/kycq/internal/testenv"
 )
 
-// fake is a miniredis, for tests that move its clock.
+// fake is a miniredis, for tests that advance its clock.
 func fake(t *testing.T) (*miniredis.Miniredis, redis.UniversalClient) {
 	t.Helper()
 	server := miniredis.RunT(t)
@@ -39,7 +39,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func TestOpenSetListsTheLongestForgottenFirst(t *testing.T) {
+func TestOpenSetListsTheOldestVisitFirst(t *testing.T) {
 	t.Parallel()
 	ctx, set := t.Context(), redisx.NewOpenSet(testenv.RedisClient(t))
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -59,11 +59,11 @@ func TestOpenSetListsTheLongestForgottenFirst(t *testing.T) {
 	}
 	check(t, set.Add(ctx, "aadhaar", "early", noon.Add(time.Minute)))
 	if got := list(set.Range(ctx, "aadhaar", noon.Add(time.Second), 10)); !slices.Equal(got, []string{"late"}) {
-		t.Errorf("a job that was seen to again is still among the forgotten: %v", got)
+		t.Errorf("after another visit: %v", got)
 	}
 }
 
-func TestOpenSetForgetsWhatIsRemoved(t *testing.T) {
+func TestOpenSetRemovesJobs(t *testing.T) {
 	t.Parallel()
 	client := testenv.RedisClient(t)
 	ctx, set := t.Context(), redisx.NewOpenSet(client)
@@ -130,7 +130,7 @@ func TestAnswersAreKeptForSevenDays(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if !server.Exists("kycq:{aadhaar}:answer:A") {
-		t.Error("the key is not that of the contract")
+		t.Error("the documented key does not exist")
 	}
 	check(t, hints.DropAnswer(ctx, "aadhaar", "A"))
 	if got := kept(); got != "" {
@@ -153,15 +153,15 @@ func TestReissuesAreCountedByDayOverTheFleet(t *testing.T) {
 		t.Errorf("limit 2: got %v", got)
 	}
 	if take(two.TakeReissue(ctx, 0)) {
-		t.Error("a limit of 0 gave one")
+		t.Error("a limit of 0 allowed one")
 	}
 	server.SetTime(time.Date(2026, 3, 2, 0, 0, 1, 0, time.UTC))
 	if !take(two.TakeReissue(ctx, 2)) {
-		t.Error("the next day gave none")
+		t.Error("none on the next day")
 	}
 }
 
-func TestEpochIsLostUntilARebuildHasEnded(t *testing.T) {
+func TestEpochIsLostUntilARebuildFinishes(t *testing.T) {
 	t.Parallel()
 	client := testenv.RedisClient(t)
 	ctx, epoch := t.Context(), redisx.NewEpoch(client)
@@ -171,11 +171,11 @@ func TestEpochIsLostUntilARebuildHasEnded(t *testing.T) {
 	}
 	first := must[string](t)(epoch.Begin(ctx))
 	if !lost(epoch.Lost(ctx)) {
-		t.Error("a rebuild that has not ended counts as ended")
+		t.Error("the epoch is set during a rebuild")
 	}
 	second := must[string](t)(epoch.Begin(ctx))
 	if done(epoch.Finish(ctx, first)) {
-		t.Error("a rebuild ended although another was begun after it")
+		t.Error("a rebuild finished although another was begun after it")
 	}
 	if !done(epoch.Finish(ctx, second)) || lost(epoch.Lost(ctx)) {
 		t.Error("the epoch is lost after a rebuild")
@@ -183,11 +183,11 @@ func TestEpochIsLostUntilARebuildHasEnded(t *testing.T) {
 	third := must[string](t)(epoch.Begin(ctx))
 	check(t, client.FlushDB(ctx).Err())
 	if done(epoch.Finish(ctx, third)) || !lost(epoch.Lost(ctx)) {
-		t.Error("a wipe in the middle of a rebuild went unseen")
+		t.Error("a wipe during a rebuild was not detected")
 	}
 }
 
-func TestOnlyOneLeads(t *testing.T) {
+func TestOnlyOneProcessLeads(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t)
 	ctx, leads := t.Context(), must[bool](t)
@@ -217,11 +217,11 @@ func TestOnlyOneLeads(t *testing.T) {
 	}
 	other := redisx.NewLeader(client, "janitor", time.Minute)
 	if !leads(other.Lead(ctx)) {
-		t.Error("leaderships of other names get into each other's way")
+		t.Error("leaderships of different names conflict")
 	}
 }
 
-func TestFaultsOfRedisComeBackAsErrors(t *testing.T) {
+func TestErrorsOfRedisAreReturned(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t)
 	server.SetError("LOADING Redis is loading the dataset in memory")

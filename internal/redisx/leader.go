@@ -3,14 +3,13 @@ package redisx
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Leader elects one process of the fleet for work that need not be done twice. It saves work and is not a lock that
-// anything's correctness may hang on: after a pause of the process, or a wipe of Redis, two may lead for a while.
+// Leader elects one process of the fleet for work that one process is enough for. It is not a lock: after a pause of the
+// process, or a wipe of Redis, two processes may lead for a while.
 type Leader struct {
 	client redis.UniversalClient
 	key    string
@@ -18,12 +17,12 @@ type Leader struct {
 	life   time.Duration
 }
 
-// NewLeader stands for election under a name. Who leads keeps leading for life after its last Lead.
+// NewLeader takes part in the election of the given name. The leadership ends life after the last call of Lead.
 func NewLeader(client redis.UniversalClient, name string, life time.Duration) *Leader {
 	return &Leader{client: client, key: accountKey("leader:" + name), owner: rand.Text(), life: life}
 }
 
-// leadScript: KEYS[1] the lock, ARGV[1] its would-be owner, ARGV[2] its life in milliseconds.
+// leadScript: KEYS[1] the leader's key, ARGV[1] the candidate, ARGV[2] the life in milliseconds.
 var leadScript = redis.NewScript(`
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end
@@ -31,13 +30,10 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 `)
 
-// Lead takes the leadership or renews it, and tells whether this process leads. Call it more often than life.
+// Lead takes or renews the leadership, and reports whether this process leads.
 func (l *Leader) Lead(ctx context.Context) (bool, error) {
 	leads, err := leadScript.Run(ctx, l.client, []string{l.key}, l.owner, l.life.Milliseconds()).Int()
-	if err != nil {
-		return false, fmt.Errorf("stand for election: %w", err)
-	}
-	return leads == 1, nil
+	return leads == 1, wrap("elect a leader", err)
 }
 
 var resignScript = redis.NewScript(`
@@ -45,10 +41,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 `)
 
-// Resign hands the leadership back, if this process has it, so that another need not wait for its end of life.
+// Resign ends the leadership of this process, if it leads.
 func (l *Leader) Resign(ctx context.Context) error {
-	if err := resignScript.Run(ctx, l.client, []string{l.key}, l.owner).Err(); err != nil {
-		return fmt.Errorf("resign: %w", err)
-	}
-	return nil
+	return wrap("resign the leadership", resignScript.Run(ctx, l.client, []string{l.key}, l.owner).Err())
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MaxFill is the share of maxmemory from which nothing new is enqueued. At maxmemory with noeviction asynq cannot even
-// dequeue (its scripts write), so the rest belongs to those who empty the queues.
+// MaxFill is the share of maxmemory at which enqueuing stops. The rest is reserved for processing: at maxmemory with
+// noeviction asynq cannot even dequeue, since its scripts write.
 const MaxFill = 0.70
 
-// headroomAge is how old an answer of INFO may be: a producer of 10,000 jobs a second fills about 10 MB in this time.
+// headroomAge is how long a reading is cached. 10,000 jobs, which a producer may enqueue in this time, take about 10 MB.
 const headroomAge = time.Second
 
-// ErrFull says that Redis is filled beyond MaxFill of its maxmemory.
+// ErrFull means that Redis uses MaxFill of its maxmemory or more.
 var ErrFull = errors.New("redis is nearly full")
 
-// Memory is what Redis uses, in bytes. Max is 0 where Redis has no limit of its own.
+// Memory is in bytes. Max is 0 if maxmemory is not set.
 type Memory struct{ Used, Max int64 }
 
-// Fill is the used share of the limit, 0 where there is none.
+// Fill is the used share of the limit, 0 if there is no limit.
 func (m Memory) Fill() float64 {
 	if m.Max <= 0 {
 		return 0
@@ -32,7 +32,7 @@ func (m Memory) Fill() float64 {
 	return float64(m.Used) / float64(m.Max)
 }
 
-// ReadMemory asks the server. A server that refuses INFO memory counts as one without a limit.
+// ReadMemory reads INFO memory. It returns the zero Memory if the server refuses INFO.
 func ReadMemory(ctx context.Context, client redis.UniversalClient) (Memory, error) {
 	text, err := client.Info(ctx, "memory").Result()
 	var refused redis.Error
@@ -40,7 +40,7 @@ func ReadMemory(ctx context.Context, client redis.UniversalClient) (Memory, erro
 	case errors.As(err, &refused):
 		return Memory{}, nil
 	case err != nil:
-		return Memory{}, fmt.Errorf("ask redis for its memory: %w", err)
+		return Memory{}, wrap("read the memory of redis", err)
 	}
 	info := serverInfo{}
 	info.add(text)
@@ -50,7 +50,7 @@ func ReadMemory(ctx context.Context, client redis.UniversalClient) (Memory, erro
 	return m, nil
 }
 
-// Headroom guards what puts new work into Redis. It is safe for concurrent use.
+// Headroom checks whether Redis has memory for new tasks. It is safe for concurrent use.
 type Headroom struct {
 	client redis.UniversalClient
 
@@ -59,10 +59,10 @@ type Headroom struct {
 	last Memory
 }
 
-// NewHeadroom guards the server behind client.
+// NewHeadroom checks the server of client.
 func NewHeadroom(client redis.UniversalClient) *Headroom { return &Headroom{client: client} }
 
-// Check returns an error that Is ErrFull once Redis is filled beyond MaxFill. What it says may be a second old.
+// Check returns ErrFull if Redis uses MaxFill of its memory or more. The reading may be headroomAge old.
 func (h *Headroom) Check(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,7 +74,7 @@ func (h *Headroom) Check(ctx context.Context) error {
 		h.last, h.read = m, time.Now()
 	}
 	if fill := h.last.Fill(); fill >= MaxFill {
-		return fmt.Errorf("%w: %d of %d MB (%.0f %%) are used, nothing is enqueued from %.0f %% on: wait until the queues are shorter, or raise maxmemory",
+		return fmt.Errorf("%w: %d of %d MB (%.0f %%) used, enqueuing stops at %.0f %%: wait until the queues are shorter, or raise maxmemory",
 			ErrFull, h.last.Used>>20, h.last.Max>>20, fill*100, MaxFill*100)
 	}
 	return nil

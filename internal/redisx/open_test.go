@@ -26,7 +26,7 @@ func open(t *testing.T, url string) redis.UniversalClient {
 	return client
 }
 
-func TestOpenReachesTheServerAndDatabaseOfTheURL(t *testing.T) {
+func TestOpenConnectsToTheServerAndDatabaseOfTheURL(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
 	server.RequireUserAuth("kycq", "pass word@1")
@@ -39,7 +39,7 @@ func TestOpenReachesTheServerAndDatabaseOfTheURL(t *testing.T) {
 	}
 }
 
-func TestOpenSpeaksToThePrimaryThatTheSentinelsName(t *testing.T) {
+func TestOpenConnectsToThePrimaryNamedBySentinels(t *testing.T) {
 	t.Parallel()
 	primary, sentinel := miniredis.RunT(t), newSentinel(t)
 	primary.RequireAuth("secret")
@@ -56,7 +56,7 @@ func TestOpenSpeaksToThePrimaryThatTheSentinelsName(t *testing.T) {
 	}
 }
 
-func TestURLsThatCannotBeUsedAreRefusedWithoutQuotingThem(t *testing.T) {
+func TestInvalidURLsAreRefusedWithoutQuotingThem(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"", "localhost:6379", "http://:hunter2@h", "redis://:hunter2@h:x/0", "redis://:hunter2@h/zero", "redis://:hunter2@h?hunter2=1",
@@ -66,7 +66,7 @@ func TestURLsThatCannotBeUsedAreRefusedWithoutQuotingThem(t *testing.T) {
 		client, err := redisx.Open(redact.NewSecret(url))
 		if err == nil {
 			_ = client.Close()
-			t.Errorf("%s was taken", url)
+			t.Errorf("%s was accepted", url)
 			continue
 		}
 		if strings.Contains(err.Error(), "hunter2") {
@@ -117,7 +117,7 @@ func TestCommandsEndWithTheirContext(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	if err := client.BLPop(ctx, time.Minute, "nothing").Err(); err == nil {
-		t.Error("an empty list gave something")
+		t.Error("BLPOP of an empty list succeeded")
 	}
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("the command ended after %s, its context after 50 ms", took)

@@ -2,32 +2,31 @@ package redisx
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// OpenSet is the sorted set of every job that is not final, per kind, by the time when it was last seen to. It is
-// written before the record and cleared after everything else, so that a job may stand here too long but never too
-// short; the sweep finds in it what no task drives.
+// OpenSet is a sorted set per kind of the jobs without a final record, by the time of the last visit. A job is added
+// before its record is written and removed after all else, so it may stay too long but is never missing. The sweep finds
+// in it the jobs that have no task.
 type OpenSet struct{ client redis.UniversalClient }
 
-// NewOpenSet keeps the set in the server behind client.
+// NewOpenSet stores the set in the server of client.
 func NewOpenSet(client redis.UniversalClient) *OpenSet { return &OpenSet{client: client} }
 
 func openKey(kind string) string { return kindKey(kind, "open") }
 
-// Add puts a job into the set, or moves it to the given time where it is there already.
+// Add adds a job, or updates the time of its last visit.
 func (o *OpenSet) Add(ctx context.Context, kind, id string, at time.Time) error {
 	return o.AddAll(ctx, kind, []string{id}, at)
 }
 
-// addChunk bounds one ZADD: Redis serves nobody else while it runs.
+// addChunk bounds one ZADD, which blocks Redis while it runs.
 const addChunk = 1000
 
-// AddAll adds many jobs, in a round trip per thousand.
+// AddAll adds many jobs, addChunk per round trip.
 func (o *OpenSet) AddAll(ctx context.Context, kind string, ids []string, at time.Time) error {
 	for len(ids) > 0 {
 		n := min(len(ids), addChunk)
@@ -36,37 +35,28 @@ func (o *OpenSet) AddAll(ctx context.Context, kind string, ids []string, at time
 			members = append(members, redis.Z{Score: float64(at.UnixMilli()), Member: id})
 		}
 		if err := o.client.ZAdd(ctx, openKey(kind), members...).Err(); err != nil {
-			return fmt.Errorf("add to the open set: %w", err)
+			return wrap("add to the open set", err)
 		}
 		ids = ids[n:]
 	}
 	return nil
 }
 
-// Remove takes a job out; one that is not there is no error.
+// Remove removes a job, if it is in the set.
 func (o *OpenSet) Remove(ctx context.Context, kind, id string) error {
-	if err := o.client.ZRem(ctx, openKey(kind), id).Err(); err != nil {
-		return fmt.Errorf("remove from the open set: %w", err)
-	}
-	return nil
+	return wrap("remove from the open set", o.client.ZRem(ctx, openKey(kind), id).Err())
 }
 
-// Range lists at most limit jobs that were last seen to before the given time, the longest forgotten first.
+// Range returns at most limit jobs whose last visit was before the given time, the oldest visit first.
 func (o *OpenSet) Range(ctx context.Context, kind string, before time.Time, limit int) ([]string, error) {
 	ids, err := o.client.ZRangeArgs(ctx, redis.ZRangeArgs{
 		Key: openKey(kind), ByScore: true, Start: "-inf", Stop: "(" + strconv.FormatInt(before.UnixMilli(), 10), Count: int64(limit),
 	}).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read the open set: %w", err)
-	}
-	return ids, nil
+	return ids, wrap("read the open set", err)
 }
 
-// Count is how many jobs of the kind are open.
+// Count is the number of open jobs of the kind.
 func (o *OpenSet) Count(ctx context.Context, kind string) (int64, error) {
 	n, err := o.client.ZCard(ctx, openKey(kind)).Result()
-	if err != nil {
-		return 0, fmt.Errorf("count the open set: %w", err)
-	}
-	return n, nil
+	return n, wrap("count the open set", err)
 }

@@ -13,8 +13,8 @@ import (
 
 const sentinelPort = "26379"
 
-// parseSentinel reads what follows "redis-sentinel://". The list of hosts is cut out by hand: since Go 1.26 net/url
-// refuses a host part with more than one colon.
+// parseSentinel parses the part of the URL after "redis-sentinel://". It parses the list of hosts itself: since Go 1.26
+// net/url refuses a host with more than one colon.
 func parseSentinel(rest string) (*redis.FailoverOptions, error) {
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -27,11 +27,11 @@ func parseSentinel(rest string) (*redis.FailoverOptions, error) {
 	}
 	u, err := url.Parse("redis-sentinel://" + user + "hosts" + tail)
 	if err != nil {
-		return nil, errors.New("cannot be read: write redis-sentinel://host:26379,host:26379/0?master=NAME")
+		return nil, errors.New("invalid: use redis-sentinel://host:26379,host:26379/0?master=NAME")
 	}
 	opt := &redis.FailoverOptions{MasterName: u.Query().Get("master")}
 	if opt.MasterName == "" {
-		return nil, errors.New("names no master: add ?master=NAME")
+		return nil, errors.New("no master: add ?master=NAME")
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		address, err := sentinelAddress(host)
@@ -42,7 +42,7 @@ func parseSentinel(rest string) (*redis.FailoverOptions, error) {
 	}
 	if db := strings.Trim(u.Path, "/"); db != "" {
 		if opt.DB, err = strconv.Atoi(db); err != nil || opt.DB < 0 {
-			return nil, errors.New("has a database that is not a number: end it with /0")
+			return nil, errors.New("the database is not a number: end the URL with /0")
 		}
 	}
 	opt.Username = u.User.Username()
@@ -52,14 +52,14 @@ func parseSentinel(rest string) (*redis.FailoverOptions, error) {
 	if u.Query().Get("tls") == "true" {
 		opt.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	limitSentinel(opt)
+	setSentinelLimits(opt)
 	return opt, nil
 }
 
 func sentinelAddress(host string) (string, error) {
 	host = strings.TrimSpace(host)
 	if host == "" {
-		return "", errors.New("has an empty host in its list of sentinels")
+		return "", errors.New("empty host in the list of sentinels")
 	}
 	if _, _, err := net.SplitHostPort(host); err == nil {
 		return host, nil
@@ -67,14 +67,10 @@ func sentinelAddress(host string) (string, error) {
 	return net.JoinHostPort(strings.Trim(host, "[]"), sentinelPort), nil
 }
 
-// limitSentinel is limit for the other options type. go-redis itself turns maintenance notifications off here.
-func limitSentinel(opt *redis.FailoverOptions) {
+// setSentinelLimits is setLimits for the other type. go-redis has no maintenance notifications with sentinels.
+func setSentinelLimits(opt *redis.FailoverOptions) {
 	opt.DialTimeout, opt.DialerRetries = dialTimeout, dialTries
 	opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = ioTimeout, ioTimeout, poolTimeout
 	opt.MaxRetries, opt.PoolSize, opt.ConnMaxIdleTime = retries, poolSize, maxIdle
 	opt.ContextTimeoutEnabled, opt.DisableIdentity = true, true
-}
-
-func cutScheme(text, scheme string) (rest string, ok bool) {
-	return strings.CutPrefix(text, scheme+"://")
 }

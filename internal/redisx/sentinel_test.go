@@ -8,7 +8,7 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// fakeSentinel answers the questions that go-redis asks a sentinel.
+// fakeSentinel answers the commands that go-redis sends to a sentinel.
 type fakeSentinel struct {
 	t   *testing.T
 	srv *server.Server
