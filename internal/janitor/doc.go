@@ -1,7 +1,7 @@
-// Package janitor mends what asynq leaves behind in Redis and does not mend itself, or not soon: the tasks of dead workers,
-// an archive that grows, tasks that stand among the active ones without a lease, ids without a task, and queues that a
-// wiped Redis no longer lists.
+// Package janitor repairs what asynq does not repair in its queues, or only later: tasks of dead workers, an archive that
+// grows, active tasks without a lease, active ids without a task, and queues missing from the set of queues after a wipe
+// of Redis.
 //
-// It is housekeeping: no job depends on it for its outcome, and it must never decide about one. Every round may run beside
-// live workers and beside another janitor; each script is atomic, small and safe to repeat.
+// No job depends on it for its outcome, and it never decides about one. It may run beside workers and other janitors: each
+// of its scripts is atomic, short and safe to repeat.
 package janitor

@@ -26,7 +26,7 @@ const queue = "passport-bulk"
 
 var keys = asynqx.KeysOf(queue)
 
-// bench is a real Redis, since its scripts' limits are what some promises are about, with asynq on it.
+// bench is asynq on a real Redis: miniredis does not have the limits of Redis' Lua.
 type bench struct {
 	redis     redis.UniversalClient
 	client    *asynq.Client
@@ -53,7 +53,7 @@ func (b *bench) enqueue(t *testing.T, ids ...string) {
 	}
 }
 
-// die leaves tasks as a worker does that took them and was killed: what asynq's dequeue writes, and nobody who works.
+// die leaves the tasks in the state of a worker that dequeued them and was killed.
 func (b *bench) die(t *testing.T, ids ...string) {
 	t.Helper()
 	b.enqueue(t, ids...)
@@ -65,7 +65,7 @@ func (b *bench) die(t *testing.T, ids ...string) {
 	}
 }
 
-// expireLeases makes every lease as old as asynq's recoverer wants it, instead of waiting for a minute.
+// expireLeases makes every lease old enough to be recovered.
 func (b *bench) expireLeases(t *testing.T) {
 	t.Helper()
 	old := float64(time.Now().Add(-time.Minute).Unix())
@@ -88,12 +88,12 @@ func (b *bench) serve(t *testing.T, handler asynq.HandlerFunc) (stop func()) {
 	return srv.Shutdown
 }
 
-func (b *bench) round(t *testing.T) janitor.Found {
+func (b *bench) round(t *testing.T) janitor.Repairs {
 	t.Helper()
-	return must[janitor.Found](t)(b.janitor.Round(t.Context()))
+	return must[janitor.Repairs](t)(b.janitor.Round(t.Context()))
 }
 
-func TestTheNewestThousandOfTheArchiveStay(t *testing.T) {
+func TestTheNewestThousandArchivedTasksStay(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var newest []string
@@ -104,8 +104,8 @@ func TestTheNewestThousandOfTheArchiveStay(t *testing.T) {
 		}
 		return id, at
 	})
-	if found := b.round(t); found != (janitor.Found{Archived: 700}) {
-		t.Errorf("mended %+v", found)
+	if found := b.round(t); found != (janitor.Repairs{Archived: 700}) {
+		t.Errorf("repaired %+v", found)
 	}
 	if got := must[[]string](t)(b.redis.ZRange(t.Context(), keys.Archived, 0, -1).Result()); !slices.Equal(got, newest) {
 		t.Errorf("%d stay, from %s on", len(got), got[0])
@@ -115,12 +115,12 @@ func TestTheNewestThousandOfTheArchiveStay(t *testing.T) {
 			t.Errorf("task %s: %d keys, want %d", id, n, want)
 		}
 	}
-	if found := b.round(t); found != (janitor.Found{}) {
-		t.Errorf("the second round mended %+v", found)
+	if found := b.round(t); found != (janitor.Repairs{}) {
+		t.Errorf("the second round repaired %+v", found)
 	}
 }
 
-// fill archives tasks as asynq does, with times of the test's choice.
+// fill archives tasks as asynq does, at the given times.
 func fill(t *testing.T, b *bench, n int, task func(n int) (id string, at time.Time)) {
 	t.Helper()
 	_, err := b.redis.Pipelined(t.Context(), func(p redis.Pipeliner) error {
@@ -149,20 +149,20 @@ func archiveOne(t *testing.T, b *bench, id string, timeout time.Duration) error 
 	return fmt.Errorf("the task is %+v: %w", info, err)
 }
 
-func TestAnArchiveThatAsynqCannotTrimAnyMoreWorksAgain(t *testing.T) {
+func TestAnArchiveThatAsynqCannotTrimIsRepaired(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	fill(t, b, 8500, func(n int) (string, time.Time) {
 		return fmt.Sprintf("T%04d", n), time.Now().Add(-91 * 24 * time.Hour)
 	})
 	if err := archiveOne(t, b, "broken", 5*time.Second); err == nil {
-		t.Fatal("asynq mends itself by now: the janitor need not")
+		t.Fatal("asynq no longer has the problem: remove the repair")
 	}
-	// One more than too many: asynq's script broke off after it had added the task.
+	// asynq's script failed after it had added the task.
 	if found := b.round(t); found.Archived != 7501 {
-		t.Errorf("mended %+v", found)
+		t.Errorf("repaired %+v", found)
 	}
-	if err := archiveOne(t, b, "mended", time.Minute); err != nil {
+	if err := archiveOne(t, b, "repaired", time.Minute); err != nil {
 		t.Errorf("archive a task: %v", err)
 	}
 }
@@ -179,34 +179,34 @@ func TestAnActiveTaskWithoutALeaseIsDeliveredAgain(t *testing.T) {
 	got.wait(t, 1)
 	stop()
 	if names := got.names(); !slices.Equal(names, []string{"leased"}) {
-		t.Fatalf("delivered without the janitor: %v: asynq brings back what has a lease alone", names)
+		t.Fatalf("delivered without the janitor: %v", names)
 	}
 
 	before := time.Now().Truncate(time.Second)
-	if found := b.round(t); found != (janitor.Found{Leaseless: 1}) {
-		t.Fatalf("mended %+v", found)
+	if found := b.round(t); found != (janitor.Repairs{Leaseless: 1}) {
+		t.Fatalf("repaired %+v", found)
 	}
 	ends := time.Unix(int64(must[float64](t)(b.redis.ZScore(t.Context(), keys.Lease, "leaseless").Result())), 0)
 	if ends.Before(before.Add(25*time.Second)) || ends.After(time.Now().Add(31*time.Second)) {
-		t.Errorf("the lease ends at %v, it was set after %v: its worker, if it is alive, needs time to extend it", ends, before)
+		t.Errorf("the lease ends at %v and was added after %v: too short for a live worker to extend it", ends, before)
 	}
 	b.expireLeases(t)
 	defer b.serve(t, got.handle)()
 	got.wait(t, 2)
 }
 
-func TestADeadWorkersTaskComesBackOnceAndFirst(t *testing.T) {
+func TestATaskOfADeadWorkerIsRecoveredOnceAndDeliveredFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.die(t, "dead", "dying", "hollow")
 	b.expireLeases(t)
 	check(t, b.redis.HDel(t.Context(), keys.TaskPrefix+"hollow", "msg").Err())
-	fresh := float64(time.Now().Add(-20 * time.Second).Unix()) // over, but not for long enough to trust the clocks
+	fresh := float64(time.Now().Add(-20 * time.Second).Unix()) // expired, but for less than leaseMargin
 	check(t, b.redis.ZAddXX(t.Context(), keys.Lease, redis.Z{Score: fresh, Member: "dying"}).Err())
 	b.enqueue(t, "waiting")
 	for _, want := range []int{1, 0} {
 		if n := must[int](t)(b.janitor.Recover(t.Context())); n != want {
-			t.Errorf("%d tasks came back, want %d", n, want)
+			t.Errorf("%d tasks recovered, want %d", n, want)
 		}
 	}
 	if active := b.redis.LRange(t.Context(), keys.Active, 0, -1).Val(); !slices.Equal(active, []string{"dying"}) {
@@ -220,11 +220,11 @@ func TestADeadWorkersTaskComesBackOnceAndFirst(t *testing.T) {
 	defer b.serve(t, got.handle)()
 	got.wait(t, 2)
 	if names := got.names(); names[0] != "dead" {
-		t.Errorf("delivered %v: the task of a dead worker has waited longest", names)
+		t.Errorf("delivered %v, want the recovered task first", names)
 	}
 }
 
-func TestManyDeadWorkersTasksComeBack(t *testing.T) {
+func TestManyTasksAreRecovered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var ids []string
@@ -234,14 +234,14 @@ func TestManyDeadWorkersTasksComeBack(t *testing.T) {
 	b.die(t, ids...)
 	b.expireLeases(t)
 	if n := must[int](t)(b.janitor.Recover(t.Context())); n != len(ids) {
-		t.Errorf("%d tasks came back, want %d", n, len(ids))
+		t.Errorf("%d tasks recovered, want %d", n, len(ids))
 	}
 	if n := b.redis.LLen(t.Context(), keys.Pending).Val(); n != int64(len(ids)) {
 		t.Errorf("%d tasks are pending", n)
 	}
 }
 
-func TestALivingWorkersTaskIsNotDeliveredTwice(t *testing.T) {
+func TestATaskOfALiveWorkerIsNotDeliveredTwice(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.enqueue(t, "T1")
@@ -255,26 +255,26 @@ func TestALivingWorkersTaskIsNotDeliveredTwice(t *testing.T) {
 	defer close(release)
 	got.wait(t, 1)
 	check(t, b.redis.Del(t.Context(), keys.Lease).Err())
-	if found := b.round(t); found != (janitor.Found{Leaseless: 1}) {
-		t.Fatalf("mended %+v", found)
+	if found := b.round(t); found != (janitor.Repairs{Leaseless: 1}) {
+		t.Fatalf("repaired %+v", found)
 	}
 	given := must[float64](t)(b.redis.ZScore(t.Context(), keys.Lease, "T1").Result())
 	for b.redis.ZScore(t.Context(), keys.Lease, "T1").Val() <= given {
-		tick(t, 100*time.Millisecond) // asynq's heart beats every 5 s
+		tick(t, 100*time.Millisecond) // asynq extends leases every 5 s
 	}
 	if names := got.names(); len(names) != 1 {
 		t.Errorf("delivered %v", names)
 	}
 }
 
-func TestAnIDWithoutATaskIsRemoved(t *testing.T) {
+func TestOrphanedIDsAreRemoved(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.die(t, "whole", "gone", "hollow")
 	check(t, b.redis.Del(t.Context(), keys.TaskPrefix+"gone").Err())
 	check(t, b.redis.HDel(t.Context(), keys.TaskPrefix+"hollow", "msg").Err())
-	if found := b.round(t); found != (janitor.Found{Ghosts: 2}) {
-		t.Errorf("mended %+v", found)
+	if found := b.round(t); found != (janitor.Repairs{Orphans: 2}) {
+		t.Errorf("repaired %+v", found)
 	}
 	if active := b.redis.LRange(t.Context(), keys.Active, 0, -1).Val(); !slices.Equal(active, []string{"whole"}) {
 		t.Errorf("active: %v", active)
@@ -284,7 +284,7 @@ func TestAnIDWithoutATaskIsRemoved(t *testing.T) {
 	}
 }
 
-func TestAManyTimesLongerListOfActiveTasksIsLookedThroughToItsEnd(t *testing.T) {
+func TestAllChunksOfTheActiveListAreRepaired(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var ids []string
@@ -299,19 +299,19 @@ func TestAManyTimesLongerListOfActiveTasksIsLookedThroughToItsEnd(t *testing.T) 
 			check(t, b.redis.ZRem(t.Context(), keys.Lease, id).Err())
 		}
 	}
-	if found := b.round(t); found != (janitor.Found{Leaseless: 866, Ghosts: 434}) {
-		t.Errorf("mended %+v", found)
+	if found := b.round(t); found != (janitor.Repairs{Leaseless: 866, Orphans: 434}) {
+		t.Errorf("repaired %+v", found)
 	}
 }
 
-func TestQueuesThatAWipedRedisForgotAreListedAgain(t *testing.T) {
+func TestQueuesAreListedAgainAfterAWipe(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.enqueue(t, "before")
 	check(t, b.redis.FlushDB(t.Context()).Err())
 	b.enqueue(t, "after")
 	if _, err := b.inspector.GetQueueInfo(queue); err == nil {
-		t.Fatal("asynq lists its queues again by itself now: the janitor need not")
+		t.Fatal("asynq no longer has the problem: remove the repair")
 	}
 	b.round(t)
 	if info, err := b.inspector.GetQueueInfo(queue); err != nil || info.Pending != 1 {
@@ -319,7 +319,7 @@ func TestQueuesThatAWipedRedisForgotAreListedAgain(t *testing.T) {
 	}
 }
 
-// delivered collects the ids of the tasks that a server was given.
+// delivered collects the ids of the delivered tasks.
 type delivered struct {
 	ids atomic.Pointer[[]string]
 }
@@ -357,7 +357,7 @@ func (d *delivered) wait(t *testing.T, n int) {
 	t.Fatalf("delivered %v, want %d tasks", d.names(), n)
 }
 
-// tick is the pause between two looks at what another process changes.
+// tick waits between two polls.
 func tick(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {
