@@ -14,9 +14,10 @@ var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopb
 // A folder that is not listed, nor any folder above it, is a leaf: it may import only basics.
 var ownImports = map[string][]string{
 	// Both binaries, and what they share.
-	"cmd/":           {"./"},
-	"internal/cli/":  {"./internal/config", "./internal/logx", "./storage", "./tasks"},
-	"internal/wire/": {"./internal", "./storage", "./tasks", "./worker"},
+	"cmd/":             {"./"},
+	"internal/config/": {"./internal/gate"},
+	"internal/cli/":    {"./internal/config", "./internal/logx", "./storage", "./tasks"},
+	"internal/wire/":   {"./internal", "./storage", "./tasks", "./worker"},
 
 	"examples/": {"./storage", "./tasks"},
 
@@ -33,7 +34,6 @@ var ownImports = map[string][]string{
 	"internal/dashboard/": {"./internal/seal", "./tasks"},
 	"internal/doctor/":    {"./internal/cashfree", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/janitor/":   {"./internal/asynqx"},
-	"internal/keyuse/":    {"./internal/seal", "./storage", "./tasks"},
 	"internal/maskcheck/": {"./internal/qr"},
 	"internal/metrics/":   {"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx", "./storage", "./tasks", "./worker"},
 	"internal/redisx/":    {"./internal/asynqx"},

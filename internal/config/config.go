@@ -1,91 +1,124 @@
-// Package config reads kycq's settings: flags over environment over files of secrets over a YAML file over defaults.
+// Package config reads kycq's settings. Flags take precedence over the environment, the environment over a YAML file, and
+// that over defaults. A secret can also be read from a file that any of these names.
 //
-// A setting has one name in three spellings: redis_url in YAML is KYCQ_REDIS_URL in the environment and --redis-url on
-// the command line. One table (settings.go) holds them all; the flags, `kycq config print`, the errors and the README's
-// table are made from it. Whatever is wrong is reported at once and together, by the spelling that the user chose and
-// with the fix; the value of a secret is in no error.
+// A setting has one name in three spellings: redis_url in YAML is KYCQ_REDIS_URL in the environment and --redis-url on the
+// command line. Flags, help, `kycq config print` and the README's table derive from one table (settings.go). Load reports
+// all problems at once, each with the user's spelling and a fix; errors do not contain secrets.
 //
-// Nothing here reads the process' environment or files by itself: the caller passes them in (Sources). The package does
-// not open connections and knows no other package of kycq but redact.
+// The package reads no environment by itself and opens no connections.
 package config
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kycq/kycq/internal/redact"
 )
 
-// Config is every setting, checked. A command gets valid values for the areas it asked Load for; the others hold their
-// zero values.
+// Config contains all settings. Load sets those of the requested areas. Their meaning and ranges are in the table; a field
+// without a comment is never empty.
 type Config struct {
-	// RedisURL is never empty. It is a secret because it may hold a password.
-	RedisURL redact.Secret
-	// AllowVolatileRedis accepts a Redis that may drop keys or forgets them at a restart; false refuses one.
+	RedisURL           redact.Secret // may contain a password
 	AllowVolatileRedis bool
 
-	// S3Endpoint is the base URL of an S3-compatible server; empty means AWS.
-	S3Endpoint string
-	// S3Region is never empty.
-	S3Region string
-	// The three buckets are never empty and all different.
-	S3InboxBucket, S3MaskedBucket, S3RecordsBucket string
+	S3Endpoint                                     string // empty: AWS
+	S3Region                                       string
+	S3InboxBucket, S3MaskedBucket, S3RecordsBucket string // three different ones
 
-	// CashfreeURL is the base of the vendor's paths, without a slash at the end; never empty.
-	CashfreeURL string
-	// CashfreeClientID and CashfreeClientSecret are empty where not set: see Require.
-	CashfreeClientID     string
-	CashfreeClientSecret redact.Secret
-	// CashfreePublicKey is a PEM block; empty means that no x-cf-signature is sent.
-	CashfreePublicKey string
-	// CashfreeTimeout bounds one call, from 1 s to 5 min.
-	CashfreeTimeout time.Duration
-	// ImageHosts are hosts (or host:port) that image links may name although they are private or plain http; empty in
-	// production.
-	ImageHosts []string
+	CashfreeURL          string        // without a trailing slash
+	CashfreeClientID     string        // may be empty; see RequireCredentials
+	CashfreeClientSecret redact.Secret // may be empty
+	CashfreePublicKey    string        // PEM; empty: no x-cf-signature is sent
+	CashfreeTimeout      time.Duration
+	ImageHosts           []string // empty in production
 
-	// Keyset is the JSON of the keys that seal personal data; empty means none was given, which is fine only together
-	// with InsecureNoSealing.
-	Keyset redact.Secret
-	// InsecureNoSealing accepts readable personal data in Redis and S3; false is the rule.
+	Keyset            redact.Secret // JSON; may be empty, see RequireSealing
 	InsecureNoSealing bool
 
-	// AadhaarRate and PassportRate are the vendor's limits for the whole fleet, as calls per unit: 100/m.
-	AadhaarRate, PassportRate string
+	AadhaarRate, PassportRate string // in the form of gate.ParseRate
 
-	// AadhaarConcurrency and PassportConcurrency are how many bulk jobs of a kind one worker works on at once, and
-	// LiveConcurrency how many live ones per kind; 1 or more.
 	AadhaarConcurrency, PassportConcurrency, LiveConcurrency int
-	// MaxAttempts is how many counted attempts a run of a job gets, 1 or more.
-	MaxAttempts int
-	// RetryCodes are the statuses of 500 to 599 that are retried; empty means none.
-	RetryCodes []int
-	// RetryBase is the first backoff and RetryMax the longest.
-	RetryBase, RetryMax time.Duration
-	// OnAccountError is hold or fail.
-	OnAccountError string
-	// OnLostAnswer is review or reissue.
-	OnLostAnswer string
-	// ReissuesPerDay bounds the lost answers that are bought again by OnLostAnswer = reissue; 0 means none.
-	ReissuesPerDay int
+	MaxAttempts                                              int
+	RetryCodes                                               []int // empty: no status is retried
+	RetryBase, RetryMax                                      time.Duration
+	OnAccountError                                           string // hold or fail
+	OnLostAnswer                                             string // review or reissue
+	ReissuesPerDay                                           int    // 0: none
 
-	// Listen is the address of the command's own HTTP server; empty means the command's default, and that a busy port is
-	// worth a warning only.
-	Listen string
+	Listen string // empty: the command's default address, or another port if that is in use
 
-	// DashboardUsers is one name:hash a line; DashboardToken a bearer token. Both empty: nobody can log in.
-	DashboardUsers, DashboardToken redact.Secret
-	// PrometheusURL is what the dashboard's metrics page asks; empty means that there is none.
-	PrometheusURL string
+	DashboardUsers, DashboardToken redact.Secret // may be empty
+	PrometheusURL                  string        // empty: none
 
-	// LogFormat is auto, json or console; LogLevel is debug, info, warn or error.
 	LogFormat, LogLevel string
 
 	values   []Value
 	warnings []string
 }
 
-// Values describes where each setting of the areas comes from, in the order of the table, secrets masked.
+// Value is a setting as Load found it.
+type Value struct {
+	Setting
+	Text   string // [secret] for a secret; empty if not set
+	Source string // flag, environment, default or the YAML file, and the file that contained the value
+}
+
+func shown(s Setting, text string) string {
+	switch {
+	case text == "":
+		return ""
+	case s.NoFlagPassword:
+		return hidePassword(text)
+	case s.Secret:
+		return "[secret]"
+	}
+	return text
+}
+
+// Values lists the settings of the areas in the order of the table.
 func (c *Config) Values() []Value { return c.values }
 
-// Warnings are findings that do not stop a command, such as an unknown KYCQ_ variable. Each is one line.
+// Warnings lists problems that stop no command, such as an unknown KYCQ_ variable, one line each.
 func (c *Config) Warnings() []string { return c.warnings }
+
+// Require returns an *Error if any of the named settings is empty.
+func (c *Config) Require(names ...string) error {
+	var missing []string
+	for _, v := range c.values {
+		if !slices.Contains(names, v.Name) || v.Text != "" {
+			continue
+		}
+		how := "set it"
+		switch {
+		case v.FileFlag() != "" && v.Flag() == "":
+			how = fmt.Sprintf("set it, or name a file that holds it with %s or --%s", v.fileEnv(), v.FileFlag())
+		case v.Flag() != "":
+			how = fmt.Sprintf("set it, or use --%s", v.Flag())
+		}
+		missing = append(missing, fmt.Sprintf("%s is missing: %s", v.Env(), how))
+	}
+	if len(missing) > 0 {
+		return &Error{Problems: missing}
+	}
+	return nil
+}
+
+// RequireCredentials returns an *Error if a setting that calls of Cashfree need is empty.
+func (c *Config) RequireCredentials() error {
+	return c.Require("cashfree_client_id", "cashfree_client_secret")
+}
+
+// ErrNoKeyset says that there is no keyset, and that InsecureNoSealing is not set.
+var ErrNoKeyset = errors.New("KYCQ_KEYSET is missing, and kycq does not store personal data unencrypted: " +
+	"run `kycq keys generate --out keyset.json` once, keep a copy, and set KYCQ_KEYSET_FILE=keyset.json " +
+	"(for a trial on made-up data: --insecure-no-sealing)")
+
+// RequireSealing returns ErrNoKeyset if neither a keyset nor InsecureNoSealing is set.
+func (c *Config) RequireSealing() error {
+	if c.Keyset.Empty() && !c.InsecureNoSealing {
+		return ErrNoKeyset
+	}
+	return nil
+}

@@ -2,32 +2,35 @@ package config
 
 import "github.com/spf13/pflag"
 
-// SettingAnnotation marks the flags of settings, so that help can show them apart from a command's own.
+// SettingAnnotation marks the flags of settings: help lists them apart from a command's own.
 const SettingAnnotation = "kycq_setting"
 
 // AddConfigFlag registers --config.
 func AddConfigFlag(flags *pflag.FlagSet) {
-	flags.String(configFlag, "", "YAML file of settings (KYCQ_CONFIG)")
+	flags.String(configFlag, "", "YAML file with settings (KYCQ_CONFIG)")
 }
 
-// AddFlags registers the flags of the settings of some areas. They are read by Load, not by the caller.
+// AddFlags registers the flags of the settings of some areas. Load reads them.
 func AddFlags(flags *pflag.FlagSet, areas ...Area) {
+	add := func(s Setting, value *flagText, name, help string) *pflag.Flag {
+		f := flags.VarPF(value, name, "", help)
+		f.Annotations = map[string][]string{SettingAnnotation: {s.Name}}
+		return f
+	}
 	for _, s := range Settings(areas...) {
 		if name := s.Flag(); name != "" {
-			f := flags.VarPF(&flagText{text: s.Default, form: s.Form}, name, "", s.Help)
+			f := add(s, &flagText{text: s.Default, form: s.Form}, name, s.Help)
 			if s.Form == "bool" {
 				f.NoOptDefVal = "true"
 			}
-			f.Annotations = map[string][]string{SettingAnnotation: {s.Name}}
 		}
 		if name := s.FileFlag(); name != "" {
-			f := flags.VarPF(&flagText{form: "path"}, name, "", "file that holds "+s.Env())
-			f.Annotations = map[string][]string{SettingAnnotation: {s.Name}}
+			add(s, &flagText{form: "path"}, name, "file that contains "+s.Env())
 		}
 	}
 }
 
-// flagText holds a flag as it was written: Load parses it, so that its errors are the same in every spelling.
+// flagText is a flag's unparsed text: Load parses it like the other spellings.
 type flagText struct{ text, form string }
 
 func (f *flagText) String() string { return f.text }

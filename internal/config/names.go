@@ -8,20 +8,11 @@ import (
 	"strings"
 )
 
-func find(name string) (Setting, bool) {
-	for _, s := range table {
-		if s.Name == name {
-			return s, true
-		}
-	}
-	return Setting{}, false
-}
-
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-func yamlKeys() []string {
+func yamlKeys(settings []Setting) []string {
 	var keys []string
-	for _, s := range table {
+	for _, s := range settings {
 		keys = append(keys, s.Name)
 		if s.File {
 			keys = append(keys, s.Name+fileSuffix)
@@ -32,20 +23,16 @@ func yamlKeys() []string {
 
 func variables() []string {
 	names := []string{configVariable}
-	for _, s := range table {
-		names = append(names, s.Env())
-		if s.File {
-			names = append(names, s.Env()+"_FILE")
-		}
+	for _, key := range yamlKeys(Settings()) {
+		names = append(names, envPrefix+strings.ToUpper(key))
 	}
 	return names
 }
 
-// KnownVariable tells whether kycq reads an environment variable of this name.
+// KnownVariable reports whether kycq reads the environment variable.
 func KnownVariable(name string) bool { return slices.Contains(variables(), name) }
 
-// parseEnviron keeps the variables of kycq. One that is empty counts as not set, because compose files and unit files
-// cannot leave a variable out.
+// parseEnviron returns the KYCQ_ variables. An empty one counts as not set, because compose and unit files cannot omit it.
 func parseEnviron(environ []string) map[string]string {
 	env := map[string]string{}
 	for _, entry := range environ {
@@ -56,21 +43,21 @@ func parseEnviron(environ []string) map[string]string {
 	return env
 }
 
-// foreignVariables are names that begin like kycq's and are not its own: the test suite's, the compose file's, and those
-// that Kubernetes sets for a service called kycq or kycq-something.
+// foreignVariables match KYCQ_ variables of others: the tests, the compose file, and Kubernetes for a service kycq.
 var foreignVariables = regexp.MustCompile(`^KYCQ_(TEST_.*|MINIO_IMAGE|(.+_)?SERVICE_(HOST|PORT.*)|(.+_)?PORT(_[0-9]+_(TCP|UDP).*)?)$`)
 
 func unknownVariables(env map[string]string) []string {
 	var warnings []string
+	known := variables()
 	for _, name := range sortedKeys(env) {
-		if !KnownVariable(name) && !foreignVariables.MatchString(name) {
-			warnings = append(warnings, fmt.Sprintf("unknown variable %s is ignored%s", name, suggest(name, variables())))
+		if !slices.Contains(known, name) && !foreignVariables.MatchString(name) {
+			warnings = append(warnings, fmt.Sprintf("unknown variable %s is ignored%s", name, suggest(name, known)))
 		}
 	}
 	return warnings
 }
 
-// suggest names the nearest known name, if any is near enough to be meant.
+// suggest proposes the most similar known name, if one is similar enough.
 func suggest(name string, known []string) string {
 	best, distance := "", len(name)/3+1
 	for _, candidate := range known {
@@ -84,7 +71,7 @@ func suggest(name string, known []string) string {
 	return ": did you mean " + best + "?"
 }
 
-// editDistance is Levenshtein's, with two neighbours exchanged counted as one edit, the commonest slip.
+// editDistance is the Levenshtein distance, with an exchange of two neighbours counted as one edit.
 func editDistance(a, b string) int {
 	before, previous := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range previous {

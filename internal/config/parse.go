@@ -12,70 +12,64 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/forms"
+	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/redact"
 )
 
-// Every parser's error completes "SETTING: ..." and ends with what to write instead. Those of secrets say nothing about
-// the value.
+// A parser's error completes "SETTING: ..." and ends with what to write instead. That of a secret does not quote the value.
 
-type secretField = redact.Secret
-
-type field[T any] func(*Config) *T
-
-func word(f field[string]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		if strings.ContainsAny(text, " \t\r\n") {
-			return fmt.Errorf("%q holds a space or a line break: write it without", text)
+// to stores what parse returns in field.
+func to[T any](field *T, parse func(text string) (T, error)) func(string) error {
+	return func(text string) error {
+		value, err := parse(text)
+		if err == nil {
+			*field = value
 		}
-		*f(c) = text
-		return nil
+		return err
 	}
 }
 
-func secret(f field[secretField]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		*f(c) = redact.NewSecret(strings.TrimSpace(text))
-		return nil
+func word(text string) (string, error) {
+	if strings.ContainsAny(text, " \t\r\n") {
+		return "", fmt.Errorf("%q holds a space or a line break: write it without", text)
 	}
+	return text, nil
 }
 
-func boolean(f field[bool]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		value, err := strconv.ParseBool(text)
-		if err != nil {
-			return fmt.Errorf("%q is neither true nor false: write one of them", text)
-		}
-		*f(c) = value
-		return nil
+func secret(text string) (redact.Secret, error) { return redact.NewSecret(text), nil }
+
+func boolean(text string) (bool, error) {
+	value, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%q is neither true nor false: write one of them", text)
 	}
+	return value, nil
 }
 
-func integer(f field[int], least, most int) func(*Config, string) error {
-	return func(c *Config, text string) error {
+func integer(least, most int) func(string) (int, error) {
+	return func(text string) (int, error) {
 		value, err := strconv.Atoi(text)
 		if err != nil || value < least || value > most {
-			return fmt.Errorf("%q is out of range: write a whole number from %d to %d", text, least, most)
+			return 0, fmt.Errorf("%q is out of range: write a whole number from %d to %d", text, least, most)
 		}
-		*f(c) = value
-		return nil
+		return value, nil
 	}
 }
 
-func duration(f field[time.Duration], least, most time.Duration) func(*Config, string) error {
-	return func(c *Config, text string) error {
+func duration(least, most time.Duration) func(string) (time.Duration, error) {
+	return func(text string) (time.Duration, error) {
 		value, err := time.ParseDuration(text)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%q is not a duration: write a number with its unit, for example 500ms, 30s or 5m", text)
+			return 0, fmt.Errorf("%q is not a duration: write a number with its unit, for example 500ms, 30s or 5m", text)
 		case value < least || value > most:
-			return fmt.Errorf("%s is out of range: write a duration from %s to %s", text, brief(least), brief(most))
+			return 0, fmt.Errorf("%s is out of range: write a duration from %s to %s", text, brief(least), brief(most))
 		}
-		*f(c) = value
-		return nil
+		return value, nil
 	}
 }
 
-// brief is a duration without its zero parts: 5m, not 5m0s.
+// brief formats a duration without zero parts: 5m, not 5m0s.
 func brief(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
@@ -86,44 +80,30 @@ func brief(d time.Duration) string {
 	return text
 }
 
-func choice(f field[string], allowed ...string) func(*Config, string) error {
-	return func(c *Config, text string) error {
+func choice(allowed ...string) func(string) (string, error) {
+	return func(text string) (string, error) {
 		if !slices.Contains(allowed, text) {
-			return fmt.Errorf("%q is unknown: write %s", text, strings.Join(allowed, " or "))
+			return "", fmt.Errorf("%q is unknown: write %s", text, strings.Join(allowed, " or "))
 		}
-		*f(c) = text
-		return nil
+		return text, nil
 	}
 }
 
-// rate checks what the gate will read: calls, a slash, and a unit or a duration.
-func rate(f field[string]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		calls, per, _ := strings.Cut(text, "/")
-		if per == "s" || per == "m" || per == "h" {
-			per = "1" + per
-		}
-		n, err := strconv.Atoi(calls)
-		d, bad := time.ParseDuration(per)
-		if err != nil || bad != nil || n < 1 || n > 1_000_000 || d < time.Second || d > 24*time.Hour {
-			return fmt.Errorf("%q is not a rate: write calls per s, m, h or duration, for example 100/m or 50/30s", text)
-		}
-		*f(c) = text
-		return nil
+func rate(text string) (string, error) {
+	if _, err := gate.ParseRate(text); err != nil {
+		return "", fmt.Errorf("%q is not a rate: write calls per s, m, h or duration, for example 100/m or 50/30s", text)
 	}
+	return text, nil
 }
 
-func bucket(f field[string]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		if !forms.IsBucket(text) {
-			return fmt.Errorf("%q is not a bucket name: want %s", text, forms.BucketRule)
-		}
-		*f(c) = text
-		return nil
+func bucket(text string) (string, error) {
+	if !forms.IsBucket(text) {
+		return "", fmt.Errorf("%q is not a bucket name: want %s", text, forms.BucketRule)
 	}
+	return text, nil
 }
 
-// splitList reads "a,b , c". Empty parts do not count.
+// splitList splits at commas and drops empty parts.
 func splitList(text string) []string {
 	var parts []string
 	for part := range strings.SplitSeq(text, ",") {
@@ -134,89 +114,77 @@ func splitList(text string) []string {
 	return parts
 }
 
-func statuses(f field[[]int]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		codes := []int{} // not nil: nobody may take "none" for "the default"
-		if text != "none" {
-			for _, part := range splitList(text) {
-				code, err := strconv.Atoi(part)
-				if err != nil || code < 500 || code > 599 {
-					return fmt.Errorf("%q is not a status that can be retried: write codes from 500 to 599 by commas, or none", part)
-				}
-				codes = append(codes, code)
-			}
-		}
-		*f(c) = codes
-		return nil
+// statuses returns an empty slice, not nil, for none.
+func statuses(text string) ([]int, error) {
+	codes := []int{}
+	if text == "none" {
+		return codes, nil
 	}
+	for _, part := range splitList(text) {
+		code, err := strconv.Atoi(part)
+		if err != nil || code < 500 || code > 599 {
+			return nil, fmt.Errorf("%q is not a status that can be retried: write codes from 500 to 599 by commas, or none", part)
+		}
+		codes = append(codes, code)
+	}
+	return codes, nil
 }
 
-func hosts(f field[[]string]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		list := splitList(text)
-		for _, host := range list {
-			if strings.ContainsAny(host, "/@?# ") || host == "*" {
-				return fmt.Errorf("%q is not a host: write host or host:port, without scheme and path", host)
-			}
+func hosts(text string) ([]string, error) {
+	list := splitList(text)
+	for _, host := range list {
+		if strings.ContainsAny(host, "/@?# ") || host == "*" {
+			return nil, fmt.Errorf("%q is not a host: write host or host:port, without scheme and path", host)
 		}
-		*f(c) = list
-		return nil
 	}
+	return list, nil
 }
 
-func address(f field[string]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		_, port, err := net.SplitHostPort(text)
-		if number, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || number > 65535 {
-			return fmt.Errorf("%q is not an address: write host:port, for example 127.0.0.1:8080 or :8080", text)
-		}
-		*f(c) = text
-		return nil
+func address(text string) (string, error) {
+	_, port, err := net.SplitHostPort(text)
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+		return "", fmt.Errorf("%q is not an address: write host:port, for example 127.0.0.1:8080 or :8080", text)
 	}
+	return text, nil
 }
 
-func baseURL(f field[string]) func(*Config, string) error {
-	return func(c *Config, text string) error {
-		u, err := url.Parse(text)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			// The text is not quoted: it may hold a password.
-			return errors.New("is not a base URL: write http(s)://host[:port], without a user, a password or a query")
-		}
-		*f(c) = strings.TrimRight(text, "/")
-		return nil
-	}
-}
-
-// cashfreeURL refuses plain http to the vendor itself; a simulator may be anywhere.
-func cashfreeURL(c *Config, text string) error {
-	if err := baseURL(func(c *Config) *string { return &c.CashfreeURL })(c, text); err != nil {
-		return err
-	}
+func baseURL(text string) (string, error) {
 	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		// The text is not quoted: it may hold a password.
+		return "", errors.New("is not a base URL: write http(s)://host[:port], without a user, a password or a query")
+	}
+	return strings.TrimRight(text, "/"), nil
+}
+
+// cashfreeURL refuses plain http to the vendor; simulators may use it.
+func cashfreeURL(text string) (string, error) {
+	base, err := baseURL(text)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(base)
 	if host := u.Hostname(); err == nil && u.Scheme == "http" && (host == "cashfree.com" || strings.HasSuffix(host, ".cashfree.com")) {
-		return errors.New("would send the client secret unencrypted: write https://")
+		return "", errors.New("would send the client secret unencrypted: write https://")
 	}
-	return nil
+	return base, nil
 }
 
-var redisSchemes = []string{"redis://", "rediss://", "redis-sentinel://"}
-
-func redisURL(c *Config, text string) error {
-	if !slices.ContainsFunc(redisSchemes, func(scheme string) bool {
-		return strings.HasPrefix(text, scheme) && len(text) > len(scheme)
-	}) {
-		return errors.New("is not a Redis URL: write redis://host:6379/0, rediss://host:6379/0 or redis-sentinel://host:26379/0?master=NAME")
+func redisURL(text string) (redact.Secret, error) {
+	for _, scheme := range []string{"redis://", "rediss://", "redis-sentinel://"} {
+		if strings.HasPrefix(text, scheme) && len(text) > len(scheme) {
+			return redact.NewSecret(text), nil
+		}
 	}
-	c.RedisURL = redact.NewSecret(text)
-	return nil
+	return redact.Secret{}, errors.New("is not a Redis URL: write redis://host:6379/0, rediss://host:6379/0 or redis-sentinel://host:26379/0?master=NAME")
 }
 
-// mayHoldPassword errs on the side of caution: an @ can stand in a password too.
+// mayHoldPassword reports false only if url surely holds no password; a password can contain an @.
 func mayHoldPassword(url string) bool {
 	return strings.Contains(url, "@") || strings.Contains(url, "password")
 }
 
-// hidePassword shows of a URL what can hold no password: all of it, the host, or the scheme.
+// hidePassword replaces what may be a password in a URL.
 func hidePassword(url string) string {
 	if !mayHoldPassword(url) {
 		return url
@@ -229,15 +197,13 @@ func hidePassword(url string) string {
 	return scheme + "://[secret]@" + host
 }
 
-func publicKey(c *Config, text string) error {
-	text = strings.TrimSpace(text)
+func publicKey(text string) (string, error) {
 	block, _ := pem.Decode([]byte(text))
 	switch {
 	case block == nil:
-		return errors.New("is not PEM: write the text from -----BEGIN PUBLIC KEY----- to -----END PUBLIC KEY-----, or name its file with _FILE")
+		return "", errors.New("is not PEM: write the text from -----BEGIN PUBLIC KEY----- to -----END PUBLIC KEY-----, or name its file with _FILE")
 	case strings.Contains(block.Type, "PRIVATE"):
-		return errors.New("is a private key: write Cashfree's public key")
+		return "", errors.New("is a private key: write Cashfree's public key")
 	}
-	c.CashfreePublicKey = text
-	return nil
+	return text, nil
 }

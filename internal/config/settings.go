@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Area is a part of kycq that a command uses or does not.
+// Area is a group of settings. A command uses some of them.
 type Area string
 
 // The areas, in the order in which they are shown.
@@ -32,22 +32,25 @@ type Setting struct {
 	Form    string // what a value looks like, for help: url, duration, N, ...
 	Default string
 	Help    string // one line, without a full stop
-	// Secret settings are never flags and never shown.
-	Secret bool
-	// File settings can also be read from a file, named by the setting with _FILE, _file or -file at its end.
-	File bool
-	// NoFlagPassword marks a secret that may be a flag as long as it holds no password: ps shows flags to everybody.
+	Secret  bool   // never a flag and never shown
+	File    bool   // can also be read from a file, named by the setting with the suffix _FILE, _file or -file
+	// NoFlagPassword permits a flag for a Secret, but no value with a password: other users can see flags (ps).
 	NoFlagPassword bool
 
-	set func(*Config, string) error
+	set func(text string) error
 }
 
-const envPrefix = "KYCQ_"
+const (
+	envPrefix  = "KYCQ_"
+	fileSuffix = "_file"
+)
 
-// Env is the setting's name in the environment.
+// Env is the name of the environment variable.
 func (s Setting) Env() string { return envPrefix + strings.ToUpper(s.Name) }
 
-// Flag is the setting's name on the command line, without dashes; empty where a flag would show a secret.
+func (s Setting) fileEnv() string { return envPrefix + strings.ToUpper(s.Name+fileSuffix) }
+
+// Flag is the name of the flag, without dashes; empty if there is none.
 func (s Setting) Flag() string {
 	if s.Secret && !s.NoFlagPassword {
 		return ""
@@ -55,7 +58,7 @@ func (s Setting) Flag() string {
 	return flagName(s.Name)
 }
 
-// FileFlag is the flag that names the file to read the setting from; empty where there is none.
+// FileFlag is the name of the flag for the setting's file; empty if there is none.
 func (s Setting) FileFlag() string {
 	if !s.File {
 		return ""
@@ -65,202 +68,163 @@ func (s Setting) FileFlag() string {
 
 func flagName(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
-const fileSuffix = "_file"
+// Settings lists the settings of some areas, or all if no area is given.
+func Settings(areas ...Area) []Setting { return chosen(new(Config), areas) }
 
-// Settings lists the settings of some areas, or all where none is named.
-func Settings(areas ...Area) []Setting {
-	if len(areas) == 0 {
-		return slices.Clone(table)
-	}
-	var chosen []Setting
-	for _, s := range table {
-		if slices.Contains(areas, s.Area) {
-			chosen = append(chosen, s)
-		}
-	}
-	return chosen
+func chosen(c *Config, areas []Area) []Setting {
+	return slices.DeleteFunc(table(c), func(s Setting) bool { return len(areas) > 0 && !slices.Contains(areas, s.Area) })
 }
 
-// External is a variable that a library reads, not kycq.
+// External is an environment variable that a library reads.
 type External struct{ Name, Help string }
 
-// Externals lists the variables that are worth knowing although they are not kycq's.
+// Externals lists the relevant variables of libraries.
 func Externals() []External {
 	return []External{
-		{"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "the S3 credentials; every other way of the AWS credential chain (profiles, web identity, instance roles) works too"},
+		{"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "S3 credentials; all other sources of the AWS credential chain (profiles, web identity, instance roles) work too"},
 		{"AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE", "S3 credentials from a file, for example a container's secret"},
-		{"AWS_CA_BUNDLE", "a file of CA certificates for an S3 server with a private one"},
-		{"NO_COLOR", "set to anything: no colours in the console log"},
+		{"AWS_CA_BUNDLE", "file with CA certificates, for an S3 server with a private CA"},
+		{"NO_COLOR", "if set, the console log has no colours"},
 	}
 }
 
-var table = []Setting{
-	{
-		Name: "redis_url", Area: Redis, Form: "url", Default: "redis://127.0.0.1:6379/0", Secret: true, File: true, NoFlagPassword: true,
-		Help: "Redis 6.2 or newer: redis://, rediss:// (TLS) or redis-sentinel://host,host/0?master=NAME",
-		set:  redisURL,
-	},
-	{
-		Name: "s3_endpoint", Area: S3, Form: "url", Default: "",
-		Help: "S3-compatible server, for example http://127.0.0.1:9000; empty means AWS",
-		set:  baseURL(func(c *Config) *string { return &c.S3Endpoint }),
-	},
-	{
-		Name: "s3_region", Area: S3, Form: "region", Default: "ap-south-1",
-		Help: "region of the buckets",
-		set:  word(func(c *Config) *string { return &c.S3Region }),
-	},
-	{
-		Name: "s3_inbox_bucket", Area: S3, Form: "bucket", Default: "kycq-inbox",
-		Help: "bucket of images to be masked (unmasked: 30 days at most)",
-		set:  bucket(func(c *Config) *string { return &c.S3InboxBucket }),
-	},
-	{
-		Name: "s3_masked_bucket", Area: S3, Form: "bucket", Default: "kycq-masked",
-		Help: "bucket of masked images",
-		set:  bucket(func(c *Config) *string { return &c.S3MaskedBucket }),
-	},
-	{
-		Name: "s3_records_bucket", Area: S3, Form: "bucket", Default: "kycq-records",
-		Help: "bucket of the status records, batches and the audit trail",
-		set:  bucket(func(c *Config) *string { return &c.S3RecordsBucket }),
-	},
-	{
-		Name: "cashfree_url", Area: Cashfree, Form: "url", Default: "https://sandbox.cashfree.com/verification",
-		Help: "base URL of Cashfree's API; live: https://api.cashfree.com/verification",
-		set:  cashfreeURL,
-	},
-	{
-		Name: "cashfree_client_id", Area: Cashfree, Form: "id", Default: "",
-		Help: "client ID of the Cashfree account",
-		set:  word(func(c *Config) *string { return &c.CashfreeClientID }),
-	},
-	{
-		Name: "cashfree_client_secret", Area: Cashfree, Form: "secret", Default: "", Secret: true, File: true,
-		Help: "client secret of the Cashfree account",
-		set:  secret(func(c *Config) *secretField { return &c.CashfreeClientSecret }),
-	},
-	{
-		Name: "cashfree_public_key", Area: Cashfree, Form: "pem", Default: "", File: true,
-		Help: "Cashfree's public key (PEM); set, requests carry x-cf-signature",
-		set:  publicKey,
-	},
-	{
-		Name: "cashfree_timeout", Area: Cashfree, Form: "duration", Default: "30s",
-		Help: "longest a call may take, 1s to 5m",
-		set:  duration(func(c *Config) *time.Duration { return &c.CashfreeTimeout }, time.Second, 5*time.Minute),
-	},
-	{
-		Name: "image_hosts", Area: Cashfree, Form: "list", Default: "",
-		Help: "hosts (or host:port), by commas, that image links may name although private or plain http (development)",
-		set:  hosts(func(c *Config) *[]string { return &c.ImageHosts }),
-	},
-	{
-		Name: "keyset", Area: Sealing, Form: "json", Default: "", Secret: true, File: true,
-		Help: "keys that seal personal data, as printed by kycq keys generate",
-		set:  secret(func(c *Config) *secretField { return &c.Keyset }),
-	},
-	{
-		Name: "insecure_no_sealing", Area: Sealing, Form: "bool", Default: "false",
-		Help: "work without a keyset: personal data is readable in Redis and S3 (development)",
-		set:  boolean(func(c *Config) *bool { return &c.InsecureNoSealing }),
-	},
-	{
-		Name: "aadhaar_rate", Area: Rates, Form: "rate", Default: "100/m",
-		Help: "Cashfree's limit for Aadhaar masking, for the whole fleet",
-		set:  rate(func(c *Config) *string { return &c.AadhaarRate }),
-	},
-	{
-		Name: "passport_rate", Area: Rates, Form: "rate", Default: "100/m",
-		Help: "Cashfree's limit for passport verification, for the whole fleet",
-		set:  rate(func(c *Config) *string { return &c.PassportRate }),
-	},
-	{
-		Name: "allow_volatile_redis", Area: Work, Form: "bool", Default: "false",
-		Help: "accept a Redis that may drop keys (development)",
-		set:  boolean(func(c *Config) *bool { return &c.AllowVolatileRedis }),
-	},
-	{
-		Name: "aadhaar_concurrency", Area: Work, Form: "N", Default: "8",
-		Help: "bulk Aadhaar jobs that a worker has in hand at once",
-		set:  integer(func(c *Config) *int { return &c.AadhaarConcurrency }, 1, maxConcurrency),
-	},
-	{
-		Name: "passport_concurrency", Area: Work, Form: "N", Default: "8",
-		Help: "bulk passport jobs that a worker has in hand at once",
-		set:  integer(func(c *Config) *int { return &c.PassportConcurrency }, 1, maxConcurrency),
-	},
-	{
-		Name: "live_concurrency", Area: Work, Form: "N", Default: "4",
-		Help: "live jobs of each kind that a worker has in hand at once",
-		set:  integer(func(c *Config) *int { return &c.LiveConcurrency }, 1, maxConcurrency),
-	},
-	{
-		Name: "max_attempts", Area: Work, Form: "N", Default: "6",
-		Help: "counted attempts of a job before it ends as failed",
-		set:  integer(func(c *Config) *int { return &c.MaxAttempts }, 1, 100),
-	},
-	{
-		Name: "retry_codes", Area: Work, Form: "list", Default: "500,502",
-		Help: "HTTP statuses (500 to 599) that are retried; none: retry nothing",
-		set:  statuses(func(c *Config) *[]int { return &c.RetryCodes }),
-	},
-	{
-		Name: "retry_base", Area: Work, Form: "duration", Default: "5s",
-		Help: "first backoff of a retry; it doubles each time",
-		set:  duration(func(c *Config) *time.Duration { return &c.RetryBase }, 10*time.Millisecond, time.Hour),
-	},
-	{
-		Name: "retry_max", Area: Work, Form: "duration", Default: "10m",
-		Help: "longest backoff of a retry",
-		set:  duration(func(c *Config) *time.Duration { return &c.RetryMax }, 10*time.Millisecond, 24*time.Hour),
-	},
-	{
-		Name: "on_account_error", Area: Work, Form: "hold|fail", Default: "hold",
-		Help: "refused credentials, IP or balance: hold everything, or fail the jobs that meet it",
-		set:  choice(func(c *Config) *string { return &c.OnAccountError }, "hold", "fail"),
-	},
-	{
-		Name: "on_lost_answer", Area: Work, Form: "review|reissue", Default: "review",
-		Help: "an answer that was paid for and lost: leave the job to a person, or buy it again",
-		set:  choice(func(c *Config) *string { return &c.OnLostAnswer }, "review", "reissue"),
-	},
-	{
-		Name: "reissues_per_day", Area: Work, Form: "N", Default: "100",
-		Help: "most lost answers bought again a day, over the whole fleet",
-		set:  integer(func(c *Config) *int { return &c.ReissuesPerDay }, 0, 1_000_000),
-	},
-	{
-		Name: "listen", Area: Listen, Form: "host:port", Default: "",
-		Help: "address of the command's HTTP server (worker 127.0.0.1:8080, dashboard :8081, simulator :8090)",
-		set:  address(func(c *Config) *string { return &c.Listen }),
-	},
-	{
-		Name: "dashboard_users", Area: Dashboard, Form: "name:hash", Default: "", Secret: true, File: true,
-		Help: "who may open the dashboard, one name:hash a line, as printed by kycq dashboard hash",
-		set:  secret(func(c *Config) *secretField { return &c.DashboardUsers }),
-	},
-	{
-		Name: "dashboard_token", Area: Dashboard, Form: "token", Default: "", Secret: true, File: true,
-		Help: "bearer token that opens the dashboard for programs, 16 characters or more",
-		set:  secret(func(c *Config) *secretField { return &c.DashboardToken }),
-	},
-	{
-		Name: "prometheus_url", Area: Dashboard, Form: "url", Default: "",
-		Help: "Prometheus that scrapes the workers, for the dashboard's metrics page",
-		set:  baseURL(func(c *Config) *string { return &c.PrometheusURL }),
-	},
-	{
-		Name: "log_format", Area: Log, Form: "auto|json|console", Default: "auto",
-		Help: "auto is console at a terminal and json elsewhere",
-		set:  choice(func(c *Config) *string { return &c.LogFormat }, "auto", "json", "console"),
-	},
-	{
-		Name: "log_level", Area: Log, Form: "debug|info|warn|error", Default: "info",
-		Help: "least level that is logged",
-		set:  choice(func(c *Config) *string { return &c.LogLevel }, "debug", "info", "warn", "error"),
-	},
-}
-
-// maxConcurrency only catches slips of the finger: 100 calls a minute of 2 s each need 4.
+// maxConcurrency catches typing errors: 100 calls a minute of 2 s each need 4.
 const maxConcurrency = 1024
+
+// table lists all settings in the order in which they are shown. Their set functions write to c.
+func table(c *Config) []Setting {
+	return []Setting{
+		{
+			Name: "redis_url", Area: Redis, Form: "url", Default: "redis://127.0.0.1:6379/0", Secret: true, File: true, NoFlagPassword: true, set: to(&c.RedisURL, redisURL),
+			Help: "Redis 6.2 or newer: redis://, rediss:// (TLS) or redis-sentinel://host,host/0?master=NAME",
+		},
+		{
+			Name: "s3_endpoint", Area: S3, Form: "url", set: to(&c.S3Endpoint, baseURL),
+			Help: "S3-compatible server, for example http://127.0.0.1:9000; empty means AWS",
+		},
+		{
+			Name: "s3_region", Area: S3, Form: "region", Default: "ap-south-1", set: to(&c.S3Region, word),
+			Help: "AWS region of the buckets",
+		},
+		{
+			Name: "s3_inbox_bucket", Area: S3, Form: "bucket", Default: "kycq-inbox", set: to(&c.S3InboxBucket, bucket),
+			Help: "bucket for images to be masked; they expire after 30 days",
+		},
+		{
+			Name: "s3_masked_bucket", Area: S3, Form: "bucket", Default: "kycq-masked", set: to(&c.S3MaskedBucket, bucket),
+			Help: "bucket for masked images",
+		},
+		{
+			Name: "s3_records_bucket", Area: S3, Form: "bucket", Default: "kycq-records", set: to(&c.S3RecordsBucket, bucket),
+			Help: "bucket for records, batches and the audit trail",
+		},
+		{
+			Name: "cashfree_url", Area: Cashfree, Form: "url", Default: "https://sandbox.cashfree.com/verification", set: to(&c.CashfreeURL, cashfreeURL),
+			Help: "base URL of Cashfree's API; live: https://api.cashfree.com/verification",
+		},
+		{
+			Name: "cashfree_client_id", Area: Cashfree, Form: "id", set: to(&c.CashfreeClientID, word),
+			Help: "client ID of the Cashfree account",
+		},
+		{
+			Name: "cashfree_client_secret", Area: Cashfree, Form: "secret", Secret: true, File: true, set: to(&c.CashfreeClientSecret, secret),
+			Help: "client secret of the Cashfree account",
+		},
+		{
+			Name: "cashfree_public_key", Area: Cashfree, Form: "pem", File: true, set: to(&c.CashfreePublicKey, publicKey),
+			Help: "Cashfree's public key (PEM); if set, requests carry x-cf-signature",
+		},
+		{
+			Name: "cashfree_timeout", Area: Cashfree, Form: "duration", Default: "30s", set: to(&c.CashfreeTimeout, duration(time.Second, 5*time.Minute)),
+			Help: "timeout of a call, 1s to 5m",
+		},
+		{
+			Name: "image_hosts", Area: Cashfree, Form: "list", set: to(&c.ImageHosts, hosts),
+			Help: "hosts or host:port, separated by commas, allowed in image links although private or plain http (development)",
+		},
+		{
+			Name: "keyset", Area: Sealing, Form: "json", Secret: true, File: true, set: to(&c.Keyset, secret),
+			Help: "keys that encrypt personal data, as printed by kycq keys generate",
+		},
+		{
+			Name: "insecure_no_sealing", Area: Sealing, Form: "bool", Default: "false", set: to(&c.InsecureNoSealing, boolean),
+			Help: "run without a keyset: personal data is stored unencrypted in Redis and S3 (development)",
+		},
+		{
+			Name: "aadhaar_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.AadhaarRate, rate),
+			Help: "Cashfree's rate limit for Aadhaar masking, shared by all workers",
+		},
+		{
+			Name: "passport_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.PassportRate, rate),
+			Help: "Cashfree's rate limit for passport verification, shared by all workers",
+		},
+		{
+			Name: "allow_volatile_redis", Area: Work, Form: "bool", Default: "false", set: to(&c.AllowVolatileRedis, boolean),
+			Help: "accept a Redis that may lose keys (development)",
+		},
+		{
+			Name: "aadhaar_concurrency", Area: Work, Form: "N", Default: "8", set: to(&c.AadhaarConcurrency, integer(1, maxConcurrency)),
+			Help: "bulk Aadhaar jobs that a worker processes at once",
+		},
+		{
+			Name: "passport_concurrency", Area: Work, Form: "N", Default: "8", set: to(&c.PassportConcurrency, integer(1, maxConcurrency)),
+			Help: "bulk passport jobs that a worker processes at once",
+		},
+		{
+			Name: "live_concurrency", Area: Work, Form: "N", Default: "4", set: to(&c.LiveConcurrency, integer(1, maxConcurrency)),
+			Help: "live jobs of each kind that a worker processes at once",
+		},
+		{
+			Name: "max_attempts", Area: Work, Form: "N", Default: "6", set: to(&c.MaxAttempts, integer(1, 100)),
+			Help: "counted attempts before a job fails",
+		},
+		{
+			Name: "retry_codes", Area: Work, Form: "list", Default: "500,502", set: to(&c.RetryCodes, statuses),
+			Help: "HTTP statuses (500 to 599) to retry, or none",
+		},
+		{
+			Name: "retry_base", Area: Work, Form: "duration", Default: "5s", set: to(&c.RetryBase, duration(10*time.Millisecond, time.Hour)),
+			Help: "first backoff of a retry; each further one is twice as long",
+		},
+		{
+			Name: "retry_max", Area: Work, Form: "duration", Default: "10m", set: to(&c.RetryMax, duration(10*time.Millisecond, 24*time.Hour)),
+			Help: "longest backoff of a retry",
+		},
+		{
+			Name: "on_account_error", Area: Work, Form: "hold|fail", Default: "hold", set: to(&c.OnAccountError, choice("hold", "fail")),
+			Help: "if Cashfree refuses credentials, IP or balance: put the fleet on hold, or fail the job",
+		},
+		{
+			Name: "on_lost_answer", Area: Work, Form: "review|reissue", Default: "review", set: to(&c.OnLostAnswer, choice("review", "reissue")),
+			Help: "if the answer to a paid call is lost: fail the job for review, or call again",
+		},
+		{
+			Name: "reissues_per_day", Area: Work, Form: "N", Default: "100", set: to(&c.ReissuesPerDay, integer(0, 1_000_000)),
+			Help: "limit of calls repeated for lost answers, per day and fleet",
+		},
+		{
+			Name: "listen", Area: Listen, Form: "host:port", set: to(&c.Listen, address),
+			Help: "address of the HTTP server (default: worker 127.0.0.1:8080, dashboard 127.0.0.1:8081)",
+		},
+		{
+			Name: "dashboard_users", Area: Dashboard, Form: "name:hash", Secret: true, File: true, set: to(&c.DashboardUsers, secret),
+			Help: "users of the dashboard, one name:hash per line, as printed by kycq dashboard hash",
+		},
+		{
+			Name: "dashboard_token", Area: Dashboard, Form: "token", Secret: true, File: true, set: to(&c.DashboardToken, secret),
+			Help: "bearer token for programs that access the dashboard, 16 characters or more",
+		},
+		{
+			Name: "prometheus_url", Area: Dashboard, Form: "url", set: to(&c.PrometheusURL, baseURL),
+			Help: "Prometheus server for the dashboard's metrics page",
+		},
+		{
+			Name: "log_format", Area: Log, Form: "auto|json|console", Default: "auto", set: to(&c.LogFormat, choice("auto", "json", "console")),
+			Help: "auto: console at a terminal, else json",
+		},
+		{
+			Name: "log_level", Area: Log, Form: "debug|info|warn|error", Default: "info", set: to(&c.LogLevel, choice("debug", "info", "warn", "error")),
+			Help: "lowest level to log",
+		},
+	}
+}
