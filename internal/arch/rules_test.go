@@ -4,7 +4,7 @@ package arch
 // Import paths of this module begin with "./". An import path covers the packages below it too, unless it ends with "$".
 
 // basics may be imported by every package.
-var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopback", "./internal/redact", "./internal/sleep"}
+var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopback", "./internal/rate", "./internal/redact", "./internal/sleep"}
 
 // ownImports lists, for each folder, the packages of this module that its production code may import. Imports run one
 // way: cmd, worker and internal/batch at the top, then tasks and storage, then leaves. The siblings storage,
@@ -14,10 +14,9 @@ var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopb
 // A folder that is not listed, nor any folder above it, is a leaf: it may import only basics.
 var ownImports = map[string][]string{
 	// Both binaries, and what they share.
-	"cmd/":             {"./"},
-	"internal/config/": {"./internal/gate"},
-	"internal/cli/":    {"./internal/config", "./internal/logx", "./storage", "./tasks"},
-	"internal/wire/":   {"./internal", "./storage", "./tasks", "./worker"},
+	"cmd/":           {"./"},
+	"internal/cli/":  {"./internal/config", "./internal/logx", "./storage", "./tasks"},
+	"internal/wire/": {"./internal", "./storage", "./tasks", "./worker"},
 
 	"examples/": {"./storage", "./tasks"},
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/forms"
-	"github.com/kycq/kycq/internal/gate"
+	callrate "github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -90,7 +90,7 @@ func choice(allowed ...string) func(string) (string, error) {
 }
 
 func rate(text string) (string, error) {
-	if _, err := gate.ParseRate(text); err != nil {
+	if _, err := callrate.Parse(text); err != nil {
 		return "", fmt.Errorf("%q is not a rate: write calls per s, m, h or duration, for example 100/m or 50/30s", text)
 	}
 	return text, nil
