@@ -118,7 +118,7 @@ func emptyDemoFolder(dir string) error {
 		return fmt.Errorf("demo folder: %w", err)
 	default:
 		if _, err := os.Stat(filepath.Join(dir, demoMark)); err != nil {
-			return cli.Usagef("--dir: %s is not empty and not the folder of a demo: choose another", dir)
+			return cli.Usagef("--dir: %s is not empty and not an earlier demo's: choose another folder", dir)
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("demo folder: %w", err)

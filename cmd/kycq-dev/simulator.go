@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +14,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/rate"
 )
 
 const simulatorListen = "127.0.0.1:8090"
@@ -82,10 +81,11 @@ func (f *simulatorFlags) register(cmd *cobra.Command) {
 
 // build returns usage errors, except for those of the simulator itself.
 func (f *simulatorFlags) build() (*simulator.Simulator, error) {
-	var err error
-	if f.config.Limit, f.config.Per, err = parseLimit(f.limit); err != nil {
+	limit, err := parseLimit(f.limit)
+	if err != nil {
 		return nil, cli.UsageError(err)
 	}
+	f.config.Limit, f.config.Per = limit.Calls, limit.Per
 	if f.config.Limit == 0 {
 		f.config.Window = "none"
 	}
@@ -129,7 +129,7 @@ func (a *app) simulate(ctx context.Context, cfg *config.Config, f simulatorFlags
 		return errors.Join(err, l.Close(), sim.Close())
 	}
 	err = cli.Serve(ctx, l, sim, sim.Close)
-	a.Note("simulator stopped")
+	a.Note("the simulator has stopped")
 	return err
 }
 
@@ -143,18 +143,16 @@ func (a *app) announce(addr net.Addr) error {
 	return a.Print("%s\n", url)
 }
 
-// parseLimit reads 100/m, or none as 0.
-func parseLimit(text string) (calls int, per time.Duration, err error) {
+// parseLimit reads a rate; none is 0 calls.
+func parseLimit(text string) (rate.Rate, error) {
 	if text == "none" {
-		return 0, time.Minute, nil
+		return rate.Rate{Per: time.Minute}, nil
 	}
-	number, unit, _ := strings.Cut(text, "/")
-	calls, err = strconv.Atoi(number)
-	per = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
-	if err != nil || calls < 1 || per == 0 {
-		return 0, 0, fmt.Errorf("--limit: %q is not a rate: write for example 100/m, or none", text)
+	r, err := rate.Parse(text)
+	if err != nil {
+		return r, fmt.Errorf("--limit: %q is not a rate: write for example 100/m, or none", text)
 	}
-	return calls, per, nil
+	return r, nil
 }
 
 func readPrivateKey(path string) (*rsa.PrivateKey, error) {

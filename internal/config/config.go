@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -37,7 +38,7 @@ type Config struct {
 	Keyset            redact.Secret // JSON; may be empty, see RequireSealing
 	InsecureNoSealing bool
 
-	AadhaarRate, PassportRate string // in the form of gate.ParseRate
+	AadhaarRate, PassportRate rate.Rate
 
 	AadhaarConcurrency, PassportConcurrency, LiveConcurrency int
 	MaxAttempts                                              int

@@ -50,7 +50,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
 	c := given{}.mustLoad(t)
 	got := fmt.Sprint(c.RedisURL.Reveal(), c.S3Endpoint, c.S3Region, c.S3InboxBucket, c.S3MaskedBucket, c.S3RecordsBucket,
-		c.CashfreeURL, c.CashfreeTimeout, c.AadhaarRate, c.PassportRate, c.AadhaarConcurrency, c.PassportConcurrency, c.LiveConcurrency,
+		c.CashfreeURL, c.CashfreeTimeout, c.AadhaarRate.String(), c.PassportRate.String(), c.AadhaarConcurrency, c.PassportConcurrency, c.LiveConcurrency,
 		c.MaxAttempts, c.RetryCodes, c.RetryBase, c.RetryMax, c.OnAccountError, c.OnLostAnswer, c.ReissuesPerDay, c.Listen, c.LogFormat, c.LogLevel)
 	want := fmt.Sprint("redis://127.0.0.1:6379/0", "", "ap-south-1", "kycq-inbox", "kycq-masked", "kycq-records",
 		"https://sandbox.cashfree.com/verification", 30*time.Second, "100/m", "100/m", 8, 8, 4,
@@ -71,7 +71,7 @@ func TestFlagsBeatEnvironmentBeatsYAMLBeatsDefaults(t *testing.T) {
 		env:   []string{"KYCQ_CONFIG=kycq.yaml", "KYCQ_PASSPORT_RATE=50/30s", "KYCQ_RETRY_BASE=3s", "KYCQ_S3_REGION=eu-west-2"},
 		args:  []string{"--s3-region=eu-west-3"},
 	}.mustLoad(t)
-	if c.MaxAttempts != 2 || c.RetryBase != 3*time.Second || c.S3Region != "eu-west-3" || c.PassportRate != "50/30s" || c.LiveConcurrency != 4 ||
+	if c.MaxAttempts != 2 || c.RetryBase != 3*time.Second || c.S3Region != "eu-west-3" || c.PassportRate.String() != "50/30s" || c.LiveConcurrency != 4 ||
 		fmt.Sprint(c.RetryCodes) != "[500 503]" || !c.InsecureNoSealing {
 		t.Errorf("got %+v", c)
 	}

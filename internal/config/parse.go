@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/forms"
-	callrate "github.com/kycq/kycq/internal/rate"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -89,11 +89,12 @@ func choice(allowed ...string) func(string) (string, error) {
 	}
 }
 
-func rate(text string) (string, error) {
-	if _, err := callrate.Parse(text); err != nil {
-		return "", fmt.Errorf("%q is not a rate: write calls per s, m, h or duration, for example 100/m or 50/30s", text)
+func limit(text string) (rate.Rate, error) {
+	r, err := rate.Parse(text)
+	if err != nil {
+		return r, fmt.Errorf("%q is not a rate: write calls per s, m, h or duration, for example 100/m or 50/30s", text)
 	}
-	return text, nil
+	return r, nil
 }
 
 func bucket(text string) (string, error) {

@@ -151,11 +151,11 @@ func table(c *Config) []Setting {
 			Help: "run without a keyset: personal data is stored unencrypted in Redis and S3 (development)",
 		},
 		{
-			Name: "aadhaar_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.AadhaarRate, rate),
+			Name: "aadhaar_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.AadhaarRate, limit),
 			Help: "Cashfree's rate limit for Aadhaar masking, shared by all workers",
 		},
 		{
-			Name: "passport_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.PassportRate, rate),
+			Name: "passport_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.PassportRate, limit),
 			Help: "Cashfree's rate limit for passport verification, shared by all workers",
 		},
 		{

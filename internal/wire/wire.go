@@ -4,7 +4,6 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -91,13 +90,8 @@ const gateLead = 250 * time.Millisecond
 
 // OpenGate builds the fleet's gate. The caller closes it.
 func OpenGate(rdb redis.UniversalClient, cfg *config.Config, log zerolog.Logger) (*gate.Gate, error) {
-	aadhaar, aerr := rate.Parse(cfg.AadhaarRate)
-	passport, perr := rate.Parse(cfg.PassportRate)
-	if err := errors.Join(aerr, perr); err != nil {
-		return nil, cli.UsageError(err)
-	}
 	return gate.New(gate.Config{
 		Redis: rdb, Lead: gateLead, Log: log,
-		Rates: map[string]rate.Rate{string(tasks.Aadhaar): aadhaar, string(tasks.Passport): passport},
+		Rates: map[string]rate.Rate{string(tasks.Aadhaar): cfg.AadhaarRate, string(tasks.Passport): cfg.PassportRate},
 	})
 }
