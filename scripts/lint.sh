@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs every linter, all of them even if one complains, and tells at the end which did.
+# Runs all linters and prints at the end which failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 tools=$(scripts/tools.sh gofumpt golangci-lint gitleaks) || exit 1
 failed=()
 
-# step NAME FIX COMMAND... runs one check. FIX says what to do about a complaint.
+# step NAME FIX COMMAND... runs one check. FIX is printed if it fails.
 step() {
 	local name=$1 fix=$2
 	shift 2
@@ -27,9 +27,9 @@ formatted() {
 	}
 }
 
-# Real sleep makes tests slow and, some day, wrong. Inside a bubble of testing/synctest it is free, and whether it is
-# inside cannot be seen from a line: so it is for packages whose tests use synctest.
-sleepless() {
+# time.Sleep makes tests slow and flaky, except inside testing/synctest. This check allows it in packages whose tests use
+# synctest.
+no_sleep() {
 	local file status=0
 	while IFS= read -r file; do
 		if ! grep -qs '"testing/synctest"' "$(dirname "$file")"/*_test.go; then
@@ -42,9 +42,9 @@ sleepless() {
 
 step gofumpt 'run `make fmt`' formatted
 step 'go vet' 'see above' go vet ./...
-step sleep 'use testing/synctest, or wait for what you wait for' sleepless
+step sleep 'use testing/synctest, or wait for the event itself' no_sleep
 step 'go mod tidy' 'run `go mod tidy`' go mod tidy -diff
-step golangci-lint 'see above; .golangci.yml says why each rule is there' "$tools/golangci-lint" run --allow-serial-runners ./...
+step golangci-lint 'see above; the reasons for the rules are in .golangci.yml' "$tools/golangci-lint" run --allow-serial-runners ./...
 step gitleaks 'remove the secret, or allow it narrowly in .gitleaks.toml' \
 	"$tools/gitleaks" dir --no-banner --redact --log-level warn --config .gitleaks.toml .
 

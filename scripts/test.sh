@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs the tests with the race detector, in random order, against a real Redis and a real MinIO.
+# Runs tests with the race detector, in random order, against a real Redis and a real MinIO.
 #
 #   scripts/test.sh [go test ARGUMENT...]     default: ./...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/tools.sh cc redis minio >/dev/null
+scripts/tools.sh cc redis minio >/dev/null # prints its progress on stderr
 [[ $# -gt 0 ]] || set -- ./...
 
 race=(-race)
 if [[ $(go env CGO_ENABLED) != 1 ]] || ! command -v "$(go env CC)" >/dev/null; then
 	race=()
-	echo "NOTICE: no C compiler ($(go env CC)): the tests run WITHOUT the race detector. Install gcc to have it." >&2
+	echo "NOTICE: no C compiler ($(go env CC)): the tests run WITHOUT the race detector. Install gcc to enable it." >&2
 fi
-# The limit is for one package; the slowest are the end-to-end tests, which build the binary and start processes.
+# The timeout is per package. The end-to-end tests, which build the binary and start processes, are the slowest.
 exec scripts/with-servers.sh go test "${race[@]}" -shuffle=on -timeout 15m "$@"

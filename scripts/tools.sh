@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Installs what the tests and the linters need, and nothing that is there already.
+# Installs the tools that the tests and linters need, if they are missing, and prints their folder.
 #
 #   scripts/tools.sh [NAME...]     cc redis minio gofumpt golangci-lint gitleaks (default: all)
 #
-# Go programs are built with `go install` at the versions below into one folder, outside the tree, so that a clean
-# checkout finds them again; nothing is fetched when the folder holds the right version. redis-server and a C compiler
-# (for the race detector) come from the system, and from apt-get where that is possible without a question.
+# Go programs are built with `go install` at the versions below into a folder outside the tree. A tool that is there in
+# the right version is not built again. redis-server and a C compiler (for the race detector) are expected on the system;
+# if they are missing, they are installed with apt-get if that works without a password.
 #
-#   KYCQ_TOOLS      the folder (default: $XDG_CACHE_HOME/kycq/tools, that is ~/.cache/kycq/tools)
-#   KYCQ_NO_APT=1   never call apt-get
+#   KYCQ_TOOLS      the folder (default: $XDG_CACHE_HOME/kycq/tools, usually ~/.cache/kycq/tools)
+#   KYCQ_NO_APT=1   do not call apt-get
 set -euo pipefail
 
-# The one place where versions are pinned: name, package, module, version.
+# Name, package, module, version.
 pins='
 minio          github.com/minio/minio                                  github.com/minio/minio                  v0.0.0-20260212201848-7aac2a2c5b7c
 golangci-lint  github.com/golangci/golangci-lint/v2/cmd/golangci-lint  github.com/golangci/golangci-lint/v2    v2.15.0
 gofumpt        mvdan.cc/gofumpt                                        mvdan.cc/gofumpt                        v0.12.0
 gitleaks       github.com/zricethezav/gitleaks/v8                      github.com/zricethezav/gitleaks/v8      v8.30.1
 '
-redis_oldest=6.2 # asynq needs commands of it
+redis_minimum=6.2 # required by asynq
 
 tools=${KYCQ_TOOLS:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/kycq/tools}
 
@@ -29,7 +29,7 @@ die() {
 	exit 1
 }
 
-# built MODULE VERSION FILE tells whether FILE was built from MODULE at VERSION, from what the Go linker wrote into it.
+# built MODULE VERSION FILE: was FILE built from MODULE at VERSION? The Go linker records both in the file.
 built() {
 	[[ -x $3 ]] && go version -m "$3" 2>/dev/null | awk -F'\t' -v m="$1" -v v="$2" '$2 == "mod" && $3 == m && $4 == v { ok = 1 } END { exit !ok }'
 }
@@ -40,15 +40,29 @@ go_tool() {
 	if built "$module" "$version" "$tools/$name"; then
 		return
 	fi
-	say "building $name $version into $tools (once; needs the network)"
+	say "building $name $version into $tools (only once; needs the network, takes a few minutes)"
 	mkdir -p "$tools"
-	# From / so that neither this module's go.mod nor a workspace has a say; GOFLAGS likewise.
-	(cd / && CGO_ENABLED=0 GOWORK=off GOFLAGS='' GOBIN=$tools go install -trimpath "$package@$version") ||
-		die "could not build $name $version: is the network there? (go install $package@$version)"
-	built "$module" "$version" "$tools/$name" || die "go install left no $name $version in $tools"
+	show_progress "$name" &
+	local progress=$! status=0
+	# The folder / and the variables keep this module, workspaces and the caller's GOFLAGS out of the build.
+	(cd / && CGO_ENABLED=0 GOWORK=off GOFLAGS='' GOBIN=$tools go install -trimpath "$package@$version") || status=$?
+	kill "$progress" 2>/dev/null || true
+	wait "$progress" 2>/dev/null || true
+	[[ $status == 0 ]] || die "could not build $name $version: check the network (go install $package@$version)"
+	built "$module" "$version" "$tools/$name" || die "go install did not create $name $version in $tools"
+	say "built $name $version"
 }
 
-# apt_install PACKAGE... answers no questions and asks none: as root, or with a sudo that needs no password.
+# show_progress NAME prints a line every 15 s, until it is killed or this script has ended.
+show_progress() {
+	local seconds=0
+	while sleep 1 && kill -0 $$ 2>/dev/null; do
+		seconds=$((seconds + 1))
+		[[ $((seconds % 15)) != 0 ]] || say "still building $1 ($seconds s)"
+	done
+}
+
+# apt_install PACKAGE... installs without questions, as root or with a sudo that needs no password.
 apt_install() {
 	[[ -z ${KYCQ_NO_APT:-} ]] || return 1
 	command -v apt-get >/dev/null || return 1
@@ -58,8 +72,8 @@ apt_install() {
 		as_root=(sudo -n)
 	fi
 	say "installing $* with apt-get"
-	# RUNLEVEL=1 keeps Debian from starting the service: the tests start their own.
-	"${as_root[@]}" apt-get update -qq </dev/null >&2 || say "apt-get update failed; trying with the lists that are there"
+	# RUNLEVEL=1 keeps Debian from starting the service.
+	"${as_root[@]}" apt-get update -qq </dev/null >&2 || say "apt-get update failed; using the present package lists"
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
 		apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2
 }
@@ -72,16 +86,16 @@ redis() {
 		apt_install redis-server || true
 	fi
 	command -v redis-server >/dev/null ||
-		die "no redis-server: install Redis $redis_oldest or newer (apt-get install redis-server, brew install redis), or run plain \`go test ./...\`, which skips what needs it"
+		die "no redis-server: install Redis $redis_minimum or newer (apt-get install redis-server, brew install redis), or run plain \`go test ./...\`, which skips the tests that need it"
 	local have
 	have=$(redis_version)
-	[[ $(printf '%s\n' "$redis_oldest" "$have" | sort -V | head -n 1) == "$redis_oldest" ]] ||
-		die "redis-server is $have, older than $redis_oldest: install a newer one"
+	[[ $(printf '%s\n' "$redis_minimum" "$have" | sort -V | head -n 1) == "$redis_minimum" ]] ||
+		die "redis-server is $have, older than $redis_minimum: install a newer one"
 }
 
-# cc makes the race detector possible where it can; tests run without it otherwise (scripts/test.sh says so).
+# cc installs a C compiler if possible. Without one, scripts/test.sh runs without the race detector.
 cc() {
-	command -v "$(go env CC)" >/dev/null || apt_install gcc libc6-dev || say "no C compiler, and none could be installed"
+	command -v "$(go env CC)" >/dev/null || apt_install gcc libc6-dev || say "no C compiler, and it could not be installed"
 }
 
 command -v go >/dev/null || die "no go: install Go $(sed -n 's/^go //p' "$(dirname "$0")/../go.mod") or newer from https://go.dev/dl/"
@@ -90,7 +104,7 @@ for name; do
 	case $name in
 	cc | redis) "$name" ;;
 	minio | gofumpt | golangci-lint | gitleaks) go_tool "$name" ;;
-	*) die "no tool is called $name" ;;
+	*) die "unknown tool: $name" ;;
 	esac
 done
 printf '%s\n' "$tools"

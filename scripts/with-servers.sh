@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs a command with a Redis and a MinIO of its own, and stops both whatever happens to the command.
+# Starts a Redis and a MinIO, runs a command, and stops both servers, also if the command fails or is interrupted.
 #
 #   scripts/with-servers.sh COMMAND [ARGUMENT...]
 #
-# The servers listen on free loopback ports and keep their data in a temporary folder, which is removed. The command
-# finds them in KYCQ_TEST_REDIS and KYCQ_TEST_S3; KYCQ_TEST_REQUIRE makes a test that cannot use them fail, not skip.
+# The servers listen on free loopback ports; their data is in a temporary folder, which is removed. The command finds
+# their URLs in KYCQ_TEST_REDIS and KYCQ_TEST_S3. KYCQ_TEST_REQUIRE makes tests that cannot use them fail, not skip.
 set -euo pipefail
-set -m # every background job gets a process group: Ctrl-C goes to this script alone, which ends the rest in order
+set -m # a process group for each background job: Ctrl-C reaches this script only, which then stops them in order
 
 [[ $# -gt 0 ]] || {
 	echo "usage: $0 COMMAND [ARGUMENT...]" >&2
@@ -18,8 +18,8 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/kycq-servers.XXXXXX")
 command_pid=
 server_pids=()
 
-# end PID gives a process group 10 s to end by itself.
-end() {
+# stop PID terminates a process group, after 10 s with SIGKILL.
+stop() {
 	kill -TERM -- "-$1" 2>/dev/null || return 0
 	for _ in {1..100}; do
 		kill -0 -- "-$1" 2>/dev/null || return 0
@@ -32,9 +32,9 @@ clean_up() {
 	local status=$?
 	trap - EXIT INT TERM HUP
 	{
-		[[ -z $command_pid ]] || end "$command_pid"
+		[[ -z $command_pid ]] || stop "$command_pid"
 		for pid in "${server_pids[@]}"; do
-			end "$pid"
+			stop "$pid"
 		done
 		wait
 	} 2>/dev/null
@@ -45,8 +45,8 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# ask PORT REQUEST PATTERN sends one line to a loopback port and tells whether the first line of the reply matches.
-ask() {
+# answers PORT REQUEST PATTERN: does the first line of the reply to a request match?
+answers() {
 	local reply=
 	{ exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
 	printf '%b' "$2" >&3 2>/dev/null || true
@@ -55,17 +55,17 @@ ask() {
 	[[ $reply == $3 ]]
 }
 
-# free_port prints a loopback port on which nobody answers. Somebody may still take it first: start tries again.
+# free_port prints an unused loopback port. Another process may take it before start does, which then tries again.
 free_port() {
 	local port
 	while :; do
-		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) # below the range from which Linux picks ports by itself
+		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000)) # below Linux' ephemeral range
 		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
 	done
 	echo "$port"
 }
 
-# start NAME REQUEST PATTERN starts the server that the function run_NAME describes, and leaves its port in $port.
+# start NAME REQUEST PATTERN starts a server with the function run_NAME, waits until it answers, and sets $port.
 start() {
 	local pid
 	for _ in 1 2 3; do
@@ -74,28 +74,28 @@ start() {
 		"run_$1" "$port" "$folder/$1" >"$folder/$1.log" 2>&1 </dev/null &
 		pid=$!
 		for _ in {1..300}; do
-			kill -0 "$pid" 2>/dev/null || break # it ended: most likely the port was taken
-			if ask "$port" "$2" "$3" && kill -0 "$pid" 2>/dev/null; then
+			kill -0 "$pid" 2>/dev/null || break # it exited: probably the port was taken
+			if answers "$port" "$2" "$3" && kill -0 "$pid" 2>/dev/null; then
 				server_pids+=("$pid")
 				return
 			fi
 			sleep 0.1
 		done
-		end "$pid"
+		stop "$pid"
 	done
-	echo "with-servers: $1 did not start; its last words:" >&2
+	echo "with-servers: $1 did not start; the end of its log:" >&2
 	tail -n 20 "$folder/$1.log" >&2
 	exit 1
 }
 
 run_redis() {
-	# As kycq wants it in production (noeviction) but nothing on disk; a database for each test that asks for one.
+	# noeviction as in production, but nothing on disk. Each test uses its own database.
 	exec redis-server --bind 127.0.0.1 --port "$1" --dir "$2" --databases 1024 \
 		--appendonly no --save '' --maxmemory-policy noeviction
 }
 
 run_minio() {
-	# A home of its own keeps it from reading and writing ~/.minio.
+	# Its own HOME keeps it from using ~/.minio.
 	HOME=$2 MINIO_ROOT_USER=minioadmin MINIO_ROOT_PASSWORD=minioadmin MINIO_BROWSER=off MINIO_UPDATE=off \
 		exec "$tools/minio" server --quiet --address "127.0.0.1:$1" "$2/data"
 }
