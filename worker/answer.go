@@ -15,8 +15,8 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// answer is what came of one call, with all that is needed to write it into the record later, by another worker. It
-// holds personal data: it leaves this process sealed or not at all.
+// answer is the result of one call, with everything that another worker needs to write it into the record. It holds
+// personal data and leaves this process sealed only.
 type answer struct {
 	Kind        tasks.Kind           `json:"kind"`
 	Run         int                  `json:"run"`
@@ -27,7 +27,7 @@ type answer struct {
 	Class       cashfree.Class       `json:"class"`
 	HTTPStatus  int                  `json:"http_status,omitempty"`
 	Code        string               `json:"code,omitempty"`
-	Message     string               `json:"message,omitempty"`     // the cashfree package's words, not the vendor's
+	Message     string               `json:"message,omitempty"`     // from internal/advice, not from Cashfree
 	NextAction  string               `json:"next_action,omitempty"` // likewise
 	ReferenceID int64                `json:"reference_id,omitempty"`
 	ImageLink   string               `json:"image_link,omitempty"`
@@ -59,18 +59,18 @@ func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, sou
 	return a
 }
 
-// whole tells whether the vendor gave an answer at all, so that there is something to lose.
-func (a answer) whole() bool { return a.HTTPStatus != 0 }
+// received reports whether an answer came.
+func (a answer) received() bool { return a.HTTPStatus != 0 }
 
-// decisive tells whether the answer was paid for, and so beats whatever another worker did meanwhile.
+// decisive reports whether the answer was paid for. Such an answer overrides what another worker has done meanwhile.
 func (a answer) decisive() bool { return a.Class == cashfree.Valid || a.Class == cashfree.Invalid }
 
-// of tells whether the answer belongs to this attempt.
+// of reports whether the answer belongs to the attempt.
 func (a answer) of(at storage.Attempt) bool {
 	return at.Run == a.Run && at.ProviderID == a.ProviderID && at.SentAt.Equal(a.SentAt)
 }
 
-// view is what of a passport's answer the record shows.
+// view returns the masked view of a passport answer; nil for another answer.
 func (a answer) view(in *tasks.PassportInput) *storage.PassportView {
 	p := a.Passport
 	if p == nil || in == nil {
@@ -87,14 +87,17 @@ func (a answer) view(in *tasks.PassportInput) *storage.PassportView {
 	}
 }
 
-// sameName ignores case and the spacing between words; a name that was not given matches nothing.
+// sameName compares names, ignoring case and the spacing between words. An empty b matches no name.
 func sameName(a, b string) bool {
 	fold := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 	return fold(a) == fold(b) && b != ""
 }
 
-// outcome is what the gate must know of a reply.
-func outcome(reply *cashfree.Reply) gate.Outcome {
+// gateOutcome returns what the gate needs to know about a call. The reply is nil if no call was made.
+func gateOutcome(reply *cashfree.Reply) gate.Outcome {
+	if reply == nil {
+		return gate.Outcome{Kind: gate.Unused}
+	}
 	o := gate.Outcome{
 		Kind: gate.Answered, Limit: reply.Rate.Limit,
 		Reset: reply.Rate.Reset, RetryAfter: reply.Rate.RetryAfter,
@@ -120,7 +123,7 @@ func outcome(reply *cashfree.Reply) gate.Outcome {
 func sealAnswer(k *Keyset, id string, a answer) (string, error) {
 	plain, err := json.Marshal(a)
 	if err != nil {
-		return "", errors.New("encode answer: cannot be rendered as JSON")
+		return "", errors.New("encode answer: cannot be encoded as JSON")
 	}
 	return k.Seal(plain, tasks.AnswerBinding(a.Kind, id))
 }
@@ -132,7 +135,7 @@ func openAnswer(k *Keyset, kind tasks.Kind, id, sealed string) (answer, error) {
 	}
 	var a answer
 	if err := json.Unmarshal(plain, &a); err != nil {
-		return answer{}, errors.New("open answer: not the JSON that kycq writes")
+		return answer{}, errors.New("open answer: not an answer that kycq has written")
 	}
 	return a, nil
 }

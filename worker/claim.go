@@ -9,113 +9,97 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-// claim reads the record and acts by its state. A job without a record is a batch's row, whose manifest speaks for it: the
-// record is created with its first write.
-func (d *delivery) claim(ctx context.Context) (stepName, Verdict) {
+// claim reads the record and acts on its state. A batch row has no record before its first write: the manifest holds it
+// until then.
+func (d *delivery) claim(ctx context.Context) transition {
 	if d.draining.Err() != nil {
-		return stepEnd, later(0, "interrupted")
+		return done(later(0, "interrupted"))
 	}
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		rec, version = storage.NewRecord(d.job.JobSpec), storage.Version{}
-		rec.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
+		rec.CreatedAt = now()
 	case err != nil:
-		return d.infra(err, "storage")
+		return d.infraFault(err, "storage")
 	}
 	d.rec, d.version = rec, version
-	d.inHand(nil)
+	d.setAnswer(nil)
 
 	switch {
 	case rec.Fingerprint != d.job.Fingerprint:
-		return d.conflict(ctx)
+		return d.differentInput(ctx)
 	case rec.Run > d.job.Run:
-		return stepEnd, Verdict{Decision: Final, Reason: "superseded"}
+		return done(Verdict{Decision: Final, Reason: "superseded"})
 	case rec.Run < d.job.Run && !rec.State.Final():
-		return stepEnd, later(earlierRunDelay, "previous_run_open")
+		return done(later(previousRunDelay, "previous_run_open"))
 	case rec.Run < d.job.Run:
 		d.rec = rec.NextRun(d.job.JobSpec)
-		return stepCheck, Verdict{}
+		return goTo(stepCheck)
 	}
 	return d.resume(ctx)
 }
 
-// resume goes on from where the record stands.
-func (d *delivery) resume(ctx context.Context) (stepName, Verdict) {
+// resume continues from the record's state.
+func (d *delivery) resume(ctx context.Context) transition {
 	switch state := d.rec.State; {
 	case state.Final():
-		return stepFinish, Verdict{}
+		return goTo(stepFinish)
 	case state == storage.StateAnswered:
-		return stepMask, Verdict{}
+		return goTo(stepMask)
 	case state == storage.StateSent:
 		return d.takeOver(ctx)
 	case unresolved(d.rec, 1):
-		// Whoever made that call may have its answer, and no way to S3.
-		if next, verdict, found := d.useKeptAnswer(ctx); found {
-			return next, verdict
+		// The worker that made the call may have received the answer without being able to write it to S3.
+		if t, found := d.useKeptAnswer(ctx); found {
+			return t
 		}
 	}
-	if d.rec.State == storage.StateWaiting && time.Until(d.rec.NotBefore) > 0 {
-		return stepEnd, later(time.Until(d.rec.NotBefore), d.rec.Reason)
+	if delay := time.Until(d.rec.NotBefore); d.rec.State == storage.StateWaiting && delay > 0 {
+		return done(later(delay, d.rec.Reason))
 	}
-	return stepCheck, Verdict{}
+	return goTo(stepCheck)
 }
 
-// takeOver decides about a record that says sent. A kept answer settles it; a young one belongs to its owner; an old one
-// has an outcome that nobody knows, and is called again with the same provider_id. Such an attempt is not counted: it is
-// the worker that died, so an innocent job survives any number of deaths.
-func (d *delivery) takeOver(ctx context.Context) (stepName, Verdict) {
-	if next, verdict, found := d.useKeptAnswer(ctx); found {
-		return next, verdict
+// takeOver handles a record in state sent. It uses a kept answer if there is one. Otherwise it waits until the worker
+// that made the call cannot be working on it any more, marks the answer as unknown, and calls again with the same
+// provider_id. The attempt is not counted, so a job survives any number of crashed workers.
+func (d *delivery) takeOver(ctx context.Context) transition {
+	if t, found := d.useKeptAnswer(ctx); found {
+		return t
 	}
-	last := d.rec.LastAttempt()
-	if last == nil { // written by no version of this program; nothing can be out
-		return stepCheck, Verdict{}
+	rec := d.rec.Clone()
+	last := rec.LastAttempt()
+	if last == nil { // not written by kycq: no request can be in flight
+		return goTo(stepCheck)
 	}
 	age := takeoverAge(time.Duration(last.TimeoutMS) * time.Millisecond)
 	if rest := age - d.version.Age; rest > 0 {
-		return stepEnd, later(rest, "call_in_flight")
+		return done(later(rest, "call_in_flight"))
 	}
-	rec := d.rec.Clone()
-	last = rec.LastAttempt()
-	last.Result, last.EndedAt = resultUnknown, time.Now().UTC().Truncate(time.Millisecond)
-	stopped, err := d.stopped(ctx)
-	if err != nil {
-		return d.infra(err, "redis")
-	}
-	if stopped {
-		end(rec, storage.StateCancelled, "answer_lost")
-	} else {
-		wait(rec, 0, "answer_unknown")
-	}
-	d.log.Warn().Str("provider_id", last.ProviderID).Msg("taken over: the answer of an earlier call is not known")
-	if err := d.save(ctx, rec); err != nil {
-		return d.lost(err)
-	}
-	if stopped {
-		return stepFinish, Verdict{}
-	}
-	return stepCheck, Verdict{}
+	last.Result, last.EndedAt = resultUnknown, now()
+	wait(rec, 0, "answer_unknown")
+	d.log.Warn().Str("provider_id", last.ProviderID).Msg("taking over a job: the answer of an earlier call is unknown")
+	return d.saveThen(ctx, rec, stepCheck)
 }
 
-// useKeptAnswer goes on with an answer that S3 would not take when it came; found is false where there is none.
-func (d *delivery) useKeptAnswer(ctx context.Context) (next stepName, v Verdict, found bool) {
+// useKeptAnswer continues with an answer that was kept in Redis because S3 was unavailable; found is false if there is
+// none.
+func (d *delivery) useKeptAnswer(ctx context.Context) (t transition, found bool) {
 	a, err := d.keptAnswer(ctx)
 	switch {
 	case errors.Is(err, seal.ErrKeyMissing):
-		d.log.Warn().Err(err).Msg("the keyset lacks the key of a kept answer")
-		return stepEnd, later(missingKeyDelay, "key_missing"), true
+		return d.keyMissing(err), true
 	case err != nil:
-		next, v = d.infra(err, "redis")
-		return next, v, true
+		return d.infraFault(err, "redis"), true
 	case a == nil:
-		return "", Verdict{}, false
+		return transition{}, false
 	}
-	d.inHand(a)
-	return stepRecord, Verdict{}, true
+	d.setAnswer(a)
+	return goTo(stepRecord), true
 }
 
-// keptAnswer looks for an answer in Redis that the record can still use; nil where there is none.
+// keptAnswer returns the answer in Redis that the record can still take; nil if there is none.
 func (d *delivery) keptAnswer(ctx context.Context) (*answer, error) {
 	sealed, ok, err := d.Hints.KeptAnswer(ctx, string(d.job.Kind), d.job.VerificationID)
 	if err != nil || !ok {
@@ -126,12 +110,12 @@ func (d *delivery) keptAnswer(ctx context.Context) (*answer, error) {
 	case errors.Is(err, seal.ErrKeyMissing):
 		return nil, err
 	case err != nil: // it will never open: the job must not wait for it
-		d.log.Error().Err(err).Msg("a kept answer cannot be read: it counts as lost")
+		d.log.Error().Err(err).Msg("a kept answer cannot be read and counts as lost")
 		return nil, nil
 	}
 	i := attemptOf(d.rec, a)
 	switch {
-	case i < 0 || !isUnknown(d.rec.Attempts[i]): // the record has settled that attempt since
+	case i < 0 || !isUnknown(d.rec.Attempts[i]): // the attempt has its result already
 		return nil, nil
 	case d.rec.State == storage.StateSent && i == len(d.rec.Attempts)-1, a.decisive():
 		return &a, nil
@@ -139,12 +123,12 @@ func (d *delivery) keptAnswer(ctx context.Context) (*answer, error) {
 	return nil, nil
 }
 
-// conflict acknowledges a delivery whose id belongs to a job with another input.
-func (d *delivery) conflict(ctx context.Context) (stepName, Verdict) {
+// differentInput acknowledges a delivery whose verification_id belongs to a job with another input.
+func (d *delivery) differentInput(ctx context.Context) transition {
 	if d.job.Batch != "" && d.Batches != nil {
 		if err := d.Batches.Conflicted(ctx, d.job.Batch, d.job.Row); err != nil {
-			return d.infra(err, "redis")
+			return d.infraFault(err, "redis")
 		}
 	}
-	return stepEnd, Verdict{Decision: Final, Reason: "different_input"}
+	return done(Verdict{Decision: Final, Reason: "different_input"})
 }

@@ -1,17 +1,24 @@
-// Package worker is what happens to a job between its delivery and its final record.
+// Package worker processes jobs, from the delivery of a task to the final record. It is not for use by other modules: its
+// API takes types of kycq's internal packages and may change at any time.
 //
-// The core knows nothing of asynq: Processor.Process takes one delivery and gives a Verdict. It is a small machine of
-// steps, and each row of the table "Cashfree's answer → what kycq does" stands in verdict.go alone:
+// Processor.Process takes one delivery and returns a Verdict. It runs a state machine; each step returns a transition to
+// the next step or to the verdict:
 //
-//	claim (claim.go)   read the record, act by its state, take over what a dead worker left
-//	check (check.go)   open the input; size, type and dimensions of the image
-//	call  (call.go)    pass the gate, write the intent, one request, its answer into memory
-//	settle (settle.go) the answer's ruling into the record: final, answered, waiting
-//	mask  (mask.go)    fetch the masked image, prove that it is masked, store it
-//	finish (finish.go) what may be repeated: the upload, the batch's row, the open set
+//	claim  (claim.go)          read the record, act on its state, take over the call of a crashed worker
+//	check  (check.go)          open the input; check size, type and dimensions of an image
+//	call   (call.go)           acquire a permit from the gate, write the intent, make one request
+//	record (record_answer.go)  write the answer into the record
+//	mask   (mask.go)           fetch the masked image, check that it is masked, store it
+//	finish (finish.go)         delete the upload, report the batch row, remove the job from the open set
 //
-// Invariants: no call leaves before its intent is durable in the record; an answer in hand is written even when the task,
-// the lease or the process's time is gone; a record in state sent means that the answer is not known; only a final record
-// or a superseded run is acknowledged. The server (server.go) turns verdicts into what asynq wants and must not decide
-// anything itself.
+// verdict.go has the table that maps each answer of Cashfree's to what kycq does. Server (server.go) runs asynq and maps
+// verdicts to what asynq expects; the rest of the package does not depend on asynq, apart from QueuePause and
+// ForgetInRedis. Sweeper (sweep.go) finds unfinished jobs that have no task.
+//
+// Invariants:
+//
+//   - No request leaves before its intent is durable: the record in state sent, with the attempt.
+//   - An answer is written even if the task's context has ended or its lease is lost.
+//   - A record in state sent means that the answer is unknown.
+//   - A task is acknowledged only if the record is final or a later run has begun.
 package worker

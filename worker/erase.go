@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -14,7 +13,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Erasable is what an erasure needs of the store.
+// Erasable is the store that Erase deletes from.
 type Erasable interface {
 	Records
 	DeleteMasked(ctx context.Context, id string) error
@@ -22,7 +21,7 @@ type Erasable interface {
 	DeleteQuarantine(ctx context.Context, id string) error
 }
 
-// Forget removes what Redis still holds of a finished job, sealed: retained tasks and a kept answer.
+// Forget deletes what Redis holds for a finished job: retained tasks and a kept answer, both sealed.
 type Forget func(ctx context.Context, rec *storage.Record) error
 
 // ForgetInRedis returns a Forget that deletes the tasks of all runs of the job and its kept answer. A finished job needs no
@@ -42,10 +41,12 @@ func ForgetInRedis(client redis.UniversalClient) Forget {
 	}
 }
 
-// Erase removes what kycq keeps of a person for a finished job: the masked image, its own upload, the quarantined image,
-// the sealed input and answer, also in Redis, the masked view and the fingerprint. What stays is a tombstone: the id, the
-// outcome, the attempts with their times, who erased it and why. An object of the user's own in S3 is not touched, nor is
-// the row in the sealed manifest of a batch. It may be repeated.
+// Erase deletes the personal data of a finished job: the masked image, kycq's own upload, the quarantined image, the sealed
+// input and answer, also in Redis, the masked view and the fingerprint. It leaves a tombstone: the id, the outcome, the
+// attempts, and who erased the data, when and why. It does not delete the user's own objects in S3, nor the row in the
+// sealed manifest of a batch. It may be repeated.
+//
+// Errors: storage.ErrNotFound, ErrNotFinal, and those of S3 and Redis.
 func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string) (*storage.Record, error) {
 	rec, version, err := store.Record(ctx, kind, id)
 	switch {
@@ -61,7 +62,7 @@ func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, k
 	rec.SealedInput, rec.Sealed, rec.Fingerprint = "", "", ""
 	rec.MaskedImage, rec.Passport = nil, nil
 	if rec.Erased == nil {
-		rec.Erased = &storage.Erasure{At: time.Now().UTC().Truncate(time.Millisecond), By: by, Reason: reason}
+		rec.Erased = &storage.Erasure{At: now(), By: by, Reason: reason}
 	}
 	if _, err := store.SwapRecord(ctx, rec, version); err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
@@ -69,7 +70,7 @@ func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, k
 	return rec, nil
 }
 
-// deleteImages comes before the tombstone, so that a record that still has its seals is one whose erasure is not done.
+// deleteImages deletes before the tombstone is written, so that the erasure can be repeated as long as anything is left.
 func deleteImages(ctx context.Context, store Erasable, keyset *Keyset, rec *storage.Record) error {
 	if rec.Kind != tasks.Aadhaar {
 		return nil

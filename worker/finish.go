@@ -10,37 +10,38 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// tailPatience bounds the tail, which runs on although the task's time may be up.
-const tailPatience = 30 * time.Second
+// finishPatience limits the tail, which runs even if the task's context has ended.
+const finishPatience = 30 * time.Second
 
-// finish does what follows a final record. Every part may be repeated: a worker that dies here leaves the task to the
-// next, which finds the record final and comes here again.
-func (d *delivery) finish(ctx context.Context) (stepName, Verdict) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tailPatience)
+// finish runs the tail of a job with a final record: it deletes the upload, reports the batch row, and removes the job from
+// the open set. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again.
+func (d *delivery) finish(ctx context.Context) transition {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
 	defer cancel()
-	if err := d.deleteUpload(ctx); errors.Is(err, seal.ErrKeyMissing) {
-		d.log.Warn().Err(err).Msg("the upload stays until the key is there")
-		return stepEnd, later(missingKeyDelay, "key_missing")
-	} else if err != nil {
-		return d.infra(err, "storage")
+	switch err := d.deleteUpload(ctx); {
+	case errors.Is(err, seal.ErrKeyMissing):
+		return d.keyMissing(err)
+	case err != nil:
+		return d.infraFault(err, "storage")
 	}
 	if d.rec.Run != d.job.Run || !d.rec.State.Final() {
-		return stepEnd, Verdict{Decision: Final, Reason: "superseded"} // the next run has begun: the rest of the tail is its own
-	}
-	if err := d.reportRows(ctx); err != nil {
-		return d.infra(err, "redis")
+		return done(Verdict{Decision: Final, Reason: "superseded"}) // the rest belongs to the next run
 	}
 	kind, id := string(d.job.Kind), d.job.VerificationID
-	if err := d.Hints.DropAnswer(ctx, kind, id); err != nil {
-		return d.infra(err, "redis")
+	for _, part := range []func() error{
+		func() error { return d.reportRows(ctx) },
+		func() error { return d.Hints.DropAnswer(ctx, kind, id) },
+		func() error { return d.Hints.CloseJob(ctx, kind, id) },
+	} {
+		if err := part(); err != nil {
+			return d.infraFault(err, "redis")
+		}
 	}
-	if err := d.Hints.CloseJob(ctx, kind, id); err != nil {
-		return d.infra(err, "redis")
-	}
-	return stepEnd, Verdict{Decision: Final}
+	return done(Verdict{Decision: Final})
 }
 
-// reportRows tells the batch whose record this is, and the one whose row was delivered where that is another.
+// reportRows reports the outcome to the batch that the record belongs to, and to the batch whose row was delivered if that
+// is another.
 func (d *delivery) reportRows(ctx context.Context) error {
 	if d.Batches == nil {
 		return nil
@@ -56,14 +57,14 @@ func (d *delivery) reportRows(ctx context.Context) error {
 	return nil
 }
 
-// deleteUpload removes the unmasked image that kycq itself uploaded, once the vendor has had the last word about it, and
-// leaves the time as evidence. A user's own object is never touched.
+// deleteUpload deletes the unmasked image of a valid or invalid job if kycq uploaded it, and notes the time in the record.
+// It never deletes an object of the user's.
 func (d *delivery) deleteUpload(ctx context.Context) error {
 	answered := d.rec.State == storage.StateValid || d.rec.State == storage.StateInvalid
 	if d.job.Kind != tasks.Aadhaar || !answered || !d.rec.UploadDeletedAt.IsZero() || d.rec.Erased != nil {
 		return nil
 	}
-	in, err := d.openInput()
+	in, err := openInput(d.Keyset, d.rec)
 	if err != nil {
 		return err
 	}
@@ -72,16 +73,16 @@ func (d *delivery) deleteUpload(ctx context.Context) error {
 	}
 	switch err := d.Images.DeleteUpload(ctx, *in.Image); {
 	case errors.Is(err, storage.ErrNotUploaded):
-		d.log.Warn().Err(err).Msg("the image stays where it is")
+		d.log.Warn().Err(err).Msg("the image is not deleted")
 		return nil
 	case err != nil:
 		return err
 	}
 	rec := d.rec.Clone()
-	rec.UploadDeletedAt = time.Now().UTC().Truncate(time.Millisecond)
+	rec.UploadDeletedAt = now()
 	err = d.write(ctx, rec)
 	if errors.Is(err, storage.ErrConflict) {
-		return d.reread(ctx) // somebody else ran the same tail, or began the next run
+		return d.reread(ctx) // another worker ran the same tail, or the next run has begun
 	}
 	return err
 }

@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// hashingReader learns the image's hash while it streams into the request, so that the masked image can be compared with
-// it: the producer may not have read the object. The transport may still be reading when the call has its answer.
+// hashingReader hashes the image while it streams into the request, because the producer may not have read it. The HTTP
+// transport may still be reading when the reply is there.
 type hashingReader struct {
 	r io.Reader
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards hash and done
 	hash hash.Hash
 	done bool
 }
@@ -29,12 +29,12 @@ func (h *hashingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// sum is the hash of what was read, or otherwise if the stream was not read to its end.
-func (h *hashingReader) sum(otherwise string) string {
+// sum returns the hash in hex, or fallback if the stream was not read to its end.
+func (h *hashingReader) sum(fallback string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.done {
-		return otherwise
+		return fallback
 	}
 	return hex.EncodeToString(h.hash.Sum(nil))
 }

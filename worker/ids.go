@@ -8,11 +8,11 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-// nextProviderID is the verification_id that the next request carries, found from the attempts alone so that every worker
-// finds the same. ok is false when no derived id is left.
+// nextProviderID returns the verification_id of the next request. It depends on the attempts only, so all workers find the
+// same. ok is false if no derived id is left.
 //
-// It is the job's own id until that may be used up: after a 409 that the policy resolved, after an image link that is
-// gone, and in a further run, if anything was ever sent.
+// It is the job's own id until Cashfree may have used that up: after a 409 that the policy resolved, after an image link
+// that is gone, and in a further run if any request was sent.
 func nextProviderID(rec *storage.Record) (id string, ok bool) {
 	last := lastOfRun(rec)
 	switch {
@@ -32,8 +32,8 @@ func nextProviderID(rec *storage.Record) (id string, ok bool) {
 	return vendorid.Derive(string(rec.Kind), rec.VerificationID, n), true
 }
 
-// isReissue tells whether a request under provider id next may buy again what was paid for before: it goes out under a
-// fresh id although the answer of an earlier request is unknown, or was given: a 200, whatever it said.
+// isReissue reports whether a request with provider id next may pay again: an earlier request with another id was
+// answered with 200, or its answer is unknown.
 func isReissue(rec *storage.Record, next string) bool {
 	for _, at := range rec.Attempts {
 		answered := at.HTTPStatus == http.StatusOK || at.Result == resultAnswered || at.Result == resultLinkGone
@@ -44,19 +44,18 @@ func isReissue(rec *storage.Record, next string) bool {
 	return false
 }
 
-// unresolved tells whether a request of a run from the given one on may have been charged, and nobody has its answer.
+// unresolved reports whether an attempt of run from, or of a later one, may have been charged and has no answer.
 func unresolved(rec *storage.Record, from int) bool {
 	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Run >= from && isUnknown(at) })
 }
 
 func isUnknown(at storage.Attempt) bool { return at.Result == "" || at.Result == resultUnknown }
 
-// longHistory is how many attempts stand in a record before the ones that say least are dropped from it.
+// longHistory is the number of attempts from which on a record drops those that did nothing.
 const longHistory = 500
 
-// withoutIdle keeps the record of a job that waits out a long outage from growing for ever: it drops the last attempt if
-// nothing of it left this machine, and from a long history the oldest one that the vendor turned away unread. attempts is
-// the caller's own.
+// withoutIdle limits the record's size in a long outage. It drops the last attempt if it was not sent, and from a long
+// history the oldest attempt that Cashfree refused without processing it. It modifies attempts.
 func withoutIdle(attempts []storage.Attempt, run int) []storage.Attempt {
 	if n := len(attempts); n > 0 && attempts[n-1].Run == run && attempts[n-1].Result == resultNotSent {
 		return attempts[:n-1]
@@ -64,7 +63,7 @@ func withoutIdle(attempts []storage.Attempt, run int) []storage.Attempt {
 	if len(attempts) < longHistory {
 		return attempts
 	}
-	last := attempts[len(attempts)-1].ProviderID // every id stays in the record
+	last := attempts[len(attempts)-1].ProviderID // the record keeps every id
 	i := slices.IndexFunc(attempts[:len(attempts)-1], func(at storage.Attempt) bool {
 		return at.ProviderID == last && (at.Result == resultLimited || at.Result == resultHeld)
 	})
@@ -81,7 +80,7 @@ func lastOfRun(rec *storage.Record) *storage.Attempt {
 	return nil
 }
 
-// everSent tells whether any request of any run may have left.
+// everSent reports whether any request of any run may have been sent.
 func everSent(rec *storage.Record) bool {
 	for _, at := range rec.Attempts {
 		if at.Result != resultNotSent {
@@ -91,7 +90,7 @@ func everSent(rec *storage.Record) bool {
 	return false
 }
 
-// earlierWith lists the attempts with the same provider_id that stand before attempt i.
+// earlierWith returns the attempts before attempt i that have the same provider_id.
 func earlierWith(rec *storage.Record, i int) []storage.Attempt {
 	var earlier []storage.Attempt
 	for _, at := range rec.Attempts[:i] {
@@ -102,8 +101,7 @@ func earlierWith(rec *storage.Record, i int) []storage.Attempt {
 	return earlier
 }
 
-// spent counts the current run's attempts: those that count, and those that reached the vendor or may have, without the
-// ones that it turned away unread (429, a refused account) and those whose worker died.
+// spent counts attempts of the current run: the counted ones, and the counted ones together with sent test calls.
 func spent(rec *storage.Record) (counted, sent int) {
 	for _, at := range rec.Attempts {
 		if at.Run != rec.Run {

@@ -14,19 +14,18 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-// maskPatience bounds the fetch, the check and the store of one masked image.
+// maskPatience limits the fetch, the check and the store of one masked image.
 const maskPatience = 3 * time.Minute
 
-// mask takes an answered Aadhaar job to its end. It never calls the vendor's API again: what it needs is in the sealed
-// answer, and whatever fails here for a while leaves the record answered.
-func (d *delivery) mask(ctx context.Context) (stepName, Verdict) {
+// mask fetches, checks and stores the image of an answered Aadhaar job. It makes no paid call. On a temporary error the
+// record stays in state answered.
+func (d *delivery) mask(ctx context.Context) transition {
 	ctx, cancel := context.WithTimeout(ctx, maskPatience)
 	defer cancel()
 	a, err := openAnswer(d.Keyset, d.job.Kind, d.job.VerificationID, d.rec.Sealed)
 	switch {
 	case errors.Is(err, seal.ErrKeyMissing):
-		d.log.Warn().Err(err).Msg("the keyset lacks the key of an answer")
-		return stepEnd, later(missingKeyDelay, "key_missing")
+		return d.keyMissing(err)
 	case err != nil:
 		return d.fail(ctx, "unexpected_answer")
 	}
@@ -35,31 +34,31 @@ func (d *delivery) mask(ctx context.Context) (stepName, Verdict) {
 		return d.notFetched(ctx, err)
 	}
 	var report maskcheck.Report
-	poisoned, err := d.guarded(ctx, func() error {
+	crashLoop, err := d.guardCrash(ctx, func() error {
 		report, err = d.CheckMask(ctx, fetched.Body, a.Source)
 		return err
 	})
 	var unsafe *maskcheck.UnsafeError
 	switch {
-	case poisoned:
+	case crashLoop:
 		return d.fail(ctx, "worker_crash_loop")
 	case errors.As(err, &unsafe):
 		d.Observer.MaskChecked(string(unsafe.Code))
 		return d.quarantine(ctx, fetched, unsafe)
 	case ctx.Err() != nil:
-		return stepEnd, later(0, "interrupted")
+		return done(later(0, "interrupted"))
 	case err != nil:
-		return d.infra(err, "mask_check")
+		return d.infraFault(err, "mask_check")
 	}
 	d.Observer.MaskChecked("safe")
-	return d.store(ctx, fetched.Body, report)
+	return d.storeMasked(ctx, fetched.Body, report)
 }
 
-// store keeps the vendor's bytes as they came, then ends the record.
-func (d *delivery) store(ctx context.Context, body []byte, report maskcheck.Report) (stepName, Verdict) {
+// storeMasked stores the checked image and ends the job.
+func (d *delivery) storeMasked(ctx context.Context, body []byte, report maskcheck.Report) transition {
 	bucket, key, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, report.Ext, report.ContentType, body)
 	if err != nil {
-		return d.infra(err, "storage")
+		return d.infraFault(err, "storage")
 	}
 	sum := sha256.Sum256(body)
 	rec := d.rec.Clone()
@@ -69,53 +68,45 @@ func (d *delivery) store(ctx context.Context, body []byte, report maskcheck.Repo
 	}
 	rec.Review = report.ReviewReason
 	end(rec, storage.StateValid, "")
-	return d.conclude(ctx, rec)
+	return d.saveThen(ctx, rec, stepFinish)
 }
 
-// quarantine puts an image that is not safely masked where people look, and ends the job without paying again.
-func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImage, unsafe *maskcheck.UnsafeError) (stepName, Verdict) {
-	d.log.Error().Str("reason", string(unsafe.Code)).Msg("the masked image failed its check: quarantined")
+// quarantine stores an image that failed the check for review, and ends the job without another call.
+func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImage, unsafe *maskcheck.UnsafeError) transition {
+	d.log.Error().Str("reason", string(unsafe.Code)).Msg("the masked image failed the check and is quarantined")
 	if _, _, err := d.MaskedImages.PutQuarantine(ctx, d.job.VerificationID, fetched.ContentType, fetched.Body); err != nil {
-		return d.infra(err, "storage")
+		return d.infraFault(err, "storage")
 	}
 	rec := d.rec.Clone()
 	rec.Review = string(unsafe.Code)
 	end(rec, storage.StateFailed, "unsafe_mask")
-	return d.conclude(ctx, rec)
+	return d.saveThen(ctx, rec, stepFinish)
 }
 
-// conclude writes a final record.
-func (d *delivery) conclude(ctx context.Context, rec *storage.Record) (stepName, Verdict) {
-	if err := d.save(ctx, rec); err != nil {
-		return d.lost(err)
-	}
-	return stepFinish, Verdict{}
-}
-
-// notFetched decides about an image link that gave no image. One that is gone, or fails for a day, is a lost answer.
-func (d *delivery) notFetched(ctx context.Context, err error) (stepName, Verdict) {
+// notFetched follows a failed fetch. A link that is gone, or that fails for linkPatience, is a lost answer.
+func (d *delivery) notFetched(ctx context.Context, err error) transition {
 	var link *cashfree.LinkError
 	switch {
 	case ctx.Err() != nil:
-		return stepEnd, later(0, "interrupted")
+		return done(later(0, "interrupted"))
 	case errors.As(err, &link) && link.Gone:
 		return d.linkGone(ctx)
 	case errors.As(err, &link) && link.Refused:
 		d.log.Error().Err(err).Msg("the image link is refused")
 		return d.fail(ctx, "image_link_refused")
-	}
-	if d.version.Age > linkPatience {
-		d.log.Error().Err(err).Msg("the masked image could not be fetched for too long")
+	case d.version.Age > linkPatience:
+		d.log.Error().Err(err).Msg("the masked image could not be fetched in time: the answer counts as lost")
 		return d.linkGone(ctx)
 	}
-	d.log.Warn().Err(err).Msg("the masked image cannot be fetched for now")
-	return stepEnd, later(min(max(linkDelay, d.version.Age/linkSlowdown), linkDelayMax), "image_not_fetched")
+	d.log.Warn().Err(err).Msg("the masked image cannot be fetched: the fetch is retried")
+	return done(later(min(max(linkDelay, d.version.Age/linkSlowdown), linkDelayMax), "image_not_fetched"))
 }
 
-func (d *delivery) linkGone(ctx context.Context) (stepName, Verdict) {
-	again, err := d.reissueAllowed(ctx)
+// linkGone buys the answer again if the policy allows it, and else ends the job for an operator to decide.
+func (d *delivery) linkGone(ctx context.Context) transition {
+	again, err := d.takeReissue(ctx)
 	if err != nil {
-		return d.infra(err, "redis")
+		return d.infraFault(err, "redis")
 	}
 	rec := d.rec.Clone()
 	if last := rec.LastAttempt(); last != nil {
@@ -123,11 +114,8 @@ func (d *delivery) linkGone(ctx context.Context) (stepName, Verdict) {
 	}
 	if !again {
 		end(rec, storage.StateFailed, "answer_lost")
-		return d.conclude(ctx, rec)
+		return d.saveThen(ctx, rec, stepFinish)
 	}
 	wait(rec, 0, "answer_lost")
-	if err := d.save(ctx, rec); err != nil {
-		return d.lost(err)
-	}
-	return stepCheck, Verdict{}
+	return d.saveThen(ctx, rec, stepCheck)
 }

@@ -11,7 +11,7 @@ import (
 
 // tally is an Observer that counts.
 type tally struct {
-	unobserved
+	nopObserver
 	sending, called, written int
 	finished                 []storage.State
 }

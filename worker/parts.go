@@ -15,34 +15,34 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Records is the ledger: every write is a compare-and-swap.
+// Records reads and writes records. Every write is a compare-and-swap.
 type Records interface {
 	Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error)
 	CreateRecord(ctx context.Context, rec *storage.Record) (storage.Version, error)
 	SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error)
 }
 
-// Images reads what is to be masked.
+// Images reads input images and deletes uploads.
 type Images interface {
 	ImageHead(ctx context.Context, img tasks.Image, n int64) (head []byte, size int64, err error)
 	OpenImage(ctx context.Context, img tasks.Image) (body io.ReadCloser, size int64, err error)
 	DeleteUpload(ctx context.Context, img tasks.Image) error
 }
 
-// MaskedImages keeps what the vendor gave back.
+// MaskedImages stores the images that Cashfree returns.
 type MaskedImages interface {
 	PutMasked(ctx context.Context, id, ext, contentType string, body []byte) (bucket, key string, err error)
 	PutQuarantine(ctx context.Context, id, contentType string, body []byte) (bucket, key string, err error)
 }
 
-// Vendor is Cashfree. A call never retries and never returns nil.
+// Vendor calls Cashfree. A call is never retried and never returns nil.
 type Vendor interface {
 	MaskAadhaar(ctx context.Context, req cashfree.MaskRequest) *cashfree.Reply
 	VerifyPassport(ctx context.Context, req cashfree.PassportRequest) *cashfree.Reply
 	FetchImage(ctx context.Context, link redact.Secret) (*cashfree.FetchedImage, error)
 }
 
-// Gate is what every call passes before it leaves. Every Permit is reported exactly once.
+// Gate limits the fleet's calls. Report is called exactly once for each permit.
 type Gate interface {
 	Acquire(ctx context.Context, call gate.Call) (*gate.Permit, error)
 	Report(ctx context.Context, permit *gate.Permit, outcome gate.Outcome) error
@@ -52,51 +52,52 @@ type Gate interface {
 // Keyset seals answers and opens inputs.
 type Keyset = tasks.Keyset
 
-// Hints is what Redis remembers beside the queues. Losing it costs time, never a row and never a second charge.
+// Hints is what Redis holds for jobs, apart from the queues. Its loss costs time, but no job and no second charge.
 type Hints interface {
-	// RaiseCrashCount counts a job in before foreign bytes are handled, ClearCrashCount counts it out.
+	// RaiseCrashCount is called before untrusted bytes are parsed, ClearCrashCount after it.
 	CrashCount(ctx context.Context, kind, id string) (int64, error)
 	RaiseCrashCount(ctx context.Context, kind, id string) (int64, error)
 	ClearCrashCount(ctx context.Context, kind, id string) error
-	// KeepAnswer holds a sealed answer that S3 does not take.
+	// KeepAnswer keeps a sealed answer that cannot be written to S3.
 	KeepAnswer(ctx context.Context, kind, id, sealed string) error
 	KeptAnswer(ctx context.Context, kind, id string) (sealed string, ok bool, err error)
 	DropAnswer(ctx context.Context, kind, id string) error
-	// TakeReissue spends one of the day's reissues; false says that none is left.
+	// TakeReissue takes one of the day's reissues; it returns false if none is left.
 	TakeReissue(ctx context.Context, perDay int) (bool, error)
-	// CloseJob takes a job with a final record off the open set.
+	// CloseJob removes a job with a final record from the open set.
 	CloseJob(ctx context.Context, kind, id string) error
 }
 
-// Batches hears of rows and of calls for them. What it is told of rows may be repeated.
+// Batches tracks the rows and the calls of batches. The methods that report a row may be repeated.
 type Batches interface {
-	// Stopped tells whether a batch is cancelled, so that its untouched rows end without a call.
+	// Stopped reports whether the batch is cancelled.
 	Stopped(ctx context.Context, batch string) (bool, error)
-	// TakeCall counts a call that is about to be made; false says that the batch's cap is reached.
+	// TakeCall counts a call; it returns false if the batch has reached its limit.
 	TakeCall(ctx context.Context, batch string) (bool, error)
-	// RowFinished marks the row of a record that is final.
+	// RowFinished reports the final record of a row.
 	RowFinished(ctx context.Context, rec *storage.Record) error
-	// AlreadyDone marks a row whose id has its final record from elsewhere: from another batch, or a single job.
+	// AlreadyDone reports a row whose final record comes from another batch or from a single job.
 	AlreadyDone(ctx context.Context, batch string, row int, rec *storage.Record) error
-	// Conflicted marks a row whose id belongs to a job with another input.
+	// Conflicted reports a row whose verification_id belongs to a job with another input.
 	Conflicted(ctx context.Context, batch string, row int) error
 }
 
-// Observer counts what happens, for metrics. It must not block.
+// Observer receives events for metrics. It must not block.
 type Observer interface {
 	WaitedAtGate(kind tasks.Kind, lane tasks.Lane, took time.Duration)
-	// Sending is told before a request leaves, Called when its answer is there or lost.
+	// Sending comes before a request, Called after its end, with or without an answer.
 	Sending(kind tasks.Kind, a storage.Attempt)
 	Called(kind tasks.Kind, class cashfree.Class, took time.Duration)
-	// Finished is told once for each run of a job, by the write that made its record final.
+	// Finished comes once for each run, with its final record.
 	Finished(rec *storage.Record)
 	MaskChecked(result string)
-	// RecordWritten is told of writes that happened, and of those that another writer's was faster than.
+	// RecordWritten comes for each write, and with conflict for each lost compare-and-swap.
 	RecordWritten(kind tasks.Kind, conflict bool)
+	// Held comes from the job that put the account on hold.
 	Held(code string)
 }
 
-// Parts are the things a Processor works with. All are required but Batches (nil where no batches are fed) and Observer.
+// Parts are the dependencies of a Processor. All are required except Batches, Observer and OnHold.
 type Parts struct {
 	Records      Records
 	Images       Images
@@ -104,12 +105,23 @@ type Parts struct {
 	Vendor       Vendor
 	Gate         Gate
 	Keyset       *Keyset
-	// CheckMask proves that an image is masked: maskcheck.Check.
+	// CheckMask checks that an image is masked: maskcheck.Check.
 	CheckMask func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error)
 	Hints     Hints
 	Batches   Batches
 	Observer  Observer
-	// OnHold pauses the queues; it runs for every job that meets a refused account, and may be repeated.
+	// OnHold pauses the queues. Each job that meets a refused account calls it.
 	OnHold func(ctx context.Context, h gate.Hold)
 	Log    zerolog.Logger
 }
+
+// nopObserver is the Observer of a Processor without one.
+type nopObserver struct{}
+
+func (nopObserver) WaitedAtGate(tasks.Kind, tasks.Lane, time.Duration) {}
+func (nopObserver) Sending(tasks.Kind, storage.Attempt)                {}
+func (nopObserver) Called(tasks.Kind, cashfree.Class, time.Duration)   {}
+func (nopObserver) Finished(*storage.Record)                           {}
+func (nopObserver) MaskChecked(string)                                 {}
+func (nopObserver) RecordWritten(tasks.Kind, bool)                     {}
+func (nopObserver) Held(string)                                        {}

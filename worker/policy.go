@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// Policy holds the choices of whoever runs the workers.
+// Policy is the configuration of the state machine. See WithDefaults for what zero means.
 type Policy struct {
-	// MaxAttempts is how many counted attempts a run of a job gets, 1 or more; 6 where zero.
+	// MaxAttempts is the number of counted attempts of a run. Default: 6.
 	MaxAttempts int
-	// RetryCodes are the HTTP statuses that are retried beside 429; 500 and 502 where nil.
+	// RetryCodes are the HTTP statuses that are retried, in addition to 429. Default, if nil: 500 and 502.
 	RetryCodes []int
-	// RetryBase is the first backoff (5 s where zero), RetryMax the longest (10 min where zero).
+	// RetryBase is the first backoff, RetryMax the longest. Default: 5 s and 10 min.
 	RetryBase, RetryMax time.Duration
-	// FailOnAccountError ends jobs with the vendor's refusal of the account instead of holding the fleet.
+	// FailOnAccountError ends a job as failed if Cashfree refuses the account. By default the account is put on hold.
 	FailOnAccountError bool
-	// ReissueLostAnswers buys a lost answer again at once, at most ReissuesPerDay over the fleet, instead of leaving it to
-	// a person.
+	// ReissueLostAnswers buys lost answers again, at most ReissuesPerDay for the whole fleet. By default the job ends as
+	// failed, for an operator to decide.
 	ReissueLostAnswers bool
 	ReissuesPerDay     int
-	// CallTimeout is the longest a call to Cashfree takes; 30 s where zero. It is written into each attempt, because
-	// another worker must know how long to wait before it takes over.
+	// CallTimeout limits a call to Cashfree. Default: 30 s. It is written into each attempt, because it determines when
+	// another worker may take over.
 	CallTimeout time.Duration
 }
 
-// WithDefaults fills what is zero.
+// WithDefaults replaces zero values by defaults.
 func (p Policy) WithDefaults() Policy {
 	if p.MaxAttempts == 0 {
 		p.MaxAttempts = 6
@@ -45,7 +45,7 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// Validate reports every field out of range at once.
+// Validate returns an error for each field that is out of range.
 func (p Policy) Validate() error {
 	var errs []error
 	if p.MaxAttempts < 1 {
@@ -53,56 +53,55 @@ func (p Policy) Validate() error {
 	}
 	for _, code := range p.RetryCodes {
 		if code < 500 || code > 599 {
-			errs = append(errs, errors.New("retry-codes may hold only statuses from 500 to 599: others are the vendor's last word"))
+			errs = append(errs, errors.New("retry-codes: only statuses from 500 to 599 can be retried"))
 		}
 	}
 	if p.RetryBase <= 0 || p.RetryMax < p.RetryBase {
-		errs = append(errs, errors.New("retry-base must be over zero and at most retry-max"))
+		errs = append(errs, errors.New("retry-base must be greater than zero and at most retry-max"))
 	}
 	if p.CallTimeout <= 0 {
-		errs = append(errs, errors.New("the call timeout must be over zero"))
+		errs = append(errs, errors.New("the call timeout must be greater than zero"))
 	}
 	return errors.Join(errs...)
 }
 
 const (
-	// sendWithin is how old the intent may be when the request leaves; older, and it is written again. A worker that
-	// finds a sent record relies on it to know that no request can leave any more.
+	// sendWithin is the greatest age of the intent when the request leaves. A takeover relies on it.
 	sendWithin = 5 * time.Second
-	// takeoverMargin covers the clocks and the answer's own write.
+	// takeoverMargin allows for the write of the answer and for the precision of clocks.
 	takeoverMargin = 10 * time.Second
-	// minRemaining is what must be left of a task's context at the gate's door.
+	// minRemaining is the time that must remain before the task's deadline to acquire a permit.
 	minRemaining = time.Minute
-	// maxCrashes is how often a job may be found to have taken its worker down with it.
+	// maxCrashes is the number of worker crashes after which a job fails.
 	maxCrashes = 5
 )
 
-// Delays of jobs that come back without having spent anything.
+// Delays before the next delivery of a job that counted no attempt.
 const (
-	infraDelay      = 5 * time.Second  // S3 or Redis does not answer
-	linkDelay       = 5 * time.Second  // the masked image cannot be fetched for now: at first
-	linkDelayMax    = 5 * time.Minute  // and when that has lasted
-	missingKeyDelay = 5 * time.Minute  // the keyset lacks the key
-	inputDelay      = time.Minute      // the image cannot be reached
-	earlierRunDelay = 30 * time.Second // an earlier run is not final
-	cappedDelay     = 30 * time.Second // the batch may make no more calls
+	infraDelay       = 5 * time.Second  // S3 or Redis is unavailable
+	linkDelay        = 5 * time.Second  // the masked image cannot be fetched
+	linkDelayMax     = 5 * time.Minute  // the same, after a while
+	missingKeyDelay  = 5 * time.Minute  // the keyset lacks a key
+	inputDelay       = time.Minute      // the image's bucket denies access
+	previousRunDelay = 30 * time.Second // the previous run is not final
+	callLimitDelay   = 30 * time.Second // the batch has reached its limit of calls
 )
 
 const (
-	// linkPatience is how long an image link is tried, from the moment when the answer was written. How long links live is
-	// not known; a job must come to an end.
+	// linkPatience is how long the fetch from an image link is retried after the answer was written. How long links are
+	// valid is unknown.
 	linkPatience = 24 * time.Hour
-	// linkSlowdown makes the tries rarer with the answer's age: at most by a tenth of it later than need be.
+	// linkSlowdown makes the delay between two fetches a tenth of the answer's age.
 	linkSlowdown = 10
 )
 
-// takeoverAge is when the outcome of a sent record without an answer counts as unknown.
+// takeoverAge is the age of a record in state sent from which on no request can be in flight.
 func takeoverAge(callTimeout time.Duration) time.Duration {
 	return sendWithin + callTimeout + takeoverMargin
 }
 
-// backoff is the wait before attempt n+1: exponential from RetryBase, at most RetryMax, the upper half of it random so
-// that jobs that failed together do not come back together.
+// backoff returns the wait after attempt n: exponential from RetryBase up to RetryMax, the upper half of it random, so that
+// jobs that failed together do not retry together.
 func (p Policy) backoff(n int) time.Duration {
 	d := p.RetryMax
 	if shift := max(n-1, 0); shift < 32 && p.RetryBase<<shift > 0 && p.RetryBase<<shift < p.RetryMax {

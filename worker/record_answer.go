@@ -9,65 +9,65 @@ import (
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
 )
 
 const (
-	// answerPatience is how long an answer in hand is offered to S3 before its worker turns to other jobs.
-	answerPatience = 20 * time.Second
-	answerPause    = 500 * time.Millisecond
+	// recordPatience is how long a worker tries to write one answer into the record.
+	recordPatience = 20 * time.Second
+	recordPause    = 500 * time.Millisecond
+	// heldDelay is the delay of a job that met a hold; usually its queue is paused too.
+	heldDelay = 10 * time.Second
 )
 
-// settle writes the answer in hand into the record, whatever happened to the task meanwhile, and does what its ruling
-// says. An answer that S3 does not take is kept in Redis at once, where a takeover looks first; one that neither takes is
-// offered to both for as long as this process may live.
-func (d *delivery) recordAnswer(ctx context.Context) (stepName, Verdict) {
+// recordAnswer writes the answer into the record, even if ctx has ended. If S3 is unavailable, it keeps the sealed answer
+// in Redis, where takeOver looks first. If neither takes the answer, it goes on trying until a shutdown.
+func (d *delivery) recordAnswer(ctx context.Context) transition {
 	ctx = context.WithoutCancel(ctx)
 	kept := false
-	for began := time.Now(); ; _ = sleep.For(ctx, answerPause) {
-		next, verdict, err := d.tryRecordAnswer(ctx)
+	for began := time.Now(); ; _ = sleep.For(ctx, recordPause) {
+		t, err := d.tryRecordAnswer(ctx)
 		if err == nil {
-			return next, verdict
+			return t
 		}
 		if !kept {
 			d.log.Error().Err(err).Msg("the answer cannot be written into the record: keeping it sealed in Redis")
-			kept = d.keep(ctx)
+			kept = d.keepAnswer(ctx)
 		}
-		if time.Since(began) > answerPatience && (kept || d.draining.Err() != nil) {
-			return stepEnd, later(infraDelay, "storage_unreachable")
+		if time.Since(began) > recordPatience && (kept || d.draining.Err() != nil) {
+			return done(later(infraDelay, "storage_unreachable"))
 		}
 	}
 }
 
-// tryRecordAnswer writes the answer on top of whatever stands in the record. Losing a compare-and-swap is no error.
-func (d *delivery) tryRecordAnswer(ctx context.Context) (stepName, Verdict, error) {
+// tryRecordAnswer writes the answer into whatever the record is now. A lost compare-and-swap is not an error.
+func (d *delivery) tryRecordAnswer(ctx context.Context) (transition, error) {
 	mayReissue, err := d.mayReissue(ctx)
 	if err != nil {
-		return stepEnd, Verdict{}, err
+		return transition{}, err
 	}
 	for {
-		rec, r, err := d.applied(mayReissue)
-		if err != nil {
-			return stepEnd, Verdict{}, err
+		rec, r, err := d.applyAnswer(mayReissue)
+		switch {
+		case err != nil:
+			return transition{}, err
+		case rec == nil: // the record has advanced without this answer
+			return goTo(stepClaim), nil
 		}
-		if rec == nil { // the record went on without this answer
-			return stepClaim, Verdict{}, nil
-		}
-		err = d.save(ctx, rec)
-		if err == nil {
-			next, verdict := d.follow(ctx, r)
-			return next, verdict, nil
-		}
-		if !errors.Is(err, storage.ErrConflict) {
-			return stepEnd, Verdict{}, err
+		switch err := d.save(ctx, rec); {
+		case err == nil:
+			return d.afterAnswer(ctx, r), nil
+		case !errors.Is(err, storage.ErrConflict):
+			return transition{}, err
 		}
 		if err := d.reread(ctx); err != nil {
-			return stepEnd, Verdict{}, err
+			return transition{}, err
 		}
 	}
 }
 
-// applied is the record with the answer in it; nil where the answer has nothing to say to the record any more.
-func (d *delivery) applied(mayReissue bool) (*storage.Record, ruling, error) {
+// applyAnswer returns the record with the answer in it, and the ruling; nil if the record no longer takes the answer.
+func (d *delivery) applyAnswer(mayReissue bool) (*storage.Record, ruling, error) {
 	rec, a := d.rec.Clone(), *d.answer
 	i := attemptOf(rec, a)
 	ours := rec.State == storage.StateSent && i == len(rec.Attempts)-1
@@ -77,23 +77,23 @@ func (d *delivery) applied(mayReissue bool) (*storage.Record, ruling, error) {
 	r := d.policy.rule(a, earlierWith(rec, i), mayReissue)
 	at := &rec.Attempts[i]
 	at.EndedAt, at.HTTPStatus, at.Code, at.Result = a.EndedAt.Truncate(time.Millisecond), a.HTTPStatus, a.Code, r.result
-	// A failed probe of the breaker's says more about the vendor than about the job.
+	// A failed test call says more about Cashfree than about the job.
 	at.Counted = r.counted && (!a.Probe || r.next != toRetry)
 	if counted, sent := spent(rec); d.policy.exhausted(r, counted, sent) {
 		r.next, r.state, r.code = toFinal, storage.StateFailed, "provider_error"
 		if unresolved(rec, rec.Run) {
-			r.code = "answer_lost" // one of the calls may have been charged: who runs it again must know
+			r.code = "answer_lost" // one of the calls may have been charged
 		}
 	}
-	return rec, r, d.enact(rec, r, a)
+	return rec, r, d.applyRuling(rec, r, a)
 }
 
-// enact puts a ruling into the record's state.
-func (d *delivery) enact(rec *storage.Record, r ruling, a answer) error {
+// applyRuling changes the record's state as the ruling says.
+func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 	if a.ReferenceID != 0 {
 		rec.ReferenceID = a.ReferenceID
 	}
-	if a.whole() {
+	if a.received() {
 		sealed, err := sealAnswer(d.Keyset, rec.VerificationID, a)
 		if err != nil {
 			return err
@@ -104,30 +104,44 @@ func (d *delivery) enact(rec *storage.Record, r ruling, a answer) error {
 	case toAnswered:
 		rec.State, rec.Reason, rec.NotBefore = storage.StateAnswered, "", time.Time{}
 	case toFinal:
-		if r.state == storage.StateValid {
-			if err := d.reopenInput(rec); err != nil {
-				return err
-			}
-			rec.Passport = a.view(d.input.Passport)
+		if err := d.setPassport(rec, r, a); err != nil {
+			return err
 		}
 		end(rec, r.state, r.code)
 	case toRetry:
 		counted, _ := spent(rec)
-		wait(rec, max(d.policy.backoff(counted), stillOut(rec, r)), r.code)
+		wait(rec, max(d.policy.backoff(counted), remainingCallTime(rec, r)), r.code)
 	case toResend:
 		wait(rec, infraDelay, r.code)
 	case toHold, toWaitRate, toDerivedID:
 		wait(rec, 0, r.code)
 	}
-	if text := explain(r, a); rec.Message != "" {
+	if text := explain(r, a); r.next != toAnswered {
 		rec.Message, rec.NextAction = text.Message, text.NextAction
 	}
 	return nil
 }
 
-// stillOut is how long the last call of rec may go on at the vendor's although its answer is lost: as long as a takeover
-// would wait. A vendor that takes ids only with success could otherwise do, and charge, the same work twice at once.
-func stillOut(rec *storage.Record, r ruling) time.Duration {
+// setPassport sets the masked view of a valid passport answer. It opens the input if this worker has not opened it yet,
+// because it found the answer in Redis.
+func (d *delivery) setPassport(rec *storage.Record, r ruling, a answer) error {
+	if r.state != storage.StateValid {
+		return nil
+	}
+	if d.input == (tasks.Input{}) {
+		in, err := openInput(d.Keyset, rec)
+		if err != nil {
+			return err
+		}
+		d.input = in
+	}
+	rec.Passport = a.view(d.input.Passport)
+	return nil
+}
+
+// remainingCallTime is how long Cashfree may still be working on a last call whose answer is lost. If Cashfree takes ids
+// with a success only, a second call before that could be charged as well.
+func remainingCallTime(rec *storage.Record, r ruling) time.Duration {
 	last := rec.LastAttempt()
 	if r.result != resultUnknown || last == nil {
 		return 0
@@ -136,122 +150,85 @@ func stillOut(rec *storage.Record, r ruling) time.Duration {
 	return min(age-time.Since(last.SentAt), age)
 }
 
-// reopenInput makes sure that the input is at hand: an answer that Redis kept is settled by a worker that has not opened
-// it yet.
-func (d *delivery) reopenInput(rec *storage.Record) error {
-	if d.input.Passport != nil || d.input.Image != nil {
-		return nil
-	}
-	in, err := openInput(d.Keyset, rec)
-	d.input = in
-	return err
-}
-
-// follow does what the saved ruling says.
-func (d *delivery) follow(ctx context.Context, r ruling) (stepName, Verdict) {
+// afterAnswer follows a ruling that is in the record.
+func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 	a := *d.answer
-	d.inHand(nil)
+	d.setAnswer(nil)
 	switch r.next {
 	case toAnswered:
-		return stepMask, Verdict{}
+		return goTo(stepMask)
 	case toFinal:
-		return stepFinish, Verdict{}
+		return goTo(stepFinish)
 	case toRetry:
-		return stepEnd, Verdict{Decision: Retry, After: time.Until(d.rec.NotBefore), Reason: r.code}
+		return done(Verdict{Decision: Retry, After: time.Until(d.rec.NotBefore), Reason: r.code})
 	case toHold:
 		d.hold(ctx, r.code, explain(r, a))
-		return stepEnd, later(heldDelay, "held")
+		return done(later(heldDelay, "held"))
 	case toWaitRate, toDerivedID:
-		return d.again(), Verdict{}
+		// Calling again in this delivery keeps the job's place in its lane.
+		if d.input.Passport == nil && d.info.Ext == "" {
+			return goTo(stepCheck) // the answer was found in Redis: the input is not checked yet
+		}
+		return goTo(stepCall)
 	case toResend:
 	}
-	return stepEnd, later(time.Until(d.rec.NotBefore), r.code)
+	return done(later(time.Until(d.rec.NotBefore), r.code))
 }
 
-// again is the way to another call by the same delivery: it keeps the job's place among the others of its lane.
-func (d *delivery) again() stepName {
-	if d.input.Passport == nil && d.info.Ext == "" {
-		return stepCheck // the answer was settled by a worker that has not looked at the input
-	}
-	return stepCall
-}
-
-// heldDelay paces the looks of a job whose queue is not paused although the fleet is on hold.
-const heldDelay = 10 * time.Second
-
-// gateHold is a shorthand for the type of Parts.OnHold.
-type gateHold = gate.Hold
-
-// hold stops the fleet. The first job that sees the refusal raises it, logs it and pauses the queues.
+// hold puts the account on hold and pauses the queues. Only the first job that was refused logs it.
 func (d *delivery) hold(ctx context.Context, code string, text advice.Text) {
 	h := gate.Hold{Reason: text.Message, Code: code, NextAction: text.NextAction, By: "worker", Since: time.Now().UTC()}
 	first, err := d.Gate.RaiseHold(ctx, h)
 	if err != nil {
-		d.log.Error().Err(err).Str("code", code).Msg("the account is refused, and the hold could not be raised: the next refusal tries again")
+		d.log.Error().Err(err).Str("code", code).Msg("Cashfree refuses the account, but the hold could not be raised: the next refusal raises it")
 		return
 	}
 	if first {
-		d.log.Error().Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the whole fleet is on hold")
+		d.log.Error().Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the account is on hold: no worker makes calls")
 		d.Observer.Held(code)
 	}
 	d.OnHold(ctx, h)
 }
 
-// mayReissue asks whether an answer that proves lost may be bought again at once. It spends one of the day's reissues, so
-// it is asked only where the answer is a 409 about a request whose answer nobody has, and once for each: not again with
-// every try to write it.
+// mayReissue reports whether an answer that turns out to be lost may be bought again at once. It takes one of the day's
+// reissues, so it asks once for each answer, not for each try to write it, and only for a 409 after a request with an
+// unknown answer.
 func (d *delivery) mayReissue(ctx context.Context) (bool, error) {
 	if d.reissue != nil {
 		return *d.reissue, nil
 	}
-	may, err := d.askForReissue(ctx)
-	if err == nil {
-		d.reissue = &may
+	allowed := false
+	if i := attemptOf(d.rec, *d.answer); i >= 0 && d.policy.rule(*d.answer, earlierWith(d.rec, i), false).code == "answer_lost" {
+		var err error
+		if allowed, err = d.takeReissue(ctx); err != nil {
+			return false, err
+		}
 	}
-	return may, err
+	d.reissue = &allowed
+	return allowed, nil
 }
 
-func (d *delivery) askForReissue(ctx context.Context) (bool, error) {
-	i := attemptOf(d.rec, *d.answer)
-	if i < 0 {
-		return false, nil
-	}
-	r := d.policy.rule(*d.answer, earlierWith(d.rec, i), false)
-	if r.code != "answer_lost" {
-		return false, nil
-	}
-	return d.reissueAllowed(ctx)
-}
-
-func (d *delivery) reissueAllowed(ctx context.Context) (bool, error) {
+// takeReissue takes one of the day's reissues, if the policy allows reissues and any is left.
+func (d *delivery) takeReissue(ctx context.Context) (bool, error) {
 	if !d.policy.ReissueLostAnswers {
 		return false, nil
 	}
 	return d.Hints.TakeReissue(ctx, d.policy.ReissuesPerDay)
 }
 
-func (d *delivery) reread(ctx context.Context) error {
-	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
-	if err != nil {
-		return err
-	}
-	d.rec, d.version = rec, version
-	return nil
-}
-
-// keep holds the answer in Redis, sealed; it tells whether that worked.
-func (d *delivery) keep(ctx context.Context) bool {
+// keepAnswer keeps the sealed answer in Redis, and reports whether that succeeded.
+func (d *delivery) keepAnswer(ctx context.Context) bool {
 	sealed, err := sealAnswer(d.Keyset, d.job.VerificationID, *d.answer)
 	if err == nil {
 		err = d.Hints.KeepAnswer(ctx, string(d.job.Kind), d.job.VerificationID, sealed)
 	}
 	if err != nil {
-		d.log.Error().Err(err).Msg("the answer cannot be kept in Redis either: trying both again")
+		d.log.Error().Err(err).Msg("the answer cannot be kept in Redis either: retrying both")
 	}
 	return err == nil
 }
 
-// attemptOf finds the attempt that an answer belongs to, -1 where there is none.
+// attemptOf returns the index of the attempt that an answer belongs to, or -1.
 func attemptOf(rec *storage.Record, a answer) int {
 	for i := len(rec.Attempts) - 1; i >= 0; i-- {
 		if a.of(rec.Attempts[i]) {

@@ -11,14 +11,16 @@ import (
 )
 
 var (
-	// ErrNotFinal means that the job is still being worked on: there is nothing to run again.
+	// ErrNotFinal means that the job is not finished.
 	ErrNotFinal = errors.New("the job is not finished: wait for it (`kycq job wait`)")
 	// ErrErased means that the job's input was erased.
 	ErrErased = errors.New("the job's input was erased: submit it again under a new verification_id")
 )
 
-// Rerun begins the next run of a finished job on an operator's word: the record first, by compare-and-swap, then the open
-// set and the task. Calls of the new run go out under a derived id and are paid for.
+// Rerun begins the next run of a finished job for an operator. Its calls use a derived id and are charged again.
+//
+// Errors: storage.ErrNotFound, ErrNotFinal, ErrErased, storage.ErrConflict if another operator was faster, and those of S3
+// and Redis.
 func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind tasks.Kind, id string) (tasks.Payload, error) {
 	rec, version, err := records.Record(ctx, kind, id)
 	switch {
@@ -35,7 +37,7 @@ func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind t
 		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
 	}
 	if _, err := records.SwapRecord(ctx, rec.NextRun(next.JobSpec), version); errors.Is(err, storage.ErrConflict) {
-		return tasks.Payload{}, fmt.Errorf("retry: somebody else changed the record at the same time: look at it and try again: %w", err)
+		return tasks.Payload{}, fmt.Errorf("retry: the record was changed at the same time: look at it and try again: %w", err)
 	} else if err != nil {
 		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
 	}

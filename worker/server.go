@@ -16,21 +16,22 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// ServerConfig says how many jobs are in hand at once. The gate paces calls; concurrency only has to cover the time that a
-// job takes beside its slot.
+// ServerConfig configures a Server. The gate limits the rate of calls; the concurrency must only be high enough for jobs to
+// use every slot of the gate.
 type ServerConfig struct {
 	Redis     redis.UniversalClient
 	Processor *Processor
-	// BulkConcurrency is per kind, 8 where zero; LiveConcurrency counts for each kind's live queue, 4 where zero.
+	// BulkConcurrency is the number of jobs processed at once in the bulk queue of each kind. Default: 8.
 	BulkConcurrency map[tasks.Kind]int
+	// LiveConcurrency is the same for each live queue. Default: 4.
 	LiveConcurrency int
-	// ShutdownTimeout is how long calls in flight get to end and be recorded; 45 s where zero. It must be longer than the
-	// call timeout.
+	// ShutdownTimeout limits the wait for calls in flight and their records. It must be longer than the call timeout.
+	// Default: 45 s.
 	ShutdownTimeout time.Duration
 	Log             zerolog.Logger
 }
 
-// WithDefaults fills what is zero.
+// WithDefaults replaces zero values by defaults.
 func (c ServerConfig) WithDefaults() ServerConfig {
 	bulk := map[tasks.Kind]int{}
 	for _, k := range tasks.Kinds() {
@@ -49,14 +50,14 @@ func (c ServerConfig) WithDefaults() ServerConfig {
 	return c
 }
 
-// Server runs one asynq server for each queue: kinds and lanes must never wait for each other's slots, and in a shared
-// server they do (measured: the faster API was left at 0.08 of its limit).
+// Server runs one asynq server for each queue. In a shared server, jobs of one kind that wait at the gate occupy the slots
+// of the other (measured: the faster kind used 0.08 of its limit).
 type Server struct {
 	cfg     ServerConfig
 	servers map[string]*asynq.Server
 }
 
-// NewServer builds the servers without starting them.
+// NewServer builds the servers. Run starts them.
 func NewServer(cfg ServerConfig) *Server {
 	cfg = cfg.WithDefaults()
 	s := &Server{cfg: cfg, servers: map[string]*asynq.Server{}}
@@ -70,15 +71,14 @@ func NewServer(cfg ServerConfig) *Server {
 const (
 	livePoll = 200 * time.Millisecond
 	bulkPoll = time.Second
-	// lostTaskDelay is for a task whose context ended under its handler.
+	// lostTaskDelay is the delay of a task whose context ended before its handler returned.
 	lostTaskDelay = time.Second
 )
 
 func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *asynq.Server {
 	return asynq.NewServerFromRedisClient(s.cfg.Redis, asynq.Config{
-		Queues:      map[string]int{queue: 1},
-		Concurrency: concurrency,
-		// How often the queue is asked for tasks, and for those whose delay is over.
+		Queues:                   map[string]int{queue: 1},
+		Concurrency:              concurrency,
 		TaskCheckInterval:        poll,
 		DelayedTaskCheckInterval: poll,
 		RetryDelayFunc:           retryDelay,
@@ -89,8 +89,8 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 	})
 }
 
-// Run works until ctx ends, then shuts down in this order: fetch nothing more; send jobs at the gate back; let calls in
-// flight end and be recorded; only then give up the leases. It returns when nothing runs any more.
+// Run processes tasks until ctx ends. Then it stops fetching, returns jobs that wait at the gate to their queues, waits for
+// calls in flight to be recorded, and releases the leases, in this order.
 func (s *Server) Run(ctx context.Context) error {
 	var started []*asynq.Server
 	for queue, srv := range s.servers {
@@ -101,8 +101,8 @@ func (s *Server) Run(ctx context.Context) error {
 		started = append(started, srv)
 	}
 	<-ctx.Done()
-	s.cfg.Log.Info().Dur("timeout_ms", s.cfg.ShutdownTimeout).Msg("stopping: calls in flight are finished and recorded")
-	// asynq's Stop returns only once its fetching has ended, up to a poll later. What is fetched meanwhile goes back.
+	s.cfg.Log.Info().Dur("timeout_ms", s.cfg.ShutdownTimeout).Msg("stopping: waiting for calls in flight to be recorded")
+	// Stop returns up to one poll interval later. Drain returns the tasks that are fetched meanwhile.
 	var stopping sync.WaitGroup
 	for _, srv := range started {
 		stopping.Go(srv.Stop)
@@ -121,20 +121,20 @@ func shutdownAll(servers []*asynq.Server) {
 	wg.Wait()
 }
 
-// deferral carries a verdict through asynq: its text is stored and shown, so it holds a code and nothing else.
+// deferral passes a verdict through asynq as an error. asynq stores its text and the dashboard shows it.
 type deferral struct{ Verdict }
 
 func (d *deferral) Error() string { return string(d.Decision) + ": " + d.Reason }
 
-// handle turns a delivery into a verdict, and the verdict into what asynq wants: nil acknowledges, anything else brings
-// the task back. A job ends by its record, never by its task; only what is no job at all is archived.
+// handle processes a task. For asynq, nil acknowledges the task and an error returns it to the queue. Only a task that
+// kycq has not written is archived.
 func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
 	payload, err := tasks.DecodePayload(task.Payload())
 	switch {
 	case errors.Is(err, tasks.ErrPayloadVersion):
 		return &deferral{later(missingKeyDelay, "payload_version")}
 	case err != nil:
-		s.cfg.Log.Error().Err(err).Msg("a task that kycq did not write was dropped: no job is behind it")
+		s.cfg.Log.Error().Err(err).Msg("dropped a task that kycq has not written")
 		return fmt.Errorf("foreign_task: %w", asynq.SkipRetry)
 	}
 	verdict := s.process(ctx, payload)
@@ -144,21 +144,21 @@ func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
 	return &deferral{verdict}
 }
 
-// process turns a panic into a verdict: asynq would count it like a failure of the vendor's, and store its text.
+// process maps a panic to a verdict, because asynq would store its text.
 func (s *Server) process(ctx context.Context, payload tasks.Payload) (v Verdict) {
 	defer func() {
 		if recover() != nil {
-			// The panic's value may quote the input; the stack holds code positions and addresses only.
+			// The value of the panic may quote the input and is not logged; the stack holds positions and addresses only.
 			s.cfg.Log.Error().Str("kind", string(payload.Kind)).Str("job", payload.VerificationID).
-				Bytes("stack", debug.Stack()).Msg("a panic while handling this job: it comes back")
+				Bytes("stack", debug.Stack()).Msg("panic while processing this job: the job is retried")
 			v = later(infraDelay, "panic")
 		}
 	}()
 	return s.cfg.Processor.Process(ctx, payload)
 }
 
-// retryDelay is asynq's question when a task comes back. A lease that ran out means that a worker died: its job is
-// delivered again at once, and the record says what may be done.
+// retryDelay returns the delay before the next delivery. After an expired lease, a crashed worker's task is delivered again
+// at once; its record says what may be done.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	var d *deferral
 	switch {
@@ -170,7 +170,7 @@ func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	return lostTaskDelay
 }
 
-// isFailure keeps asynq's own count for attempts that were spent. Everything else must not spend the task's retries.
+// isFailure makes asynq count only counted attempts as retries.
 func isFailure(err error) bool {
 	var d *deferral
 	return errors.As(err, &d) && d.Decision == Retry

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,14 +15,14 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// OpenSet is the set of jobs that are not final, by the time when they were last seen to.
+// OpenSet is the set of unfinished jobs, ordered by the time of their last check.
 type OpenSet interface {
 	AddAll(ctx context.Context, kind string, ids []string, at time.Time) error
 	Remove(ctx context.Context, kind, id string) error
 	Range(ctx context.Context, kind string, before time.Time, limit int) ([]string, error)
 }
 
-// Epoch tells whether Redis has lost what it knew.
+// Epoch detects a Redis that has lost its data.
 type Epoch interface {
 	Lost(ctx context.Context) (bool, error)
 	Begin(ctx context.Context) (token string, err error)
@@ -36,42 +35,39 @@ type Leader interface {
 	Resign(ctx context.Context) error
 }
 
-// Listing names every record.
+// Listing lists the verification_ids of all records of a kind.
 type Listing interface {
 	Records(ctx context.Context, kind tasks.Kind) iter.Seq2[string, error]
 }
 
-// Push puts the task of a payload into Redis unless it is there: tasks.Client.Push.
+// Push enqueues the task of a payload if it is not in Redis: tasks.Client.Push.
 type Push func(ctx context.Context, p tasks.Payload) (tasks.Status, error)
 
-// Sweeper finds jobs that no task drives and has them driven again. It is what makes a wiped Redis cost time and nothing
-// else.
+// Sweeper finds unfinished jobs without a task and enqueues them. Because of it, a Redis that lost its data costs time
+// only.
 type Sweeper struct {
-	// Processor ends jobs that need no call; Reconcile does without.
-	Processor *Processor
+	Processor *Processor // for jobs that need no call; not used by Reconcile
 	Records   Records
 	Listing   Listing
 	OpenSet   OpenSet
 	Epoch     Epoch
 	Leader    Leader
 	Push      Push
-	// EnsureFeeds re-creates missing feed tasks of batches; optional.
+	// EnsureFeeds re-creates missing feed tasks of batches. SyncQueues pauses the queues while a hold lasts and resumes them
+	// afterwards. Housekeep repairs asynq's keys. All three are optional.
 	EnsureFeeds func(ctx context.Context) error
-	// SyncQueues pauses the queues while a hold lasts and resumes them afterwards; optional.
-	SyncQueues func(ctx context.Context) error
-	// Housekeep mends what asynq leaves behind in its own keys; nil where nobody does.
-	Housekeep func(ctx context.Context) error
-	Log       zerolog.Logger
+	SyncQueues  func(ctx context.Context) error
+	Housekeep   func(ctx context.Context) error
+	Log         zerolog.Logger
 }
 
 const (
-	// SweepEvery is how often the open set is looked through, and how long a leader that died is waited for.
+	// SweepEvery is the interval of sweeps.
 	SweepEvery = time.Minute
-	// sweepAfter is how long a job may go unseen: longer than an asynq lease and its recovery take.
+	// sweepAfter is how long ago a job's last check must be: longer than asynq needs to recover an expired lease.
 	sweepAfter = 2 * time.Minute
-	// sweepLimit bounds one look per kind; the longest unseen come first.
-	sweepLimit = 1000
-	// sweepParallel is how many jobs are seen to at once.
+	// sweepLimit limits the jobs of a kind in one sweep. Those with the oldest check come first.
+	sweepLimit    = 1000
 	sweepParallel = 16
 )
 
@@ -80,17 +76,17 @@ func (s *Sweeper) Run(ctx context.Context) {
 	defer func() {
 		resign, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = s.Leader.Resign(resign) // it runs out by itself too
+		_ = s.Leader.Resign(resign) // the leadership expires anyway
 	}()
 	for ctx.Err() == nil {
 		if err := s.Once(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Warn().Err(err).Msg("sweep: tried again in a minute")
+			s.Log.Warn().Err(err).Msg("the sweep failed: retrying in a minute")
 		}
 		_ = sleep.For(ctx, SweepEvery)
 	}
 }
 
-// Once does one round, if this worker leads.
+// Once sweeps once, if this worker is the leader.
 func (s *Sweeper) Once(ctx context.Context) error {
 	leads, err := s.Leader.Lead(ctx)
 	if err != nil || !leads {
@@ -117,23 +113,7 @@ func (s *Sweeper) Once(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// rebuild is what follows a Redis that lost its epoch: everything it should know is read from S3.
-func (s *Sweeper) rebuild(ctx context.Context) error {
-	token, err := s.Epoch.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	s.Log.Warn().Msg("Redis is new or was wiped: rebuilding the open set from the records")
-	found, err := s.Reconcile(ctx)
-	if err != nil {
-		return err
-	}
-	s.Log.Info().Int("records", found.Records).Int("open", found.Open).Int("enqueued", found.Enqueued).Msg("rebuilt")
-	_, err = s.Epoch.Finish(ctx, token)
-	return err
-}
-
-// sweep looks at the jobs of a kind that nobody has seen to for a while.
+// sweep continues the jobs of a kind that were not checked for a while.
 func (s *Sweeper) sweep(ctx context.Context, kind tasks.Kind) error {
 	ids, err := s.OpenSet.Range(ctx, string(kind), time.Now().Add(-sweepAfter), sweepLimit)
 	if err != nil || len(ids) == 0 {
@@ -142,10 +122,7 @@ func (s *Sweeper) sweep(ctx context.Context, kind tasks.Kind) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(sweepParallel)
 	for _, id := range ids {
-		group.Go(func() error {
-			_, err := s.drive(ctx, kind, id)
-			return err
-		})
+		group.Go(func() error { return s.drive(ctx, kind, id) })
 	}
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("sweep %s: %w", kind, err)
@@ -153,110 +130,40 @@ func (s *Sweeper) sweep(ctx context.Context, kind tasks.Kind) error {
 	return nil
 }
 
-// drive sees to one job. It tells what it found: the state, empty where there is no record.
-func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) (storage.State, error) {
+// drive continues one job. A final or answered record needs no call: it is processed here, without a task and without the
+// gate. Other records get a task.
+func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) error {
 	rec, _, err := s.Records.Record(ctx, kind, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		// A row whose task waits for its first delivery, or a producer that died before the ledger took its job.
-		return "", s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now())
+		// A batch row before its first delivery, or a producer that crashed before it wrote the record.
 	case err != nil:
-		return "", s.unreadable(err, kind, id)
-	}
-	if rec.State.Final() || rec.State == storage.StateAnswered {
-		// Nothing more is paid for these: the tail, or the image, needs no slot and no task.
+		return s.unreadable(err, kind, id)
+	case rec.State.Final(), rec.State == storage.StateAnswered:
 		if s.Processor.Process(ctx, PayloadOf(rec)).Decision == Final {
-			return rec.State, nil
+			return nil
 		}
-	} else if _, err := s.Push(ctx, PayloadOf(rec)); err != nil {
-		return rec.State, err
+	default:
+		if _, err := s.Push(ctx, PayloadOf(rec)); err != nil {
+			return err
+		}
 	}
-	return rec.State, s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now())
+	return s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now())
 }
 
-// unreadable tells a store that serves nobody, which ends the round, from a record that cannot be read, which must not keep
-// anybody from the others.
+// unreadable returns an error of the whole store, which ends the sweep. It logs an error of a single record and returns
+// nil, so that the sweep continues with the other jobs.
 func (s *Sweeper) unreadable(err error, kind tasks.Kind, id string) error {
 	for _, down := range []error{storage.ErrUnreachable, storage.ErrDenied, storage.ErrNoBucket, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, down) {
 			return err
 		}
 	}
-	s.Log.Error().Err(err).Str("kind", string(kind)).Str("job", id).Msg("this record cannot be read: its job is left alone")
+	s.Log.Error().Err(err).Str("kind", string(kind)).Str("job", id).Msg("the record cannot be read: the job is skipped")
 	return nil
 }
 
-// PayloadOf is the payload of a record's current run: a record holds all that its task does.
+// PayloadOf returns the payload of a record's current run.
 func PayloadOf(rec *storage.Record) tasks.Payload {
 	return tasks.Payload{Version: tasks.PayloadVersion, JobSpec: rec.JobSpec}
-}
-
-// Reconciled counts what Reconcile saw.
-type Reconciled struct {
-	Records  int `json:"records"`  // records in S3
-	Open     int `json:"open"`     // of them not final
-	Enqueued int `json:"enqueued"` // of them without a task until now
-}
-
-// reconcileParallel is how many records are read at once: the read is a round trip to S3 and little else.
-const reconcileParallel = 64
-
-// Reconcile lists every record in S3 and makes sure that each one that is not final stands in the open set and has a task.
-// It may run at any time, beside workers.
-func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
-	var total Reconciled
-	var mu sync.Mutex
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(reconcileParallel)
-	for _, kind := range tasks.Kinds() {
-		for id, err := range s.Listing.Records(gctx, kind) {
-			if err != nil {
-				return total, errors.Join(fmt.Errorf("reconcile: list the records: %w", err), group.Wait())
-			}
-			group.Go(func() error {
-				open, enqueued, err := s.reopen(gctx, kind, id)
-				mu.Lock()
-				defer mu.Unlock()
-				total.Records++
-				total.Open += count(open)
-				total.Enqueued += count(enqueued)
-				return err
-			})
-		}
-	}
-	if err := group.Wait(); err != nil {
-		return total, fmt.Errorf("reconcile: %w", err)
-	}
-	if s.EnsureFeeds != nil {
-		if err := s.EnsureFeeds(ctx); err != nil {
-			return total, fmt.Errorf("reconcile: %w", err)
-		}
-	}
-	return total, nil
-}
-
-// reopen makes a record's job known to Redis again, if it is not final. An answered one gets a task too: its delivery
-// needs no slot.
-func (s *Sweeper) reopen(ctx context.Context, kind tasks.Kind, id string) (open, enqueued bool, err error) {
-	rec, _, err := s.Records.Record(ctx, kind, id)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return false, false, nil // erased since it was listed
-	case err != nil:
-		return false, false, s.unreadable(err, kind, id)
-	case rec.State.Final():
-		return false, false, nil
-	}
-	if err := s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now()); err != nil {
-		return true, false, err
-	}
-	status, err := s.Push(ctx, PayloadOf(rec))
-	return true, status == tasks.Enqueued, err
-}
-
-func count(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

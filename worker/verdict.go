@@ -10,45 +10,43 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// The table of verdicts: what each answer of Cashfree's means for the job. Every row stands here and nowhere else.
-
-// disposition is what the job does next.
+// disposition says what the job does next.
 type disposition string
 
 const (
 	toAnswered  disposition = "answered"  // aadhaar: fetch, check and store the image
 	toFinal     disposition = "final"     // the outcome is in ruling.state
-	toRetry     disposition = "retry"     // wait out a backoff, send again with the same id
-	toResend    disposition = "resend"    // nothing left: send again soon, nothing is spent
-	toHold      disposition = "hold"      // the account is refused: stop the fleet
-	toWaitRate  disposition = "wait-rate" // 429: the gate waits, then send again
-	toDerivedID disposition = "derive-id" // the id is used up: go on with a derived one
+	toRetry     disposition = "retry"     // send again with the same id after a backoff
+	toResend    disposition = "resend"    // the request was not sent: send it again soon
+	toHold      disposition = "hold"      // Cashfree refuses the account: put it on hold
+	toWaitRate  disposition = "wait-rate" // 429: send again when the gate allows it
+	toDerivedID disposition = "derive-id" // Cashfree has used up the id: continue with a derived one
 )
 
-// Results of an attempt, as they stand in the record.
+// Results of an attempt in the record.
 const (
-	resultAnswered  = "answered"  // a 200 with what was asked for
+	resultAnswered  = "answered"  // a 200 of the documented form
 	resultRefused   = "refused"   // a final error answer
 	resultError     = "error"     // an error answer that may be retried
-	resultHeld      = "held"      // the account is refused
+	resultHeld      = "held"      // Cashfree refused the account
 	resultLimited   = "limited"   // 429
 	resultDuplicate = "duplicate" // 409
-	resultNotSent   = "not_sent"  // nothing left this machine
-	resultUnknown   = "unknown"   // the request left, its answer is not known
+	resultNotSent   = "not_sent"  // the request was not sent
+	resultUnknown   = "unknown"   // the request was sent, its answer is unknown
 	resultLinkGone  = "link_gone" // answered, but the image can no longer be fetched
 )
 
-// ruling is a row of the table, applied to one answer.
+// ruling is what kycq does about one answer.
 type ruling struct {
 	next    disposition
 	state   storage.State // for toFinal
-	result  string        // into the attempt
-	code    string        // into the record: the vendor's, or ours
-	counted bool          // spends one of max-attempts
+	result  string        // of the attempt
+	code    string        // of the record: Cashfree's or kycq's
+	counted bool          // counts as one of max-attempts
 }
 
-// rule applies the table to an answer. earlier holds the attempts that were made with the same provider_id before this
-// one, in any run; mayReissue says that a lost answer may be bought again.
+// rule maps every answer to its ruling. earlier are the attempts with the same provider_id before this one, in any run;
+// mayReissue allows to buy a lost answer again.
 func (p Policy) rule(a answer, earlier []storage.Attempt, mayReissue bool) ruling {
 	switch a.Class {
 	case cashfree.Valid:
@@ -83,27 +81,28 @@ func (p Policy) rule(a answer, earlier []storage.Attempt, mayReissue bool) rulin
 			return ruling{next: toRetry, result: resultError, code: orCode(a.Code, "provider_error"), counted: true}
 		}
 		if a.HTTPStatus == http.StatusGatewayTimeout {
-			return failed(resultUnknown, "unexpected_status") // possibly charged: the advice says so
+			return failed(resultUnknown, "unexpected_status") // it may have been charged
 		}
 		return failed(resultRefused, "unexpected_status")
 	}
 	return failed(resultRefused, "unexpected_answer")
 }
 
-// ruleDuplicate reads a 409 from the earlier requests with that id.
+// ruleDuplicate interprets a 409 by the earlier requests with the same id. If none was sent, another system has used the
+// id. If Cashfree answered all of them, it uses up ids with failed calls. Otherwise one of their answers is lost.
 func ruleDuplicate(earlier []storage.Attempt, mayReissue bool) ruling {
-	left, unknown := false, false
+	sent, unknown := false, false
 	for _, at := range earlier {
 		switch at.Result {
 		case resultNotSent:
 		case "", resultUnknown, resultAnswered, resultLinkGone:
-			left, unknown = true, true
+			sent, unknown = true, true
 		default:
-			left = true
+			sent = true
 		}
 	}
 	switch {
-	case !left:
+	case !sent:
 		r := failed(resultDuplicate, "duplicate_verification_id")
 		r.counted = false
 		return r
@@ -117,44 +116,37 @@ func ruleDuplicate(earlier []storage.Attempt, mayReissue bool) ruling {
 	return r
 }
 
-// exhausted ends a job that has spent its attempts.
+// exhausted reports whether a job that would be retried has used up its attempts.
 func (p Policy) exhausted(r ruling, counted, sent int) bool {
 	return r.next == toRetry && (counted >= p.MaxAttempts || sent >= 3*p.MaxAttempts)
 }
 
-// explain returns the text for the record that an answer leads to. If the code is Cashfree's, the text is too.
+// explain returns the text for a ruling. The texts for answers about the account and about the request come from
+// internal/cashfree, which knows more than the code.
 func explain(r ruling, a answer) advice.Text {
 	text := advice.For(r.code)
-	if a.HTTPStatus == http.StatusGatewayTimeout && r.code == "unexpected_status" {
-		return advice.For("gateway_timeout")
+	fromReply := text
+	if a.Message != "" {
+		fromReply = advice.Text{Message: a.Message, NextAction: a.NextAction}
 	}
-	cashfrees := advice.Text{Message: a.Message, NextAction: a.NextAction}
 	switch {
 	case r.next == toDerivedID && r.code == "answer_lost":
 		return advice.For("answer_reissued")
+	case r.code == "unexpected_status" && a.HTTPStatus == http.StatusGatewayTimeout:
+		return advice.For("gateway_timeout")
 	case r.next == toRetry && r.result == resultError:
-		return advice.Text{Message: orText(cashfrees, text).Message, NextAction: advice.Retrying}
+		return advice.Text{Message: fromReply.Message, NextAction: advice.Retrying}
 	}
 	switch a.Class {
 	case cashfree.Credentials, cashfree.NotAllowed, cashfree.NoBalance:
-		text = orText(cashfrees, text)
-		command := "kycq job retry"
 		if r.next == toHold {
-			command = "kycq fleet resume"
+			return fromReply.Then("run `kycq fleet resume`")
 		}
-		text.NextAction += "; then run `" + command + "`"
+		return fromReply.Then("run `kycq job retry`")
 	case cashfree.Rejected, cashfree.Invalid:
-		text = orText(cashfrees, text)
-		text.NextAction += "; then submit the row under a new verification_id"
+		return fromReply.Then("submit the row under a new verification_id")
 	}
 	return text
-}
-
-func orText(text, otherwise advice.Text) advice.Text {
-	if text.Message != "" {
-		return text
-	}
-	return otherwise
 }
 
 func failed(result, code string) ruling {
@@ -168,8 +160,8 @@ func invalidCode(k tasks.Kind) string {
 	return "invalid_passport"
 }
 
-// accountCode is the vendor's code, or one of ours that says what was refused: the vendor's page lists messages, not
-// codes, for most refusals.
+// accountCode returns Cashfree's code, or kycq's if the answer has none: Cashfree documents most refusals by their message
+// only.
 func accountCode(a answer) string {
 	switch a.Class {
 	case cashfree.NoBalance:
@@ -192,9 +184,9 @@ func rejectedCode(a answer) string {
 	}
 }
 
-func orCode(code, ours string) string {
+func orCode(code, otherwise string) string {
 	if code != "" {
 		return code
 	}
-	return ours
+	return otherwise
 }

@@ -10,6 +10,12 @@ type Text struct {
 	NextAction string // what to do about it
 }
 
+// Then adds a second step to the next action.
+func (t Text) Then(step string) Text {
+	t.NextAction += "; then " + step
+	return t
+}
+
 // For returns the text for a code: a general one if the code is not in the table, none for the empty code.
 func For(code string) Text {
 	if text, ok := texts[code]; ok {
@@ -28,7 +34,7 @@ func Known(code string) bool {
 	return ok && code != ""
 }
 
-// Retrying is the next action for a job that is retried without anybody's help.
+// Retrying is the next action for a job that is retried by itself.
 const Retrying = "none: kycq tries again"
 
 // Next actions that several codes share.

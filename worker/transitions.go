@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kycq/kycq/internal/advice"
+	"github.com/kycq/kycq/storage"
+)
+
+// maxConflicts is how often a delivery claims its job again after a lost compare-and-swap.
+const maxConflicts = 5
+
+// saveThen saves the record and goes to the next step.
+func (d *delivery) saveThen(ctx context.Context, rec *storage.Record, next stepName) transition {
+	if err := d.save(ctx, rec); err != nil {
+		return d.notSaved(err)
+	}
+	return goTo(next)
+}
+
+// save writes a change of state, and reports a run that it finished to the observer.
+func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
+	err := d.write(ctx, rec)
+	if err == nil && rec.State.Final() {
+		d.Observer.Finished(rec)
+	}
+	return err
+}
+
+// write writes the record by compare-and-swap and keeps its new version. It returns storage.ErrConflict if another worker
+// has written the record meanwhile.
+func (d *delivery) write(ctx context.Context, rec *storage.Record) error {
+	var err error
+	var version storage.Version
+	if d.version == (storage.Version{}) {
+		version, err = d.Records.CreateRecord(ctx, rec)
+		if errors.Is(err, storage.ErrExists) {
+			err = storage.ErrConflict
+		}
+	} else {
+		version, err = d.Records.SwapRecord(ctx, rec, d.version)
+	}
+	conflict := errors.Is(err, storage.ErrConflict)
+	if err == nil || conflict {
+		d.Observer.RecordWritten(d.job.Kind, conflict)
+	}
+	if err != nil {
+		return err
+	}
+	d.rec, d.version = rec, version
+	return nil
+}
+
+// reread reads the record after a lost compare-and-swap.
+func (d *delivery) reread(ctx context.Context) error {
+	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
+	if err != nil {
+		return err
+	}
+	d.rec, d.version = rec, version
+	return nil
+}
+
+// notSaved follows a failed save outside of an answer: it claims the job again if another worker has changed the record.
+func (d *delivery) notSaved(err error) transition {
+	if !errors.Is(err, storage.ErrConflict) {
+		return d.infraFault(err, "storage")
+	}
+	if d.conflicts++; d.conflicts > maxConflicts {
+		return done(later(time.Second, "record_contended"))
+	}
+	return goTo(stepClaim)
+}
+
+// infraFault returns the task to its queue after an error of S3 or Redis. Such errors are retried without limit and
+// count as no attempt.
+func (d *delivery) infraFault(err error, part string) transition {
+	d.log.Warn().Err(err).Str("part", part).Msg("infrastructure fault: the job is retried")
+	return done(later(infraDelay, part+"_unreachable"))
+}
+
+// keyMissing returns the task to its queue until the worker has the key that something was sealed with.
+func (d *delivery) keyMissing(err error) transition {
+	d.log.Warn().Err(err).Msg("the keyset lacks a key: the job waits")
+	return done(later(missingKeyDelay, "key_missing"))
+}
+
+// park lets the job wait for an operator to fix something, and writes the reason into the record.
+func (d *delivery) park(ctx context.Context, cause error, after time.Duration, reason string) transition {
+	d.log.Warn().Err(cause).Str("reason", reason).Msg("job parked")
+	if d.rec.State != storage.StateWaiting || d.rec.Reason != reason {
+		rec := d.rec.Clone()
+		wait(rec, 0, reason) // the task's delay is enough: the job may continue as soon as the cause is fixed
+		if err := d.save(ctx, rec); err != nil {
+			return d.notSaved(err)
+		}
+	}
+	return done(later(after, reason))
+}
+
+// fail ends the job as failed.
+func (d *delivery) fail(ctx context.Context, code string) transition {
+	return d.endJob(ctx, storage.StateFailed, code)
+}
+
+// endJob makes the record final, without a call.
+func (d *delivery) endJob(ctx context.Context, state storage.State, code string) transition {
+	rec := d.rec.Clone()
+	end(rec, state, code)
+	return d.saveThen(ctx, rec, stepFinish)
+}
+
+// cancelIfStopped ends the job if its batch was cancelled; stop reports whether t is to be taken.
+func (d *delivery) cancelIfStopped(ctx context.Context) (t transition, stop bool) {
+	if d.rec.Batch == "" || d.Batches == nil {
+		return transition{}, false
+	}
+	switch stopped, err := d.Batches.Stopped(ctx, d.rec.Batch); {
+	case err != nil:
+		return d.infraFault(err, "redis"), true
+	case !stopped:
+		return transition{}, false
+	}
+	if unresolved(d.rec, d.rec.Run) {
+		return d.endJob(ctx, storage.StateCancelled, "answer_lost"), true
+	}
+	return d.endJob(ctx, storage.StateCancelled, "cancelled"), true
+}
+
+// end makes rec final. The caller saves it.
+func end(rec *storage.Record, state storage.State, code string) {
+	text := advice.For(code)
+	rec.State, rec.Code, rec.Message, rec.NextAction = state, code, text.Message, text.NextAction
+	rec.NotBefore, rec.Reason = time.Time{}, ""
+	rec.CompletedAt = now()
+}
+
+// wait puts rec into state waiting. The caller saves it. A job that waits with a lost answer is about to buy it again.
+func wait(rec *storage.Record, after time.Duration, reason string) {
+	text := advice.For(reason)
+	if reason == "answer_lost" {
+		text = advice.For("answer_reissued")
+	}
+	rec.State, rec.Reason = storage.StateWaiting, reason
+	rec.Code, rec.Message, rec.NextAction = "", text.Message, text.NextAction
+	rec.NotBefore = time.Now().UTC().Add(after).Truncate(time.Millisecond)
+}
+
+// now is the time in the precision of records.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
