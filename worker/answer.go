@@ -111,11 +111,15 @@ func gateOutcome(reply *cashfree.Reply) gate.Outcome {
 		o.Kind = gate.Failed
 	case cashfree.NotSent, cashfree.SourceBroken:
 		o.Kind = gate.NotSent
+	case cashfree.Duplicate:
+		// A consumed id is refused even while the vendor fails: that must not close the breaker, or let alternating 502s and
+		// 409s spend all attempts of a job.
+		o.Kind = gate.NotSent
 	case cashfree.OtherStatus:
 		if reply.HTTPStatus >= 500 {
 			o.Kind = gate.Failed
 		}
-	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Rejected, cashfree.Duplicate:
+	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Rejected:
 	}
 	return o
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"image"
 	"image/png"
+	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,6 +211,22 @@ func TestALostAnswerIsForAPersonUnlessThePolicySaysReissue(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAConsumedIDDoesNotTellTheGateThatTheVendorWorks(t *testing.T) {
+	t.Parallel()
+	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.vendor.script = []*cashfree.Reply{reply(cashfree.OtherStatus, http.StatusBadGateway)}
+		job := w.payload(tasks.Passport, "A")
+		v := p.Process(t.Context(), job)
+		w.vendor.used["A"] = true // by the failed call
+		time.Sleep(v.After)
+		p.Process(t.Context(), job)
+		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if want := []gate.OutcomeKind{gate.Failed, gate.NotSent, gate.Answered}; !slices.Equal(w.gate.outcomes, want) {
+			t.Errorf("outcomes %v, want %v", w.gate.outcomes, want)
+		}
+	})
 }
 
 func TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge(t *testing.T) {
