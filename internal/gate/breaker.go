@@ -43,13 +43,18 @@ func (g *Gate) closed(ctx context.Context, code int64, wait time.Duration) error
 	return e
 }
 
-// logBreaker logs a change that report.lua returned.
-func (g *Gate) logBreaker(p *Permit, change int64) {
-	switch change {
+// log logs the changes that report.lua returned.
+func (g *Gate) log(p *Permit, breaker, limit int64) {
+	log := g.cfg.Log.With().Str("kind", p.kind.name).Logger()
+	switch breaker {
 	case 1:
-		g.cfg.Log.Warn().Str("kind", p.kind.name).Bool("trial", p.Test).Msg("breaker opened: the vendor keeps failing")
+		log.Warn().Bool("trial", p.Test).Msg("breaker opened: the vendor keeps failing")
 	case 2:
-		g.cfg.Log.Info().Str("kind", p.kind.name).Msg("breaker closed: the vendor answers again")
+		log.Info().Msg("breaker closed: the vendor answers again")
+	}
+	if limit > 0 {
+		log.Warn().Int64("vendor_limit", limit).Stringer("configured", p.kind.rate).
+			Msg("the vendor's limit is lower than configured; pacing by the vendor's")
 	}
 }
 

@@ -188,7 +188,7 @@ func TestTrialOfTheBreakerIsReplaced(t *testing.T) {
 				time.Sleep(30 * time.Second)
 				p := acquire(t, a, Bulk, "first")
 				refused(t, b, "second", ReasonProbing)
-				if tt.outcome.Kind != 0 {
+				if tt.outcome.Kind != "" {
 					report(t, a, p, tt.outcome)
 				}
 				time.Sleep(tt.wait)

@@ -6,7 +6,8 @@
 // 0.25 percentage points after each full minute without a 429, down to 0.5 %. A 429 doubles it, to at most 5 %, and for
 // 24 h it does not go below the value that met the last 429. A new rate starts it anew.
 //
-//   - A slot is granted at most 150 ms ahead, and used on time or given back.
+//   - A slot is granted at most 150 ms ahead, and used on time or given back. On time is up to half the distance of two
+//     slots late, or half the margin of a period if that is more, and at most 250 ms: every window has room for that.
 //   - Until then a call has a turn: the time at which to ask, so that processes do not ask for the same slot. A turn
 //     reserves nothing, except that bulk calls leave slots free for the turns of live calls.
 //   - In a process, the calls of a kind and lane form a wait queue; its head asks. A job that got a 429 keeps its place.

@@ -1,10 +1,12 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,13 +46,12 @@ type Gate struct {
 
 // New checks the configuration. It neither uses the network nor starts a goroutine.
 func New(cfg Config) (*Gate, error) {
-	if cfg.Redis == nil {
+	switch {
+	case cfg.Redis == nil:
 		return nil, errors.New("gate: no Redis client")
-	}
-	if len(cfg.Rates) == 0 {
+	case len(cfg.Rates) == 0:
 		return nil, errors.New("gate: no rates")
-	}
-	if cfg.Lead < 0 {
+	case cfg.Lead < 0:
 		return nil, errors.New("gate: the lead is negative")
 	}
 	g := &Gate{cfg: cfg, process: rand.Text()[:10], kinds: map[string]*kind{}}
@@ -58,23 +59,14 @@ func New(cfg Config) (*Gate, error) {
 		if err := r.Validate(); err != nil {
 			return nil, fmt.Errorf("gate: rate of %s: %w", name, err)
 		}
-		g.kinds[name] = newKind(name, r)
+		g.kinds[name] = &kind{name: name, rate: r, lanes: map[string]*lane{Live: {}, Bulk: {}}}
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
 	return g, nil
 }
 
 // Close makes waiting and later calls of Acquire return ErrClosed. Permits can still be reported.
-func (g *Gate) Close() {
-	g.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	for _, k := range g.kinds {
-		if k.asked.Load() { // best effort: Status ignores the entry after a few seconds
-			_ = g.cfg.Redis.HDel(ctx, kindKey(k.name), "w:"+g.process).Err()
-		}
-	}
-}
+func (g *Gate) Close() { g.stop() }
 
 // Permit allows one call. It is reported exactly once.
 type Permit struct {
@@ -84,10 +76,10 @@ type Permit struct {
 	kind   *kind
 	call   Call
 	ticket uint64
-	nonce  string    // of a test call
-	slot   int64     // by Redis' clock, µs
-	at     time.Time // the same by this machine's clock
-	step   time.Duration
+	nonce  string        // of a test call
+	slot   int64         // by Redis' clock, µs
+	at     time.Time     // the same by this machine's clock
+	late   time.Duration // how late the call may be
 	done   atomic.Bool
 }
 
@@ -98,13 +90,9 @@ func (p *Permit) Wait(ctx context.Context) error { return sleep(ctx, time.Until(
 // returns a *ClosedError if waiting is pointless, ctx's error, ErrClosed, or an error of Redis; in each case the job is
 // unaffected and should be tried again later. The caller makes its call at once, or after Permit.Wait if Lead is set.
 func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
-	k, ok := g.kinds[c.Kind]
-	if !ok {
-		return nil, fmt.Errorf("gate: unknown kind %q", c.Kind)
-	}
-	l, ok := k.lanes[c.Lane]
-	if !ok {
-		return nil, fmt.Errorf("gate: unknown lane %q", c.Lane)
+	k := g.kinds[c.Kind]
+	if k == nil || k.lanes[c.Lane] == nil {
+		return nil, fmt.Errorf("gate: unknown kind %q or lane %q", c.Kind, c.Lane)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -114,17 +102,15 @@ func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
 	defer context.AfterFunc(g.ctx, func() { cancel(ErrClosed) })()
 	ticket := k.tickets.draw(c.JobID)
 	for {
-		p, err := g.reserve(ctx, k, l, c, ticket)
+		p, err := g.reserve(ctx, k, c, ticket)
 		if err != nil {
 			return nil, err
 		}
 		if sleep(ctx, time.Until(p.at)-g.cfg.Lead) == nil && p.usable() {
 			return p, nil
 		}
-		if err := g.Report(context.WithoutCancel(ctx), p, Outcome{Kind: Unused}); err != nil {
-			return nil, err
-		}
-		if sleep(ctx, min(k.silent(), maxSleep)) != nil {
+		_ = g.Report(context.WithoutCancel(ctx), p, Outcome{Kind: Unused}) // after an error the slot is lost, no more
+		if sleep(ctx, min(time.Until(time.UnixMicro(k.quiet.Load())), maxSleep)) != nil {
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -135,14 +121,14 @@ func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
 	if p == nil || p.kind == nil {
 		return errors.New("gate: report without a permit")
 	}
-	if _, ok := outcomeNames[o.Kind]; !ok {
-		return fmt.Errorf("gate: %s is not an outcome", o.Kind)
+	if !slices.Contains(outcomeKinds, o.Kind) {
+		return fmt.Errorf("gate: %q is not an outcome", o.Kind)
 	}
 	if p.done.Swap(true) {
 		return errors.New("gate: permit reported twice")
 	}
 	k := p.kind
-	silence := o.silence()
+	silence := min(max(cmp.Or(max(o.RetryAfter, 0), o.Reset), 0), maxSilence)
 	if o.Kind == Limited { // at once: the report may take time
 		k.quiet.Store(time.Now().Add(max(silence, k.rate.Interval())).UnixMicro())
 		k.tickets.keep(p.call.JobID, p.ticket)
@@ -150,33 +136,25 @@ func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
 	if o.Kind == NotSent && p.nonce == "" {
 		return nil
 	}
-	reply, err := g.run(ctx, reportScript, k, o.Kind.String(), jobHash(p.call.JobID), p.nonce, p.slot,
+	reply, err := g.run(ctx, reportScript, k, string(o.Kind), jobHash(p.call.JobID), p.nonce, p.slot,
 		silence.Microseconds(), max(o.Limit, 0), k.rate.Calls)
 	if err != nil {
 		return fmt.Errorf("report %s of %s: %w", o.Kind, k.name, err)
 	}
 	if o.Kind == Unused {
-		k.newest.CompareAndSwap(p.slot, p.slot-p.step.Microseconds())
+		k.newest.CompareAndSwap(p.slot, p.slot-2*k.rate.Interval().Microseconds())
 		k.wake()
 	}
-	g.logBreaker(p, reply[0])
-	if reply[1] > 0 {
-		g.cfg.Log.Warn().Str("kind", k.name).Int64("vendor_limit", reply[1]).Stringer("configured", k.rate).
-			Msg("the vendor's limit is lower than configured; pacing by the vendor's")
-	}
+	g.log(p, reply[0], reply[1])
 	return nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
+	if d > 0 {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return ctx.Err()
 }

@@ -156,7 +156,7 @@ func TestSlotThatAProcessSleptThroughIsGivenBack(t *testing.T) {
 			inFakeTime(t, func(t *testing.T, f *fleet) {
 				g := f.process(hundred)
 				k := g.kinds["aadhaar"]
-				p, err := g.reserve(t.Context(), k, k.lanes[Bulk], Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"}, 1)
+				p, err := g.reserve(t.Context(), k, Call{Kind: "aadhaar", Lane: Bulk, JobID: "a"}, 1)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,93 +1,82 @@
 package gate
 
 import (
-	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
-// waitQueue lets one caller in at a time, the one with the lowest ticket.
-type waitQueue struct {
+// lane is the wait queue of one kind and lane. The first caller asks Redis for slots.
+type lane struct {
 	mu      sync.Mutex
-	busy    bool // a caller is in
-	waiting []*waiter
+	waiting []*waiter // by ticket
+	turn    int64     // see take.lua
+	ask     time.Time // when to ask next
 }
 
 type waiter struct {
 	ticket uint64
-	ready  chan struct{} // closed when the caller is in
+	woken  chan struct{} // takes one: the plan has changed
 }
 
-// enter waits until the caller is in. The error is ctx's.
-func (q *waitQueue) enter(ctx context.Context, ticket uint64) error {
-	q.mu.Lock()
-	if !q.busy {
-		q.busy = true
-		q.mu.Unlock()
-		return nil
+func (l *lane) enter(ticket uint64) *waiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := &waiter{ticket: ticket, woken: make(chan struct{}, 1)}
+	i := len(l.waiting)
+	for i > 0 && l.waiting[i-1].ticket > ticket {
+		i--
 	}
-	return q.wait(ctx, ticket)
+	l.wake() // it may no longer be the first
+	l.waiting = slices.Insert(l.waiting, i, w)
+	return w
 }
 
-// yield lets a caller with a lower ticket in first, if there is one. After an error the caller is not in.
-func (q *waitQueue) yield(ctx context.Context, ticket uint64) error {
-	q.mu.Lock()
-	if len(q.waiting) == 0 || q.waiting[0].ticket > ticket {
-		q.mu.Unlock()
-		return nil
+func (l *lane) leave(w *waiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = slices.DeleteFunc(l.waiting, func(other *waiter) bool { return other == w })
+	if len(l.waiting) == 0 {
+		l.turn, l.ask = 0, time.Time{}
 	}
-	q.next()
-	return q.wait(ctx, ticket)
+	l.wake()
 }
 
-// wait unlocks q.mu.
-func (q *waitQueue) wait(ctx context.Context, ticket uint64) error {
-	w := &waiter{ticket: ticket, ready: make(chan struct{})}
-	i := slices.IndexFunc(q.waiting, func(other *waiter) bool { return other.ticket > ticket })
-	if i < 0 {
-		i = len(q.waiting)
-	}
-	q.waiting = slices.Insert(q.waiting, i, w)
-	q.mu.Unlock()
-
-	select {
-	case <-w.ready:
-		return nil
-	case <-ctx.Done():
-	}
-	q.mu.Lock()
-	i = slices.Index(q.waiting, w)
-	if i >= 0 {
-		q.waiting = slices.Delete(q.waiting, i, i+1)
-	}
-	q.mu.Unlock()
-	if i < 0 { // it came in at the same moment
-		q.leave()
-	}
-	return ctx.Err()
+// plan sets the turn of the lane and when its first caller asks.
+func (l *lane) plan(turn int64, ask time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn, l.ask = turn, ask
+	l.wake()
 }
 
-// leave lets the next caller in.
-func (q *waitQueue) leave() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		q.busy = false
-		return
+func (l *lane) wake() {
+	if len(l.waiting) > 0 {
+		select {
+		case l.waiting[0].woken <- struct{}{}:
+		default:
+		}
 	}
-	q.next()
 }
 
-func (q *waitQueue) next() {
-	close(q.waiting[0].ready)
-	q.waiting = slices.Delete(q.waiting, 0, 1)
+// next returns the turn of the lane and a timer for when the caller asks, nil while it is not the first.
+func (l *lane) next(w *waiter) (turn int64, due <-chan time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting[0] != w {
+		return 0, nil
+	}
+	d := time.Until(l.ask)
+	if d > maxSleep+maxSleep/4 {
+		d = maxSleep
+	}
+	return l.turn, time.After(d)
 }
 
-// len counts the callers, including the one that is in.
-func (q *waitQueue) len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.waiting) + flag(q.busy)
+func (l *lane) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting)
 }
 
 // tickets number the calls of a kind in the order in which they come. A job that got a 429 keeps its place.
@@ -97,24 +86,22 @@ type tickets struct {
 	kept map[string]uint64 // by job
 }
 
-// maxKept bounds the memory for jobs that got a 429.
-const maxKept = 1000
-
 func (t *tickets) draw(job string) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if ticket, ok := t.kept[job]; ok {
-		delete(t.kept, job)
-		return ticket
+	ticket, ok := t.kept[job]
+	if !ok {
+		t.last++
+		ticket = t.last
 	}
-	t.last++
-	return t.last
+	delete(t.kept, job)
+	return ticket
 }
 
 func (t *tickets) keep(job string, ticket uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.kept == nil || len(t.kept) >= maxKept {
+	if t.kept == nil || len(t.kept) >= 1000 { // bounds the memory
 		t.kept = map[string]uint64{}
 	}
 	t.kept[job] = ticket

@@ -1,9 +1,9 @@
 package gate
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,14 +36,13 @@ func (g *Gate) Status(ctx context.Context) ([]KindStatus, *Hold, error) {
 		return nil, nil, err
 	}
 	var all []KindStatus
-	for _, k := range g.kinds {
-		st, err := g.status(ctx, k)
+	for _, name := range slices.Sorted(maps.Keys(g.kinds)) {
+		st, err := g.status(ctx, g.kinds[name])
 		if err != nil {
-			return nil, nil, fmt.Errorf("status of %s: %w", k.name, err)
+			return nil, nil, fmt.Errorf("status of %s: %w", name, err)
 		}
 		all = append(all, st)
 	}
-	slices.SortFunc(all, func(a, b KindStatus) int { return cmp.Compare(a.Kind, b.Kind) })
 	return all, hold, nil
 }
 
@@ -100,36 +99,27 @@ func (g *Gate) status(ctx context.Context, k *kind) (KindStatus, error) {
 
 // lastMinute adds up the 10-second buckets; of the oldest, the part that is still within the minute.
 func lastMinute(now int64, number func(string) int64) int {
-	const width, scale = int64(10 * time.Second / time.Microsecond), 1_000_000
-	current := now / width
+	const scale = 1_000_000 // a field is the number of its bucket * scale + calls
 	sum := 0.0
-	for i := range int64(7) {
-		n := number("n" + strconv.FormatInt(i, 10))
-		bucket, calls := n/scale, float64(n%scale)
-		switch age := current - bucket; {
-		case age < 0 || age > 6:
-		case age == 6:
-			sum += calls * (1 - float64(now%width)/float64(width))
-		default:
-			sum += calls
+	for i := range 7 {
+		n := number("n" + strconv.Itoa(i))
+		if age := float64(now)/1e7 - float64(n/scale); age >= 0 {
+			sum += float64(n%scale) * min(max(7-age, 0), 1)
 		}
 	}
 	return int(sum + 0.5)
 }
 
-// waiting adds up the calls that processes have counted within their last two times of asking.
+// waiting adds up the calls that processes counted when they last asked, within the last few seconds.
 func waiting(now int64, fields map[string]string) (live, bulk int) {
 	for name, value := range fields {
-		if !strings.HasPrefix(name, "w:") {
-			continue
-		}
 		var l, b int
 		var at int64
-		if _, err := fmt.Sscanf(value, "%d:%d:%d", &l, &b, &at); err != nil || micros(now-at) > 2*maxSleep+time.Second {
-			continue
+		n, _ := fmt.Sscanf(value, "%d:%d:%d", &l, &b, &at)
+		if n == 3 && strings.HasPrefix(name, "w:") && micros(now-at) <= 2*maxSleep+time.Second {
+			live += l
+			bulk += b
 		}
-		live += l
-		bulk += b
 	}
 	return live, bulk
 }

@@ -3,23 +3,20 @@
 -- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold
 -- ARGV[1]  outcome: answered, refused, limited, failed, not_sent or unused
 -- ARGV[2]  hash of the job; ARGV[3] nonce of a test call, or empty
--- ARGV[4]  slot; ARGV[5] silence that the vendor asked for, 0 unknown
+-- ARGV[4]  slot; ARGV[5] silence that the vendor asked for, in µs, 0 unknown
 -- ARGV[6]  X-RateLimit-Limit, 0 unknown; ARGV[7] calls of the configured rate
 --
 -- Result: {breaker, limit}: 0 unchanged, 1 opened, 2 closed; the vendor's lower limit if it is new, else 0.
-local kind, hold, outcome, job, nonce = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local kind, hold, outcome, job, nonce, slot = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local SECOND = 1000000
-local slot, silence, limit, configured = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local function clock()
   local t = redis.call('TIME')
   return tonumber(t[1]) * SECOND + tonumber(t[2])
 end
 
-local names = {'calls', 'cap', 'margin', 'until', 'streak', 'limited', 'limited_at', 'fails', 'open_until', 'open_len',
-  'last', 'step', 'probe_nonce', 'jobs'}
 local s, writes = {}, {}
-local values = redis.call('HMGET', kind, unpack(names))
-for i, name in ipairs(names) do s[name] = values[i] or nil end
+local flat = redis.call('HGETALL', kind)
+for i = 1, #flat, 2 do s[flat[i]] = flat[i + 1] end
 local function number(name) return tonumber(s[name] or 0) or 0 end
 local function set(name, value)
   if type(value) == 'number' then value = string.format('%.0f', value) end
@@ -27,61 +24,50 @@ local function set(name, value)
 end
 
 if nonce ~= '' and redis.call('HGET', hold, 'token') == nonce then
-  if outcome == 'answered' then
-    redis.call('DEL', hold)
-  else
-    redis.call('HSET', hold, 'token', '')
-    if outcome == 'refused' then redis.call('HSET', hold, 'probing', '0') end
-  end
+  redis.call('HSET', hold, 'token', '')
+  if outcome == 'refused' then redis.call('HSET', hold, 'probing', '0') end
+  if outcome == 'answered' then redis.call('DEL', hold) end
 end
 
-local lower = 0
-if limit > 0 then
-  if number('calls') > 0 then configured = number('calls') end
-  local cap = 0
-  if limit < configured then cap = limit end
-  if cap ~= number('cap') then
-    set('cap', cap)
-    lower = cap
-  end
+local lower, limit, rate = 0, tonumber(ARGV[6]), tonumber(ARGV[7])
+if number('calls') > 0 then rate = number('calls') end
+local cap = limit < rate and limit or 0
+if limit > 0 and cap ~= number('cap') then
+  set('cap', cap)
+  lower = cap
 end
 
-local breaker, trial = 0, nonce ~= '' and s.probe_nonce == nonce
+local breaker, trial, closed = 0, nonce ~= '' and s.probe_nonce == nonce, number('open_until') == 0
 local function open(length)
+  breaker = 1
   set('open_len', length)
   set('open_until', clock() + length)
   set('others', 0)
-  breaker = 1
 end
-if trial then
-  set('probe_nonce', '')
-  set('probe_until', 0)
-end
+if trial then redis.call('HDEL', kind, 'probe_nonce', 'probe_until') end
 
 if outcome == 'limited' then
-  local now, quiet, seen = clock(), number('until'), number('limited_at')
-  if quiet > now + 120 * SECOND then quiet = 0 end
-  if seen > now or slot > seen then -- else the call left before the last 429, which has widened the margin already
-    local margin = number('margin')
-    if margin == 0 then margin = 20000 end
+  local now, silence, stop, seen = clock(), tonumber(ARGV[5]), number('until'), number('limited_at')
+  if stop > now + 120 * SECOND then stop = 0 end -- stored before the clock was set back
+  if slot > seen or seen > now then -- else the call left before the last 429, which has widened the margin
+    local margin = s.margin and number('margin') or 20000
     set('floor', margin)
     set('floor_until', now + 24 * 3600 * SECOND)
     set('margin', math.min(2 * margin, 50000))
     set('margin_at', now)
   end
   if silence <= 0 then -- the vendor did not say: 1 s, 2 s, ... 64 s while each silence ends in another 429
-    local streak = 0
-    if now < quiet + 10 * SECOND then streak = math.min(number('streak') + 1, 6) end
+    local streak = now < stop + 10 * SECOND and math.min(number('streak') + 1, 6) or 0
     set('streak', streak)
     silence = SECOND * 2 ^ streak
   end
   set('limited', number('limited') + 1)
   set('limited_at', now)
-  set('until', math.max(quiet, now + math.min(silence, 120 * SECOND)))
+  set('until', math.max(stop, now + math.min(silence, 120 * SECOND)))
 elseif outcome == 'failed' and trial then
   open(math.min(number('open_len') * 2, 300 * SECOND))
-elseif outcome == 'failed' and number('open_until') == 0 then
-  local jobs, seen = s.jobs or '', 0
+elseif outcome == 'failed' and closed then
+  local fails, jobs, seen = number('fails') + 1, s.jobs or '', 0
   for other in string.gmatch(jobs, '%S+') do
     seen = seen + 1
     if other == job then job = '' end
@@ -90,17 +76,15 @@ elseif outcome == 'failed' and number('open_until') == 0 then
     seen = seen + 1
     set('jobs', jobs .. ' ' .. job)
   end
-  set('fails', number('fails') + 1)
-  if number('fails') + 1 >= 5 and seen >= 3 then open(30 * SECOND) end
-elseif outcome == 'answered' or outcome == 'refused' then
-  if trial or number('open_until') == 0 and number('fails') > 0 then
-    redis.call('HDEL', kind, 'fails', 'jobs', 'open_until', 'open_len')
-  end
+  set('fails', fails)
+  if fails >= 5 and seen >= 3 then open(30 * SECOND) end
+elseif (outcome == 'answered' or outcome == 'refused') and (trial or closed and number('fails') > 0) then
+  redis.call('HDEL', kind, 'fails', 'jobs', 'open_until', 'open_len')
   if trial then breaker = 2 end
 elseif outcome == 'unused' then
   if number('last') == slot then set('last', slot - number('step')) end -- no later slot is granted: this one is free again
   local bucket = math.floor(slot / (10 * SECOND))
-  local count = tonumber(redis.call('HGET', kind, 'n' .. bucket % 7) or 0)
+  local count = number('n' .. bucket % 7)
   if count > bucket * SECOND then set('n' .. bucket % 7, count - 1) end
 end
 if #writes > 0 then redis.call('HSET', kind, unpack(writes)) end

@@ -8,8 +8,9 @@
 -- ARGV[8]  turn that the process holds in this lane, 0 none; ARGV[9] 1: more calls wait behind this one
 -- ARGV[10] process, ARGV[11] live and ARGV[12] bulk calls that wait in it, including this one
 --
--- Result: {code, wait, slot, test, turn, ask, step}. Times and durations are in µs, instants by Redis' clock.
---   0 granted: the slot is wait from now; test is 1 for a test call; the next call of the lane has the turn and asks in ask
+-- Result: {code, wait, slot, test, turn, ask, tolerance}. Times are in µs, instants by Redis' clock.
+--   0 granted: the slot is wait from now and may be used tolerance later; test is 1 for a test call; the next call of the
+--     lane has the turn and asks in ask
 --   1 not yet: ask again in wait, with the turn
 --   2 on hold; 3 on hold, a test call is out; 4 breaker open for wait; 5 breaker half-open, the trial call is out
 local kind, hold, lane, job, nonce = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
@@ -24,8 +25,7 @@ local function number(name) return tonumber(s[name] or 0) or 0 end
 -- instant drops a time that is further ahead than it can be: it was stored before the clock was set back.
 local function instant(name, ahead)
   local at = number(name)
-  if at > now + ahead then return 0 end
-  return at
+  return at <= now + ahead and at or 0
 end
 local function set(name, value)
   if type(value) == 'number' then value = string.format('%.0f', value) end
@@ -43,10 +43,10 @@ end
 -- Breaker. The job of the last trial leaves the first 10 s to other jobs, where there are any: a job that fails because
 -- of its own content must not keep the breaker open.
 local open_until = number('open_until')
-if open_until > now + 300 * SECOND then open_until = 1 end -- stored before the clock was set back: over
 if open_until > 0 then
   local same = s.probe_job == job
   if not same then redis.call('HSET', kind, 'others', '1') end
+  open_until = math.max(instant('open_until', 300 * SECOND), 1)
   if now < open_until then return {4, open_until - now} end
   local trial = instant('probe_until', 60 * SECOND)
   if now < trial then return {5, trial - now} end
@@ -54,7 +54,7 @@ if open_until > 0 then
   if same and s.others == '1' and now < reserved then return {5, reserved - now} end
 end
 
--- Rate and margin. The margin is in millionths of the rate.
+-- Rate and margin, which is in millionths of the rate.
 local calls, per = tonumber(ARGV[1]), tonumber(ARGV[2])
 if number('calls') > 0 then calls, per = number('calls'), number('per') end
 if number('cap') > 0 then calls = math.min(calls, number('cap')) end
@@ -74,60 +74,56 @@ set('margin', margin)
 set('margin_at', since)
 local step = math.ceil(per / calls / (1 - margin / 1000000))
 
--- What Redis has lost is behind NEAR, because no slot is granted further ahead.
+-- Slots that Redis may have lost are less than NEAR ahead.
 local last = number('last')
 if not s.last or ARGV[7] == '1' then last = now + NEAR end
 last = math.min(math.max(last, tonumber(ARGV[6])), now + NEAR)
-local free = math.max(last + step, instant('until', 120 * SECOND), now)
-local turns = {live = instant('turn_live', free - now + 100 * step), bulk = instant('turn_bulk', free - now + 100 * step)}
+local slot, turn, ask = math.max(last + step, instant('until', 120 * SECOND), now), tonumber(ARGV[8]), 0
+local far = slot - now + 100 * step
+local turns = {live = instant('turn_live', far), bulk = instant('turn_bulk', far)}
 local function next_turn(after)
-  local turn = math.max(turns[lane], after)
-  if lane == 'bulk' then turn = math.max(turn, turns.live) end -- live calls wait for those slots
-  set('turn_' .. lane, turn + step)
-  return turn + step
+  turn = math.max(turns[lane], after) + step
+  if lane == 'bulk' then turn = math.max(turn, turns.live + step) end -- live calls wait for the slots before
+  set('turn_' .. lane, turn)
 end
 
-local turn, code, ask = tonumber(ARGV[8]), 0, 0
-local slot = free
-if turn > free and turn - NEAR <= now then slot = turn end
-if slot - NEAR > now or lane == 'bulk' and slot <= turns.live then
-  code = 1
-  if turn - NEAR <= now or turn > turns[lane] then turn = next_turn(free - step) end
-  ask = turn - NEAR - now
-else
+local due, waiting = turn - NEAR <= now, {live = tonumber(ARGV[11]), bulk = tonumber(ARGV[12])}
+if due then slot = math.max(slot, turn) end
+local granted = slot - NEAR <= now and (lane == 'live' or slot > turns.live)
+if granted then
   last, turn = slot, 0
   if ARGV[9] == '1' then
-    turn = next_turn(slot)
+    next_turn(slot)
     ask = math.max(turn - NEAR - now, 0)
   end
-  local bucket = math.floor(slot / (10 * SECOND)) -- counts calls for the status; see lastMinute
+  waiting[lane] = waiting[lane] - 1
+  local bucket = math.floor(slot / (10 * SECOND)) -- see lastMinute
   set('n' .. bucket % 7, math.max(number('n' .. bucket % 7), bucket * SECOND) + 1)
+elseif due or turn > turns[lane] then
+  next_turn(slot - step)
 end
 set('last', last)
 set('step', step)
-
-local waiting = {live = tonumber(ARGV[11]), bulk = tonumber(ARGV[12])}
-if code == 0 then waiting[lane] = waiting[lane] - 1 end
 set('w:' .. ARGV[10], string.format('%.0f:%.0f:%.0f', waiting.live, waiting.bulk, now))
-for name, value in pairs(s) do
-  if string.sub(name, 1, 2) == 'w:' then
-    local age = now - (tonumber(string.match(value, '%d+$')) or 0)
-    if math.abs(age) > 60 * SECOND then redis.call('HDEL', kind, name) end
-  end
+for name, value in pairs(s) do -- counts of dead processes
+  local at = string.sub(name, 1, 2) == 'w:' and tonumber(string.match(value, '%d+$'))
+  if at and math.abs(now - at) > 60 * SECOND then redis.call('HDEL', kind, name) end
 end
 
 local test = 0
-if code == 0 and h[1] then
-  redis.call('HSET', hold, 'token', nonce, 'token_until', string.format('%.0f', now + 60 * SECOND))
+if granted and h[1] then
   test = 1
+  redis.call('HSET', hold, 'token', nonce, 'token_until', string.format('%.0f', now + 60 * SECOND))
 end
-if code == 0 and open_until > 0 then
+if granted and open_until > 0 then
+  test = 1
   set('probe_nonce', nonce)
   set('probe_until', now + 60 * SECOND)
   set('probe_job', job)
   set('others', 0)
-  test = 1
 end
 redis.call('HSET', kind, unpack(writes))
-if code == 1 then return {1, math.max(ask, 1000), 0, 0, turn, 0, step} end
-return {0, slot - now, slot, test, turn, ask, step}
+if not granted then return {1, math.max(turn - NEAR - now, 1000), 0, 0, turn, 0, 0} end
+-- A call that is late by less than the margin of a period fits into every window.
+local tolerance = math.min(math.max(step / 2, 10000, per * margin / 2000000), 250000)
+return {0, slot - now, slot, test, turn, ask, math.floor(tolerance)}
