@@ -1,29 +1,32 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"io"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/wire"
-	"github.com/kycq/kycq/tasks"
 )
 
 func newBatch(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "batch", Short: "run backfills: a manifest in, a report out"},
+	return a.Group(&cobra.Command{Use: "batch", Short: "run backfills from CSV or JSONL files"},
 		newBatchSubmit(a), newBatchList(a), newBatchStatus(a), newBatchWatch(a), newBatchReport(a), newBatchFailures(a),
-		newBatchRetry(a), newBatchCancel(a))
+		newBatchRetry(a), newBatchResume(a), newBatchCancel(a), newBatchAmend(a))
 }
 
-// batchDeps is what the batch commands work with.
+// batchDeps is what the batch commands use.
 type batchDeps struct {
 	*producer
 	control *batch.Control
@@ -48,12 +51,9 @@ func (d *batchDeps) Close() {
 	d.producer.Close()
 }
 
-// perMinute is the present rate of a kind, and the hold where there is one.
-func (d *batchDeps) perMinute(ctx context.Context, kind tasks.Kind) (float64, *gate.Hold, error) {
-	return batch.Pace(ctx, d.gate, kind)
-}
+func (d *batchDeps) partsOf(b *batch.Batch) *batch.Parts { return batch.PartsOf(d.store, d.keyset, b) }
 
-// batchCommand gives fn the batchDeps.
+// batchCommand makes fn the command's code.
 func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *batchDeps, args []string) error) *cobra.Command {
 	cmd.RunE = a.Command(func(cmd *cobra.Command, args []string) error {
 		cfg, err := a.Settings(cmd)
@@ -70,7 +70,7 @@ func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *b
 	return cli.Uses(cmd, config.Redis, config.S3, config.Sealing, config.Rates)
 }
 
-// batchError gives what the user can mend the exit code of usage.
+// batchError gives errors that the user can fix the exit code of usage.
 func batchError(err error) error {
 	for _, usage := range []error{
 		batch.ErrNotFound, batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone,
@@ -93,10 +93,37 @@ func oneBatch(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// longTime shows a duration in days and hours where that reads better.
-func longTime(d time.Duration) string {
-	if days := d / (24 * time.Hour); days > 0 {
-		return fmt.Sprintf("%d d %d h", days, (d%(24*time.Hour))/time.Hour)
+// auditBatch writes the audit event of what is about to be done to a batch.
+func auditBatch(ctx context.Context, d *batchDeps, action string, b *batch.Batch, detail map[string]string) error {
+	return appendAudit(ctx, d.store, audit.Act{Action: action, Kind: string(b.Kind), Batch: b.ID, Detail: detail})
+}
+
+// confirm asks at a terminal. A script, or a command with --json, needs --yes.
+func (a *app) confirm(yes bool, format string, args ...any) error {
+	if yes {
+		return nil
 	}
-	return d.Round(time.Second).String()
+	text := fmt.Sprintf(format, args...)
+	in, ok := a.In.(io.Writer)
+	if a.JSON || !ok || !logx.IsTerminal(in) {
+		return cli.Usagef("%s: add --yes", text)
+	}
+	_, _ = fmt.Fprintf(a.Err, "%s. Continue? [y/N] ", text)
+	answer, err := bufio.NewReader(a.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
+		return cli.Usagef("not confirmed; nothing changed")
+	}
+	return nil
+}
+
+// interrupted says how to continue if err came from an interrupt.
+func (a *app) interrupted(ctx context.Context, err error, command string) error {
+	if err != nil && ctx.Err() != nil {
+		a.Note("interrupted; no data was lost. To continue, run:\n  %s", command)
+		return context.Canceled
+	}
+	return err
 }

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/logx"
 )
 
 func newBatchCancel(a *app) *cobra.Command {
@@ -20,9 +16,9 @@ func newBatchCancel(a *app) *cobra.Command {
 	cmd := a.batchCommand(&cobra.Command{
 		Use:   "cancel BATCH",
 		Short: "stop the calls of a batch within seconds",
-		Long: `cancel stops the calls of a batch within five seconds. Calls in flight end and are recorded; rows that wait become
-cancelled. Submitting the same file with --amend goes on where it stopped.`,
-		Example: "  kycq batch cancel customers-1f00c3aa",
+		Long: `cancel stops the calls of a batch within five seconds. Calls in flight complete and are recorded; all other open rows become
+cancelled. batch amend continues the batch later.`,
+		Example: "  kycq batch cancel customers-1f00c3aa\n  kycq batch cancel customers-1f00c3aa --yes --json",
 		Args:    oneBatch,
 	}, func(ctx context.Context, d *batchDeps, args []string) error {
 		st, b, err := d.control.Status(ctx, args[0])
@@ -32,44 +28,72 @@ cancelled. Submitting the same file with --amend goes on where it stopped.`,
 		if b.Done() && b.State != batch.Cancelled {
 			return batch.ErrDone
 		}
-		if err := a.confirm(yes, "%d of %d rows have not ended: they will not be called. Go on?", st.Rows-st.Ended, st.Rows); err != nil {
+		if err := a.confirm(yes, "%d of %d rows have not ended and will not be called", st.Rows-st.Ended, st.Rows); err != nil {
 			return err
 		}
-		if err := a.enterBatch(ctx, d, "batch.cancel", b, nil); err != nil {
+		if err := auditBatch(ctx, d, "batch.cancel", b, nil); err != nil {
 			return err
 		}
 		if b, err = d.control.Cancel(ctx, b.ID); err != nil {
 			return err
 		}
-		if a.JSON {
-			return a.PrintJSON(map[string]any{"batch": b.ID, "state": b.State})
-		}
-		a.Note("next: kycq batch watch %s (rows in hand are being closed)", b.ID)
-		return a.Print("%s: %s\n", b.ID, b.State)
+		a.Note("next: kycq batch watch %s (until its open rows are closed)", b.ID)
+		return a.Answer(map[string]any{"batch": b.ID, "state": b.State}, func() string {
+			return fmt.Sprintf("%s: %s\n", b.ID, b.State)
+		})
 	})
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
 
-var errNotConfirmed = errors.New("not confirmed: nothing was done")
+func newBatchAmend(a *app) *cobra.Command {
+	var f submitFlags
+	cmd := &cobra.Command{
+		Use:   "amend FILE",
+		Short: "continue a cancelled batch",
+		Long: `amend continues the cancelled batch that was submitted from FILE (- for standard input), once all of its rows are closed.
+Rows that the cancel ended are called; rows that ended before are not. The name must be that of the submission.`,
+		Example: "  kycq batch amend customers.csv\n  kycq batch amend customers.csv --name customers-2026 --max-calls 5000",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return cli.Usagef("want the file of the batch (- for standard input)")
+			}
+			f.command = commandLine(cmd, args)
+			return f.check(a, "", args[0])
+		},
+	}
+	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, _ []string) error {
+		return a.amend(ctx, d, f)
+	})
+	f.registerCommon(cmd)
+	return cmd
+}
 
-// confirm asks at a terminal. Elsewhere, and with --json, only --yes will do: a script must mean it.
-func (a *app) confirm(yes bool, question string, args ...any) error {
-	if yes {
-		return nil
-	}
-	text := fmt.Sprintf(question, args...)
-	in, ok := a.In.(io.Writer)
-	if a.JSON || !ok || !logx.IsTerminal(in) {
-		return cli.Usagef("%s Add --yes to confirm", text)
-	}
-	_, _ = fmt.Fprintf(a.Err, "%s [y/N] ", text)
-	answer, err := bufio.NewReader(a.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+func (a *app) amend(ctx context.Context, d *batchDeps, f submitFlags) error {
+	s := &submission{app: a, deps: d, flags: f}
+	if err := s.open(ctx); err != nil {
 		return err
 	}
-	if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
-		return cli.UsageError(errNotConfirmed)
+	defer s.close()
+	b, err := d.control.Batches.Load(ctx, s.source.ID)
+	switch {
+	case errors.Is(err, batch.ErrNotFound):
+		return fmt.Errorf("%w: was the file changed, or submitted under another --name?", err)
+	case err != nil:
+		return a.interrupted(ctx, err, f.command)
+	case b.Content != s.source.Content:
+		return batch.ErrOtherManifest
 	}
-	return nil
+	s.answer.Status = "already_submitted"
+	if b.State == batch.Cancelled {
+		s.answer.Status = "amended"
+		if err := auditBatch(ctx, d, "batch.amend", b, nil); err != nil {
+			return err
+		}
+	}
+	if b, err = d.control.Amend(ctx, b.ID, f.maxCalls); err != nil {
+		return a.interrupted(ctx, err, f.command)
+	}
+	s.answer.existing(b)
+	return s.finish(ctx)
 }

@@ -29,7 +29,18 @@ func checkProgress(mode string) error {
 	return nil
 }
 
-// progress shows how far a step is, on stderr.
+// progressMode checks a mode and resolves auto.
+func (a *app) progressMode(mode string) (string, error) {
+	if mode != "auto" {
+		return mode, checkProgress(mode)
+	}
+	if logx.IsTerminal(a.Err) {
+		return "bar", nil
+	}
+	return "plain", nil
+}
+
+// progress shows the progress of a step on stderr.
 type progress struct {
 	app  *app
 	mode string
@@ -42,19 +53,11 @@ type progress struct {
 }
 
 func (a *app) newProgress(mode string) (*progress, error) {
-	if err := checkProgress(mode); err != nil {
-		return nil, err
-	}
-	if mode == "auto" {
-		mode = "plain"
-		if logx.IsTerminal(a.Err) {
-			mode = "bar"
-		}
-	}
-	return &progress{app: a, mode: mode}, nil
+	mode, err := a.progressMode(mode)
+	return &progress{app: a, mode: mode}, err
 }
 
-// Plain lines and lines of JSON are for logs: seldom.
+// Lines go to logs, so they are written less often than the bar.
 const (
 	plainEvery = 5 * time.Second
 	barEvery   = 100 * time.Millisecond
@@ -73,7 +76,7 @@ func (p *progress) Begin(step string, total int64, unit string) {
 	}
 }
 
-// Add says that n more are done.
+// Add adds n to what is done.
 func (p *progress) Add(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,11 +87,11 @@ func (p *progress) Add(n int64) {
 	case p.mode == "none" || time.Since(p.shown) < plainEvery:
 	default:
 		p.shown = time.Now()
-		p.tell()
+		p.print()
 	}
 }
 
-func (p *progress) tell() {
+func (p *progress) print() {
 	if p.mode == "json" {
 		line, _ := json.Marshal(map[string]any{"step": p.step, "done": p.done, "total": p.total, "unit": p.unit})
 		p.app.Note("%s", line)
@@ -101,7 +104,7 @@ func (p *progress) tell() {
 	p.app.Note("%s: %.0f %% (%d of %d %s)", p.step, share, p.done, p.total, p.unit)
 }
 
-// Pause takes the bar off the terminal, so that something else can be said.
+// Pause removes the bar from the terminal, so that something else can be printed.
 func (p *progress) Pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,10 +114,10 @@ func (p *progress) Pause() {
 	}
 }
 
-// Close ends the showing.
+// Close removes the bar.
 func (p *progress) Close() { p.Pause() }
 
-// commandLine is what a user types to run the same again. Secrets are never flags.
+// commandLine is the command line that runs the same command again. Secrets are never flags.
 func commandLine(cmd *cobra.Command, args []string) string {
 	words := []string{cmd.CommandPath()}
 	for _, arg := range args {
@@ -136,7 +139,7 @@ func commandLine(cmd *cobra.Command, args []string) string {
 	return strings.Join(words, " ")
 }
 
-// quote makes one word of a shell's.
+// quote quotes a word for a shell.
 func quote(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/:=@,+%", r)
@@ -147,7 +150,7 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// noteJSON writes a line of JSON that is not the answer.
+// noteJSON writes a line of JSON to stderr.
 func (a *app) noteJSON(v any) error {
 	e := json.NewEncoder(a.Err)
 	e.SetEscapeHTML(false)

@@ -10,52 +10,47 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kycq/kycq/internal/audit"
-	"github.com/kycq/kycq/internal/batch"
 	batchreport "github.com/kycq/kycq/internal/batch/report"
 	"github.com/kycq/kycq/internal/cli"
 )
 
-// reportFlags say how a report is written.
+// reportFlags are the flags of batch report and batch failures.
 type reportFlags struct {
 	format, out, progress string
 	failures              bool
 }
 
 func newBatchReport(a *app) *cobra.Command {
-	var f reportFlags
-	cmd := a.reportCommand(&f, &cobra.Command{
+	return a.reportCommand(&reportFlags{}, &cobra.Command{
 		Use:   "report BATCH",
-		Short: "write every row with what became of it",
-		Long: `report joins every row of the manifest with its outcome, code, message, next action, reference_id, masked image, calls and
-times. It holds the input and so personal data; the batch's own report.csv in S3 has none. Cells that a spreadsheet would
-run as a formula are made inert.`,
+		Short: "write every row with its outcome",
+		Long: `report writes every row of the manifest with its outcome, code, message, next action, reference_id, masked image, calls and
+times. It holds the input, which is personal data; the report.csv that the batch stores in S3 does not. Cells that a
+spreadsheet would run as a formula are escaped.`,
 		Example: "  kycq batch report customers-1f00c3aa --out report.csv\n  kycq batch report customers-1f00c3aa --format jsonl | jq -r 'select(.outcome == \"failed\") | .code'",
 	})
-	return cmd
 }
 
 func newBatchFailures(a *app) *cobra.Command {
-	f := reportFlags{failures: true}
-	return a.reportCommand(&f, &cobra.Command{
+	return a.reportCommand(&reportFlags{failures: true}, &cobra.Command{
 		Use:   "failures BATCH",
-		Short: "write the rows that failed or are invalid, to be mended and submitted again",
-		Long: `failures writes the input columns of the rows that ended failed or invalid, with code and message. Mend them, give them new
-verification_ids (or none), and submit the file as a batch of its own.`,
-		Example: "  kycq batch failures customers-1f00c3aa --out mend.csv",
+		Short: "write the failed and invalid rows, to be corrected and submitted again",
+		Long: `failures writes the input columns of the rows that ended failed or invalid, with code and message. Correct the rows, give
+them new verification_ids (or none), and submit the file as a new batch.`,
+		Example: "  kycq batch failures customers-1f00c3aa --out fix.csv\n  kycq batch failures customers-1f00c3aa --format jsonl",
 	})
 }
 
 func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	cmd.Args = oneBatch
-	cmd = a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
+	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
 		if f.format != string(batchreport.CSV) && f.format != string(batchreport.JSONL) {
 			return cli.Usagef("--format: choose csv or jsonl")
 		}
 		if a.JSON {
 			f.format = string(batchreport.JSONL)
 		}
-		return a.writeReport(ctx, d, args[0], *f)
+		return a.writeReport(ctx, d, args[0], f)
 	})
 	cmd.Flags().StringVar(&f.format, "format", "csv", "csv or jsonl")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to this file, readable by you alone, instead of stdout")
@@ -63,7 +58,7 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f reportFlags) error {
+func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *reportFlags) error {
 	b, err := d.control.Batches.Load(ctx, id)
 	if err != nil {
 		return err
@@ -76,7 +71,7 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f report
 	if f.failures {
 		action = "batch.failures"
 	}
-	if err := a.enterBatch(ctx, d, action, b, nil); err != nil {
+	if err := auditBatch(ctx, d, action, b, nil); err != nil {
 		return err
 	}
 	shown, err := a.newProgress(f.progress)
@@ -85,23 +80,23 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f report
 	}
 	defer shown.Close()
 	shown.Begin("reading records", int64(b.Rows), "rows")
-	job := &batchreport.Job{
-		Batch: b, Parts: batch.PartsOf(d.store, d.keyset, b), Records: d.store, Client: d.client, Columns: columns,
-		Format: batchreport.Format(f.format), FailuresOnly: f.failures, Seen: func() { shown.Add(1) },
+	report := &batchreport.Report{
+		Batch: b, Parts: d.partsOf(b), Records: d.store, Client: d.client, Columns: columns,
+		Format: batchreport.Format(f.format), FailuresOnly: f.failures, Visited: func() { shown.Add(1) },
 	}
-	rows, err := a.writeTo(f.out, func(w io.Writer) (int, error) { return job.Write(ctx, w) })
+	rows, err := a.writeTo(f.out, func(w io.Writer) (int, error) { return report.Write(ctx, w) })
 	if err != nil {
 		return err
 	}
 	shown.Pause()
 	if !b.Done() {
-		a.Note("the batch has not ended: rows without an outcome are still to come")
+		a.Note("the batch has not ended: rows without an outcome are still open")
 	}
 	a.Note("%d rows written", rows)
 	return nil
 }
 
-// writeTo writes to stdout, or to a file that is there whole or not at all.
+// writeTo writes to stdout, or to a file that exists only when it is complete.
 func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int, err error) {
 	if path == "" {
 		out := bufio.NewWriterSize(a.Out, 64<<10)
@@ -113,16 +108,11 @@ func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int
 	if err != nil {
 		return 0, fmt.Errorf("write the report: %w", err)
 	}
-	defer func() { _ = os.Remove(temp) }() // nothing is there where all went well
+	defer func() { _ = os.Remove(temp) }() // fails after a successful rename
 	out := bufio.NewWriterSize(f, 64<<10)
 	rows, err = write(out)
 	if err = errors.Join(err, out.Flush(), f.Close()); err != nil {
 		return rows, err
 	}
 	return rows, os.Rename(temp, path)
-}
-
-// enterBatch writes the audit entry of what is about to be done to a batch.
-func (a *app) enterBatch(ctx context.Context, d *batchDeps, action string, b *batch.Batch, detail map[string]string) error {
-	return appendAudit(ctx, d.store, audit.Act{Action: action, Kind: string(b.Kind), Batch: b.ID, Detail: detail})
 }

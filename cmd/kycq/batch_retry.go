@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,56 +15,66 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 )
 
-// retryFlags say which rows run again.
+// retryFlags are the flags of batch retry.
 type retryFlags struct {
 	batch.Selection
-	maxCalls int
-	given    bool // --max-calls
+	maxCalls *int // nil if not given
 	yes      bool
 	progress string
 }
 
 func newBatchRetry(a *app) *cobra.Command {
 	var f retryFlags
+	var maxCalls int
 	cmd := &cobra.Command{
 		Use:   "retry BATCH",
-		Short: "run rows of a batch again, and pay for them again",
-		Long: `retry begins the next run of the rows that are chosen by --code, --failed, --invalid or --lost, after saying how many
-there are. --failed leaves out the rows whose answer was lost after a call that may have been charged: --lost buys those
-again. Calls of a further run go out under a derived verification_id.
+		Short: "run selected rows of a batch again, at the price of new calls",
+		Long: `retry runs the rows selected by --code, --failed, --invalid or --lost again, after showing how many there are. Each row
+costs at least one call, under a derived verification_id. --failed leaves out the rows whose answer was lost after a call
+that may have been charged; --lost selects them.
 
-Without a choice, retry goes on with a batch that is paused at its cap of calls: with --max-calls N as the new cap, else
-with as many calls again.`,
+A batch that has reached its call limit is continued by kycq batch resume.`,
 		Example: `  kycq batch retry customers-1f00c3aa --failed
   kycq batch retry customers-1f00c3aa --code provider_error --yes
-  kycq batch retry customers-1f00c3aa --max-calls 5000`,
+  kycq batch retry customers-1f00c3aa --lost --max-calls 5000`,
 		Args: oneBatch,
 	}
-	cmd = a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
-		f.given = cmd.Flags().Changed("max-calls")
+	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
+		if cmd.Flags().Changed("max-calls") {
+			f.maxCalls = &maxCalls
+		}
 		return a.retryBatch(ctx, d, args[0], f)
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.Code, "code", "", "rows that ended with this code")
-	flags.BoolVar(&f.Failed, "failed", false, "rows that failed, but for lost answers")
+	flags.BoolVar(&f.Failed, "failed", false, "rows that failed, except lost answers")
 	flags.BoolVar(&f.Invalid, "invalid", false, "rows that Cashfree found invalid")
 	flags.BoolVar(&f.Lost, "lost", false, "rows whose answer was lost (they may have been charged)")
-	flags.IntVar(&f.maxCalls, "max-calls", 0, "new cap of calls of the batch; 0: no cap")
-	flags.BoolVar(&f.yes, "yes", false, "do not ask")
+	flags.IntVar(&maxCalls, "max-calls", 0, "new call limit of the batch; 0: none")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask for confirmation")
 	addProgressFlag(cmd, &f.progress)
 	cmd.MarkFlagsMutuallyExclusive("code", "failed", "invalid", "lost")
 	return cmd
 }
 
-// codeForm is what codes look like, so that one can go into the audit trail.
+// codeForm is the form of codes; others must not get into the audit trail.
 var codeForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFlags) error {
-	if f.Code != "" && !codeForm.MatchString(f.Code) {
-		return cli.Usagef("--code: want a code as reports show it")
+func (f *retryFlags) check(id string) error {
+	switch {
+	case f.Selection == (batch.Selection{}):
+		return fmt.Errorf("select rows with --code CODE, --failed, --invalid or --lost (to raise the call limit, run: kycq batch resume %s --max-calls N)", id)
+	case f.Code != "" && !codeForm.MatchString(f.Code):
+		return fmt.Errorf("--code: want a code as reports show it")
+	case f.maxCalls != nil && *f.maxCalls < 0:
+		return errMaxCalls
 	}
-	if f.maxCalls < 0 {
-		return cli.Usagef("--max-calls: must be 0 (no cap) or more")
+	return nil
+}
+
+func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFlags) error {
+	if err := f.check(id); err != nil {
+		return cli.UsageError(err)
 	}
 	b, err := d.control.Batches.Load(ctx, id)
 	if err != nil {
@@ -70,99 +83,122 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 	if b.State == batch.Cancelled {
 		return batch.ErrCancelled
 	}
-	if f.Selection == (batch.Selection{}) {
-		return a.raiseCap(ctx, d, b, f)
-	}
-	shown, err := a.newProgress(f.progress)
-	if err != nil {
-		return cli.UsageError(err)
-	}
-	defer shown.Close()
-	shown.Begin("reading records", int64(b.Rows), "rows")
-	seen := 0
-	selected, err := d.control.Select(ctx, b, batch.PartsOf(d.store, d.keyset, b), d.client, f.Selection, func(n int) {
-		shown.Add(int64(n - seen))
-		seen = n
-	})
+	selected, err := a.selectRows(ctx, d, b, f)
 	if err != nil {
 		return err
 	}
-	shown.Pause()
-	rows := selected.Rows
-	if len(rows) == 0 {
-		a.Note("no row of the batch is meant by that: nothing was done")
+	n := len(selected.Rows)
+	if n == 0 {
+		a.Note("no rows match the selection; nothing changed. This batch has: %s", countsText(selected.Codes))
 		return a.printRetry(id, 0)
 	}
-	if err := a.confirm(f.yes, "%d rows run again: at least as many calls, each paid for. Go on?", len(rows)); err != nil {
+	if err := a.confirm(f.yes, "this runs %d rows again (%d paid calls or more)", n, n); err != nil {
 		return err
 	}
-	detail := map[string]string{"rows": strconv.Itoa(len(rows)), "choice": f.choice()}
-	if err := a.enterBatch(ctx, d, "batch.retry", b, detail); err != nil {
+	selection := strings.Replace(f.Selection.String(), "=", ":", 1)
+	if err := auditBatch(ctx, d, "batch.retry", b, map[string]string{"rows": strconv.Itoa(n), "choice": selection}); err != nil {
 		return err
 	}
-	if f.given {
-		if _, err := d.control.SetMaxCalls(ctx, id, f.maxCalls); err != nil {
+	if f.maxCalls != nil {
+		if _, err := d.control.SetMaxCalls(ctx, id, *f.maxCalls); err != nil {
 			return err
 		}
 	}
-	if _, err := d.control.Retry(ctx, id, rows, f.Selection.String()); err != nil {
+	if _, err := d.control.Retry(ctx, id, selected.Rows, f.Selection.String()); err != nil {
 		return err
 	}
 	a.Note("next: kycq batch watch %s", id)
-	return a.printRetry(id, len(rows))
+	return a.printRetry(id, n)
 }
 
-// choice is the selection as a word of the audit trail.
-func (f *retryFlags) choice() string {
-	if f.Code != "" {
-		return "code:" + f.Code
+func (a *app) selectRows(ctx context.Context, d *batchDeps, b *batch.Batch, f retryFlags) (*batch.Selected, error) {
+	shown, err := a.newProgress(f.progress)
+	if err != nil {
+		return nil, cli.UsageError(err)
 	}
-	return f.Selection.String()
+	defer shown.Close()
+	shown.Begin("reading records", int64(b.Rows), "rows")
+	read := 0
+	return d.control.Select(ctx, b, d.partsOf(b), d.client, f.Selection, func(n int) {
+		shown.Add(int64(n - read))
+		read = n
+	})
+}
+
+// countsText lists counts by code, the highest first.
+func countsText(counts map[string]int) string {
+	if len(counts) == 0 {
+		return "no rows that could be retried"
+	}
+	codes := slices.SortedFunc(maps.Keys(counts), func(x, y string) int {
+		if n := counts[y] - counts[x]; n != 0 {
+			return n
+		}
+		return strings.Compare(x, y)
+	})
+	texts := make([]string, len(codes))
+	for i, code := range codes {
+		texts[i] = fmt.Sprintf("%s %d", code, counts[code])
+	}
+	return strings.Join(texts, ", ")
 }
 
 func (a *app) printRetry(id string, rows int) error {
-	if a.JSON {
-		return a.PrintJSON(map[string]any{"batch": id, "rows": rows})
-	}
-	return a.Print("%s: %d rows run again\n", id, rows)
+	return a.Answer(map[string]any{"batch": id, "rows": rows}, func() string {
+		return fmt.Sprintf("%s: %d rows run again\n", id, rows)
+	})
 }
 
-// raiseCap goes on with a batch that has made all calls that it may.
-func (a *app) raiseCap(ctx context.Context, d *batchDeps, b *batch.Batch, f retryFlags) error {
-	limit := f.maxCalls
-	switch {
-	case f.given:
-	case b.State == batch.CallLimitReached:
-		st, err := d.control.StatusOf(ctx, b)
+func newBatchResume(a *app) *cobra.Command {
+	var maxCalls int
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "resume BATCH",
+		Short: "continue a batch that has reached its call limit",
+		Long: `resume sets the call limit of a batch to --max-calls and continues the batch if it had reached the previous one. Without
+--max-calls, a batch at its limit may make as many calls again.`,
+		Example: "  kycq batch resume customers-1f00c3aa --max-calls 5000\n  kycq batch resume customers-1f00c3aa --max-calls 0 --yes",
+		Args:    oneBatch,
+	}
+	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
+		if maxCalls < 0 {
+			return cli.UsageError(errMaxCalls)
+		}
+		st, b, err := d.control.Status(ctx, args[0])
 		if err != nil {
 			return err
 		}
-		limit = st.Calls + b.MaxCalls
-	default:
-		return cli.Usagef("choose the rows: --code CODE, --failed, --invalid or --lost")
-	}
-	question := "the batch may make %d calls in all from now on. Go on?"
-	if limit == 0 {
-		question = "the batch may make any number of calls from now on (%d: no cap). Go on?"
-	}
-	if err := a.confirm(f.yes, question, limit); err != nil {
-		return err
-	}
-	if err := a.enterBatch(ctx, d, "batch.max_calls", b, map[string]string{"max_calls": strconv.Itoa(limit)}); err != nil {
-		return err
-	}
-	if _, err := d.control.SetMaxCalls(ctx, b.ID, limit); err != nil {
-		return err
-	}
-	if a.JSON {
-		return a.PrintJSON(map[string]any{"batch": b.ID, "max_calls": limit})
-	}
-	return a.Print("%s: at most %s calls\n", b.ID, capText(limit))
+		switch {
+		case b.State == batch.Cancelled:
+			return batch.ErrCancelled
+		case cmd.Flags().Changed("max-calls"):
+		case b.State != batch.CallLimitReached:
+			return cli.Usagef("the batch has not reached a call limit: add --max-calls N to set one")
+		default:
+			maxCalls = st.Calls + b.MaxCalls
+		}
+		return a.resumeBatch(ctx, d, b, maxCalls, yes)
+	})
+	cmd.Flags().IntVar(&maxCalls, "max-calls", 0, "new call limit, counting the calls made so far; 0: none")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	return cmd
 }
 
-func capText(limit int) string {
-	if limit == 0 {
-		return "any number of"
+func (a *app) resumeBatch(ctx context.Context, d *batchDeps, b *batch.Batch, maxCalls int, yes bool) error {
+	limit := fmt.Sprintf("at most %d calls", maxCalls)
+	if maxCalls == 0 {
+		limit = "any number of calls"
 	}
-	return fmt.Sprint(limit)
+	if err := a.confirm(yes, "the batch may then make %s in all", limit); err != nil {
+		return err
+	}
+	if err := auditBatch(ctx, d, "batch.max_calls", b, map[string]string{"max_calls": strconv.Itoa(maxCalls)}); err != nil {
+		return err
+	}
+	if _, err := d.control.SetMaxCalls(ctx, b.ID, maxCalls); err != nil {
+		return err
+	}
+	return a.Answer(map[string]any{"batch": b.ID, "max_calls": maxCalls}, func() string {
+		return fmt.Sprintf("%s: %s\n", b.ID, limit)
+	})
 }

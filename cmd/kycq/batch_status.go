@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/gate"
@@ -15,7 +18,7 @@ import (
 func newBatchStatus(a *app) *cobra.Command {
 	return a.batchCommand(&cobra.Command{
 		Use:     "status BATCH",
-		Short:   "show how far a batch is",
+		Short:   "show the progress of a batch",
 		Example: "  kycq batch status customers-1f00c3aa\n  kycq batch status customers-1f00c3aa --json | jq .outcomes",
 		Args:    oneBatch,
 	}, func(ctx context.Context, d *batchDeps, args []string) error {
@@ -23,18 +26,15 @@ func newBatchStatus(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.JSON {
-			return a.PrintJSON(st)
-		}
-		return a.Print("%s", st.text())
+		return a.Answer(st, st.text)
 	})
 }
 
-// batchStatus is a batch and what it waits for.
+// batchStatus is the status of a batch with the hold and the pace.
 type batchStatus struct {
 	*batch.Status
 	Hold *gate.Hold `json:"hold"`
-	// PerMinute is the pace: what was seen while watching, else the rate.
+	// PerMinute is the rate of the fleet; while watching, the measured pace of the batch.
 	PerMinute  float64 `json:"per_minute"`
 	ETASeconds int64   `json:"eta_seconds"`
 }
@@ -44,47 +44,145 @@ func readBatch(ctx context.Context, d *batchDeps, id string) (*batchStatus, erro
 	if err != nil {
 		return nil, err
 	}
-	rate, hold, err := d.perMinute(ctx, b.Kind)
+	rate, hold, err := batch.Pace(ctx, d.gate, b.Kind)
 	if err != nil {
 		return nil, err
 	}
-	st := &batchStatus{Status: s, Hold: hold, PerMinute: rate}
-	if !s.Done {
-		st.ETASeconds = int64(batch.TimeFor(s.Rows-s.Ended, rate) / time.Second)
-	}
+	st := &batchStatus{Status: s, Hold: hold}
+	st.setPace(rate)
 	return st, nil
+}
+
+func (st *batchStatus) setPace(perMinute float64) {
+	st.PerMinute = perMinute
+	if !st.Done {
+		st.ETASeconds = int64(batch.TimeFor(st.Rows-st.Ended, perMinute) / time.Second)
+	}
+}
+
+func (st *batchStatus) eta() string {
+	return batch.DurationText(time.Duration(st.ETASeconds) * time.Second)
 }
 
 func (st *batchStatus) text() string {
 	var text strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&text, format+"\n", args...) }
-	state := string(st.State)
-	if st.State == batch.Cancelled && !st.Done {
-		state = "cancelled, rows in hand are being closed"
-	}
-	if st.Reason != "" {
-		state += " (" + st.Reason + ")"
-	}
 	line("batch    %s (%s)", st.Batch, st.Kind)
-	line("state    %s", state)
+	line("state    %s", st.stateText())
 	if st.Rebuilding {
-		line("         counting anew from the records: the numbers still grow")
+		line("         Redis lost the progress; it is being restored from the records, and the counts are still too small")
 	}
-	line("rows     %d: %d ended, %d in hand, %d waiting", st.Rows, st.Ended, st.Open, st.Waiting)
-	line("outcomes %s", describeOutcomes(st.Status))
+	line("rows     %d: %d ended, %d in progress, %d waiting", st.Rows, st.Ended, st.Open, st.Waiting)
+	line("outcomes %s", outcomesText(st.Status))
 	calls := fmt.Sprint(st.Calls)
 	if st.MaxCalls > 0 {
 		calls += fmt.Sprintf(" of at most %d", st.MaxCalls)
 	}
 	line("calls    %s", calls)
-	if st.Hold != nil {
-		line("%s", describeHold(st.Hold))
-	}
 	switch {
 	case st.Done:
 		line("ended    %s", stamp(st.EndedAt))
 	case st.State == batch.Running:
-		line("eta      %s at %.1f a minute", longTime(time.Duration(st.ETASeconds)*time.Second), st.PerMinute)
+		line("eta      %s at %.1f calls a minute", st.eta(), st.PerMinute)
 	}
+	if st.Hold != nil {
+		line("%s", holdLine(st.Hold))
+	}
+	return text.String()
+}
+
+// stateText is the state and what the batch waits for.
+func (st *batchStatus) stateText() string {
+	switch {
+	case st.State == batch.CallLimitReached:
+		return fmt.Sprintf("call limit reached: %d of %d calls were made. To continue, run: kycq batch resume %s --max-calls N", st.Calls, st.MaxCalls, st.Batch)
+	case st.State == batch.Cancelled && !st.Done:
+		return "cancelled; open rows are being closed"
+	case st.Reason != "":
+		return fmt.Sprintf("%s (waiting: %s)", st.State, st.Reason)
+	}
+	return string(st.State)
+}
+
+// holdLine is a hold in one line.
+func holdLine(h *gate.Hold) string {
+	held := "under 1m"
+	if d := time.Since(h.Since).Truncate(time.Minute); d > 0 {
+		held = strings.TrimSuffix(d.String(), "0s")
+	}
+	if h.Probing {
+		return fmt.Sprintf("ON HOLD for %s: %s. One test call is being made", held, h.Reason)
+	}
+	return fmt.Sprintf("ON HOLD for %s: %s. Next: %s", held, h.Reason, h.NextAction)
+}
+
+// outcomesText lists the outcomes in a fixed order.
+func outcomesText(s *batch.Status) string {
+	var parts []string
+	for _, outcome := range []string{"valid", "invalid", "failed", "cancelled"} {
+		if n := s.Outcomes[outcome]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", outcome, n))
+		}
+	}
+	if s.AlreadyDone > 0 {
+		parts = append(parts, fmt.Sprintf("(already done: %d)", s.AlreadyDone))
+	}
+	if s.DifferentInput > 0 {
+		parts = append(parts, fmt.Sprintf("(different input: %d)", s.DifferentInput))
+	}
+	if len(parts) == 0 {
+		return "none yet"
+	}
+	return strings.Join(parts, " ")
+}
+
+func newBatchList(a *app) *cobra.Command {
+	var all bool
+	cmd := a.batchCommand(&cobra.Command{
+		Use:     "list",
+		Short:   "list open batches, or all",
+		Example: "  kycq batch list\n  kycq batch list --all --json",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, d *batchDeps, _ []string) error {
+		list := d.control.Batches.Open
+		if all {
+			list = d.control.Batches.All
+		}
+		batches, err := list(ctx)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(batches, func(x, y *batch.Batch) int { return x.CreatedAt.Compare(y.CreatedAt) })
+		found := make([]*batch.Status, len(batches))
+		group, gctx := errgroup.WithContext(ctx)
+		group.SetLimit(16)
+		for i, b := range batches {
+			group.Go(func() (err error) {
+				found[i], err = d.control.StatusOf(gctx, b)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		if len(found) == 0 && !a.JSON {
+			a.Note("no open batches (--all lists all)")
+			return nil
+		}
+		return a.Answer(map[string]any{"batches": found}, func() string { return batchTable(found) })
+	})
+	cmd.Flags().BoolVar(&all, "all", false, "list the batches that are done too")
+	return cmd
+}
+
+func batchTable(list []*batch.Status) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "BATCH\tKIND\tSTATE\tROWS\tENDED\tCALLS\tOUTCOMES\tCREATED")
+	for _, s := range list {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", s.Batch, s.Kind, s.State, s.Rows, s.Ended, s.Calls,
+			outcomesText(s), stamp(s.CreatedAt))
+	}
+	_ = w.Flush()
 	return text.String()
 }

@@ -13,289 +13,331 @@ import (
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/batch/submit"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/tasks"
 )
 
-// submitFlags are the flags of batch submit.
+// submitFlags are the flags of batch submit and batch amend.
 type submitFlags struct {
-	name, images, progress            string
 	mapping                           []string
+	progress                          string
 	allowRejects, dryRun, amend, wait bool
 	maxCalls                          int
-	price                             float64
 	maxCallsGiven                     bool
-	command                           string // that resumes
+	price                             float64
+	command                           string // the command line, to continue after an interrupt
+	submit.Options
 }
+
+var errMaxCalls = errors.New("--max-calls: must be 0 (no limit) or more")
 
 func newBatchSubmit(a *app) *cobra.Command {
 	var f submitFlags
-	cmd := cli.Uses(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "submit KIND FILE",
-		Short: "check a manifest and hand all of its rows in",
-		Long: `submit reads FILE (CSV or JSONL; - for standard input), a row per job. Columns of an aadhaar manifest: image (a path in
-the folder of the manifest or --images, or s3://bucket/key); of a passport manifest: file_number, dob (YYYY-MM-DD), name
-(optional). Both: verification_id (optional: without one, a row is named by what is checked). Other columns are carried
-through to the report. --map says which heading stands for which column.
+		Short: "check a manifest and submit its rows",
+		Long: `submit reads FILE (CSV or JSONL; - for standard input) with one job per row. Columns of an aadhaar manifest: image (a path in
+the folder of the manifest or --images, or s3://bucket/key). Columns of a passport manifest: file_number, dob (YYYY-MM-DD),
+name (optional). Both: verification_id (optional; by default it is derived from the row's input). Other columns are copied
+to the report. --map maps a column to another heading.
 
-All rows are checked before anything is handed in. Rejected rows go to FILE.rejects.csv; with any of them nothing is
-submitted, unless --allow-rejects leaves them out. The same command goes on after any interruption, and changes nothing
-once the batch is accepted; a changed file is another batch.`,
+All rows are checked first. Rejected rows are written to FILE.rejects.csv, and nothing is submitted unless --allow-rejects is
+given. After an interrupt, run the same command again. A batch that was submitted before is not submitted twice; a changed
+file is another batch.`,
 		Example: `  kycq batch submit passport customers.csv --dry-run --price 3.5
   kycq batch submit passport customers.csv --map verification_id=customer_id --allow-rejects
   kycq batch submit aadhaar cards.csv --images /data/cards --wait
   gunzip -c cards.jsonl.gz | kycq batch submit aadhaar - --name cards-2026`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case f.amend:
+				return cli.Usagef("submit --amend is now a command of its own: kycq batch amend FILE")
+			case len(args) != 2:
 				return cli.Usagef("want a kind (aadhaar or passport) and a file (- for standard input)")
 			}
-			return nil
-		},
-		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
 			f.maxCallsGiven, f.command = cmd.Flags().Changed("max-calls"), commandLine(cmd, args)
-			opt, err := f.options(a, args)
-			if err != nil {
-				return cli.UsageError(err)
-			}
-			cfg, err := a.Settings(cmd)
-			if err != nil {
-				return err
-			}
-			d, err := openBatchDeps(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			defer d.Close()
-			return batchError(a.submit(cmd.Context(), d, opt, f))
-		}),
-	}, config.Redis, config.S3, config.Sealing, config.Rates)
-	f.register(cmd)
+			return f.check(a, args[0], args[1])
+		},
+	}
+	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, _ []string) error {
+		return a.submit(ctx, d, f)
+	})
+	f.registerCommon(cmd)
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.mapping, "map", nil, "heading of a column: verification_id=customer_id (repeatable)")
+	flags.StringVar(&f.Images, "images", "", "folder of the images; the manifest's by default")
+	flags.BoolVar(&f.allowRejects, "allow-rejects", false, "submit the good rows although others are rejected")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "check and count only; nothing is uploaded or submitted")
+	flags.Float64Var(&f.price, "price", 0, "price of a call, to estimate the cost")
+	flags.BoolVar(&f.amend, "amend", false, "")
+	_ = flags.MarkHidden("amend")
 	return cmd
 }
 
-func (f *submitFlags) register(cmd *cobra.Command) {
+func (f *submitFlags) registerCommon(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.name, "name", "", "name of the batch; the file's name by default")
-	flags.StringArrayVar(&f.mapping, "map", nil, "heading of a column: verification_id=customer_id (repeatable)")
-	flags.StringVar(&f.images, "images", "", "folder of the images; the manifest's by default")
-	flags.BoolVar(&f.allowRejects, "allow-rejects", false, "submit the good rows although others are rejected")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "check and count only; nothing is uploaded or enqueued")
-	flags.BoolVar(&f.amend, "amend", false, "go on with a batch that was cancelled")
-	flags.BoolVar(&f.wait, "wait", false, "wait until the batch has ended; exit code 3 where some rows failed")
-	flags.IntVar(&f.maxCalls, "max-calls", 0, "pause the batch after this many calls; 0: no cap")
-	flags.Float64Var(&f.price, "price", 0, "price of a call, to show what the batch costs")
+	flags.StringVar(&f.Name, "name", "", "name of the batch; the file's name by default")
+	flags.IntVar(&f.maxCalls, "max-calls", 0, "call limit: stop the batch after this many calls; 0: none")
+	flags.BoolVar(&f.wait, "wait", false, "wait until the batch has ended; exit code 3 if rows failed")
 	addProgressFlag(cmd, &f.progress)
 }
 
-func (f *submitFlags) options(a *app, args []string) (submit.Options, error) {
-	kind, err := tasks.ParseKind(args[0])
-	if err != nil {
-		return submit.Options{}, err
-	}
-	mapping, err := manifest.ParseMapping(kind, f.mapping)
-	if err != nil {
-		return submit.Options{}, err
+// check checks flags and arguments, and completes the Options. kind is empty for batch amend.
+func (f *submitFlags) check(a *app, kind, path string) (err error) {
+	f.Path, f.Stdin = path, a.In
+	if kind != "" {
+		if f.Kind, err = tasks.ParseKind(kind); err != nil {
+			return err
+		}
+		if f.Mapping, err = manifest.ParseMapping(f.Kind, f.mapping); err != nil {
+			return err
+		}
 	}
 	switch {
 	case f.maxCalls < 0:
-		return submit.Options{}, errors.New("--max-calls: must be 0 (no cap) or more")
+		return errMaxCalls
 	case f.price < 0:
-		return submit.Options{}, errors.New("--price: must be 0 or more")
-	case f.images != "" && kind != tasks.Aadhaar:
-		return submit.Options{}, errors.New("--images: only aadhaar manifests have images")
+		return errors.New("--price: must be 0 or more")
+	case f.Images != "" && f.Kind != tasks.Aadhaar:
+		return errors.New("--images: only aadhaar manifests have images")
 	case f.dryRun && f.wait:
-		return submit.Options{}, errors.New("--dry-run submits nothing: there is nothing to --wait for")
+		return errors.New("--dry-run submits nothing: there is nothing to --wait for")
 	}
-	if f.name != "" {
-		if err := batch.CheckName(f.name); err != nil {
-			return submit.Options{}, fmt.Errorf("--name: %w", err)
+	if f.Name != "" {
+		if err := batch.CheckName(f.Name); err != nil {
+			return fmt.Errorf("--name: %w", err)
 		}
 	}
-	if err := checkProgress(f.progress); err != nil {
-		return submit.Options{}, err
-	}
-	return submit.Options{Kind: kind, Path: args[1], Stdin: a.In, Name: f.name, Mapping: mapping, Images: f.images}, nil
+	return checkProgress(f.progress)
 }
 
-// submission is the answer of submit.
+// submission is one run of batch submit or batch amend.
 type submission struct {
-	Batch    string         `json:"batch"`
-	Kind     tasks.Kind     `json:"kind"`
-	Status   string         `json:"status"` // rejected, checked, submitted, already_submitted, amended
-	Rows     int            `json:"rows"`
-	Rejected int            `json:"rejected"`
-	Problems map[string]int `json:"problems,omitempty"`
-	Rejects  string         `json:"rejects_file,omitempty"`
-	Estimate *estimate      `json:"estimate,omitempty"`
-
-	messages map[string]string
-	codes    []string
+	app    *app
+	deps   *batchDeps
+	flags  submitFlags
+	shown  *progress
+	source *submit.Source
+	answer submitAnswer
 }
 
-// submit leads one manifest to its batch.
-func (a *app) submit(ctx context.Context, d *batchDeps, opt submit.Options, f submitFlags) error {
-	shown, err := a.newProgress(f.progress)
-	if err != nil {
-		return cli.UsageError(err)
-	}
-	defer shown.Close()
-	source, err := submit.Open(ctx, opt, shown)
-	if err != nil {
-		return a.interrupted(ctx, fileUsage(err), f.command)
-	}
-	defer func() { _ = source.Close() }()
-	shown.Pause()
-	if a.JSON {
-		a.Note("batch %s", source.ID)
-	} else if err := a.Print("batch %s\n", source.ID); err != nil {
+// submitAnswer is what a submission prints.
+type submitAnswer struct {
+	Batch    string           `json:"batch"`
+	Kind     tasks.Kind       `json:"kind"`
+	Status   string           `json:"status"` // rejected, checked, submitted, already_submitted, amended
+	Rows     int              `json:"rows"`
+	Rejected int              `json:"rejected"`
+	Problems map[string]int   `json:"problems,omitempty"`
+	Rejects  string           `json:"rejects_file,omitempty"`
+	Estimate *submit.Estimate `json:"estimate,omitempty"`
+
+	plan *submit.Plan
+}
+
+func (a *app) submit(ctx context.Context, d *batchDeps, f submitFlags) error {
+	s := &submission{app: a, deps: d, flags: f}
+	if err := s.open(ctx); err != nil {
 		return err
 	}
-	sub := &submission{Batch: source.ID, Kind: opt.Kind}
-	standing, err := d.control.Batches.Load(ctx, source.ID)
+	defer s.close()
+	existing, err := d.control.Batches.Load(ctx, s.source.ID)
 	switch {
 	case err == nil && !f.dryRun:
-		return a.resubmit(ctx, d, standing, source, sub, f)
+		return s.resubmit(ctx, existing)
 	case err != nil && !errors.Is(err, batch.ErrNotFound):
 		return a.interrupted(ctx, err, f.command)
 	}
-	plan, err := source.Check(ctx, d.store, shown)
+	plan, err := s.source.Check(ctx, d.store, s.shown)
 	if err != nil {
-		return a.interrupted(ctx, fileUsage(err), f.command)
+		return a.interrupted(ctx, fileError(err), f.command)
 	}
-	shown.Pause()
-	sub.take(plan, source)
+	s.shown.Pause()
+	s.answer.setPlan(plan, s.source)
 	if f.dryRun {
-		return a.dryRun(ctx, d, plan, sub, f)
+		return a.interrupted(ctx, s.dryRun(ctx, plan), f.command)
 	}
 	if plan.Rejected > 0 && (!f.allowRejects || plan.Rows == 0) {
-		return a.refuse(sub)
+		return s.refuse(plan)
 	}
-	if sub.Estimate, err = a.estimate(ctx, d, plan, opt.Kind, f); err != nil {
+	if err := s.estimate(ctx, plan, nil); err != nil {
 		return err
 	}
-	accepted, fresh, err := a.accept(ctx, d, source, plan, shown, f)
-	if err != nil {
+	if err := s.accept(ctx, plan); err != nil {
 		return a.interrupted(ctx, err, f.command)
 	}
-	sub.Status = "submitted"
-	if !fresh {
-		sub.Status = "already_submitted"
-	}
-	return a.submitted(ctx, d, accepted, sub, f)
+	return s.finish(ctx)
 }
 
-func (s *submission) take(plan *submit.Plan, source *submit.Source) {
-	s.Rows, s.Rejected, s.Problems, s.messages, s.codes = plan.Rows, plan.Rejected, plan.Problems, plan.Messages, plan.Codes()
+// open opens the manifest and prints the batch's id.
+func (s *submission) open(ctx context.Context) (err error) {
+	if s.shown, err = s.app.newProgress(s.flags.progress); err != nil {
+		return cli.UsageError(err)
+	}
+	s.source, err = submit.Open(ctx, s.flags.Options, s.shown)
+	s.shown.Pause()
+	if err != nil {
+		return s.app.interrupted(ctx, fileError(err), s.flags.command)
+	}
+	s.answer = submitAnswer{Batch: s.source.ID, Kind: s.flags.Kind}
+	if s.app.JSON {
+		s.app.Note("batch %s", s.source.ID)
+		return nil
+	}
+	return s.app.Print("batch %s\n", s.source.ID)
+}
+
+func (s *submission) close() {
+	s.shown.Close()
+	_ = s.source.Close()
+}
+
+// dryRun prints what a submission would do.
+func (s *submission) dryRun(ctx context.Context, plan *submit.Plan) error {
+	s.answer.Status = "checked"
+	known, err := plan.Known(ctx, s.deps.store, s.answer.Kind, s.shown)
+	s.shown.Pause()
+	if err != nil {
+		return err
+	}
+	if err := s.estimate(ctx, plan, known); err != nil {
+		return err
+	}
+	if err := s.app.Answer(s.answer, s.answer.text); err != nil {
+		return err
+	}
+	s.app.Note("this was a dry run; nothing was submitted")
+	if plan.Rejected > 0 && !s.flags.allowRejects {
+		return cli.Exit(cli.ExitUsage)
+	}
+	return nil
+}
+
+// estimate sets the answer's estimate. known may be nil.
+func (s *submission) estimate(ctx context.Context, plan *submit.Plan, known *submit.Known) error {
+	rate, hold, err := batch.Pace(ctx, s.deps.gate, s.answer.Kind)
+	if err != nil {
+		return err
+	}
+	if hold != nil {
+		s.app.Note("%s", holdLine(hold))
+	}
+	ahead, err := s.deps.control.RowsAhead(ctx, s.answer.Kind)
+	if err != nil {
+		return err
+	}
+	s.answer.Estimate = plan.Estimate(rate, ahead, known, s.flags.price)
+	if err := plan.CheckInbox(s.answer.Estimate, s.deps.store.Config().InboxLifecycle); err != nil {
+		return cli.UsageError(err)
+	}
+	return nil
+}
+
+// refuse ends a submission with rejected rows.
+func (s *submission) refuse(plan *submit.Plan) error {
+	s.answer.Status = "rejected"
+	if err := s.app.Answer(s.answer, s.answer.text); err != nil {
+		return err
+	}
+	s.app.Note("fix the rows, or add --allow-rejects to submit the other %d", plan.Rows)
+	return cli.Exit(cli.ExitUsage)
+}
+
+// accept writes the parts, then the batch, and starts the feeding.
+func (s *submission) accept(ctx context.Context, plan *submit.Plan) error {
+	w := &submit.Writer{Source: s.source, Plan: plan, Store: s.deps.store, Keyset: s.deps.keyset, Progress: s.shown}
+	b, err := w.Write(ctx)
+	if err != nil {
+		return err
+	}
+	s.shown.Pause()
+	b.MaxCalls = s.flags.maxCalls
+	created, err := s.deps.control.Batches.Accept(ctx, b)
+	if err != nil {
+		return err
+	}
+	if err := s.deps.control.Start(ctx, b, created); err != nil {
+		return fmt.Errorf("the batch is accepted, and workers start it within minutes: %w", err)
+	}
+	s.answer.Status = "submitted"
+	if !created {
+		s.answer.Status = "already_submitted"
+	}
+	return nil
+}
+
+// resubmit is a submission of a batch that was accepted before.
+func (s *submission) resubmit(ctx context.Context, b *batch.Batch) error {
+	var err error
+	switch {
+	case b.Kind != s.source.Kind, b.Content != s.source.Content, !maps.Equal(b.Mapping, s.source.Mapping):
+		return batch.ErrOtherManifest
+	case b.State == batch.Cancelled:
+		return batch.ErrCancelled
+	case s.flags.maxCallsGiven && s.flags.maxCalls != b.MaxCalls:
+		_, err = s.deps.control.SetMaxCalls(ctx, b.ID, s.flags.maxCalls)
+	default:
+		err = s.deps.control.Start(ctx, b, false)
+	}
+	if err != nil {
+		return s.app.interrupted(ctx, err, s.flags.command)
+	}
+	s.answer.Status = "already_submitted"
+	s.answer.existing(b)
+	return s.finish(ctx)
+}
+
+// finish prints the answer and, with --wait, waits for the batch.
+func (s *submission) finish(ctx context.Context) error {
+	if !s.app.JSON || !s.flags.wait {
+		if err := s.app.Answer(s.answer, s.answer.text); err != nil {
+			return err
+		}
+	}
+	if !s.flags.wait {
+		s.app.Note("next: kycq batch watch %s", s.answer.Batch)
+		return nil
+	}
+	return s.app.watchBatch(ctx, s.deps, s.answer.Batch, watchFlags{exit: true, progress: s.flags.progress})
+}
+
+func (s *submitAnswer) setPlan(plan *submit.Plan, source *submit.Source) {
+	s.Rows, s.Rejected, s.Problems, s.plan = plan.Rows, plan.Rejected, plan.Problems, plan
 	if plan.Rejected > 0 {
 		s.Rejects = source.RejectsPath()
 	}
 }
 
-// accept writes the parts, then the batch, then lets the feeding begin.
-func (a *app) accept(ctx context.Context, d *batchDeps, source *submit.Source, plan *submit.Plan, shown *progress, f submitFlags) (*batch.Batch, bool, error) {
-	w := &submit.Writer{Source: source, Plan: plan, Store: d.store, Keyset: d.keyset, Progress: shown}
-	b, err := w.Write(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	shown.Pause()
-	b.MaxCalls = f.maxCalls
-	fresh, err := d.control.Batches.Accept(ctx, b)
-	if err != nil {
-		return nil, false, err
-	}
-	if err := d.control.Start(ctx, b, fresh); err != nil {
-		return nil, false, fmt.Errorf("the batch is accepted, and the workers find it within minutes: %w", err)
-	}
-	return b, fresh, nil
+func (s *submitAnswer) existing(b *batch.Batch) {
+	s.Kind, s.Rows, s.Rejected = b.Kind, b.Rows, b.Rejected
 }
 
-// resubmit is for a batch that was accepted before.
-func (a *app) resubmit(ctx context.Context, d *batchDeps, b *batch.Batch, source *submit.Source, sub *submission, f submitFlags) error {
-	var err error
-	sub.Rows, sub.Rejected, sub.Status = b.Rows, b.Rejected, "already_submitted"
-	switch {
-	case b.Kind != source.Kind, b.Content != source.Content, !maps.Equal(b.Mapping, source.Mapping):
-		return batch.ErrOtherManifest
-	case b.State == batch.Cancelled && !f.amend:
-		return batch.ErrCancelled
-	case b.State == batch.Cancelled:
-		if err := a.enterBatch(ctx, d, "batch.amend", b, nil); err != nil {
-			return err
-		}
-		b, err = d.control.Amend(ctx, b.ID, f.maxCalls)
-		sub.Status = "amended"
-	case f.maxCallsGiven && f.maxCalls != b.MaxCalls:
-		b, err = d.control.SetMaxCalls(ctx, b.ID, f.maxCalls)
-	default:
-		err = d.control.Start(ctx, b, false)
-	}
-	if err != nil {
-		return a.interrupted(ctx, err, f.command)
-	}
-	return a.submitted(ctx, d, b, sub, f)
-}
-
-func (a *app) submitted(ctx context.Context, d *batchDeps, b *batch.Batch, sub *submission, f submitFlags) error {
-	if a.JSON && !f.wait {
-		return a.PrintJSON(sub)
-	}
-	if !a.JSON {
-		if err := a.Print("%s", sub.text()); err != nil {
-			return err
-		}
-	}
-	if !f.wait {
-		a.Note("next: kycq batch watch %s", b.ID)
-		return nil
-	}
-	return a.watchBatch(ctx, d, b.ID, watchFlags{exit: true, progress: f.progress})
-}
-
-// refuse ends a submit with rejected rows.
-func (a *app) refuse(sub *submission) error {
-	sub.Status = "rejected"
-	if a.JSON {
-		if err := a.PrintJSON(sub); err != nil {
-			return err
-		}
-	} else if err := a.Print("%s", sub.text()); err != nil {
-		return err
-	}
-	a.Note("nothing was submitted: mend the rows, or add --allow-rejects to submit the other %d", sub.Rows)
-	return cli.Exit(cli.ExitUsage)
-}
-
-func (s *submission) text() string {
+func (s submitAnswer) text() string {
 	var text strings.Builder
-	_, _ = fmt.Fprintf(&text, "%s: %d rows", strings.ReplaceAll(s.Status, "_", " "), s.Rows)
+	counts := fmt.Sprintf("%d rows", s.Rows+s.Rejected)
 	if s.Rejected > 0 {
-		_, _ = fmt.Fprintf(&text, ", %d rejected", s.Rejected)
+		counts += fmt.Sprintf(": %d good, %d rejected", s.Rows, s.Rejected)
 	}
-	_, _ = fmt.Fprintln(&text)
-	for _, code := range s.codes {
-		_, _ = fmt.Fprintf(&text, "  %8d  %-28s %s\n", s.Problems[code], code, s.messages[code])
+	if s.Status == "rejected" {
+		_, _ = fmt.Fprintf(&text, "%s; nothing was submitted\n", counts)
+	} else {
+		_, _ = fmt.Fprintf(&text, "%s: %s\n", strings.ReplaceAll(s.Status, "_", " "), counts)
+	}
+	if s.plan != nil {
+		for _, code := range s.plan.Codes() {
+			_, _ = fmt.Fprintf(&text, "  %8d  %-28s %s\n", s.Problems[code], code, s.plan.Messages[code])
+		}
 	}
 	if s.Rejects != "" {
 		_, _ = fmt.Fprintf(&text, "rejects: %s\n", s.Rejects)
 	}
 	if s.Estimate != nil {
-		_, _ = fmt.Fprint(&text, s.Estimate.text())
+		_, _ = fmt.Fprint(&text, s.Estimate)
 	}
 	return text.String()
 }
 
-// interrupted says how to go on.
-func (a *app) interrupted(ctx context.Context, err error, command string) error {
-	if err != nil && ctx.Err() != nil {
-		a.Note("interrupted: nothing is lost. Go on with:\n  %s", command)
-		return context.Canceled
-	}
-	return err
-}
-
-// fileUsage gives a file that cannot be read the exit code of wrong input.
-func fileUsage(err error) error {
+// fileError gives the error of a file that cannot be read the exit code of usage.
+func fileError(err error) error {
 	var file *manifest.FileError
 	if errors.As(err, &file) {
 		return cli.UsageError(err)

@@ -10,10 +10,10 @@ import (
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/logx"
+	"github.com/kycq/kycq/internal/sleep"
 )
 
-// watchFlags are how a batch is watched.
+// watchFlags are the flags of batch watch.
 type watchFlags struct {
 	exit     bool
 	progress string
@@ -24,16 +24,16 @@ func newBatchWatch(a *app) *cobra.Command {
 	var f watchFlags
 	cmd := a.batchCommand(&cobra.Command{
 		Use:   "watch BATCH",
-		Short: "follow a batch to its end",
+		Short: "follow a batch until it ends",
 		Long: `watch shows progress, pace, outcomes, time left and holds until the batch has ended, then prints its status. With --exit
-the exit code is 3 where some rows failed. Ending the watching changes nothing.`,
+the exit code is 3 if rows failed. Stopping the watch does not affect the batch.`,
 		Example: "  kycq batch watch customers-1f00c3aa\n  kycq batch watch customers-1f00c3aa --exit --json",
 		Args:    oneBatch,
 	}, func(ctx context.Context, d *batchDeps, args []string) error {
 		return a.watchBatch(ctx, d, args[0], f)
 	})
-	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 where some rows failed")
-	cmd.Flags().DurationVar(&f.every, "every", 0, "time between two looks; by default 1s at a terminal and 10s elsewhere")
+	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 if rows failed")
+	cmd.Flags().DurationVar(&f.every, "every", 0, "time between updates; by default 1s at a terminal and 10s elsewhere")
 	addProgressFlag(cmd, &f.progress)
 	return cmd
 }
@@ -44,26 +44,21 @@ type watcher struct {
 	mode string
 	bar  *progressbar.ProgressBar
 
-	began time.Time
-	first int // rows that had ended when watching began
-	last  string
+	began          time.Time
+	endedAtBegin   int
+	line, holdLine string // printed last
 }
 
 func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
-	if err := checkProgress(f.progress); err != nil {
+	mode, err := a.progressMode(f.progress)
+	if err != nil {
 		return cli.UsageError(err)
 	}
-	w := &watcher{app: a, mode: f.progress, began: time.Now(), first: -1}
-	if w.mode == "auto" {
-		w.mode = "plain"
-		if logx.IsTerminal(a.Err) {
-			w.mode = "bar"
-		}
-	}
+	w := &watcher{app: a, mode: mode, endedAtBegin: -1}
 	every := f.every
 	if every <= 0 {
 		every = 10 * time.Second
-		if w.mode == "bar" || w.mode == "json" || a.JSON {
+		if mode == "bar" || mode == "json" || a.JSON {
 			every = time.Second
 		}
 	}
@@ -82,12 +77,12 @@ func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFl
 	return err
 }
 
-// settleEvery is between looks while a batch is about to end.
-const settleEvery = 500 * time.Millisecond
+// endingEvery is the time between updates while the report is being written.
+const endingEvery = 500 * time.Millisecond
 
-// follow returns once the batch has ended.
+// follow returns the status when the batch is done.
 func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every time.Duration) (*batchStatus, error) {
-	defer w.close()
+	defer w.clearBar()
 	for {
 		st, err := readBatch(ctx, d, id)
 		if err != nil {
@@ -96,51 +91,64 @@ func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every tim
 		if st.Done {
 			return st, nil
 		}
-		w.pace(st)
+		w.measure(st)
 		if err := w.show(st); err != nil {
 			return nil, err
 		}
 		wait := every
 		if st.Ended == st.Rows {
-			wait = min(every, settleEvery)
+			wait = min(every, endingEvery)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := sleep.For(ctx, wait); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// paceAfter is how long rows are watched before their pace says more than the rate.
-const paceAfter = 20 * time.Second
+// measureAfter is how long the pace is measured before it replaces the rate of the fleet.
+const measureAfter = 20 * time.Second
 
-// pace replaces the rate by what was seen.
-func (w *watcher) pace(st *batchStatus) {
-	if w.first < 0 || st.Rebuilding {
-		w.first, w.began = st.Ended, time.Now()
+func (w *watcher) measure(st *batchStatus) {
+	if w.endedAtBegin < 0 || st.Rebuilding {
+		w.endedAtBegin, w.began = st.Ended, time.Now()
 	}
-	seen := time.Since(w.began)
-	if seen < paceAfter || st.Ended <= w.first {
-		return
+	if watched := time.Since(w.began); watched >= measureAfter && st.Ended > w.endedAtBegin {
+		st.setPace(float64(st.Ended-w.endedAtBegin) / watched.Minutes())
 	}
-	st.PerMinute = float64(st.Ended-w.first) / seen.Minutes()
-	st.ETASeconds = int64(batch.TimeFor(st.Rows-st.Ended, st.PerMinute) / time.Second)
 }
 
 func (w *watcher) show(st *batchStatus) error {
 	switch {
 	case w.app.JSON:
 		return w.app.PrintLine(st)
-	case w.mode == "none":
 	case w.mode == "json":
 		return w.app.noteJSON(st)
-	case w.mode == "bar":
+	case w.mode == "none":
+		return nil
+	}
+	w.showHold(st)
+	if w.mode == "bar" {
 		w.showBar(st)
-	default:
-		w.showLine(st)
+		return nil
+	}
+	if line := fmt.Sprintf("%d of %d: %s", st.Ended, st.Rows, progressLine(st)); line != w.line {
+		w.line = line
+		w.app.Note("%s", line)
 	}
 	return nil
+}
+
+// showHold prints a line for a hold, again when its duration has changed by a minute.
+func (w *watcher) showHold(st *batchStatus) {
+	line := ""
+	if st.Hold != nil {
+		line = holdLine(st.Hold)
+	}
+	if line != w.holdLine && line != "" {
+		w.clearBar()
+		w.app.Note("%s", line)
+	}
+	w.holdLine = line
 }
 
 func (w *watcher) showBar(st *batchStatus) {
@@ -148,41 +156,26 @@ func (w *watcher) showBar(st *batchStatus) {
 		w.bar = progressbar.NewOptions(st.Rows, progressbar.OptionSetWriter(w.app.Err), progressbar.OptionShowCount(),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
 	}
-	w.bar.Describe(describeLine(st))
+	w.bar.Describe(progressLine(st))
 	_ = w.bar.Set(st.Ended)
 }
 
-// showLine says nothing twice.
-func (w *watcher) showLine(st *batchStatus) {
-	line := fmt.Sprintf("%d of %d: %s", st.Ended, st.Rows, describeLine(st))
-	if line != w.last {
-		w.last = line
-		w.app.Note("%s", line)
-	}
-}
-
-func describeLine(st *batchStatus) string {
-	text := describeOutcomes(st.Status)
-	switch {
-	case st.Hold != nil:
-		text += "; on hold: " + st.Hold.Code + " (" + st.Hold.NextAction + ")"
-	case st.State != batch.Running:
-		text += "; " + string(st.State)
-	case st.Reason != "":
-		text += "; waiting: " + st.Reason
-	case st.Ended == st.Rows:
-		text += "; writing the report"
-	default:
-		text += fmt.Sprintf("; %.1f a minute, %s left", st.PerMinute, longTime(time.Duration(st.ETASeconds)*time.Second))
-	}
-	if st.State == batch.CallLimitReached && st.Reason != "" {
-		text += " (" + st.Reason + ")"
-	}
-	return text
-}
-
-func (w *watcher) close() {
+func (w *watcher) clearBar() {
 	if w.bar != nil {
 		_ = w.bar.Clear()
+		w.bar = nil
 	}
+}
+
+func progressLine(st *batchStatus) string {
+	text := outcomesText(st.Status)
+	switch {
+	case st.Hold != nil:
+		return text + "; on hold"
+	case st.State != batch.Running, st.Reason != "":
+		return text + "; " + st.stateText()
+	case st.Ended == st.Rows:
+		return text + "; writing the report"
+	}
+	return fmt.Sprintf("%s; %.1f a minute, %s left", text, st.PerMinute, st.eta())
 }

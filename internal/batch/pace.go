@@ -37,6 +37,14 @@ func TimeFor(calls int, perMinute float64) time.Duration {
 	return time.Duration(float64(calls) / perMinute * float64(time.Minute)).Round(time.Second)
 }
 
+// DurationText formats a duration for people, in days and hours if it is long.
+func DurationText(d time.Duration) string {
+	if days := d / (24 * time.Hour); days > 0 {
+		return fmt.Sprintf("%d d %d h", days, (d%(24*time.Hour))/time.Hour)
+	}
+	return d.Round(time.Second).String()
+}
+
 // paceLife is how long a rate is cached: a feeder needs it ten times a second.
 const paceLife = 2 * time.Second
 

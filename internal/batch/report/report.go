@@ -1,3 +1,8 @@
+// Package report writes the rows of a manifest with their outcomes, as CSV or JSONL. It streams: memory does not depend on
+// the number of rows.
+//
+// A report holds the input, which is personal data. The report.csv that the feeder stores in S3 does not; package batch
+// writes it.
 package report
 
 import (
@@ -7,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kycq/kycq/internal/advice"
@@ -15,7 +19,7 @@ import (
 	"github.com/kycq/kycq/internal/batch/manifest"
 )
 
-// Format is how a report is written.
+// Format is the format of a report.
 type Format string
 
 // The formats.
@@ -24,66 +28,67 @@ const (
 	JSONL Format = "jsonl"
 )
 
-// Job is what a report is made of.
-type Job struct {
+// Report is what a report is made from.
+type Report struct {
 	Batch   *batch.Batch
 	Parts   *batch.Parts
 	Records batch.Records
 	Client  batch.Preparer
-	Columns []string
+	Columns []string // of the manifest
 	Format  Format
-	// FailuresOnly leaves out what ended well or has not ended, and all but code and message: the rest can be mended and
-	// submitted again.
+	// FailuresOnly limits the report to failed and invalid rows, and to the columns of the input with code and message, so
+	// that they can be corrected and submitted again.
 	FailuresOnly bool
-	// Seen hears of each row that was looked at.
-	Seen func()
+	// Visited is called for each row of the batch.
+	Visited func()
 }
 
-// Write writes the report and returns how many rows are in it.
-func (j *Job) Write(ctx context.Context, w io.Writer) (rows int, err error) {
-	out := j.encoder(w)
-	if err := out.header(); err != nil {
+// Write writes the report and returns the number of its rows.
+func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
+	fields := allFields
+	if r.FailuresOnly {
+		fields = failureFields
+	}
+	write, flush, err := r.writer(w, fields)
+	if err != nil {
 		return 0, err
 	}
-	err = j.Batch.Walk(ctx, j.Parts, j.Records, j.Client, func(r *batch.Row) error {
-		defer j.Seen()
-		if j.FailuresOnly && !failure(r) {
+	err = r.Batch.Walk(ctx, r.Parts, r.Records, r.Client, func(row *batch.Row) error {
+		defer r.Visited()
+		if r.FailuresOnly && !failed(row) {
 			return nil
 		}
 		rows++
-		return out.row(r)
+		return write(row)
 	})
 	if err != nil {
 		return rows, err
 	}
-	return rows, out.flush()
+	return rows, flush()
 }
 
-func failure(r *batch.Row) bool {
+func (r *Report) writer(w io.Writer, fields []field) (write func(*batch.Row) error, flush func() error, err error) {
+	if r.Format == JSONL {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		return func(row *batch.Row) error { return e.Encode(r.object(row, fields)) }, func() error { return nil }, nil
+	}
+	out := csv.NewWriter(w)
+	header, fields := r.header(fields)
+	write = func(row *batch.Row) error { return out.Write(r.cells(row, fields)) }
+	flush = func() error {
+		out.Flush()
+		return out.Error()
+	}
+	return write, flush, out.Write(header)
+}
+
+func failed(r *batch.Row) bool {
 	switch r.State {
 	case batch.RowFailed, batch.RowDoneFailed, batch.RowInvalid, batch.RowDoneInvalid, batch.RowConflict:
 		return true
 	}
 	return false
-}
-
-type encoder interface {
-	header() error
-	row(r *batch.Row) error
-	flush() error
-}
-
-func (j *Job) encoder(w io.Writer) encoder {
-	fields := allFields
-	if j.FailuresOnly {
-		fields = failureFields
-	}
-	if j.Format == JSONL {
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		return &jsonl{out: e, columns: j.Columns, fields: fields}
-	}
-	return &csvFile{out: csv.NewWriter(w), columns: j.Columns, fields: fields}
 }
 
 // field is a column that kycq adds.
@@ -113,10 +118,10 @@ var (
 	failureFields = []field{codeField, messageField}
 )
 
-// outcome is how the row ended, or the state of its record where it has not.
+// outcome is the outcome of a row that has ended, else the state of its record.
 func outcome(r *batch.Row) string {
-	if word := r.State.Outcome(); word != "" {
-		return word
+	if o := r.State.Outcome(); o != "" {
+		return o
 	}
 	if r.Own() {
 		return string(r.Record.State)
@@ -146,90 +151,62 @@ func completed(r *batch.Row) string {
 	return batch.TimeText(r.Record.CompletedAt)
 }
 
-// csvFile writes cells that no spreadsheet runs.
-type csvFile struct {
-	out     *csv.Writer
-	columns []string
-	fields  []field
-	cells   []string
-}
-
-// header gives a column of ours another name where the input has one of that name. The verification_id is not repeated
-// where the input has it under its own name.
-func (c *csvFile) header() error {
+// header returns the headings of a CSV report and the fields it has. A column of ours is renamed if the input has one of
+// that name; the verification_id is left out instead.
+func (r *Report) header(all []field) (header []string, fields []field) {
 	taken := map[string]bool{}
-	for _, name := range c.columns {
+	for _, name := range r.Columns {
 		taken[strings.ToLower(strings.TrimSpace(name))] = true
-		c.cells = append(c.cells, manifest.EscapeFormula(name))
+		header = append(header, manifest.EscapeFormula(name))
 	}
-	if taken[manifest.ColumnID] {
-		c.fields = slices.DeleteFunc(slices.Clone(c.fields), func(f field) bool { return f.name == manifest.ColumnID })
-	}
-	for _, f := range c.fields {
+	fields = slices.DeleteFunc(slices.Clone(all), func(f field) bool { return f.name == manifest.ColumnID && taken[f.name] })
+	for _, f := range fields {
 		name := f.name
 		if taken[name] {
 			name = "kycq_" + name
 		}
-		c.cells = append(c.cells, name)
+		header = append(header, name)
 	}
-	return c.out.Write(c.cells)
+	return header, fields
 }
 
-func (c *csvFile) row(r *batch.Row) error {
-	c.cells = c.cells[:0]
-	for i := range c.columns {
+// cells returns a line of a CSV report.
+func (r *Report) cells(row *batch.Row, fields []field) []string {
+	cells := make([]string, 0, len(r.Columns)+len(fields))
+	for i := range r.Columns {
 		cell := ""
-		if i < len(r.Item.Fields) {
-			cell = r.Item.Fields[i]
+		if i < len(row.Item.Fields) {
+			cell = row.Item.Fields[i]
 		}
-		c.cells = append(c.cells, manifest.EscapeFormula(cell))
+		cells = append(cells, manifest.EscapeFormula(cell))
 	}
-	for _, f := range c.fields {
-		c.cells = append(c.cells, manifest.EscapeFormula(text(f.of(r))))
+	for _, f := range fields {
+		cells = append(cells, manifest.EscapeFormula(text(f.of(row))))
 	}
-	return c.out.Write(c.cells)
-}
-
-func (c *csvFile) flush() error {
-	c.out.Flush()
-	return c.out.Error()
+	return cells
 }
 
 func text(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case int:
-		return strconv.Itoa(v)
-	case bool:
-		if v {
-			return "yes"
-		}
+	switch value {
+	case true:
+		return "yes"
+	case false:
 		return ""
 	}
 	return fmt.Sprint(value)
 }
 
-// jsonl keeps the input apart, so that no name can clash.
-type jsonl struct {
-	out     *json.Encoder
-	columns []string
-	fields  []field
-}
-
-func (j *jsonl) header() error { return nil }
-func (j *jsonl) flush() error  { return nil }
-
-func (j *jsonl) row(r *batch.Row) error {
-	input := make(map[string]string, len(j.columns))
-	for i, name := range j.columns {
-		if i < len(r.Item.Fields) {
-			input[name] = r.Item.Fields[i]
+// object returns a line of a JSONL report. The input has an object of its own, so that no names can clash.
+func (r *Report) object(row *batch.Row, fields []field) map[string]any {
+	input := make(map[string]string, len(r.Columns))
+	for i, name := range r.Columns {
+		if i < len(row.Item.Fields) {
+			input[name] = row.Item.Fields[i]
 		}
 	}
-	line := map[string]any{"input": input}
-	for _, f := range j.fields {
-		line[f.name] = f.of(r)
+	object := map[string]any{"input": input}
+	for _, f := range fields {
+		object[f.name] = f.of(row)
 	}
-	return j.out.Encode(line)
+	return object
 }

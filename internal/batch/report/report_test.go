@@ -23,8 +23,8 @@ func (p preparer) Prepare(job tasks.Job) (tasks.Payload, error) {
 	return tasks.Payload{JobSpec: tasks.JobSpec{Fingerprint: "f-" + job.VerificationID}}, nil
 }
 
-// job is a batch of four rows: valid, failed, in conflict, and one that was never called.
-func job(t *testing.T, state batch.State) *Job {
+// newReport reports a batch of four rows: valid, failed, in conflict, and one that was never called.
+func newReport(t *testing.T, state batch.State) *Report {
 	t.Helper()
 	store, keyset := storagetest.NewFake(t), seal.Insecure()
 	columns := []string{"verification_id", "file_number", "name", "code"}
@@ -65,13 +65,13 @@ func job(t *testing.T, state batch.State) *Job {
 			t.Fatal(err)
 		}
 	}
-	return &Job{Batch: b, Parts: parts, Records: store, Client: preparer{keyset}, Columns: columns, Format: CSV, Seen: func() {}}
+	return &Report{Batch: b, Parts: parts, Records: store, Client: preparer{keyset}, Columns: columns, Format: CSV, Visited: func() {}}
 }
 
 func TestAReportJoinsEveryRowWithItsEnd(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if rows, err := job(t, batch.Running).Write(t.Context(), &out); err != nil || rows != 4 {
+	if rows, err := newReport(t, batch.Running).Write(t.Context(), &out); err != nil || rows != 4 {
 		t.Fatal(rows, err)
 	}
 	want := `verification_id,file_number,name,code,line,outcome,already_done,kycq_code,message,next_action,reference_id,masked_image,calls,run,first_called_at,completed_at
@@ -88,7 +88,7 @@ ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,0,0,,
 func TestACancelledBatchSpeaksForRowsThatWereNeverCalled(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	j := job(t, batch.Cancelled)
+	j := newReport(t, batch.Cancelled)
 	j.Format = JSONL
 	if _, err := j.Write(t.Context(), &out); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestACancelledBatchSpeaksForRowsThatWereNeverCalled(t *testing.T) {
 func TestFailuresCanBeReadAsAManifestAgain(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	j := job(t, batch.Running)
+	j := newReport(t, batch.Running)
 	j.FailuresOnly = true
 	if rows, err := j.Write(t.Context(), &out); err != nil || rows != 2 {
 		t.Fatal(rows, err)

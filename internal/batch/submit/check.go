@@ -13,8 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
-	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 )
 
 // Plan is what checking found: the rows that would be accepted, and why the others would not.
@@ -207,20 +205,6 @@ func (p *Plan) Codes() []string {
 		return slices.Compare([]byte(a), []byte(b))
 	})
 	return codes
-}
-
-// Known counts the accepted rows whose id has a record already, by listing the records of the kind.
-func (p *Plan) Known(ctx context.Context, store *storage.Store, kind tasks.Kind) (int, error) {
-	n := 0
-	for id, err := range store.Records(ctx, kind) {
-		if err != nil {
-			return 0, err
-		}
-		if _, there := p.lines[hashID(id)]; there {
-			n++
-		}
-	}
-	return n, nil
 }
 
 // bits is a set of small numbers.

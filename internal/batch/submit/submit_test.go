@@ -309,12 +309,16 @@ func TestKnownIDsAreCountedFromTheListing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, tasks.Passport, passports(5))
 	_, plan := b.check()
-	for _, id := range []string{"ID00001", "ID00003", "OTHER"} {
-		if _, err := b.store.Accept(t.Context(), tasks.JobSpec{Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: "x", Fingerprint: "y"}); err != nil {
+	for id, state := range map[string]storage.State{"ID00001": storage.StateValid, "ID00003": storage.StateQueued, "OTHER": storage.StateValid} {
+		rec := &storage.Record{State: state, JobSpec: tasks.JobSpec{
+			Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: "x", Fingerprint: "y",
+		}}
+		if _, err := b.store.CreateRecord(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n, err := plan.Known(t.Context(), b.store, tasks.Passport); err != nil || n != 2 {
-		t.Errorf("%d known, %v", n, err)
+	known, err := plan.Known(t.Context(), b.store, tasks.Passport, silent{})
+	if err != nil || known.Records != 2 || known.Done != 1 {
+		t.Errorf("%+v, %v", known, err)
 	}
 }
