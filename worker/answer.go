@@ -36,13 +36,7 @@ type answer struct {
 	Source      maskcheck.SourceInfo `json:"source,omitzero"`
 }
 
-type passportAnswer struct {
-	FileNumber              string `json:"file_number"`
-	Name                    string `json:"name"`
-	DOB                     string `json:"dob"`
-	ApplicationType         string `json:"application_type"`
-	ApplicationReceivedDate string `json:"application_received_date"`
-}
+type passportAnswer = cashfree.PassportFields[string]
 
 func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, source maskcheck.SourceInfo) answer {
 	a := answer{
@@ -51,10 +45,8 @@ func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, sou
 		ImageLink: reply.Image.Reveal(), Body: reply.Body, Source: source,
 	}
 	if p := reply.Passport; p != nil {
-		a.Passport = &passportAnswer{
-			FileNumber: p.FileNumber.Reveal(), Name: p.Name.Reveal(), DOB: p.DOB.Reveal(),
-			ApplicationType: p.ApplicationType.Reveal(), ApplicationReceivedDate: p.ApplicationReceivedDate.Reveal(),
-		}
+		plain := cashfree.Convert(*p, tasks.Personal.Reveal)
+		a.Passport = &plain
 	}
 	return a
 }

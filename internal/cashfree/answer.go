@@ -8,21 +8,16 @@ import (
 	"strings"
 )
 
-// answer is the union of both calls' 200 bodies (vendor pages). Unknown fields and the case of keys do not matter; of a
-// key given twice the last one counts, as encoding/json has it.
+// answer is the union of the 200 bodies of both calls (vendor pages).
 type answer struct {
-	Status                  text `json:"status"`
-	VerificationID          text `json:"verification_id"`
-	ReferenceID             text `json:"reference_id"`
-	ImageLink               text `json:"image_link"`
-	FileNumber              text `json:"file_number"`
-	Name                    text `json:"name"`
-	DOB                     text `json:"dob"`
-	ApplicationType         text `json:"application_type"`
-	ApplicationReceivedDate text `json:"application_received_date"`
+	Status         text `json:"status"`
+	VerificationID text `json:"verification_id"`
+	ReferenceID    text `json:"reference_id"`
+	ImageLink      text `json:"image_link"`
+	PassportFields[text]
 }
 
-// readAnswer wants one JSON object and nothing after it.
+// readAnswer parses a body that is one JSON object.
 func readAnswer(body []byte) (answer, error) {
 	var a *answer
 	if err := json.Unmarshal(body, &a); err != nil {
@@ -34,13 +29,13 @@ func readAnswer(body []byte) (answer, error) {
 	return *a, nil
 }
 
-// problem is an error body, {"type","code","message"}, made fit for comparison. message never leaves this package.
+// problem is a normalized error body, {"type","code","message"}. The message is only compared.
 type problem struct {
 	code    string // "" if it does not look like a code
 	message string // lower case, single spaces
 }
 
-// readProblem reads what it can; a body that is no such object is an empty problem.
+// readProblem returns an empty problem if the body is not such an object.
 func readProblem(body []byte) problem {
 	var p struct {
 		Code    text `json:"code"`
@@ -55,11 +50,10 @@ func readProblem(body []byte) problem {
 	}
 }
 
-// maxDigits is the longest run of digits that may stand in a code. Codes are words; what holds more digits may be an
-// Aadhaar number, a file number or a phone number that some gateway put there.
+// maxDigits is the longest run of digits in a code. A longer run may be an Aadhaar, file or phone number.
 const maxDigits = 5
 
-// checkCode returns s in lower case if it looks like a code, else "": 1 to 64 of [a-z0-9_.-], beginning with a letter.
+// checkCode returns s in lower case if it is 1 to 64 of [a-z0-9_.-] and begins with a letter, otherwise "".
 func checkCode(s string) string {
 	s = strings.ToLower(s)
 	if len(s) == 0 || len(s) > 64 || s[0] < 'a' || s[0] > 'z' {
@@ -82,8 +76,7 @@ func checkCode(s string) string {
 	return s
 }
 
-// text is a JSON string or number, as text. Anything else reads as empty instead of spoiling the whole answer: the page
-// gives reference_id as an int64, other answers of the vendor give numbers as strings.
+// text is a JSON string or number; other JSON values become "". The vendor sends numbers in both forms.
 type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
@@ -101,7 +94,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// int64 is the text as a positive number, or 0.
+// int64 returns the number, or 0 if the text is not a positive number.
 func (t text) int64() int64 {
 	n, err := strconv.ParseInt(string(t), 10, 64)
 	if err != nil || n < 0 {
@@ -110,8 +103,8 @@ func (t text) int64() int64 {
 	return n
 }
 
-// stopsInTheMiddle tells whether body is the beginning of a JSON text, not something else.
-func stopsInTheMiddle(body []byte) bool {
+// isTruncated reports whether body is the beginning of a JSON text.
+func isTruncated(body []byte) bool {
 	var v json.RawMessage
 	return errors.Is(json.NewDecoder(strings.NewReader(string(body))).Decode(&v), io.ErrUnexpectedEOF)
 }

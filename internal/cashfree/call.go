@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// maxBody is the largest answer that is read. The vendor's answers are below 1 KiB; a bigger one is a gateway's page.
+	// maxBody limits an answer. The vendor's answers are below 1 KiB; larger ones come from gateways.
 	maxBody = 1 << 20
 
-	// stuckGrace is how long a call waits, after its own deadline, for net/http to let go.
+	// stuckGrace is how long a call waits after its deadline for net/http to return.
 	stuckGrace = time.Second
 )
 
-var errStuck = errors.New("timed out while the image source did not answer")
+var errStuck = errors.New("timed out while reading the image source")
 
-// call sends one request and reads its answer. It always returns a Reply.
+// call sends one request and reads the answer. It never returns nil.
 func (c *Client) call(ctx context.Context, e endpoint, id, contentType string, up *upload) *Reply {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -48,26 +48,26 @@ func (c *Client) exchange(ctx context.Context, e endpoint, id, contentType strin
 
 	reply := &Reply{HTTPStatus: resp.StatusCode, Rate: readRate(resp.Header, time.Now())}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		// What follows is another protocol without an end, not a body.
-		reply.settle(classify(e, id, resp.StatusCode, nil))
+		// Another protocol follows instead of a body.
+		reply.set(classify(e, id, resp.StatusCode, nil))
 		return reply
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err == nil && len(body) <= maxBody && brokeOff(resp, body) {
+	if err == nil && len(body) <= maxBody && isCut(resp, body) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		reply.Class, reply.Err = Lost, fmt.Errorf("answer broke off: %w", cause(err))
+		reply.Class, reply.Err = Lost, fmt.Errorf("answer interrupted: %w", cause(err))
 		return reply
 	}
-	// An oversized body is an answer all the same: to call again would buy the same one.
+	// An oversized body is an answer too: calling again would only pay for the same answer.
 	reply.Body = body[:min(len(body), maxBody)]
-	reply.settle(classify(e, id, resp.StatusCode, reply.Body))
+	reply.set(classify(e, id, resp.StatusCode, reply.Body))
 	return reply
 }
 
 func (c *Client) request(ctx context.Context, e endpoint, contentType string, up *upload) (*http.Request, error) {
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { up.flight.leave() }}
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { up.sent.start() }}
 	u := c.base.JoinPath(e.path)
 	req := (&http.Request{
 		Method:        http.MethodPost,
@@ -92,8 +92,8 @@ func (c *Client) request(ctx context.Context, e endpoint, contentType string, up
 	return req, nil
 }
 
-// roundTrip is the transport's, with the deadline kept even where an image source hangs: on HTTP/1 net/http waits for
-// the goroutine that reads the body before it returns, whatever ctx says.
+// roundTrip returns soon after the deadline of ctx, even if the image source hangs: with HTTP/1, net/http does not return
+// before a running Read of the body does.
 func (c *Client) roundTrip(ctx context.Context, req *http.Request) (*http.Response, error) {
 	type result struct {
 		resp *http.Response
@@ -124,12 +124,12 @@ func (c *Client) roundTrip(ctx context.Context, req *http.Request) (*http.Respon
 	return nil, errStuck
 }
 
-// withoutAnswer tells apart what never left, what we broke off ourselves, and what got lost.
+// withoutAnswer returns NotSent, SourceBroken or Lost.
 func withoutAnswer(ctx context.Context, up *upload, err error) *Reply {
-	if up.flight.abandon() {
+	if up.sent.abandon() {
 		return unanswered(NotSent, cause(err))
 	}
-	// A source that hangs on the same context fails because the call was cut, not the other way round.
+	// If ctx has ended, the source failed because of the call, not the other way round.
 	if broken := up.sourceErr(); broken != nil && ctx.Err() == nil {
 		return unanswered(SourceBroken, fmt.Errorf("image source: %w", broken))
 	}
@@ -140,9 +140,8 @@ func unanswered(class Class, err error) *Reply {
 	return &Reply{Class: class, Rate: Rate{Limit: unknown, Remaining: unknown}, Err: err}
 }
 
-// brokeOff finds a cut answer where HTTP cannot: a body that is framed by nothing but the end of the connection, and
-// that is JSON which stops in the middle.
-func brokeOff(resp *http.Response, body []byte) bool {
+// isCut detects an incomplete answer that HTTP cannot detect: a body that ends with the connection, and is truncated JSON.
+func isCut(resp *http.Response, body []byte) bool {
 	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1
-	return !framed && resp.StatusCode == http.StatusOK && stopsInTheMiddle(body)
+	return !framed && resp.StatusCode == http.StatusOK && isTruncated(body)
 }

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-func TestMaskAadhaarSendsTheImageOnceAndWhole(t *testing.T) {
+func TestMaskAadhaarSendsTheWholeImageOnce(t *testing.T) {
 	t.Parallel()
 	image := bytes.Repeat([]byte("SPECIMEN"), 100_000)
 	c := vendor(t, func(w http.ResponseWriter, r *http.Request) {
@@ -93,7 +93,7 @@ func TestVerifyPassportSendsTheDocumentedJSON(t *testing.T) {
 	}
 }
 
-func TestAReplyNeverPrintsWhatIsSensitive(t *testing.T) {
+func TestAReplyPrintsNothingSensitive(t *testing.T) {
 	t.Parallel()
 	c := vendor(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, okMasked) })
 	r := mask(t.Context(), c, []byte("image"))
@@ -111,7 +111,7 @@ func TestAReplyNeverPrintsWhatIsSensitive(t *testing.T) {
 	}
 }
 
-func TestARedirectIsAnAnswerAndIsNotFollowed(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -129,7 +129,7 @@ func TestARedirectIsAnAnswerAndIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestNothingSentIsNotSent(t *testing.T) {
+func TestFailedConnectionsAreNotSent(t *testing.T) {
 	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -179,9 +179,9 @@ func TestACancelledContextSendsNothing(t *testing.T) {
 	}
 }
 
-// TestNotSentIsTrueWheneverItIsSaid cancels at every possible moment; where the reply says NotSent, no server has seen
-// the call, not even later.
-func TestNotSentIsTrueWheneverItIsSaid(t *testing.T) {
+// TestNotSentIsNeverReportedForASentRequest cancels at different moments. If the reply is NotSent, the server must not have
+// received the call.
+func TestNotSentIsNeverReportedForASentRequest(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -268,7 +268,7 @@ func TestALostAnswerIsLost(t *testing.T) {
 	}
 }
 
-func TestAnErrorStatusNeedsNoReadableBody(t *testing.T) {
+func TestErrorStatusesNeedNoBody(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		answer string
@@ -301,7 +301,7 @@ func TestAnErrorStatusNeedsNoReadableBody(t *testing.T) {
 	}
 }
 
-func TestAnOversizedAnswerIsCutAndKnownByItsStatus(t *testing.T) {
+func TestAnOversizedAnswerIsClassifiedByItsStatus(t *testing.T) {
 	t.Parallel()
 	unframed := wire(t, func(_ int, conn *net.TCPConn, r *bufio.Reader) {
 		_ = readRequest(r)
@@ -322,9 +322,9 @@ func TestAnOversizedAnswerIsCutAndKnownByItsStatus(t *testing.T) {
 	}
 }
 
-// TestAnEarlyAnswerIsRead: a gateway that refuses before it has read the image, and hangs up on it, has answered. The
-// unread image makes the kernel send a reset right behind the answer, so this is a race that must never be lost.
-func TestAnEarlyAnswerIsRead(t *testing.T) {
+// TestEarlyAnswersAreRead: a gateway refuses before it has read the image, and closes the connection. The kernel sends a
+// reset after the answer, which must not hide it.
+func TestEarlyAnswersAreRead(t *testing.T) {
 	t.Parallel()
 	const calls = 60
 	image := make([]byte, 8<<20)
@@ -362,8 +362,8 @@ func TestAnEarlyAnswerIsRead(t *testing.T) {
 	}
 }
 
-// TestACallIsNeverReplayed: each way in which net/http may try again by itself on a connection that was used before.
-func TestACallIsNeverReplayed(t *testing.T) {
+// TestCallsAreNeverReplayed covers the cases in which net/http retries on a reused connection.
+func TestCallsAreNeverReplayed(t *testing.T) {
 	t.Parallel()
 	endings := map[string]func(conn *net.TCPConn, r *bufio.Reader){
 		"closed after the request": func(_ *net.TCPConn, r *bufio.Reader) { _ = readRequest(r) },
@@ -400,7 +400,7 @@ func TestACallIsNeverReplayed(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatWentStaleIsNotReplayed(t *testing.T) {
+func TestCallsOnStaleConnectionsAreNotReplayed(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
 	c := testClient(t, wire(t, func(_ int, conn *net.TCPConn, r *bufio.Reader) {
@@ -447,8 +447,8 @@ func TestTheTimeoutCoversTheWholeCall(t *testing.T) {
 	}
 }
 
-// TestHTTP2WorksAlike runs the same promises over TLS and HTTP/2.
-func TestHTTP2WorksAlike(t *testing.T) {
+// TestHTTP2 runs calls over TLS and HTTP/2.
+func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {

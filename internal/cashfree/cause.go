@@ -10,29 +10,29 @@ import (
 	"syscall"
 )
 
-// fault is a transport error in fixed words. net/http's own texts can repeat what the peer sent ("malformed HTTP
-// response ..."), the address or the whole URL, and error texts end up in logs, Redis and the dashboard.
-type fault struct {
-	words string
-	err   error // nil, or an error whose text is harmless too
+// transportError is a transport error with a fixed text. The texts of net/http can contain data of the peer ("malformed HTTP
+// response ..."), the address or the URL, and error texts are stored in logs and Redis.
+type transportError struct {
+	text string
+	err  error // nil, or an error whose text is harmless
 }
 
-func (f *fault) Error() string { return f.words }
+func (e *transportError) Error() string { return e.text }
 
-func (f *fault) Unwrap() error { return f.err }
+func (e *transportError) Unwrap() error { return e.err }
 
-// cause turns err into a fault. It keeps what callers may ask for with errors.Is: context errors, system call errors,
+// cause converts err to a transportError. errors.Is still finds context errors, system call errors and
 // io.ErrUnexpectedEOF.
 func cause(err error) error {
-	words, keep := describe(err)
+	text, keep := describe(err)
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op != "" {
-		words = op.Op + ": " + words
+		text = op.Op + ": " + text
 	}
-	return &fault{words: words, err: keep}
+	return &transportError{text: text, err: keep}
 }
 
-func describe(err error) (words string, keep error) {
+func describe(err error) (text string, keep error) {
 	var (
 		refused refusal
 		errno   syscall.Errno
@@ -55,7 +55,7 @@ func describe(err error) (words string, keep error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "timed out", context.DeadlineExceeded
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed", io.ErrUnexpectedEOF
+		return "connection closed", io.ErrUnexpectedEOF
 	}
 	return describeTLS(err), nil
 }
@@ -63,14 +63,13 @@ func describe(err error) (words string, keep error) {
 func describeDNS(err *net.DNSError) string {
 	switch {
 	case err.IsNotFound:
-		return "the host name was not found"
+		return "host name not found"
 	case err.IsTimeout:
-		return "the name lookup timed out"
+		return "name lookup timed out"
 	}
-	return "the name lookup failed"
+	return "name lookup failed"
 }
 
-// describeTLS tells an operator which half of the certificate to look at.
 func describeTLS(err error) string {
 	var (
 		authority x509.UnknownAuthorityError
@@ -81,17 +80,17 @@ func describeTLS(err error) string {
 	)
 	switch {
 	case errors.As(err, &authority):
-		return "tls: the certificate is signed by an unknown authority"
+		return "tls: certificate signed by unknown authority"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "tls: the certificate has expired or is not yet valid"
+		return "tls: certificate has expired or is not yet valid"
 	case errors.As(err, &name):
-		return "tls: the certificate is for another host"
+		return "tls: certificate is for another host"
 	case errors.As(err, &invalid):
-		return "tls: the certificate is not valid"
+		return "tls: certificate is not valid"
 	case errors.As(err, &record):
-		return "tls: the server does not speak TLS"
+		return "tls: server does not support TLS"
 	case errors.As(err, &alert):
-		return "tls: the server refused the handshake"
+		return "tls: server refused the handshake"
 	}
-	return "the connection or the answer was broken"
+	return "connection failed or answer malformed"
 }

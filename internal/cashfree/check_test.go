@@ -9,7 +9,7 @@ import (
 	"github.com/kycq/kycq/internal/redact"
 )
 
-func TestCheckTellsWhoIsRefusedAndCostsNothing(t *testing.T) {
+func TestCheckDistinguishesRefusalsAndIsNotCharged(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		allowed []string

@@ -12,9 +12,9 @@ import (
 type endpoint struct {
 	name string // for error texts
 	path string // below Config.URL
-	// ifInvalid is the documented next action for INVALID and INVALID_DOCUMENT.
+	// ifInvalid is the documented advice for INVALID and INVALID_DOCUMENT.
 	ifInvalid advice.Text
-	// read looks at the part of a VALID or INVALID answer that the other call does not have.
+	// read reads the fields of a VALID or INVALID answer that only this call has.
 	read func(a answer, valid bool, f *finding)
 }
 
@@ -29,7 +29,6 @@ var (
 	}
 )
 
-// The texts for the rows below.
 var (
 	fixHeaders     = advice.For("x-client-id_missing")
 	fixEnvironment = advice.For("x-client-secret_value_invalid")
@@ -50,8 +49,8 @@ var (
 	askVendor      = advice.For("unexpected_status")
 )
 
-// rule is one row of the vendor's tables. code is the vendor's code (a prefix where it ends in "*"), phrase a part of
-// the vendor's message in lower case; a row with neither is the status's default.
+// rule is a row of the vendor's tables. code is the vendor's code, or a prefix followed by "*"; phrase is part of the vendor's
+// message in lower case. A row with neither is the default of its status.
 type rule struct {
 	status int
 	code   string
@@ -61,7 +60,7 @@ type rule struct {
 }
 
 // rules are the response tables of both vendor pages (statuses and messages) with the codes of the vendor OpenAPI. The
-// x-cf-signature row of 400 is not documented; it is there because such an answer would concern every call.
+// x-cf-signature row of 400 is not documented; such an answer would affect every call.
 var rules = []rule{
 	{400, "x-client-id_missing", "x-client-id is missing", Credentials, fixHeaders},
 	{400, "x-client-secret_missing", "x-client-secret is missing", Credentials, fixHeaders},
@@ -94,7 +93,7 @@ var rules = []rule{
 	{503, "", "", OtherStatus, tryLater},
 }
 
-// finding is what an answer says.
+// finding is the result of classify.
 type finding struct {
 	class       Class
 	code        string
@@ -105,8 +104,8 @@ type finding struct {
 	passport    *PassportAnswer
 }
 
-// classify is the one place that gives an answer its class: by status, then by code, then by message. body need not be
-// JSON; an error that cannot be read is known by its status alone. id is the verification_id that was sent.
+// classify returns the class of an answer by status, then code, then message. If an error body is not JSON, the status
+// alone decides. id is the verification_id that was sent.
 func classify(e endpoint, id string, status int, body []byte) finding {
 	if status == http.StatusOK {
 		return classifyOK(e, id, body)
@@ -120,7 +119,7 @@ func classify(e endpoint, id string, status int, body []byte) finding {
 	return f
 }
 
-// match returns the row that fits best: the code weighs more than the message, and the message more than nothing.
+// match returns the best row: one that matches the code, then one that matches the message, then the default.
 func match(status int, p problem) rule {
 	best, weight := rule{status: status, class: OtherStatus, text: askVendor}, -1
 	for _, r := range rules {
@@ -151,12 +150,12 @@ func sameCode(want, got string) bool {
 	return want == got
 }
 
-// classifyOK reads a 200. It was paid for, so whatever is not exactly an answer to our question is Unexpected, kept,
-// and for a person to look at.
+// classifyOK classifies a 200. It was paid for, so an answer that does not match the request is Unexpected and kept for
+// review.
 func classifyOK(e endpoint, id string, body []byte) finding {
 	a, err := readAnswer(body)
 	if err != nil {
-		return unexpected("the answer cannot be read")
+		return unexpected("the answer is not a JSON object")
 	}
 	f := finding{referenceID: a.ReferenceID.int64()}
 	if id == "" || string(a.VerificationID) != id {
@@ -168,7 +167,7 @@ func classifyOK(e endpoint, id string, body []byte) finding {
 	case "INVALID", "INVALID_DOCUMENT":
 		f.class, f.message, f.nextAction = Invalid, e.ifInvalid.Message, e.ifInvalid.NextAction
 	default:
-		return unexpected("the answer's status is not known")
+		return unexpected("the answer has an unknown status")
 	}
 	e.read(a, f.class == Valid, &f)
 	return f
@@ -185,13 +184,8 @@ func readMasked(a answer, valid bool, f *finding) {
 }
 
 func readPassport(a answer, _ bool, f *finding) {
-	f.passport = &PassportAnswer{
-		FileNumber:              redact.NewPersonal(string(a.FileNumber)),
-		Name:                    redact.NewPersonal(string(a.Name)),
-		DOB:                     redact.NewPersonal(string(a.DOB)),
-		ApplicationType:         redact.NewPersonal(string(a.ApplicationType)),
-		ApplicationReceivedDate: redact.NewPersonal(string(a.ApplicationReceivedDate)),
-	}
+	p := Convert(a.PassportFields, func(t text) redact.Personal { return redact.NewPersonal(string(t)) })
+	f.passport = &p
 }
 
 func unexpected(message string) finding {

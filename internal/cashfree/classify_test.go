@@ -12,8 +12,8 @@ import (
 	"github.com/kycq/kycq/internal/advice"
 )
 
-// TestEveryDocumentedAnswerHasItsClass holds the two vendor pages' tables row by row (message only, as the pages print
-// them), the vendor OpenAPI's codes, and the bodies that are no documented answer.
+// TestEveryDocumentedAnswerHasItsClass covers the tables of the two vendor pages row by row (with the message only, as
+// printed there), the codes of the vendor OpenAPI, and undocumented bodies.
 func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 	t.Parallel()
 	coded := func(typ, code, message string) string {
@@ -133,8 +133,8 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 	}
 }
 
-// TestOnlyAnExactAnswerCounts: 200 is paid for, so anything but our own id and a known status is kept for a person.
-func TestOnlyAnExactAnswerCounts(t *testing.T) {
+// TestOnlyMatchingAnswersCount: a 200 with another id or an unknown status is kept for review.
+func TestOnlyMatchingAnswersCount(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		e     endpoint
@@ -201,8 +201,7 @@ func TestPassportAnswerCarriesTheVendorsFields(t *testing.T) {
 	mustNotLeak(t, fmt.Sprintf("%+v %#v", *f.passport, *f.passport))
 }
 
-// FuzzClassify: whatever a server sends, the class is one of the set, a verdict needs a 200, and what we pass on as safe
-// is safe.
+// FuzzClassify: for any answer the class is a known one, Valid and Invalid need a 200, and the safe fields are safe.
 func FuzzClassify(f *testing.F) {
 	for _, status := range []int{200, 302, 400, 401, 403, 409, 413, 422, 429, 500, 502, 503, 999} {
 		f.Add(true, status, []byte(okMasked))
@@ -240,8 +239,8 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
-// TestEveryDocumentedCodeIsInTheTable covers the codes of the rules and those of the vendor OpenAPI that need no row of
-// their own, because their status says it all.
+// TestEveryDocumentedCodeIsInTheTable covers the codes of the rules and those of the vendor OpenAPI whose status alone
+// decides.
 func TestEveryDocumentedCodeIsInTheTable(t *testing.T) {
 	t.Parallel()
 	codes := []string{

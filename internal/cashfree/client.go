@@ -17,12 +17,12 @@ const (
 	defaultImageTimeout = 60 * time.Second
 	defaultUserAgent    = "kycq"
 
-	// connectTimeout bounds name lookup plus TCP, and once more the TLS handshake. Both lie below any sensible
-	// Timeout, so that a dead address ends as NotSent and not as a call that may have been charged.
+	// connectTimeout bounds name lookup plus TCP connect, and separately the TLS handshake. It is below any sensible
+	// Timeout, so an unreachable address yields NotSent rather than Lost.
 	connectTimeout = 8 * time.Second
 )
 
-// Config is what a Client needs. URL, ClientID and ClientSecret are required.
+// Config configures a Client. URL, ClientID and ClientSecret are required.
 type Config struct {
 	// URL is the base of both calls, for example https://sandbox.cashfree.com/verification, without query.
 	URL string
@@ -30,23 +30,23 @@ type Config struct {
 	ClientID     string
 	ClientSecret redact.Secret
 	// PublicKeyPEM is the account's RSA key for two-factor authentication by signature: a PKIX or PKCS #1 public key or
-	// an X.509 certificate. Empty: x-cf-signature is not sent, and the vendor checks the caller's IP address instead.
+	// an X.509 certificate. If it is empty, x-cf-signature is not sent and the vendor checks the caller's IP address.
 	PublicKeyPEM string
-	// Timeout bounds a whole call, from the name lookup to the last byte of the answer; zero means 30 s.
+	// Timeout bounds a call from the name lookup to the last byte of the answer; zero means 30 s.
 	Timeout time.Duration
 	// ImageTimeout bounds one FetchImage; zero means 60 s.
 	ImageTimeout time.Duration
-	// ImageHosts are the hosts ("host" for any port, or "host:port") that an image link may name even if they are
-	// private or served over plain http. For development only.
+	// ImageHosts are hosts ("host" for any port, or "host:port") from which image links are fetched even if they are
+	// private or use plain http. For development only.
 	ImageHosts []string
-	// UserAgent is "kycq" where empty.
+	// UserAgent defaults to "kycq".
 	UserAgent string
-	// Proxy chooses the proxy of the two calls, for example http.ProxyFromEnvironment; nil means none. Image links
-	// never pass a proxy: it would resolve their names out of the guard's sight.
+	// Proxy selects the proxy of the two calls, for example http.ProxyFromEnvironment; nil means none. Image links never
+	// use a proxy: it would resolve their names without the checks of guard.go.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
-// Client makes the calls. It is safe for concurrent use and keeps connections; Close lets go of the idle ones.
+// Client makes the calls. It is safe for concurrent use and keeps idle connections until Close.
 type Client struct {
 	base      *url.URL
 	id        string
@@ -58,7 +58,7 @@ type Client struct {
 	images    *fetcher
 }
 
-// New checks cfg and returns a Client. It opens no connection.
+// New validates cfg. It opens no connection.
 func New(cfg Config) (*Client, error) {
 	base, err := parseBase(cfg.URL)
 	if err != nil {
@@ -100,13 +100,13 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close closes the idle connections. Calls in flight go on.
+// Close closes idle connections. Calls in flight are not affected.
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 	c.images.transport.CloseIdleConnections()
 }
 
-// parseBase never repeats the address in its errors: someone may have put a password there.
+// parseBase does not quote the URL in errors: it may contain a password.
 func parseBase(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
@@ -115,19 +115,19 @@ func parseBase(raw string) (*url.URL, error) {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("must begin with https:// (or http:// for a simulator)")
 	case u.Hostname() == "":
-		return nil, errors.New("names no host")
+		return nil, errors.New("has no host")
 	case u.User != nil:
 		return nil, errors.New("must not hold a user name or password")
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("must not hold a query or fragment")
 	}
 	if u.Path == "" {
-		u.Path = "/" // JoinPath would make "passport" of it, which is no request target
+		u.Path = "/" // otherwise JoinPath returns "passport", which is not a valid request target
 	}
 	return u, nil
 }
 
-// checkHeaderValue refuses what net/http would refuse on every call, at start-up and without showing the value.
+// checkHeaderValue refuses values that net/http would refuse in each call. Its errors do not quote the value.
 func checkHeaderValue(s string) error {
 	if s == "" {
 		return errors.New("is empty")
@@ -137,7 +137,7 @@ func checkHeaderValue(s string) error {
 	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
-			return errors.New("holds a character that cannot stand in a header")
+			return errors.New("contains a character that is not allowed in a header")
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 	"github.com/kycq/kycq/internal/redact"
 )
 
-func TestNewNamesWhatIsWrongAndShowsNoSecret(t *testing.T) {
+func TestNewNamesTheProblemWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	good := Config{URL: "https://sandbox.cashfree.com/verification", ClientID: "id", ClientSecret: redact.NewSecret("s")}
 	tests := map[string]struct {
@@ -65,7 +65,7 @@ func TestNewNamesWhatIsWrongAndShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestEveryCallIsSignedAfresh(t *testing.T) {
+func TestEveryCallHasItsOwnSignature(t *testing.T) {
 	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -141,7 +141,7 @@ func TestAKeyThatCannotSignIsRefusedAtStart(t *testing.T) {
 		"private":   {"id", block("PRIVATE KEY", []byte("hunter2")), "private key"},
 		"damaged":   {"id", block("PUBLIC KEY", []byte("hunter2")), "damaged"},
 		"cert":      {"id", block("CERTIFICATE", []byte("hunter2")), "damaged"},
-		"other pem": {"id", block("X509 CRL", []byte("hunter2")), "another kind"},
+		"other pem": {"id", block("X509 CRL", []byte("hunter2")), "another type"},
 		"curve":     {"id", block("PUBLIC KEY", der), "not an RSA key"},
 		"too short": {strings.Repeat("i", 100), short, "cannot sign"},
 	}

@@ -1,19 +1,19 @@
-// Package cashfree is the HTTP client of Cashfree Secure ID: one request per call, a typed answer, a class for every
-// way it can end. Nothing else in kycq talks to the vendor.
+// Package cashfree is the HTTP client of Cashfree Secure ID. A call returns a Reply with a typed answer and a Class. No other
+// package calls the vendor.
 //
 // Invariants:
 //
-//   - One call is at most one request on the wire. The package never retries and never sleeps, and it is built so that
-//     net/http does not replay a request either (see transport.go).
-//   - NotSent means that the vendor cannot have seen a whole request. Where that is not certain the class is Lost.
-//   - An image streams from its source into the request; it is never held in memory.
-//   - Errors, messages and codes are fixed words or checked words. They hold no personal data, no link, no header value
-//     and none of the vendor's prose, which can echo input or the caller's address. Body, Image and Passport of a Reply
-//     are the sensitive parts, and a Reply prints without them.
-//   - An image link is fetched over https from public addresses only, checked at dial time (see guard.go).
+//   - One call sends at most one request. The package never retries, and prevents net/http from replaying a request (see
+//     transport.go).
+//   - NotSent means that the vendor cannot have received a complete request. If that is not certain, the class is Lost.
+//   - Images stream from their source into the request; they are not held in memory.
+//   - Errors, messages and codes are fixed or validated text without personal data, links, header values or the vendor's
+//     messages, which can echo input or the caller's address. Body, Image and Passport of a Reply are sensitive; printing
+//     a Reply omits them.
+//   - Image links are fetched over https from public addresses only, checked at dial time (see guard.go).
 //
-// It must not log, keep state between calls, decide what happens next, or know about queues, records and Redis.
+// The package does not log and keeps no state between calls.
 //
-// Where a comment says "vendor page", it means the vendor's reference pages "Aadhaar Masking" and "Verify Passport";
-// "vendor OpenAPI" means the vendor's published description of the same two calls, which adds the codes.
+// In comments, "vendor page" means the vendor's reference pages "Aadhaar Masking" and "Verify Passport"; "vendor OpenAPI"
+// means the vendor's OpenAPI description of the two calls, which adds the codes.
 package cashfree

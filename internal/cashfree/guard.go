@@ -11,22 +11,22 @@ import (
 	"syscall"
 )
 
-// refusal is why the guard does not follow a link: fixed words.
+// refusal is the reason why a link is not fetched, as a fixed text.
 type refusal string
 
 func (r refusal) Error() string { return "refused: " + string(r) }
 
 const (
 	refusedForm      refusal = "not an absolute https link"
-	refusedUser      refusal = "the link holds a user name"
-	refusedHost      refusal = "the host is neither a name nor a plain address"
+	refusedUser      refusal = "the link contains a user name"
+	refusedHost      refusal = "the host is neither a name nor an address"
 	refusedAddress   refusal = "not a public address"
-	refusedRedirect  refusal = "the link leads elsewhere"
+	refusedRedirect  refusal = "the link redirects"
 	refusedTooLarge  refusal = "the image is larger than 20 MB"
 	refusedPlainHTTP refusal = "the link is not https"
 )
 
-// imageHosts are the hosts that development opens, as "host" or "host:port" in lower case.
+// imageHosts are the hosts of Config.ImageHosts, as "host" or "host:port" in lower case.
 type imageHosts map[string]bool
 
 func parseImageHosts(entries []string) (imageHosts, error) {
@@ -58,8 +58,7 @@ func (h imageHosts) allow(host, port string) bool {
 	return h[hostKey(host, "")] || h[hostKey(host, port)]
 }
 
-// checkLink refuses what can be refused without a network. The address is judged later, by checkAddress: a name says
-// nothing about where it leads.
+// checkLink checks a link without name lookup. The address is checked at dial time by control.
 func (h imageHosts) checkLink(link string) (*url.URL, error) {
 	u, err := url.Parse(link)
 	if err != nil || u.Opaque != "" || u.Hostname() == "" {
@@ -87,9 +86,8 @@ func (h imageHosts) checkLink(link string) (*url.URL, error) {
 	return u, checkHost(u.Hostname())
 }
 
-// checkHost judges an address literal at once and refuses what only looks like a name: 2130706433, 0x7f000001 and 0177.1
-// are addresses to some resolvers (inet_aton) and names to others. No public name ends in a numeric label (WHATWG URL,
-// "ends in a number").
+// checkHost checks literal addresses, and refuses names such as 2130706433, 0x7f000001 and 0177.1, which some resolvers
+// (inet_aton) treat as addresses. No public name ends with a numeric label (WHATWG URL, "ends in a number").
 func checkHost(host string) error {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return checkAddress(addr)
@@ -112,8 +110,8 @@ func isNumeric(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
-// control is the net.Dialer hook: it sees the very address that is about to be connected, after name lookup, so a name
-// that changes its mind between a check and the dial (DNS rebinding) gains nothing.
+// control is a net.Dialer hook. It gets the address after name lookup, immediately before the connect, which defeats DNS
+// rebinding.
 func control(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -122,11 +120,11 @@ func control(_, address string, _ syscall.RawConn) error {
 	return checkAddress(ap.Addr())
 }
 
-// nat64 is the well-known prefix of RFC 6052. Behind DNS64 it is how an IPv6-only network reaches public IPv4 hosts, so
-// it is judged by the IPv4 address inside.
+// nat64 is the well-known prefix of RFC 6052, with which IPv6-only networks reach IPv4 hosts. The embedded IPv4 address is
+// checked.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// checkAddress lets public unicast addresses pass.
+// checkAddress accepts public unicast addresses only.
 func checkAddress(addr netip.Addr) error {
 	if addr.Zone() != "" {
 		return refusedAddress
@@ -147,12 +145,12 @@ func checkAddress(addr netip.Addr) error {
 	return nil
 }
 
-// globalUnicast6 is all that IANA has given out of IPv6. Outside lie loopback, unspecified, IPv4-compatible, local-use
-// NAT64 (64:ff9b:1::/48), discard, segment routing, unique local, link-local, site-local and multicast.
+// globalUnicast6 is the allocated part of IPv6. It excludes loopback, unspecified, IPv4-compatible, local-use NAT64
+// (64:ff9b:1::/48), discard, segment routing, unique local, link-local, site-local and multicast.
 var globalUnicast6 = netip.MustParsePrefix("2000::/3")
 
-// notPublic is the IANA special-purpose registries' list of what is not globally reachable (RFC 6890 and successors),
-// multicast, and the one cloud metadata address that lies in public space.
+// notPublic are the ranges that are not globally reachable by the IANA special-purpose registries (RFC 6890 and
+// successors), multicast, and a cloud metadata address in public space.
 var notPublic = mustPrefixes(
 	"0.0.0.0/8",        // this network; 0.0.0.0 is loopback to Linux
 	"10.0.0.0/8",       // private
@@ -184,7 +182,7 @@ func mustPrefixes(texts ...string) []netip.Prefix {
 	return prefixes
 }
 
-// asRefusal finds a refusal that the dialer has wrapped.
+// asRefusal reports whether err wraps a refusal.
 func asRefusal(err error) bool {
 	var r refusal
 	return errors.As(err, &r)

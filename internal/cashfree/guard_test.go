@@ -43,7 +43,7 @@ func TestOnlyPublicAddressesPass(t *testing.T) {
 	}
 }
 
-// trap is a web server on loopback that nothing may connect to, and a guard whose public dials end before they leave.
+// trap is a server on loopback that must not get a connection, and a fetcher whose public dials fail.
 type trap struct {
 	fetcher  *fetcher
 	port     string
@@ -78,9 +78,9 @@ func newTrap(t *testing.T, dns ...netip.Addr) *trap {
 	return tr
 }
 
-// TestHostileLinksReachNothing: each link is refused, and the listener on loopback that it is after sees no connection.
-// PORT is the listener's.
-func TestHostileLinksReachNothing(t *testing.T) {
+// TestHostileLinksAreNotDialed: each link is refused, and the listener on loopback gets no connection. PORT is that of the
+// listener.
+func TestHostileLinksAreNotDialed(t *testing.T) {
 	t.Parallel()
 	links := []string{
 		"https://127.0.0.1:PORT/", "https://127.1:PORT/", "https://127.0.1:PORT/", "https://2130706433:PORT/", "https://0x7f000001:PORT/",
@@ -117,9 +117,8 @@ func TestHostileLinksReachNothing(t *testing.T) {
 	}
 }
 
-// TestANameThatChangesItsMindReachesNothing is DNS rebinding: the name is public at first and loopback after that. Every
-// dial is judged by the address that it goes to.
-func TestANameThatChangesItsMindReachesNothing(t *testing.T) {
+// TestDNSRebindingIsRefused: the name resolves to a public address first, and to loopback later.
+func TestDNSRebindingIsRefused(t *testing.T) {
 	t.Parallel()
 	public, private := netip.MustParseAddr("93.184.215.14"), netip.MustParseAddr("127.0.0.1")
 	tr := newTrap(t, public, private, public, private)
@@ -152,7 +151,7 @@ func TestAPublicNameIsDialed(t *testing.T) {
 	}
 }
 
-func TestOnlyTheNamedHostIsOpened(t *testing.T) {
+func TestOnlyConfiguredHostsAreAllowed(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		entry string
@@ -188,8 +187,7 @@ func TestOnlyTheNamedHostIsOpened(t *testing.T) {
 	}
 }
 
-// fakeDNS answers the nth question for an A record with the nth address, and the last one from then on; there are no
-// AAAA records.
+// fakeDNS answers the nth query for an A record with the nth address, later ones with the last. It has no AAAA records.
 func fakeDNS(t *testing.T, answers []netip.Addr) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -221,7 +219,7 @@ func fakeDNS(t *testing.T, answers []netip.Addr) *net.Resolver {
 	}}
 }
 
-// dnsReply answers the one question of a query (RFC 1035, section 4).
+// dnsReply answers the question of a query (RFC 1035, section 4).
 func dnsReply(query []byte, answers []netip.Addr) (reply []byte, isA bool) {
 	const header, typeA = 12, 1
 	end := header

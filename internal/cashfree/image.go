@@ -12,25 +12,24 @@ import (
 	"github.com/kycq/kycq/internal/redact"
 )
 
-// maxImage is the largest masked image that is fetched, in bytes. The vendor takes originals of at most 10 MB (vendor
-// page); a masked one can be a little larger where it was encoded anew.
+// maxImage is in bytes. Originals have at most 10 MB (vendor page); a masked image can be larger after re-encoding.
 const maxImage = 20 << 20
 
-// FetchedImage is what an image link led to. ContentType is told from the bytes, not from the server's header.
+// FetchedImage is a masked image. ContentType is detected from the bytes, not read from the header.
 type FetchedImage struct {
 	Body        []byte
 	ContentType string
 }
 
-// LinkError is why an image was not fetched. Its text never holds the link, its host or what the server said. Where
-// neither Gone nor Refused is set, the same link may work later.
+// LinkError is the reason why an image was not fetched. Its text does not contain the link, its host or data from the
+// server. If neither Gone nor Refused is set, the link may work later.
 type LinkError struct {
-	// Gone: the link cannot be fetched any more. 403, 404 and 410; also the other 4xx except 408, 425 and 429, because
-	// object stores answer 400 or 401 to an expired signature.
+	// Gone: the link has expired. Set for all 4xx except 408, 425 and 429: object stores also answer 400 or 401 to an
+	// expired signature.
 	Gone bool
-	// Refused: the guard did not follow the link, or the image is too large. The same link will be refused again.
+	// Refused: the link is not allowed, or the image is too large. Trying again does not help.
 	Refused bool
-	// HTTPStatus is 0 where no answer began.
+	// HTTPStatus is 0 if no answer began.
 	HTTPStatus int
 	err        error
 }
@@ -39,8 +38,8 @@ func (e *LinkError) Error() string { return "image link: " + e.err.Error() }
 
 func (e *LinkError) Unwrap() error { return e.err }
 
-// FetchImage gets what an image_link leads to, at most 20 MB. The link comes from the network and is not trusted: https
-// only, public addresses only, no redirect, no proxy, no cookie, no credentials. Every error is a *LinkError.
+// FetchImage fetches an image_link, at most 20 MB. The link is not trusted: only https and public addresses, no redirects,
+// proxies, cookies or credentials. Errors are of type *LinkError.
 func (c *Client) FetchImage(ctx context.Context, link redact.Secret) (*FetchedImage, error) {
 	return c.images.fetch(ctx, link)
 }
@@ -52,7 +51,7 @@ type fetcher struct {
 	transport *http.Transport
 }
 
-// newFetcher builds the guard into the dialer. base carries what tests put in its place: a resolver, a second control.
+// newFetcher adds the address check to the dialer. Tests pass a base with their own resolver and a second control.
 func newFetcher(hosts imageHosts, timeout time.Duration, userAgent string, base net.Dialer) *fetcher {
 	base.Timeout = connectTimeout
 	open, guarded := base, base
@@ -96,7 +95,6 @@ func (f *fetcher) fetch(ctx context.Context, link redact.Secret) (*FetchedImage,
 	return readImage(resp)
 }
 
-// statusError judges an answer without an image.
 func statusError(status int) *LinkError {
 	e := &LinkError{HTTPStatus: status, err: fmt.Errorf("status %d", status)}
 	switch {
@@ -123,8 +121,8 @@ func readImage(resp *http.Response) (*FetchedImage, error) {
 	return &FetchedImage{Body: body, ContentType: http.DetectContentType(body)}, nil
 }
 
-// readUpTo reads all of r, or limit+1 bytes of it. announced is the Content-Length or -1: where it is known the image is
-// read into one slice of its size, instead of one that is doubled on the way.
+// readUpTo reads all of r, at most limit+1 bytes. announced is the Content-Length, or -1. If it is known, the image is read
+// into one slice of that size.
 func readUpTo(r io.Reader, announced, limit int64) ([]byte, error) {
 	if announced < 0 {
 		return io.ReadAll(io.LimitReader(r, limit+1))

@@ -77,7 +77,7 @@ func TestFetchImageReturnsTheBytesAndTheirOwnType(t *testing.T) {
 	}
 }
 
-func TestAStatusTellsWhetherTheLinkIsGone(t *testing.T) {
+func TestStatusesOfExpiredLinks(t *testing.T) {
 	t.Parallel()
 	tests := map[int]struct{ gone, refused bool }{
 		403: {gone: true}, 404: {gone: true}, 410: {gone: true}, 400: {gone: true}, 401: {gone: true},
@@ -126,7 +126,7 @@ func TestAnImageOver20MBIsRefusedAndNotRead(t *testing.T) {
 	}
 }
 
-func TestAFetchThatBreaksMayBeTriedAgain(t *testing.T) {
+func TestAnInterruptedFetchIsRetryable(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
 		"closed":     "",
@@ -171,7 +171,7 @@ func TestAFetchEndsWithItsContextOrItsTimeout(t *testing.T) {
 	}
 }
 
-func TestTheProxyOfTheEnvironmentSeesNoLink(t *testing.T) { // not parallel: it sets the environment
+func TestLinksDoNotUseTheProxy(t *testing.T) { // not parallel: it sets the environment
 	var seen atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	t.Cleanup(proxy.Close)

@@ -51,7 +51,7 @@ func vendor(tb testing.TB, h http.HandlerFunc, change ...func(*Config)) *Client 
 	return testClient(tb, srv.URL+"/verification", change...)
 }
 
-// wire serves raw connections: answer gets each accepted one and its number from 1, and closes it by returning.
+// wire serves raw connections: answer is called with each connection and its number, starting at 1.
 func wire(tb testing.TB, answer func(n int, conn *net.TCPConn, r *bufio.Reader)) string {
 	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,7 +85,7 @@ func readRequest(r *bufio.Reader) error {
 	return err
 }
 
-// readHeader reads a request as far as its header goes.
+// readHeader reads the header of a request.
 func readHeader(r *bufio.Reader) error {
 	for {
 		line, err := r.ReadString('\n')
@@ -95,7 +95,7 @@ func readHeader(r *bufio.Reader) error {
 	}
 }
 
-// rootsOf returns the authority that srv's certificate is signed by.
+// rootsOf returns the root certificates for srv.
 func rootsOf(srv *httptest.Server) *x509.CertPool {
 	roots := x509.NewCertPool()
 	roots.AddCert(srv.Certificate())
@@ -115,7 +115,7 @@ func verify(ctx context.Context, c *Client) *Reply {
 	})
 }
 
-// leaky is what must never show up in a text: what was sent, what the vendor wrote, the link.
+// leaky must never appear in a text: the input, the vendor's text, the link.
 var leaky = []string{
 	"ZZ0000SPECIMEN", "1990-02-28", "Specimen Person", "specimen-secret", "bearer-specimen", "images.example", "106.51.91.104",
 }

@@ -8,30 +8,29 @@ import (
 )
 
 const (
-	// unknown stands for a limit that the answer does not tell.
 	unknown = -1
 
-	// maxWait caps what a header can make us wait: twice the vendor's window of a minute.
+	// maxWait is twice the vendor's window of a minute.
 	maxWait = 120 * time.Second
 
-	// A number this big is not a wait in seconds: it is a Unix time in seconds (from 2001), or in milliseconds.
+	// Numbers from here on are not waits but Unix times, in seconds (from 2001) or milliseconds.
 	epochSeconds = 1e9
 	epochMillis  = 1e12
 )
 
-// Rate is what the answer's headers tell about the account's limit: X-RateLimit-Limit, -Remaining and -Reset on every
-// answer, Retry-After on 429 (vendor page "API Rate Limits").
+// Rate holds the rate limit headers of an answer: X-RateLimit-Limit, -Remaining and -Reset on every answer, Retry-After on
+// 429 (vendor page "API Rate Limits").
 type Rate struct {
-	// Limit and Remaining are calls in the vendor's window; -1 where unknown.
+	// Limit and Remaining are calls in the vendor's window, or -1 if unknown.
 	Limit     int
 	Remaining int
-	// Reset and RetryAfter are waits from now, at most 120 s; 0 where unknown or past.
+	// Reset and RetryAfter are durations from now, at most 120 s; 0 if unknown or in the past.
 	Reset      time.Duration
 	RetryAfter time.Duration
 }
 
-// readRate never fails: what it does not understand is unknown. A moment in time is measured against the answer's own
-// Date where there is one, so that a wrong clock on either side does not matter.
+// readRate treats malformed values as unknown. It measures times against the Date of the answer, if there is one, so clocks
+// need not agree.
 func readRate(h http.Header, now time.Time) Rate {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date
@@ -56,14 +55,14 @@ func readCount(s string) int {
 	return int(n)
 }
 
-// readWait reads seconds (with a fraction, too), a Unix time, or an HTTP date.
+// readWait parses seconds, also with a fraction, a Unix time or an HTTP date.
 func readWait(s string, now time.Time) time.Duration {
 	s = strings.TrimSpace(s)
 	if at, err := http.ParseTime(s); err == nil {
 		return capWait(at.Sub(now).Seconds())
 	}
 	if strings.Trim(s, "0123456789.") != "" {
-		return 0 // ParseFloat would take Inf and hexadecimal, too
+		return 0 // ParseFloat accepts Inf and hexadecimal too
 	}
 	n, err := strconv.ParseFloat(s, 64)
 	switch {

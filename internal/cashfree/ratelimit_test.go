@@ -55,7 +55,7 @@ func TestRateHeadersAreReadInEveryFormAndCapped(t *testing.T) {
 	}
 }
 
-func TestAMomentIsMeasuredAgainstTheVendorsClock(t *testing.T) {
+func TestTimesAreRelativeToTheVendorsClock(t *testing.T) {
 	t.Parallel()
 	h := http.Header{}
 	h.Set("Date", "Sun, 01 Mar 2026 12:00:00 GMT")

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// signer makes the x-cf-signature header.
+// signer creates the x-cf-signature header.
 type signer struct {
 	clientID string
 	key      *rsa.PublicKey
@@ -25,16 +25,15 @@ func newSigner(clientID, keyPEM string) (*signer, error) {
 		return nil, err
 	}
 	s := &signer{clientID: clientID, key: key}
-	// A key that is too short for the message fails here and not on every call.
+	// Fail now, not in each call, if the key is too short for the message.
 	if _, err := s.sign(time.Now()); err != nil {
 		return nil, fmt.Errorf("the key cannot sign: %w", err)
 	}
 	return s, nil
 }
 
-// sign returns base64(RSA-OAEP(SHA-1, public key, clientID "." unix seconds)), as the vendor describes x-cf-signature.
-// It names a second and so does not live long: every call gets a fresh one. SHA-1 is the vendor's choice; OAEP does not
-// rest on its collision resistance.
+// sign returns base64(RSA-OAEP(SHA-1, public key, clientID "." unix seconds)), the vendor's definition of x-cf-signature. It
+// contains the time, so every call needs a new one. OAEP does not depend on the collision resistance of SHA-1.
 func (s *signer) sign(now time.Time) (string, error) {
 	message := s.clientID + "." + strconv.FormatInt(now.Unix(), 10)
 	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, s.key, []byte(message), nil) //nolint:gosec // see above
@@ -44,8 +43,8 @@ func (s *signer) sign(now time.Time) (string, error) {
 	return base64.StdEncoding.EncodeToString(sealed), nil
 }
 
-// parsePublicKey reads the PEM forms that the vendor's dashboard and openssl produce. Its errors never show the input: a
-// private key pasted by mistake must not reach a log.
+// parsePublicKey parses the PEM forms that the vendor's dashboard and openssl produce. Errors never quote the input, which
+// could be a private key.
 func parsePublicKey(text string) (*rsa.PublicKey, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -66,10 +65,10 @@ func parsePublicKey(text string) (*rsa.PublicKey, error) {
 	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
 		return nil, errors.New("is a private key; use the public key from the vendor's dashboard")
 	default:
-		return nil, errors.New("is PEM of another kind (want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE)")
+		return nil, errors.New("is PEM of another type (want PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE)")
 	}
 	if err != nil {
-		return nil, errors.New("is damaged: the PEM holds no readable key")
+		return nil, errors.New("is damaged: the PEM contains no valid key")
 	}
 	rsaKey, ok := key.(*rsa.PublicKey)
 	if !ok {

@@ -12,24 +12,22 @@ import (
 )
 
 const (
-	// idleTimeout is short on purpose. A request that races with the server closing an idle connection ends as Lost,
-	// and a Lost call costs a takeover. Load balancers close after 60 s and more; a backfill sends every 600 ms and keeps
-	// its connections anyway.
+	// idleTimeout is short: a request on a connection that the server is closing ends as Lost, which costs a takeover. Load
+	// balancers close idle connections after 60 s or more; a backfill sends a request every 600 ms.
 	idleTimeout = 15 * time.Second
 
 	maxIdleConns   = 32
 	maxHeaderBytes = 64 << 10
 
-	// answerGrace is how long a failed write is held back while the peer's early answer is being read.
+	// answerGrace is how long a write error is delayed while an early answer is read.
 	answerGrace = 2 * time.Second
 )
 
 // newCallTransport returns the transport of the two paid calls.
 //
-// net/http replays a request by itself on a reused connection (Transport.RoundTrip, shouldRetryRequest; for HTTP/2
-// http2shouldRetryRequest). It cannot happen here: the replay needs either an idempotent method or an Idempotency-Key
-// (we send POST and never that header), or a body that can be read again (our body has no GetBody). What is left is a
-// replay of a request whose body was never touched, and that one has not been sent.
+// net/http can replay a request on a reused connection (Transport.RoundTrip, shouldRetryRequest; for HTTP/2
+// http2shouldRetryRequest). It does so only with an idempotent method or an Idempotency-Key header (this client sends POST
+// without it), with a body that has GetBody (this one has not), or if it has not read the body, so nothing was sent.
 func newCallTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}
 	t := newTransport(func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -37,21 +35,20 @@ func newCallTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transpo
 		if err != nil {
 			return nil, err
 		}
-		return &patientConn{Conn: conn, closed: make(chan struct{})}, nil
+		return &delayedErrorConn{Conn: conn, closed: make(chan struct{})}, nil
 	})
 	t.Proxy = proxy
 	return t
 }
 
-// newTransport is what the calls and the image links share. Compression is off so that a cut body shows as one.
-// RoundTrip is called directly, never through http.Client: so no redirect is followed, no cookie kept, and a malformed
-// Location header cannot turn an answer into an error.
+// newTransport is used for calls and image links. Compression is off, so that a truncated body is detected. RoundTrip is
+// called directly, without http.Client: no redirects, no cookies, and no errors because of a malformed Location header.
 func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    connectTimeout,
-		ForceAttemptHTTP2:      true, // a custom DialContext would switch HTTP/2 off
+		ForceAttemptHTTP2:      true, // a custom DialContext disables HTTP/2 otherwise
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		DisableCompression:     true,
 		MaxIdleConns:           maxIdleConns,
@@ -61,25 +58,23 @@ func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn
 	}
 }
 
-// patientConn holds a write error back until the connection is closed, at most answerGrace.
+// delayedErrorConn delays a write error until the connection is closed, at most answerGrace.
 //
-// A server may answer 401, 413 or 429 before it has read the image, and close. The answer and the reset then arrive
-// together; net/http would take whichever goroutine wakes first, and a failed write would hide an answer that lies
-// in the receive buffer. With the writer waiting, the reader decides: it finds the answer, or it finds the
-// connection broken, closes it, and so releases the writer at once.
+// A server may answer 401, 413 or 429 before it has read the image, and close the connection. In net/http the failed write
+// then races with the read of the answer and may hide it. With the write error delayed, the reader either finds the answer,
+// or finds the connection broken and closes it, which ends the delay.
 //
-// A write under a deadline is not held back. Neither net/http nor HTTP/2 as set up here use one; tls.Conn.Close does, for
-// its goodbye, and that one must not wait for the very Close that it is part of.
-type patientConn struct {
+// Writes with a deadline are not delayed: only tls.Conn.Close uses one, and must not wait for the Close it belongs to.
+type delayedErrorConn struct {
 	net.Conn
-	once    sync.Once
-	closed  chan struct{}
-	hurried atomic.Bool
+	once        sync.Once
+	closed      chan struct{}
+	hasDeadline atomic.Bool
 }
 
-func (c *patientConn) Write(p []byte) (int, error) {
+func (c *delayedErrorConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	if err == nil || c.hurried.Load() {
+	if err == nil || c.hasDeadline.Load() {
 		return n, err
 	}
 	grace := time.NewTimer(answerGrace)
@@ -91,12 +86,12 @@ func (c *patientConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *patientConn) SetWriteDeadline(t time.Time) error {
-	c.hurried.Store(!t.IsZero())
+func (c *delayedErrorConn) SetWriteDeadline(t time.Time) error {
+	c.hasDeadline.Store(!t.IsZero())
 	return c.Conn.SetWriteDeadline(t)
 }
 
-func (c *patientConn) Close() error {
+func (c *delayedErrorConn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	return c.Conn.Close()
 }

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-func TestAFailedWriteWaitsForTheReaderAndForNothingElse(t *testing.T) {
+func TestWriteErrorsAreDelayedUntilClose(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		prepare func(c *patientConn)
+		prepare func(c *delayedErrorConn)
 		want    time.Duration
 	}{
-		"nobody closes": {func(*patientConn) {}, answerGrace},
-		"the reader closes": {func(c *patientConn) {
+		"nobody closes": {func(*delayedErrorConn) {}, answerGrace},
+		"the reader closes": {func(c *delayedErrorConn) {
 			time.AfterFunc(10*time.Millisecond, func() { _ = c.Close() })
 		}, 10 * time.Millisecond},
-		"closed before":      {func(c *patientConn) { _ = c.Close() }, 0},
-		"the goodbye of TLS": {func(c *patientConn) { _ = c.SetWriteDeadline(time.Now().Add(time.Hour)) }, 0},
+		"closed before":      {func(c *delayedErrorConn) { _ = c.Close() }, 0},
+		"the goodbye of TLS": {func(c *delayedErrorConn) { _ = c.SetWriteDeadline(time.Now().Add(time.Hour)) }, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestAFailedWriteWaitsForTheReaderAndForNothingElse(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ours, peer := net.Pipe()
 				_ = peer.Close()
-				c := &patientConn{Conn: ours, closed: make(chan struct{})}
+				c := &delayedErrorConn{Conn: ours, closed: make(chan struct{})}
 				tt.prepare(c)
 				began := time.Now()
 				if _, err := c.Write([]byte("x")); err == nil {

@@ -8,46 +8,45 @@ import (
 )
 
 var (
-	errCallOver    = errors.New("the call is over")
-	errSourceShort = errors.New("ended before its announced size")
-	errSourceLong  = errors.New("goes on after its announced size")
+	errCallEnded   = errors.New("the call has ended")
+	errSourceShort = errors.New("is shorter than announced")
+	errSourceLong  = errors.New("is longer than announced")
 )
 
-// flight answers one question without a race: may the vendor have seen a whole request? It is held until the headers or
-// the first byte of the body are handed to the transport. Every body here is at least one byte long, so as long as no
-// byte of it was handed out, the request cannot be whole.
-type flight struct{ state atomic.Int32 }
+// sendState records without a race whether the vendor may have received a complete request: whether headers or the first
+// byte of the body were passed to the transport. Every body has at least one byte, so before that the request is
+// incomplete.
+type sendState struct{ state atomic.Int32 }
 
 const (
-	held int32 = iota
-	left
+	unsent int32 = iota
+	started
 	abandoned
 )
 
-// leave marks the request as gone and tells whether it may go.
-func (f *flight) leave() bool {
-	return f.state.CompareAndSwap(held, left) || f.state.Load() == left
+// start marks the request as started. It returns false if it was abandoned.
+func (s *sendState) start() bool {
+	return s.state.CompareAndSwap(unsent, started) || s.state.Load() == started
 }
 
-// abandon tells whether nothing has left, and makes sure that nothing will.
-func (f *flight) abandon() bool { return f.state.CompareAndSwap(held, abandoned) }
+// abandon prevents the start. It returns false if the request was started.
+func (s *sendState) abandon() bool { return s.state.CompareAndSwap(unsent, abandoned) }
 
-// upload is a request body: prelude, size bytes of source, epilogue. The source is read straight into the transport's
-// buffer. The epilogue goes out only after the source has proved to end where it was said to, so a source that breaks
-// off, runs over or fails its checksum at the end leaves a request that no server can take for a whole one.
+// upload is a request body: prelude, size bytes of source, epilogue. It sends the epilogue only if the source has exactly
+// the announced size and ends without an error. Otherwise no server can take the request for a complete one.
 type upload struct {
-	flight   flight
+	sent     sendState
 	over     atomic.Bool
 	prelude  []byte
-	source   io.Reader // nil: there is none
-	missing  int64     // bytes of source still to come
+	source   io.Reader // may be nil
+	missing  int64     // bytes of source not yet read
 	epilogue []byte
 
 	mu  sync.Mutex
 	err error // why the source failed
 }
 
-// length is the exact Content-Length; valid until the first Read.
+// length is the Content-Length; valid until the first Read.
 func (u *upload) length() int64 {
 	return int64(len(u.prelude)) + u.missing + int64(len(u.epilogue))
 }
@@ -56,8 +55,8 @@ func (u *upload) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if u.over.Load() || !u.flight.leave() {
-		return 0, errCallOver
+	if u.over.Load() || !u.sent.start() {
+		return 0, errCallEnded
 	}
 	if len(u.prelude) > 0 {
 		return take(&u.prelude, p), nil
@@ -77,7 +76,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Close is called by the transport. The source belongs to the caller and stays open.
+// Close is called by the transport. It does not close the source.
 func (u *upload) Close() error {
 	u.over.Store(true)
 	return nil
@@ -98,7 +97,7 @@ func (u *upload) readSource(p []byte) (int, error) {
 	return n, u.fail(err)
 }
 
-// expectEnd reads past the announced size. A reader that checks a hash reports the mismatch here.
+// expectEnd reads beyond the announced size. A source that verifies a hash reports a mismatch here.
 func (u *upload) expectEnd() error {
 	var extra [1]byte
 	for range 100 {

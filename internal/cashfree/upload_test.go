@@ -40,9 +40,9 @@ func (zeros) Read(p []byte) (int, error) {
 
 var errDisk = errors.New("object storage: checksum does not match")
 
-// TestABrokenSourceNeverMakesAWholeRequest: whatever the source does wrong, the server must see a request that stops
-// before its end, and the reply must name the source as the one at fault.
-func TestABrokenSourceNeverMakesAWholeRequest(t *testing.T) {
+// TestABrokenSourceNeverCompletesARequest: for each error of a source, the server must receive an incomplete request and the
+// reply must be SourceBroken.
+func TestABrokenSourceNeverCompletesARequest(t *testing.T) {
 	t.Parallel()
 	const size = 200_000
 	of := func(n int) io.Reader { return io.LimitReader(zeros{}, int64(n)) }
@@ -83,7 +83,7 @@ func TestABrokenSourceNeverMakesAWholeRequest(t *testing.T) {
 	}
 }
 
-func TestAnySourceThatKeepsItsSizeIsFine(t *testing.T) {
+func TestSourcesOfTheAnnouncedSize(t *testing.T) {
 	t.Parallel()
 	image := bytes.Repeat([]byte("SPECIMEN"), 5000)
 	sources := map[string]io.Reader{
@@ -108,18 +108,18 @@ func TestAnySourceThatKeepsItsSizeIsFine(t *testing.T) {
 	}
 }
 
-// TestAnAbandonedRequestGivesNoByte: once a call was reported as NotSent, a transport that is late finds nothing to send.
-func TestAnAbandonedRequestGivesNoByte(t *testing.T) {
+// TestAnAbandonedRequestSendsNothing: after NotSent was reported, a late transport must not send anything.
+func TestAnAbandonedRequestSendsNothing(t *testing.T) {
 	t.Parallel()
 	up := &upload{prelude: []byte("{}")}
-	if !up.flight.abandon() {
+	if !up.sent.abandon() {
 		t.Fatal("nothing has left")
 	}
-	if n, err := up.Read(make([]byte, 9)); n != 0 || !errors.Is(err, errCallOver) {
+	if n, err := up.Read(make([]byte, 9)); n != 0 || !errors.Is(err, errCallEnded) {
 		t.Errorf("got %d bytes (%v)", n, err)
 	}
 	gone := &upload{prelude: []byte("{}")}
-	if _, err := gone.Read(make([]byte, 1)); err != nil || gone.flight.abandon() {
+	if _, err := gone.Read(make([]byte, 1)); err != nil || gone.sent.abandon() {
 		t.Errorf("a byte has left, the request cannot be taken back (%v)", err)
 	}
 }
@@ -134,8 +134,8 @@ func TestNoImageIsNotSent(t *testing.T) {
 	}
 }
 
-// TestAHangingSourceDoesNotHoldTheCall: net/http waits for a Read of the body, whatever the context says.
-func TestAHangingSourceDoesNotHoldTheCall(t *testing.T) {
+// TestAHangingSourceDoesNotBlockTheCall: net/http waits for a Read of the body even after the context has ended.
+func TestAHangingSourceDoesNotBlockTheCall(t *testing.T) {
 	t.Parallel()
 	c := vendor(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },
 		func(cfg *Config) { cfg.Timeout = 300 * time.Millisecond })
@@ -147,8 +147,8 @@ func TestAHangingSourceDoesNotHoldTheCall(t *testing.T) {
 	_ = writer.Close()
 }
 
-// TestAnUploadNeverHoldsTheImage counts every byte that is allocated on either side of ten uploads of 10 MB.
-func TestAnUploadNeverHoldsTheImage(t *testing.T) { // not parallel: it measures the whole process
+// TestUploadsDoNotBufferTheImage measures the allocated bytes of client and server for ten uploads of 10 MB.
+func TestUploadsDoNotBufferTheImage(t *testing.T) { // not parallel: it measures the whole process
 	const size, calls = 10 << 20, 10
 	c := vendor(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
