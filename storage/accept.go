@@ -9,8 +9,8 @@ import (
 
 var _ tasks.Ledger = (*Store)(nil)
 
-// Accept makes a job durable: it writes the queued record of a new one, or begins the next run of a finished one (same
-// fingerprint, run one higher) by compare-and-swap. Where neither is due, it tells what stands there.
+// Accept makes a job durable: it creates the queued record of a new job, or begins the next run of a final one (run one
+// higher, same fingerprint) by compare-and-swap. In all other cases it returns the existing job.
 func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJob, error) {
 	job.Run = max(job.Run, 1)
 	r := NewRecord(job)
@@ -21,7 +21,6 @@ func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJo
 	if !errors.Is(err, ErrExists) {
 		return tasks.ExistingJob{}, err
 	}
-
 	existing, v, err := s.Record(ctx, job.Kind, job.VerificationID)
 	if err != nil {
 		return tasks.ExistingJob{}, err
@@ -37,7 +36,7 @@ func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJo
 	if !errors.Is(err, ErrConflict) {
 		return tasks.ExistingJob{}, err
 	}
-	// Another operator's retry came first; theirs stands.
+	// Another retry was first: return its run.
 	existing, _, err = s.Record(ctx, job.Kind, job.VerificationID)
 	if err != nil {
 		return tasks.ExistingJob{}, err
@@ -45,13 +44,13 @@ func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJo
 	return existingJob(existing, false), nil
 }
 
-// NewRecord returns the queued record of a job that is new.
+// NewRecord returns the queued record of a new job.
 func NewRecord(job tasks.JobSpec) *Record {
 	return &Record{Version: RecordVersion, JobSpec: job, State: StateQueued}
 }
 
-// NextRun returns the queued record of the run that e begins. What belongs to the job for ever is kept: creation time and
-// every attempt of the earlier runs, whose provider ids are used up at Cashfree.
+// NextRun returns the queued record of the run that job begins. It keeps the creation time and the attempts of all earlier
+// runs, since their vendor ids cannot be used again.
 func (r *Record) NextRun(job tasks.JobSpec) *Record {
 	next := NewRecord(job)
 	next.CreatedAt = r.CreatedAt

@@ -18,41 +18,39 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// The limits in time. The worst they must survive is a store that swallows packets: every call fails in about ten
-// seconds, so that work goes on within ten seconds of the store's return.
+// Time limits. Even if the network drops all packets, every call fails within about ten seconds, and work continues within
+// ten seconds after the store is back.
 const (
 	dialTimeout = 3 * time.Second
 	tlsTimeout  = 3 * time.Second
-	// headerTimeout runs from the last byte of the request to the first of the answer.
+	// headerTimeout is from the last byte of the request to the first of the response.
 	headerTimeout = 5 * time.Second
-	// stallTimeout is how long a body may stand still in either direction (stall.go). A body has no other limit while it
-	// moves: 10 MB over a slow line are not a fault.
+	// stallTimeout is how long a body may make no progress, in either direction (stall.go). It has no other limit: 10 MB
+	// may take long on a slow line.
 	stallTimeout = 10 * time.Second
-	// callTimeout is for a whole small call with its retries, readBackTimeout for finding out afterwards whether a write
-	// whose answer was lost has happened. Together they make the ten seconds.
+	// callTimeout is for a small call with its retries, readBackTimeout for reading back a write that got no response.
+	// Together they make the ten seconds.
 	callTimeout     = 8 * time.Second
 	readBackTimeout = 2 * time.Second
 
-	// maxAttempts and maxBackoff are the only retries on the way to S3: about 0.5 s and 1 s apart on average. Callers
-	// above start again at a pace of their own (asynq's), so more here would stack into minutes.
+	// maxAttempts and maxBackoff are the only retries of S3 calls, about 0.5 s and 1 s apart. asynq retries the whole task
+	// at its own pace, so more here would add up to minutes.
 	maxAttempts = 3
 	maxBackoff  = time.Second
 
-	// idleConns: the SDK keeps 10 idle connections to a host, fewer than a worker's concurrency, which would make it
-	// dial and do TLS again for most calls.
+	// idleConns: the SDK's default of 10 per host is below a worker's concurrency, so most calls would dial anew.
 	idleConns   = 64
 	idleTimeout = 30 * time.Second
 )
 
-// newClient builds the S3 client with every default that matters set in the open. What the environment or ~/.aws could
-// change of it (AWS_MAX_ATTEMPTS, AWS_RETRY_MODE, AWS_DEFAULTS_MODE, checksum modes) is overridden: these values carry
-// promises.
+// newClient builds the S3 client and sets every default that matters. The environment and ~/.aws cannot change them
+// (AWS_MAX_ATTEMPTS, AWS_RETRY_MODE, AWS_DEFAULTS_MODE, checksum modes), since kycq's guarantees depend on them.
 func newClient(ctx context.Context, cfg Config) (*s3.Client, error) {
 	load := []func(*config.LoadOptions) error{
 		config.WithRegion(cfg.Region),
-		// A BuildableClient, not an http.Client: it is the form to which the SDK can add AWS_CA_BUNDLE.
+		// A BuildableClient, since the SDK cannot add AWS_CA_BUNDLE to an http.Client.
 		config.WithHTTPClient(newHTTPClient()),
-		// The SDK would print its warnings past our log, onto stderr.
+		// The SDK would print its warnings to stderr.
 		config.WithLogger(logging.Nop{}),
 	}
 	if cfg.AccessKeyID != "" {
@@ -64,7 +62,7 @@ func newClient(ctx context.Context, cfg Config) (*s3.Client, error) {
 		return nil, fmt.Errorf("storage: read the AWS configuration: %w", err)
 	}
 	return s3.NewFromConfig(aws, func(o *s3.Options) {
-		// Options set here come after all that the SDK resolves by itself.
+		// Options set here override those that the SDK resolves.
 		o.HTTPClient = aws.HTTPClient
 		o.Retryer = newRetryer()
 		o.RetryMaxAttempts = maxAttempts // else AWS_MAX_ATTEMPTS would wrap our retryer
@@ -91,11 +89,10 @@ func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
 		o.MaxBackoff = maxBackoff
-		// The SDK's retry quota would run dry in an outage and then hide the fault behind "retry quota exceeded". With
-		// three attempts a call there is no storm to hold back.
+		// In an outage the SDK's retry quota runs out, and "retry quota exceeded" hides the cause. Three attempts a call
+		// need no quota.
 		o.RateLimiter = ratelimit.None
-		// AWS answers 409 while another conditional write of the key is in flight and asks to try again; the next answer
-		// is 200 or 412. Plain retry, so that the rest of this package sees a decision.
+		// AWS answers 409 while another conditional write of the key is in flight; a retry gets 200 or 412.
 		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{
 			Codes: map[string]struct{}{codeConditionalConflict: {}},
 		})
@@ -112,14 +109,14 @@ func newHTTPClient() *awshttp.BuildableClient {
 			t.MaxIdleConns = idleConns
 			t.MaxIdleConnsPerHost = idleConns
 			t.IdleConnTimeout = idleTimeout
-			// An image is stored as it came; transparent gzip would also drop Content-Length.
+			// Transparent gzip would drop Content-Length.
 			t.DisableCompression = true
 		})
 }
 
-var errNoCredentials = errors.New("no usable AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role")
+var errNoCredentials = errors.New("no usable AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or assign a role to the machine")
 
-// namedCredentials turns the chain's many failures into one that says what to do.
+// namedCredentials replaces the chain's many errors by one that says what to do.
 type namedCredentials struct{ chain aws.CredentialsProvider }
 
 func (n namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {

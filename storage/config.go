@@ -12,32 +12,32 @@ import (
 	"github.com/kycq/kycq/internal/redact"
 )
 
-// Secret is a redacting string: it prints as a placeholder and gives its text only to Reveal.
+// Secret holds a text that prints as "[secret]". Its method Reveal returns the text.
 type Secret = redact.Secret
 
 // NewSecret wraps a secret.
 func NewSecret(s string) Secret { return redact.NewSecret(s) }
 
-// Config says where the three buckets are and who we are there.
+// Config configures a Store.
 type Config struct {
 	// Endpoint is the base URL of an S3-compatible store; empty means AWS.
 	Endpoint string
-	// Region is "ap-south-1" where empty.
+	// Region is "ap-south-1" if empty.
 	Region string
-	// The bucket names; empty means kycq-inbox, kycq-masked, kycq-records. They must differ: the inbox holds unmasked
-	// images, and whoever may read the masked ones need not be allowed to read these.
+	// The bucket names; if empty, kycq-inbox, kycq-masked and kycq-records. They must differ: the inbox holds unmasked
+	// images, which readers of the masked ones need no access to.
 	InboxBucket, MaskedBucket, RecordsBucket string
-	// AccessKeyID and SecretAccessKey are both empty for the AWS chain (environment, profile, container or machine role).
+	// AccessKeyID and SecretAccessKey; if both are empty, the AWS chain (environment, profile, container or machine role).
 	AccessKeyID     string
 	SecretAccessKey Secret
-	// InboxLifecycle is how long an upload may lie in the inbox before the store removes it, in whole days; zero means
-	// 30 days. Only Init uses it.
+	// InboxLifecycle is after how many whole days the store deletes an upload from the inbox; zero means 30 days. Init sets
+	// the rule.
 	InboxLifecycle time.Duration
 }
 
 const day = 24 * time.Hour
 
-// WithDefaults fills what is empty.
+// WithDefaults returns the configuration with defaults for empty fields.
 func (c Config) WithDefaults() Config {
 	setDefault := func(s *string, value string) {
 		if *s == "" {
@@ -67,7 +67,7 @@ func (c Config) validate() error {
 			return fmt.Errorf("storage: bucket name %q: want %s", b, forms.BucketRule)
 		}
 		if seen[b] {
-			return fmt.Errorf("storage: bucket %q is used twice: inbox, masked and records need one each", b)
+			return fmt.Errorf("storage: bucket %q is used twice: inbox, masked and records must differ", b)
 		}
 		seen[b] = true
 	}
@@ -80,13 +80,13 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Store is the way to the three buckets. It is safe for concurrent use.
+// Store accesses the three buckets. It is safe for concurrent use.
 type Store struct {
 	cfg    Config
 	client *s3.Client
 }
 
-// Open checks the configuration and makes the client. It does not touch the network: Probe does.
+// Open checks the configuration and returns a Store. It does not connect.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
@@ -99,5 +99,5 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return &Store{cfg: cfg, client: client}, nil
 }
 
-// Config returns the configuration in use, defaults filled in.
+// Config returns the configuration with defaults.
 func (s *Store) Config() Config { return s.cfg }

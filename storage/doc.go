@@ -1,16 +1,12 @@
-// Package storage keeps everything that must survive in S3-compatible object storage: the record of every job, the
-// images on their way in and out, and the objects of batches and of the audit trail. It is the only importer of the
-// AWS SDK.
+// Package storage keeps kycq's durable state in S3: the record of every job, the images, and the objects of batches and of
+// the audit trail.
 //
-// Invariants:
+// An app needs few of its names. [Open] makes a [Store]. The Store is the Ledger of a tasks.Client. [Store.UploadImage]
+// uploads an Aadhaar image, [Store.Wait] waits for the [Result] of a job, [Store.Masked] reads a masked image. The other
+// methods serve kycq's own commands and workers.
 //
-//   - A record is never overwritten blindly. Every write of one is a conditional PUT (If-None-Match: * creates,
-//     If-Match changes) and carries a random write_id, so that of any number of racing writers exactly one wins, and a
-//     writer whose reply was lost still learns that it won.
-//   - Ages are taken from the server's own clock (Date minus Last-Modified of one response), never from ours.
-//   - Only keys of the layout (layout.go) are touched, and in the inbox only what kycq itself put there is deleted.
-//   - Every call ends within a bounded time (client.go); the SDK's retryer is the only retry layer.
-//
-// The package must not look into sealed text, must not log, and must put neither personal data nor image links into an
-// error.
+// Every write of a record is a conditional PUT (If-None-Match: * to create, If-Match to change) with a random write_id: of
+// several concurrent writers exactly one succeeds, and a writer whose response was lost can tell whether it was the one.
+// Only keys of the layout (layout.go) are touched. Every call ends within a bounded time, and the SDK's retryer is the only
+// retry layer. Errors contain neither personal data nor image links.
 package storage

@@ -9,22 +9,21 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// stamp is a time in the form of the record's contract. Reading needs no such type: time.Time takes the form as it is.
+// stamp is a time that marshals as forms.Time. time.Time reads that form too.
 type stamp time.Time
 
 func (s stamp) MarshalText() ([]byte, error) {
 	return time.Time(s).UTC().AppendFormat(nil, forms.Time), nil
 }
 
-// IsZero serves omitzero.
 func (s stamp) IsZero() bool { return time.Time(s).IsZero() }
 
-// Each MarshalJSON below prints its struct with the times replaced: a field of the outer struct shadows the one of the
-// same name in the embedded struct.
+// Each MarshalJSON below replaces the times: a field of the outer struct shadows the one of the same name in the embedded
+// struct. That of Record also keeps the order of the fields, which golden files check.
 
 type plainRecord Record
 
-// MarshalJSON renders the contract's form, as it stands in S3 and as job show --json prints it.
+// MarshalJSON returns the form that is stored in S3 and that job show --json prints.
 func (r Record) MarshalJSON() ([]byte, error) {
 	attempts := r.Attempts
 	if attempts == nil {
@@ -61,7 +60,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 
 type plainAttempt Attempt
 
-// MarshalJSON renders the contract's form.
+// MarshalJSON returns the form that records contain.
 func (a Attempt) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		plainAttempt
@@ -72,7 +71,7 @@ func (a Attempt) MarshalJSON() ([]byte, error) {
 
 type plainErasure Erasure
 
-// MarshalJSON renders the contract's form.
+// MarshalJSON returns the form that records contain.
 func (e Erasure) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		At stamp `json:"at"`
@@ -80,8 +79,8 @@ func (e Erasure) MarshalJSON() ([]byte, error) {
 	}{stamp(e.At), plainErasure(e)})
 }
 
-// decodeRecord reads a record and refuses those of a later version. Unknown fields are tolerated on reading; they are
-// never lost by a swap, because a field that must survive comes with a higher version.
+// decodeRecord reads a record and refuses other versions. It ignores unknown fields: one that a swap must not lose comes
+// with a higher version.
 func decodeRecord(body []byte) (*Record, error) {
 	var head struct {
 		Version int `json:"version"`
@@ -100,10 +99,10 @@ func decodeRecord(body []byte) (*Record, error) {
 	return r, nil
 }
 
-// shapeOf keeps what of a JSON error names a place and drops what quotes the text.
+// shapeOf returns the part of a JSON error that does not quote the text.
 func shapeOf(err error) error {
 	if te, ok := err.(*json.UnmarshalTypeError); ok { //nolint:errorlint // json returns it unwrapped
-		return fmt.Errorf("field %s is no %s", te.Field, te.Type)
+		return fmt.Errorf("field %s is not of type %s", te.Field, te.Type)
 	}
 	return fmt.Errorf("malformed")
 }

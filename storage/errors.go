@@ -11,51 +11,50 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// What can go wrong, for errors.Is. Everything else is wrapped as it is and is a fault of the store's.
+// Errors of a Store, for errors.Is. Other errors are failures of the store.
 var (
 	ErrNotFound = errors.New("not found in S3")
 	ErrNoBucket = errors.New("bucket does not exist")
-	// ErrExists: a create found another writer's object.
+	// ErrExists: another writer has created the object.
 	ErrExists = errors.New("already exists")
-	// ErrConflict: a swap found that the object has changed or is gone. Read again and decide again.
+	// ErrConflict: the object has changed or is gone since it was read. Read it again.
 	ErrConflict = errors.New("changed by another writer")
 	// ErrDenied: wrong or missing credentials, a missing permission, or a clock that is off.
 	ErrDenied = errors.New("access to S3 denied")
-	// ErrUnreachable: no whole answer came in time, or the store says that it cannot serve (5xx).
+	// ErrUnreachable: no complete response came in time, or the store failed (5xx).
 	ErrUnreachable = errors.New("S3 is not reachable")
-	// ErrUncertain: a conditional write got no answer, and reading back did not settle whether it happened; it may even
-	// still happen. Treat it as a fault of S3 and begin again from a fresh read; never act as if it had been written.
+	// ErrUncertain: a conditional write got no response, and reading back did not show whether it happened; it may still
+	// happen. Treat it as a failure of S3 and start again with a new read.
 	ErrUncertain = errors.New("not known whether the write happened")
 	// ErrNoConditions: the store ignores or refuses conditional writes, without which kycq could pay twice.
 	ErrNoConditions = errors.New("the store does not honour conditional writes (If-None-Match, If-Match)")
-	// ErrNotUploaded: the image to be deleted is not one that kycq put into the inbox bucket that it is configured with.
+	// ErrNotUploaded: the image was not uploaded by kycq to the configured inbox bucket.
 	ErrNotUploaded = errors.New("the image is not one that kycq put into the inbox bucket")
-	// ErrVersion: the record was written by a later kycq.
+	// ErrVersion: a newer kycq wrote the record.
 	ErrVersion = errors.New("unknown record version")
 )
 
-// errTooSlow is the cause with which kycq's own limits end a call, as opposed to the caller's context.
+// errTooSlow is the cause of a context that one of kycq's own limits has ended.
 var errTooSlow = errors.New("no answer in time")
 
-// advice tells what to do about the codes by which S3 refuses a request's credentials.
+// advice says what to do about the codes with which S3 refuses access.
 var advice = map[string]string{
-	"InvalidAccessKeyId":           "the access key id is not known there: check AWS_ACCESS_KEY_ID",
-	"SignatureDoesNotMatch":        "the secret key does not fit the access key id: check AWS_SECRET_ACCESS_KEY",
+	"InvalidAccessKeyId":           "the store does not know the access key id: check AWS_ACCESS_KEY_ID",
+	"SignatureDoesNotMatch":        "the secret key does not belong to the access key id: check AWS_SECRET_ACCESS_KEY",
 	"ExpiredToken":                 "the temporary credentials have expired",
 	"InvalidToken":                 "the session token is not valid: check AWS_SESSION_TOKEN",
 	"RequestTimeTooSkewed":         "this machine's clock differs too much from the store's",
-	"AuthorizationHeaderMalformed": "the region does not fit: check KYCQ_S3_REGION",
-	"PermanentRedirect":            "the bucket lives in another region: check KYCQ_S3_REGION",
-	"MovedPermanently":             "the bucket lives in another region: check KYCQ_S3_REGION",
+	"AuthorizationHeaderMalformed": "the region is wrong: check KYCQ_S3_REGION",
+	"PermanentRedirect":            "the bucket is in another region: check KYCQ_S3_REGION",
+	"MovedPermanently":             "the bucket is in another region: check KYCQ_S3_REGION",
 	"AccessDenied":                 "the credentials lack a permission (s3:ListBucket, GetObject, PutObject, PutObjectTagging, DeleteObject)",
 	"AllAccessDisabled":            "the account or bucket is disabled",
 	"Forbidden":                    "wrong credentials, or they lack a permission",
 	"AccountProblem":               "the account has a problem",
 }
 
-// classify names an SDK error by the errors above. parent is the caller's context, without kycq's own limits: when it has
-// ended, that is the error. The texts hold operation, bucket, code and network fault; never a key's URL with its
-// signature, never a body.
+// classify wraps an SDK error in one of the errors above, or in that of parent, the caller's context, if it has ended. The
+// texts contain operation, bucket, code and network error, never a signed URL or a body.
 func classify(parent context.Context, op, bucket string, err error) error {
 	if err == nil {
 		return nil
@@ -77,12 +76,12 @@ func classify(parent context.Context, op, bucket string, err error) error {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized, advice[code] != "":
 		return fmt.Errorf("%s: %w: bucket %q: %s", op, ErrDenied, bucket, explain(status, code))
 	case status >= http.StatusInternalServerError:
-		return fmt.Errorf("%s: %w: it answered %s", op, ErrUnreachable, named(status, code))
+		return fmt.Errorf("%s: %w: it responded with %s", op, ErrUnreachable, named(status, code))
 	}
-	return fmt.Errorf("%s: bucket %q: S3 answered %s", op, bucket, named(status, code))
+	return fmt.Errorf("%s: bucket %q: S3 responded with %s", op, bucket, named(status, code))
 }
 
-// unnameable are the codes of a store that cannot hold an object of such a key, so that none is there.
+// unnameable are the codes for keys that the store does not support, so there is no such object.
 var unnameable = map[string]bool{"KeyTooLongError": true, "InvalidObjectName": true, "XMinioInvalidObjectName": true}
 
 func explain(status int, code string) string {
@@ -99,7 +98,7 @@ func named(status int, code string) string {
 	return fmt.Sprintf("%s (HTTP status %d)", code, status)
 }
 
-// answerOf returns the HTTP status and the S3 code of an error; status 0 when no answer came.
+// answerOf returns the HTTP status and the S3 code of an error; status 0 if no response came.
 func answerOf(err error) (status int, code string) {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -112,7 +111,7 @@ func answerOf(err error) (status int, code string) {
 	return status, code
 }
 
-// faultOf strips the request's URL and the SDK's chain from a transport error.
+// faultOf removes the request's URL and the SDK's wrapping from a transport error.
 func faultOf(err error) error {
 	var sent *url.Error
 	if errors.As(err, &sent) {

@@ -16,8 +16,8 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// ImageHead reads the first n bytes of an image and its whole size with one ranged request. head is shorter where the
-// image is. Errors: ErrNotFound, ErrNoBucket.
+// ImageHead reads the first n bytes of an image, or all if it is shorter, and its size with one ranged request. Errors:
+// ErrNotFound, ErrNoBucket.
 func (s *Store) ImageHead(parent context.Context, img tasks.Image, n int64) (head []byte, size int64, err error) {
 	const op = "read image head"
 	if err := img.Validate(); err != nil {
@@ -26,7 +26,7 @@ func (s *Store) ImageHead(parent context.Context, img tasks.Image, n int64) (hea
 	if n < 1 {
 		return nil, 0, fmt.Errorf("%s: want at least 1 byte", op)
 	}
-	ctx, cancel := context.WithTimeoutCause(parent, callTimeout, errTooSlow)
+	ctx, cancel := bounded(parent)
 	defer cancel()
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
 		Bucket: &img.Bucket, Key: &img.Key, Range: aws.String(fmt.Sprintf("bytes=0-%d", n-1)),
@@ -49,7 +49,7 @@ func (s *Store) ImageHead(parent context.Context, img tasks.Image, n int64) (hea
 	return head, size, nil
 }
 
-// wholeSize reads "bytes 0-65535/183220"; a store that does not know ranges answers with everything.
+// wholeSize parses "bytes 0-65535/183220". A store without range requests sends the whole object.
 func wholeSize(out *s3.GetObjectOutput) (int64, error) {
 	if out.ContentRange == nil {
 		if out.ContentLength == nil {
@@ -65,16 +65,16 @@ func wholeSize(out *s3.GetObjectOutput) (int64, error) {
 	return size, nil
 }
 
-// OpenImage starts a download and returns its body and size. Nothing is held in memory: what is not read stays with the
-// store. A body that breaks off or stands still for ten seconds gives an error from Read, never a short success. Closing
-// it ends the download; ctx must live until then. Errors: ErrNotFound, ErrNoBucket.
+// OpenImage starts a download and returns its body, which it does not buffer, and its size. Read returns an error if the
+// body breaks off or makes no progress for ten seconds. The caller closes the body; ctx must live until then. Errors:
+// ErrNotFound, ErrNoBucket.
 func (s *Store) OpenImage(parent context.Context, img tasks.Image) (io.ReadCloser, int64, error) {
 	const op = "open image"
 	if err := img.Validate(); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", op, err)
 	}
 	ctx, cancel := context.WithCancelCause(parent)
-	// The limit is for the answer's head alone; the body has stallTimeout.
+	// callTimeout applies to the headers; the body has stallTimeout.
 	limit := time.AfterFunc(callTimeout, func() { cancel(errTooSlow) })
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &img.Bucket, Key: &img.Key})
 	if err == nil && !limit.Stop() {

@@ -74,7 +74,7 @@ func hash(src io.ReadSeeker, size int64) (sum string, err error) {
 
 // isUploaded reports whether the same bytes are stored already and will be for long enough.
 func (s *Store) isUploaded(parent context.Context, op string, img tasks.Image) (bool, error) {
-	ctx, cancel := context.WithTimeoutCause(parent, callTimeout, errTooSlow)
+	ctx, cancel := bounded(parent)
 	defer cancel()
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &img.Bucket, Key: &img.Key})
 	if err != nil {

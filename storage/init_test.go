@@ -38,7 +38,7 @@ func TestInitCreatesWhatIsMissingAndMayBeRepeated(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		}
-		if err := store.Probe(t.Context()); err != nil {
+		if err := store.SelfTest(t.Context()); err != nil {
 			t.Errorf("probe after init: %v", err)
 		}
 	})

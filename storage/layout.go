@@ -8,14 +8,13 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// The key layout. It is a contract with everybody who reads the buckets, and nothing outside of it is ever written or
-// deleted:
+// The key layout is an interface for all readers of the buckets. kycq writes and deletes nothing outside of it:
 //
 //	records bucket   records/<kind>/<id>.json   batches/<batch>/...   audit/...   probe/<random>
 //	masked bucket    masked/<id>.<jpg|png>
 //	inbox bucket     <batch or "single">/<id>.<first 12 hex of the SHA-256>   quarantine/<id>
 //
-// Try puts a probe/<random> into the other two as well, and removes it.
+// CheckBuckets uses probe/<random> in all three.
 const (
 	recordsPrefix    = "records/"
 	batchesPrefix    = "batches/"
@@ -25,7 +24,7 @@ const (
 	quarantineFolder = "quarantine"
 )
 
-// SingleGroup is the inbox folder of uploads that belong to no batch.
+// SingleGroup is the inbox folder of uploads outside of a batch.
 const SingleGroup = "single"
 
 // maxSegment is far above a verification_id (50) and a batch id, and keeps every key under S3's limit of 1,024 bytes.
@@ -37,8 +36,8 @@ var (
 	maskedForm  = regexp.MustCompile(`^masked/([A-Za-z0-9._-]+)\.(jpg|png)$`)
 )
 
-// checkSegment accepts what may stand between two slashes of a key. At least one letter or digit rules out "." and "..",
-// which proxies and stores on a file system would resolve.
+// checkSegment checks what is between two slashes of a key. The required letter or digit excludes "." and "..", which
+// proxies and stores on a file system would resolve.
 func checkSegment(what, s string) error {
 	if len(s) > maxSegment || !segmentForm.MatchString(s) {
 		return fmt.Errorf("%s cannot be part of a storage key: want 1 to %d of [A-Za-z0-9._-], at least one letter or digit", what, maxSegment)
@@ -59,7 +58,7 @@ func recordKey(kind tasks.Kind, id string) (string, error) {
 // recordsOf is the prefix of a kind's records.
 func recordsOf(kind tasks.Kind) string { return recordsPrefix + string(kind) + "/" }
 
-// recordID is the reverse of recordKey; false for a key that is no record of the kind.
+// recordID is the reverse of recordKey; false for other keys.
 func recordID(kind tasks.Kind, key string) (string, bool) {
 	id, found := strings.CutPrefix(key, recordsOf(kind))
 	id, json := strings.CutSuffix(id, ".json")
@@ -71,7 +70,7 @@ func inboxKey(group, id, sha256 string) (string, error) {
 		return "", err
 	}
 	if group == quarantineFolder {
-		return "", fmt.Errorf("inbox folder %q is taken", group)
+		return "", fmt.Errorf("inbox folder %q is reserved", group)
 	}
 	if err := checkSegment("verification_id", id); err != nil {
 		return "", err
@@ -79,7 +78,7 @@ func inboxKey(group, id, sha256 string) (string, error) {
 	return group + "/" + id + "." + sha256[:12], nil
 }
 
-// isUploadKey tells whether kycq could have put this key into the inbox itself.
+// isUploadKey reports whether UploadImage could have made this key.
 func isUploadKey(key string) bool {
 	m := inboxForm.FindStringSubmatch(key)
 	return m != nil && m[1] != quarantineFolder &&
@@ -109,7 +108,7 @@ func isMaskedKey(key string) bool {
 	return m != nil && checkSegment("verification_id", m[1]) == nil
 }
 
-// checkObjectKey accepts the keys of the generic objects: batches/... and audit/...
+// checkObjectKey checks the key of a generic object: batches/... or audit/...
 func checkObjectKey(key string) error {
 	if !strings.HasPrefix(key, batchesPrefix) && !strings.HasPrefix(key, auditPrefix) {
 		return fmt.Errorf("storage key is outside %s and %s", batchesPrefix, auditPrefix)
@@ -125,7 +124,7 @@ func checkObjectKey(key string) error {
 	return nil
 }
 
-// checkObjectPrefix accepts what List may list: a folder of batches/ or audit/, or the beginning of a name in one.
+// checkObjectPrefix checks the prefix of a listing: batches/ or audit/, or the beginning of a key below.
 func checkObjectPrefix(prefix string) error {
 	if prefix == batchesPrefix || prefix == auditPrefix {
 		return nil

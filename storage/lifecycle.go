@@ -14,9 +14,9 @@ import (
 
 const lifecycleRule = "kycq-inbox-uploads"
 
-// inboxRule removes uploads that a crash, a cancelled batch or a failed job left behind. S3 has no "all but quarantine/",
-// so the rule goes by the tag that UploadImage sets: it spares the quarantine, and the user's own objects in the bucket
-// too. In a versioned bucket a removed upload would live on as a noncurrent version; that goes a day later.
+// inboxRule deletes uploads that a crash, a cancelled batch or a failed job has left. S3 cannot exclude quarantine/, so the
+// rule selects by the tag that UploadImage sets; it also skips the user's own objects in the bucket. In a versioned bucket
+// a deleted upload becomes a noncurrent version, which is deleted a day later.
 func (s *Store) inboxRule() types.LifecycleRule {
 	days := int32(s.cfg.InboxLifecycle / day) //nolint:gosec // the longest Duration has 106,751 days
 	return types.LifecycleRule{
@@ -30,11 +30,11 @@ func (s *Store) inboxRule() types.LifecycleRule {
 	}
 }
 
-// makeLifecycle adds the rule to those that the bucket has, which are the user's. The rule is a second net: a store that
-// does not take it is a warning.
+// makeLifecycle adds the rule to the bucket's others, which are the user's. The rule is a safeguard: a store that does not
+// accept it causes a warning.
 func (s *Store) makeLifecycle(parent context.Context) (InitStep, error) {
 	step := InitStep{Bucket: s.cfg.InboxBucket, What: "lifecycle"}
-	ctx, cancel := context.WithTimeoutCause(parent, callTimeout, errTooSlow)
+	ctx, cancel := bounded(parent)
 	defer cancel()
 	existed, err := s.ensureRule(ctx)
 	switch status, _ := answerOf(err); {
@@ -52,8 +52,8 @@ func (s *Store) makeLifecycle(parent context.Context) (InitStep, error) {
 	return step, nil
 }
 
-// errRuleNotKept: some stores answer 200 and keep nothing.
-var errRuleNotKept = errors.New("the store took the rule and does not show it")
+// errRuleNotKept: some stores answer 200 and do not store the rule.
+var errRuleNotKept = errors.New("the store accepted the rule but does not return it")
 
 func (s *Store) ensureRule(ctx context.Context) (existed bool, err error) {
 	rules, err := s.rules(ctx)
@@ -63,7 +63,7 @@ func (s *Store) ensureRule(ctx context.Context) (existed bool, err error) {
 	if slices.ContainsFunc(rules, s.isInboxRule) {
 		return true, nil
 	}
-	// The configuration is written as a whole: keep every rule but an outdated one of ours.
+	// The configuration is replaced as a whole: keep all rules but an outdated one of ours.
 	rules = slices.DeleteFunc(rules, func(r types.LifecycleRule) bool { return aws.ToString(r.ID) == lifecycleRule })
 	_, err = s.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
 		Bucket:                 &s.cfg.InboxBucket,

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// maxMasked is above the 20 MB at which the fetch of an image_link ends.
+// maxMasked is above the 20 MB at which the download of an image_link ends.
 const maxMasked = 32 << 20
 
-// PutMasked stores a masked image, byte for byte, as image/jpeg or image/png. ext is jpg or png. Whoever calls has proved
-// that it is masked.
+// PutMasked stores a masked image, byte for byte. ext is jpg or png, contentType image/jpeg or image/png. The caller has
+// checked that the image is masked.
 func (s *Store) PutMasked(ctx context.Context, id, ext, contentType string, body []byte) (bucket, key string, err error) {
 	key, err = maskedKey(id, ext)
 	if err != nil {
@@ -21,12 +19,10 @@ func (s *Store) PutMasked(ctx context.Context, id, ext, contentType string, body
 	if contentType != "image/jpeg" && contentType != "image/png" {
 		return "", "", errors.New("put masked image: content type is not image/jpeg or image/png")
 	}
-	bucket = s.cfg.MaskedBucket
-	in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, ContentType: &contentType}
-	return bucket, key, s.overwrite(ctx, "put masked image", in, body)
+	return s.cfg.MaskedBucket, key, s.overwrite(ctx, "put masked image", s.cfg.MaskedBucket, key, contentType, body)
 }
 
-// Masked reads a masked image by the key in its record. It returns ErrNotFound where there is none.
+// Masked reads a masked image by the key in its record. It returns ErrNotFound if there is none.
 func (s *Store) Masked(ctx context.Context, key string) ([]byte, error) {
 	if !isMaskedKey(key) {
 		return nil, errors.New("read masked image: key is not one of a masked image")
@@ -38,7 +34,7 @@ func (s *Store) Masked(ctx context.Context, key string) ([]byte, error) {
 	return found.body, nil
 }
 
-// DeleteMasked removes a job's masked image, in either format; one that is not there is removed already.
+// DeleteMasked deletes a job's masked image, in either format. A missing one is not an error.
 func (s *Store) DeleteMasked(ctx context.Context, id string) error {
 	for _, ext := range []string{"jpg", "png"} {
 		key, err := maskedKey(id, ext)
@@ -52,8 +48,8 @@ func (s *Store) DeleteMasked(ctx context.Context, id string) error {
 	return nil
 }
 
-// PutQuarantine keeps what claims to be a masked image and is not safe, for a person to look at. It lies in the inbox
-// bucket, with the unmasked images, and outside of the inbox lifecycle: it carries no upload tag.
+// PutQuarantine stores a supposedly masked image that failed the check, for a person to look at. It goes into the inbox
+// bucket, where the unmasked images are; it has no upload tag, so the inbox lifecycle does not remove it.
 func (s *Store) PutQuarantine(ctx context.Context, id, contentType string, body []byte) (bucket, key string, err error) {
 	key, err = quarantineKey(id)
 	if err != nil {
@@ -62,12 +58,10 @@ func (s *Store) PutQuarantine(ctx context.Context, id, contentType string, body 
 	if contentType != "image/jpeg" && contentType != "image/png" {
 		contentType = "application/octet-stream" // a browser must not run it as HTML or SVG
 	}
-	bucket = s.cfg.InboxBucket
-	in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, ContentType: &contentType}
-	return bucket, key, s.overwrite(ctx, "put quarantine", in, body)
+	return s.cfg.InboxBucket, key, s.overwrite(ctx, "put quarantine", s.cfg.InboxBucket, key, contentType, body)
 }
 
-// DeleteQuarantine removes what PutQuarantine kept of a job; where there is nothing, it is removed already.
+// DeleteQuarantine deletes the quarantined image of a job. A missing one is not an error.
 func (s *Store) DeleteQuarantine(ctx context.Context, id string) error {
 	key, err := quarantineKey(id)
 	if err != nil {

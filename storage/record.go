@@ -7,26 +7,26 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// RecordVersion is the version of the record format that this program writes. It reads no other: a program that drops
-// what it does not understand would lose it with its next write.
+// RecordVersion is the version of the record format that this program writes. It reads no other, since its next write would
+// lose the fields that it does not know.
 const RecordVersion = 1
 
-// State says how far a job has come in its current run.
+// State is the progress of a job in its current run.
 type State string
 
 // The states of a record.
 const (
-	StateQueued    State = "queued"    // accepted, nothing tried
-	StateWaiting   State = "waiting"   // tried, no request is out; NotBefore and Reason say for what it waits
-	StateSent      State = "sent"      // a request may be out, its answer is not known
-	StateAnswered  State = "answered"  // the vendor's answer is in the record, sealed; never calls again
+	StateQueued    State = "queued"    // accepted, no attempt yet
+	StateWaiting   State = "waiting"   // no request is in flight; NotBefore and Reason say what it waits for
+	StateSent      State = "sent"      // a request may be in flight, its outcome is unknown
+	StateAnswered  State = "answered"  // the record has the vendor's sealed answer; no further call
 	StateValid     State = "valid"     // final for this run
 	StateInvalid   State = "invalid"   // final for this run
 	StateFailed    State = "failed"    // final for this run
 	StateCancelled State = "cancelled" // final for this run
 )
 
-// Final tells whether nobody may go on with a record in this state, other than by beginning its next run.
+// Final reports whether the run has ended. A final record changes only by a new run or an erasure.
 func (s State) Final() bool {
 	switch s {
 	case StateValid, StateInvalid, StateFailed, StateCancelled:
@@ -36,23 +36,23 @@ func (s State) Final() bool {
 	return false
 }
 
-// Record is the durable truth about one job and the write-ahead ledger of its calls. Its JSON form is a contract with
-// everybody who reads the bucket; times are RFC 3339, UTC, with milliseconds.
+// Record is the state of one job and the write-ahead log of its calls. Its JSON form is an interface for all readers of the
+// bucket; times are RFC 3339, UTC, with milliseconds.
 type Record struct {
 	Version int `json:"version"`
 	tasks.JobSpec
-	// WriteID is set by every write and tells a writer whether what stands there is its own.
+	// WriteID is set by every write, so a writer recognises its own.
 	WriteID string `json:"write_id"`
 
 	State State `json:"state"`
-	// Code is the vendor's or ours, empty for success; Message and NextAction are our texts for it.
+	// Code is the vendor's or kycq's, empty for success; Message and NextAction explain it.
 	Code       string `json:"code"`
 	Message    string `json:"message"`
 	NextAction string `json:"next_action"`
-	// ReferenceID is Cashfree's own number of the call.
+	// ReferenceID is Cashfree's id of the verification.
 	ReferenceID int64        `json:"reference_id,omitempty"`
 	MaskedImage *MaskedImage `json:"masked_image,omitempty"`
-	// Review says why a person should look at the masked image; empty where none need to.
+	// Review is set if a person should check the masked image, and says why.
 	Review   string        `json:"review,omitempty"`
 	Passport *PassportView `json:"passport,omitempty"`
 
@@ -65,7 +65,7 @@ type Record struct {
 	// NotBefore and Reason belong to the state waiting.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	Reason    string    `json:"reason,omitempty"`
-	// UploadDeletedAt is the evidence that kycq removed the unmasked image that it had uploaded.
+	// UploadDeletedAt is when kycq deleted the unmasked image that it had uploaded.
 	UploadDeletedAt time.Time `json:"upload_deleted_at,omitzero"`
 	Erased          *Erasure  `json:"erased,omitempty"`
 
@@ -74,7 +74,7 @@ type Record struct {
 	CompletedAt time.Time `json:"completed_at,omitzero"`
 }
 
-// MaskedImage says where the image with the number and the QR code blocked lies.
+// MaskedImage locates the image in which the number and the QR code are masked.
 type MaskedImage struct {
 	Bucket      string `json:"bucket"`
 	Key         string `json:"key"`
@@ -85,7 +85,7 @@ type MaskedImage struct {
 	Height      int    `json:"height"`
 }
 
-// PassportView is what of a passport's answer may be read without the key: masked texts and comparisons.
+// PassportView is the unencrypted part of a passport answer: masked texts and comparisons.
 type PassportView struct {
 	Name                    string  `json:"name,omitempty"`        // "J*** D**"
 	FileNumber              string  `json:"file_number,omitempty"` // "***********4215"
@@ -94,14 +94,14 @@ type PassportView struct {
 	Matches                 Matches `json:"matches"`
 }
 
-// Matches tells for each field whether the vendor's answer agrees with the input.
+// Matches says for each field whether the vendor's answer equals the input.
 type Matches struct {
 	Name       bool `json:"name"`
 	DOB        bool `json:"dob"`
 	FileNumber bool `json:"file_number"`
 }
 
-// Attempt is one HTTP request to Cashfree. It is written before the request leaves and completed after.
+// Attempt is one HTTP request to Cashfree. It is written before the request is sent, and completed afterwards.
 type Attempt struct {
 	Run        int       `json:"run"`
 	ProviderID string    `json:"provider_id"` // the verification_id that Cashfree saw
@@ -109,24 +109,24 @@ type Attempt struct {
 	// TimeoutMS is the call's timeout in milliseconds; the takeover age is counted from it.
 	TimeoutMS int64     `json:"timeout_ms,omitempty"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
-	// HTTPStatus is 0 where no answer came.
+	// HTTPStatus is 0 if no response came.
 	HTTPStatus int    `json:"http_status,omitempty"`
 	Code       string `json:"code"`
-	// Result is empty while the attempt's fate is not known.
+	// Result is empty while the outcome is unknown.
 	Result  string `json:"result,omitempty"`
-	Counted bool   `json:"counted"` // whether it spends one of max-attempts
+	Counted bool   `json:"counted"` // whether it counts towards max-attempts
 	Reissue bool   `json:"reissue,omitempty"`
 	Probe   bool   `json:"probe,omitempty"`
 }
 
-// Erasure is the tombstone of what a person had removed.
+// Erasure records that the personal data of a job was erased.
 type Erasure struct {
 	At     time.Time `json:"at"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
 }
 
-// LastAttempt returns the newest attempt for the caller to read or complete in place, nil where there is none.
+// LastAttempt returns the newest attempt, to read or to complete in place; nil if there is none.
 func (r *Record) LastAttempt() *Attempt {
 	if len(r.Attempts) == 0 {
 		return nil
@@ -134,7 +134,7 @@ func (r *Record) LastAttempt() *Attempt {
 	return &r.Attempts[len(r.Attempts)-1]
 }
 
-// Clone returns a copy that shares nothing with r, so that a change can be prepared and dropped when its write loses.
+// Clone returns a deep copy.
 func (r *Record) Clone() *Record {
 	c := *r
 	c.MaskedImage = clonePtr(r.MaskedImage)

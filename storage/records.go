@@ -10,12 +10,12 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// maxRecord bounds what is read of a record: sealed input, sealed answer (at most 1 MiB before sealing) and attempts.
+// maxRecord bounds the size of a record: sealed input, sealed answer (at most 1 MiB before sealing) and attempts.
 const maxRecord = 8 << 20
 
 const jsonType = "application/json"
 
-// Record reads the record of a job with a single request. It returns ErrNotFound where there is none.
+// Record reads the record of a job with a single request. It returns ErrNotFound if there is none.
 func (s *Store) Record(ctx context.Context, kind tasks.Kind, id string) (*Record, Version, error) {
 	key, err := recordKey(kind, id)
 	if err != nil {
@@ -35,16 +35,16 @@ func (s *Store) Record(ctx context.Context, kind tasks.Kind, id string) (*Record
 	return r, found.version, nil
 }
 
-// CreateRecord writes the first record of a job. It sets Version, WriteID and UpdatedAt, and CreatedAt where that is
-// zero; r keeps its values when the write fails. Errors: ErrExists where another writer's record stands; ErrUncertain.
+// CreateRecord writes the first record of a job. It sets Version, WriteID and UpdatedAt, and CreatedAt if it is zero; if the
+// write fails, r is unchanged. Errors: ErrExists, ErrUncertain.
 func (s *Store) CreateRecord(ctx context.Context, r *Record) (Version, error) {
 	next := *r
 	next.Version = RecordVersion
 	return s.writeRecord(ctx, "create record", r, next, "")
 }
 
-// SwapRecord replaces the record that was read with version v. It sets a fresh WriteID and UpdatedAt; r keeps its values
-// when the write fails. Errors: ErrConflict where the record has changed since or is gone; ErrUncertain.
+// SwapRecord replaces the record that was read with version v. It sets a new WriteID and UpdatedAt; if the write fails, r is
+// unchanged. Errors: ErrConflict if the record has changed since or is gone, ErrUncertain.
 func (s *Store) SwapRecord(ctx context.Context, r *Record, v Version) (Version, error) {
 	if v.ETag == "" { // would create
 		return Version{}, fmt.Errorf("swap record: the version of a read or a write is needed")
@@ -76,8 +76,8 @@ func (s *Store) writeRecord(ctx context.Context, op string, r *Record, next Reco
 		op: op, bucket: s.cfg.RecordsBucket, key: key, contentType: jsonType,
 		body: body, writeID: next.WriteID, ifMatch: ifMatch, limit: maxRecord,
 		isOurs: func(found *object) bool {
-			standing, err := decodeRecord(found.body)
-			return err == nil && standing.WriteID == next.WriteID
+			existing, err := decodeRecord(found.body)
+			return err == nil && existing.WriteID == next.WriteID
 		},
 	})
 	if err == nil {
@@ -86,18 +86,18 @@ func (s *Store) writeRecord(ctx context.Context, op string, r *Record, next Reco
 	return v, err
 }
 
-// now has the precision in which a record keeps it, so that a record reads back equal.
+// now has the precision of a record, so a record reads back equal.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// Records lists the ids of all records of a kind in the order of their keys. It ends with the first error.
+// Records yields the ids of all records of a kind, in key order. It ends with the first error.
 func (s *Store) Records(ctx context.Context, kind tasks.Kind) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for info, err := range s.list(ctx, "list records", s.cfg.RecordsBucket, recordsOf(kind)) {
+		for info, err := range s.list(ctx, "list records", recordsOf(kind)) {
 			if err != nil {
 				yield("", err)
 				return
 			}
-			// What is no record was put there by somebody else: not ours to judge.
+			// Other objects were not written by kycq.
 			if id, ok := recordID(kind, info.Key); ok && !yield(id, nil) {
 				return
 			}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// stallingDial gives every connection a limit on standing still while it is written. http.Transport has none: against a
-// store that swallows packets, the body of an upload would hang until the kernel gives up after some fifteen minutes.
+// stallingDial limits how long a write to a connection may block. http.Transport has no such limit: if the network drops all
+// packets, an upload would hang until the kernel gives up, after about fifteen minutes.
 func stallingDial(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -22,13 +22,13 @@ func stallingDial(dial func(context.Context, string, string) (net.Conn, error)) 
 type stallingConn struct{ net.Conn }
 
 func (c *stallingConn) Write(p []byte) (int, error) {
-	// A failed deadline shows in the Write itself.
+	// If this fails, so does Write.
 	_ = c.SetWriteDeadline(time.Now().Add(stallTimeout))
 	return c.Conn.Write(p)
 }
 
-// stallingBody ends a download that stands still for stallTimeout. The clock runs only inside Read: a consumer may take
-// its time (an image is read at the pace at which the vendor takes it).
+// stallingBody ends a download without progress for stallTimeout. Only time inside Read counts: an image is read as fast
+// as the vendor accepts it.
 type stallingBody struct {
 	body   io.ReadCloser
 	timer  *time.Timer

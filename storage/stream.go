@@ -11,11 +11,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// streamPart is what is held of a stream at a time. S3 takes 10,000 parts of at least 5 MiB, so a stream may be 80 GiB long.
+// streamPart is the size of a part, and of the buffer. S3 accepts 10,000 parts of at least 5 MiB, so 80 GiB in total.
 const streamPart = 8 << 20
 
-// PutStream writes a generic object of unknown length, overwriting what stands there, and holds no more than 8 MiB of it.
-// Nothing is visible before write has returned without an error and all has arrived. write must not keep its Writer.
+// PutStream writes a generic object of unknown length and overwrites an existing one. It buffers at most 8 MiB. The object
+// becomes visible only after write has returned nil and all of it is stored. write must not keep its Writer.
 func (s *Store) PutStream(ctx context.Context, key, contentType string, write func(io.Writer) error) error {
 	const op = "put stream"
 	if err := checkObjectKey(key); err != nil {
@@ -32,7 +32,7 @@ func (s *Store) PutStream(ctx context.Context, key, contentType string, write fu
 	return err
 }
 
-// streamWriter collects parts. A stream that fits into one is put as a plain object.
+// streamWriter uploads parts. A stream that fits into one becomes a plain PUT.
 type streamWriter struct {
 	ctx                  context.Context
 	store                *Store
@@ -83,7 +83,7 @@ func (w *streamWriter) flush() error {
 func (w *streamWriter) finish() error {
 	bucket := w.store.cfg.RecordsBucket
 	if w.upload == nil {
-		return w.store.overwrite(w.ctx, w.op, &s3.PutObjectInput{Bucket: &bucket, Key: &w.key, ContentType: &w.contentType}, w.buf.Bytes())
+		return w.store.overwrite(w.ctx, w.op, bucket, w.key, w.contentType, w.buf.Bytes())
 	}
 	if w.buf.Len() > 0 {
 		if err := w.flush(); err != nil {
@@ -96,13 +96,13 @@ func (w *streamWriter) finish() error {
 	return classify(w.ctx, w.op, bucket, err)
 }
 
-// abort lets the store forget the parts; one that is not reached keeps them until the bucket's own rules do.
+// abort deletes the parts. If that fails, the store keeps them until a rule of the bucket applies.
 func (w *streamWriter) abort() {
 	if w.upload == nil {
 		return
 	}
 	bucket := w.store.cfg.RecordsBucket
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(w.ctx), callTimeout, errTooSlow)
+	ctx, cancel := bounded(context.WithoutCancel(w.ctx))
 	defer cancel()
 	_, _ = w.store.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &bucket, Key: &w.key, UploadId: w.upload})
 }

@@ -62,7 +62,7 @@ func initStore(ctx context.Context, store *storage.Store, wait time.Duration) ([
 	for deadline := time.Now().Add(wait); ; {
 		steps, err := store.Init(ctx)
 		if err == nil {
-			err = store.Probe(ctx)
+			err = store.SelfTest(ctx)
 		}
 		if !errors.Is(err, storage.ErrUnreachable) || !time.Now().Before(deadline) {
 			return steps, err

@@ -62,7 +62,7 @@ type Redis interface {
 // Store is *storage.Store.
 type Store interface {
 	Clock(ctx context.Context) (ahead time.Duration, err error)
-	Try(ctx context.Context) []storage.Trial
+	CheckBuckets(ctx context.Context) []storage.BucketCheck
 }
 
 // Vendor is *cashfree.Client.

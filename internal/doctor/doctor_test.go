@@ -34,18 +34,18 @@ func (r fakeRedis) Queued(context.Context) ([]tasks.Payload, error) { return r.q
 type fakeStore struct {
 	ahead  time.Duration
 	err    error
-	trials []storage.Trial
+	trials []storage.BucketCheck
 }
 
-func (s fakeStore) Clock(context.Context) (time.Duration, error) { return s.ahead, s.err }
-func (s fakeStore) Try(context.Context) []storage.Trial          { return s.trials }
+func (s fakeStore) Clock(context.Context) (time.Duration, error)       { return s.ahead, s.err }
+func (s fakeStore) CheckBuckets(context.Context) []storage.BucketCheck { return s.trials }
 
 type fakeVendor cashfree.Reply
 
 func (v fakeVendor) Check(context.Context) *cashfree.Reply { r := cashfree.Reply(v); return &r }
 
-func trials(err error) []storage.Trial {
-	return []storage.Trial{
+func trials(err error) []storage.BucketCheck {
+	return []storage.BucketCheck{
 		{Role: "inbox", Bucket: "a", Err: err}, {Role: "masked", Bucket: "b", Err: err}, {Role: "records", Bucket: "c", Err: err},
 	}
 }
@@ -92,11 +92,11 @@ func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
 		"no credentials":   {fakeStore{err: storage.ErrDenied, trials: trials(storage.ErrDenied)}, "fail s3 credentials"},
 		"clock behind":     {fakeStore{ahead: -20 * time.Minute, trials: trials(storage.ErrDenied)}, "fail clock environment"},
 		"clock odd":        {fakeStore{ahead: time.Minute, trials: trials(nil)}, "warn clock "},
-		"one refused":      {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: storage.ErrDenied})}, "fail s3-records credentials"},
-		"one public":       {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Public: true})}, "fail s3-records environment"},
-		"another fault":    {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
-		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: storage.ErrNoConditions})}, "fail s3-records environment"},
-		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], storage.Trial{Role: "records", Err: storage.ErrNoBucket})}, "fail s3-records environment"},
+		"one refused":      {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrDenied})}, "fail s3-records credentials"},
+		"one public":       {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Public: true})}, "fail s3-records environment"},
+		"another fault":    {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
+		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoConditions})}, "fail s3-records environment"},
+		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoBucket})}, "fail s3-records environment"},
 	} {
 		p := healthy(t)
 		p.Store = c.store

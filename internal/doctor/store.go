@@ -33,7 +33,7 @@ func checkStore(ctx context.Context, p Patient) []Finding {
 		// S3 may refuse everything now, and its reason is known.
 		return []Finding{fine(check, "reachable"), skew, skipped(check+"-buckets", "the clock comes first")}
 	}
-	return append(checkBuckets(check, p.Store.Try(ctx)), skew)
+	return append(checkBuckets(check, p.Store.CheckBuckets(ctx)), skew)
 }
 
 func checkClock(ahead time.Duration) Finding {
@@ -52,7 +52,7 @@ func checkClock(ahead time.Duration) Finding {
 	return fine(check, "this machine and S3 agree on the time")
 }
 
-func checkBuckets(check string, trials []storage.Trial) []Finding {
+func checkBuckets(check string, trials []storage.BucketCheck) []Finding {
 	var lines []Finding
 	refused, silent := 0, 0
 	for _, t := range trials {
@@ -74,7 +74,7 @@ func checkBuckets(check string, trials []storage.Trial) []Finding {
 	return append([]Finding{fine(check, "reachable")}, lines...)
 }
 
-func checkBucket(check string, t storage.Trial) Finding {
+func checkBucket(check string, t storage.BucketCheck) Finding {
 	name := fmt.Sprintf("bucket %s", t.Bucket)
 	switch {
 	case errors.Is(t.Err, storage.ErrNoBucket):

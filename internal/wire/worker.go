@@ -153,7 +153,7 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 		}
 		return errors.Join(refused...)
 	}
-	return w.store.Probe(ctx)
+	return w.store.SelfTest(ctx)
 }
 
 // Run works until ctx ends. The queues stop first, the parts that they use after them.

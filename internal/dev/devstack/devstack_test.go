@@ -45,7 +45,7 @@ func TestObjectsCanBeOpenedAsFiles(t *testing.T) {
 	if _, err := store.Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Probe(t.Context()); err != nil {
+	if err := store.SelfTest(t.Context()); err != nil {
 		t.Fatalf("the store does not keep what kycq relies on: %v", err)
 	}
 	if err := store.PutObject(t.Context(), "batches/b/x", []byte("hello"), "text/plain"); err != nil {

@@ -17,13 +17,13 @@ import (
 func TestTryWorksInEveryBucketAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	server := storagetest.StartMinIO(t)
-	for _, trial := range server.Store(t).Try(t.Context()) {
-		if trial.Err != nil || trial.Public {
-			t.Errorf("%+v", trial)
+	for _, check := range server.Store(t).CheckBuckets(t.Context()) {
+		if check.Err != nil || check.Public {
+			t.Errorf("%+v", check)
 		}
-		out, err := rawClient(server).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &trial.Bucket})
+		out, err := rawClient(server).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &check.Bucket})
 		if err != nil || len(out.Contents) > 0 {
-			t.Errorf("%s holds %d objects, %v", trial.Bucket, len(out.Contents), err)
+			t.Errorf("%s holds %d objects, %v", check.Bucket, len(out.Contents), err)
 		}
 	}
 }
@@ -40,9 +40,9 @@ func TestTryFindsAPublicBucket(t *testing.T) {
 		if _, err := rawClient(server).PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: &masked, Policy: &policy}); err != nil {
 			t.Fatal(err)
 		}
-		for _, trial := range store.Try(t.Context()) {
-			if trial.Err != nil || trial.Public != (trial.Bucket == masked) {
-				t.Errorf("%s: %+v", action, trial)
+		for _, check := range store.CheckBuckets(t.Context()) {
+			if check.Err != nil || check.Public != (check.Bucket == masked) {
+				t.Errorf("%s: %+v", action, check)
 			}
 		}
 	}
@@ -55,21 +55,21 @@ func TestTrySaysWhatDoesNotWork(t *testing.T) {
 	if _, err := rawClient(server).DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: &[]string{store.Config().MaskedBucket}[0]}); err != nil {
 		t.Fatal(err)
 	}
-	for _, trial := range store.Try(t.Context()) {
-		if missing := errors.Is(trial.Err, storage.ErrNoBucket); missing != (trial.Role == "masked") {
-			t.Errorf("%+v", trial)
+	for _, check := range store.CheckBuckets(t.Context()) {
+		if missing := errors.Is(check.Err, storage.ErrNoBucket); missing != (check.Role == "masked") {
+			t.Errorf("%+v", check)
 		}
 	}
 	server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		r.Header.Del("If-None-Match")
 		next.ServeHTTP(w, r)
 	})
-	if trial := store.Try(t.Context())[0]; !errors.Is(trial.Err, storage.ErrNoConditions) {
-		t.Errorf("a store without conditions: %+v", trial)
+	if check := store.CheckBuckets(t.Context())[0]; !errors.Is(check.Err, storage.ErrNoConditions) {
+		t.Errorf("a store without conditions: %+v", check)
 	}
 	server.Use(storagetest.Down)
-	if trial := store.Try(t.Context())[0]; !errors.Is(trial.Err, storage.ErrUnreachable) {
-		t.Errorf("a store that is down: %+v", trial)
+	if check := store.CheckBuckets(t.Context())[0]; !errors.Is(check.Err, storage.ErrUnreachable) {
+		t.Errorf("a store that is down: %+v", check)
 	}
 }
 

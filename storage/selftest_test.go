@@ -18,7 +18,7 @@ import (
 
 func TestProbePassesAndLeavesNothingBehind(t *testing.T) {
 	contract(t, func(t *testing.T, server *storagetest.Server) {
-		if err := server.Store(t).Probe(t.Context()); err != nil {
+		if err := server.Store(t).SelfTest(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		out, err := rawClient(server).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
@@ -49,7 +49,7 @@ func TestProbeRefusesAStoreThatIgnoresConditions(t *testing.T) {
 			server := storagetest.StartFake(t)
 			store := server.Store(t)
 			server.Use(fault)
-			err := store.Probe(t.Context())
+			err := store.SelfTest(t.Context())
 			if !errors.Is(err, storage.ErrNoConditions) {
 				t.Fatalf("got %v, want ErrNoConditions", err)
 			}
@@ -72,7 +72,7 @@ func TestProbeRefusesAStoreWithoutTheHeadersOfAge(t *testing.T) {
 	server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(&undated{w}, r)
 	})
-	err := store.Probe(t.Context())
+	err := store.SelfTest(t.Context())
 	if err == nil {
 		t.Fatal("it passed")
 	}
@@ -89,7 +89,7 @@ func (u *undated) Write(p []byte) (int, error) {
 
 func TestProbeSaysWhatIsMissing(t *testing.T) {
 	contract(t, func(t *testing.T, server *storagetest.Server) {
-		err := server.Open(t).Probe(t.Context())
+		err := server.Open(t).SelfTest(t.Context())
 		if !errors.Is(err, storage.ErrNoBucket) {
 			t.Fatalf("got %v, want ErrNoBucket", err)
 		}
@@ -110,7 +110,7 @@ func TestWrongKeysAreDeniedWithTheirVariable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = store.Probe(t.Context())
+		err = store.SelfTest(t.Context())
 		if !errors.Is(err, storage.ErrDenied) {
 			t.Fatalf("%s: got %v, want ErrDenied", variable, err)
 		}
@@ -135,7 +135,7 @@ func TestAnUnreachableStoreIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = store.Probe(t.Context())
+	err = store.SelfTest(t.Context())
 	if !errors.Is(err, storage.ErrUnreachable) {
 		t.Fatalf("got %v, want ErrUnreachable", err)
 	}
@@ -147,7 +147,7 @@ func TestAnEndpointThatIsNotS3IsNotTakenForOne(t *testing.T) {
 	server := storagetest.StartFake(t)
 	store := server.Store(t)
 	server.Use(serveBody("<html>welcome to nginx</html>"))
-	if err := store.Probe(t.Context()); err == nil {
+	if err := store.SelfTest(t.Context()); err == nil {
 		t.Error("it passed")
 	}
 }
