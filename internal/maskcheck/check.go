@@ -17,22 +17,21 @@ import (
 	"github.com/kycq/kycq/internal/qr"
 )
 
-// ErrTimeout says that decoding and searching took longer than the time budget. It says something about the machine's
-// load as much as about the image, so it is not an UnsafeError: try again, a bounded number of times.
-var ErrTimeout = errors.New("mask check: took longer than its time budget")
+// ErrTimeout means that the check exceeded its time budget. It is not an UnsafeError, since the load of the machine may be
+// the reason: the caller should try again a limited number of times.
+var ErrTimeout = errors.New("mask check: time budget exceeded")
 
 const (
-	// decodeBudget is the memory for all images that are decoded at one time, in bytes: some 15 phone photos of 2 MP, or
-	// two of 12 MP. One that costs more gets all of it and runs alone.
+	// decodeBudget is the memory in bytes for all images being decoded: about 15 photos of 2 MP, or two of 12 MP. An image
+	// that costs more takes the whole budget.
 	decodeBudget = 96 << 20
-	// maxCost ends the search for a way to decode an image. A baseline JPEG of 40 MP costs 200 MB, a progressive one
-	// 680 MB.
+	// maxCost is the most memory for one image. A baseline JPEG of 40 MP costs 200 MB, a progressive one 680 MB.
 	maxCost = 512 << 20
-	// timeBudget covers decoding and searching, not the wait for memory. 40 MP take 1 to 3 s.
+	// timeBudget covers decoding and searching, not the wait for memory. An image of 40 MP takes 1 to 3 s.
 	timeBudget = 30 * time.Second
 )
 
-// A checker owns the budgets. The process has one.
+// A checker holds the budgets. The process has one.
 type checker struct {
 	memory *semaphore.Weighted
 	size   int64 // of memory, in bytes
@@ -46,9 +45,8 @@ func newChecker(memory int64, limit time.Duration) *checker {
 
 var process = newChecker(decodeBudget, timeBudget)
 
-// Check judges an image that is said to be masked. It gives an *UnsafeError for one that must not be stored as masked,
-// ErrTimeout, or ctx's error if that ended during the wait for memory or for the decoder. It is safe to call from many
-// goroutines; they wait for each other when their images are large.
+// Check checks a masked image. It returns an *UnsafeError if the image must not be stored as masked, ErrTimeout, or the error
+// of ctx if it ended during the check. It is safe for concurrent use; calls with large images wait for each other.
 func Check(ctx context.Context, masked []byte, source SourceInfo) (Report, error) {
 	return process.check(ctx, masked, source)
 }
@@ -66,7 +64,7 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 	}
 	known := source.Width > 0 && source.Height > 0
 	switch {
-	case known && !alike(h.width, h.height, source.Width, source.Height):
+	case known && !sameShape(h.width, h.height, source.Width, source.Height):
 		return Report{}, unsafe(Dimensions)
 	case int64(len(masked)) < h.least:
 		return Report{}, unsafe(Undecodable)
@@ -96,16 +94,16 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 }
 
 const (
-	// maxStretch is how far the ratio of the sides may differ from the source's. The vendor may rescale and turn an
-	// image, which shifts the ratio by rounding; a crop or a border of more than a thirtieth is another picture.
+	// maxStretch is the tolerance of the aspect ratio. The vendor may scale and rotate an image, which changes the ratio by
+	// rounding only.
 	maxStretch = 0.03
-	// maxScale is how much larger or smaller than the source the image may be, per side.
+	// maxScale is how many times larger or smaller than the source a side may be.
 	maxScale = 4.0
 )
 
-// alike compares long with long and short with short side, so that a turn by 90° is no difference. Two pixels are always
-// within tolerance: on a thumbnail, rounding is more than three percent.
-func alike(w, h, sourceW, sourceH int) bool {
+// sameShape compares the long sides and the short sides, so a rotation by 90° is accepted. A difference of two pixels is
+// always accepted: for small images, rounding exceeds maxStretch.
+func sameShape(w, h, sourceW, sourceH int) bool {
 	long, short := float64(max(w, h)), float64(min(w, h))
 	sourceLong, sourceShort := float64(max(sourceW, sourceH)), float64(min(sourceW, sourceH))
 	if scale := long / sourceLong; scale > maxScale || scale < 1/maxScale {
@@ -115,8 +113,8 @@ func alike(w, h, sourceW, sourceH int) bool {
 	return math.Abs(short-expected) <= math.Max(2, maxStretch*expected)
 }
 
-// search decodes the image and looks for codes, in a goroutine of its own: a decoder can be abandoned but not stopped.
-// Until it ends by itself it holds its share of the memory budget.
+// search decodes the image and finds QR codes, in its own goroutine, since a decoder cannot be stopped. The goroutine holds
+// its share of the memory budget until it ends.
 func (c *checker) search(ctx context.Context, body []byte, h header) ([]qr.Code, error) {
 	share := min(h.cost, c.size)
 	if err := c.memory.Acquire(ctx, share); err != nil {

@@ -1,19 +1,15 @@
-// Package maskcheck proves, as far as a program can, that an image which came back as masked is fit to be kept among
-// the masked ones: it is a JPEG or PNG of sane size, not the source's bytes, shaped like the source, and shows no QR
-// code that can be read. It cannot prove that the digits are covered; nothing here reads digits.
+// Package maskcheck checks whether an image from the vendor may be stored as masked: it must be a JPEG or PNG within the
+// size limits, differ from the source's bytes, have the shape of the source, and show no readable QR code. It does not read
+// digits, so it cannot check that they are covered.
 //
-// Invariants. Nothing is decoded before its header was judged. All images that are decoded at one time share one budget
-// of memory for the whole process, and the budget is given back when a decoder has really ended, not when its caller
-// stopped waiting. A panic in a decoder is an answer (undecodable), never a crash. What a QR code says is dropped at
-// once: it appears in no error and no report, and the package does not log.
-//
-// Whether an unsafe image is quarantined, and what becomes of the job, is the caller's business.
+// Invariants. An image is decoded only after its header was checked. All decoders of the process share one memory budget; a
+// decoder holds its share until it has ended, even if its caller has stopped waiting. A panic in a decoder is reported as
+// undecodable. The content of a QR code is discarded: it is in no error and no report, and the package does not log.
 package maskcheck
 
 import "fmt"
 
-// The limits of an image. Cashfree takes at most 10 MB; its answer may be somewhat larger, as an answer's body is
-// limited to 20 MB where it is fetched.
+// Limits of an image. Cashfree accepts at most 10 MB; a masked image may be larger after re-encoding.
 const (
 	MaxBytes  = 20 << 20
 	MaxPixels = 40_000_000
@@ -21,9 +17,9 @@ const (
 
 // SourceInfo describes the image that was sent to be masked.
 type SourceInfo struct {
-	// SHA256 is the source's hash in hex. Where it is empty the comparison is left out and the report asks for a review.
+	// SHA256 is in hex. If it is empty, it is not compared and the report asks for a review.
 	SHA256 string
-	// Width and Height are the source's, in pixels. Where either is 0 the comparison is left out, with a review too.
+	// Width and Height are in pixels. If either is 0, they are not compared and the report asks for a review.
 	Width, Height int
 }
 
@@ -32,23 +28,22 @@ type Report struct {
 	Width, Height int    // pixels
 	ContentType   string // image/jpeg or image/png
 	Ext           string // jpg or png
-	// ReviewReason asks a person to look at the image: one or more of the Review words, separated by commas; empty where
-	// nothing is odd.
+	// ReviewReason lists the Review constants, separated by commas, for which a person should look at the image.
 	ReviewReason string
 }
 
-// The words of Report.ReviewReason.
+// Values of Report.ReviewReason.
 const (
-	// ReviewFinderPatterns: parts of a QR code show, but it cannot be read.
+	// ReviewFinderPatterns: parts of an unreadable QR code are visible.
 	ReviewFinderPatterns = "finder_patterns"
-	// ReviewEmbeddedImage: the file holds a second image, such as a camera's thumbnail or an animation's frame, which
-	// may show the card unmasked and was not searched.
+	// ReviewEmbeddedImage: the file contains a second image, such as a thumbnail or an animation frame, which was not
+	// checked and may show the unmasked card.
 	ReviewEmbeddedImage = "embedded_image"
-	// ReviewSourceUnknown: the source's hash or dimensions were not given.
+	// ReviewSourceUnknown: the hash or dimensions of the source are unknown.
 	ReviewSourceUnknown = "source_unknown"
 )
 
-// Code says why an image is unsafe to keep as masked.
+// Code is the reason why an image must not be stored as masked.
 type Code string
 
 // The codes of an UnsafeError.
@@ -56,23 +51,23 @@ const (
 	TooLarge      Code = "too_large"       // over MaxBytes
 	TooManyPixels Code = "too_many_pixels" // over MaxPixels, or over what decoding may cost
 	NotAnImage    Code = "not_an_image"    // neither JPEG nor PNG by content
-	Undecodable   Code = "undecodable"     // broken, cut short, or too short for the pixels that it announces
-	SameBytes     Code = "same_bytes"      // the source, byte for byte
-	Dimensions    Code = "dimensions"      // another shape or size than the source
+	Undecodable   Code = "undecodable"     // malformed, truncated, or too short for its dimensions
+	SameBytes     Code = "same_bytes"      // equal to the source
+	Dimensions    Code = "dimensions"      // not the shape or size of the source
 	ReadableQR    Code = "readable_qr"     // a QR code can still be read
 )
 
 var meanings = map[Code]string{
-	TooLarge:      "the file is larger than a masked image may be",
-	TooManyPixels: "the image has more pixels than may be decoded",
+	TooLarge:      "the file is too large for a masked image",
+	TooManyPixels: "the image has too many pixels",
 	NotAnImage:    "the content is neither JPEG nor PNG",
 	Undecodable:   "the image cannot be decoded",
 	SameBytes:     "the image is the unmasked source itself",
-	Dimensions:    "the image is not shaped like its source",
+	Dimensions:    "the image does not have the shape of its source",
 	ReadableQR:    "a QR code can still be read",
 }
 
-// UnsafeError says that an image must not be stored as masked. The same image always gives the same code.
+// UnsafeError means that an image must not be stored as masked. The code depends on the image only.
 type UnsafeError struct{ Code Code }
 
 func (e *UnsafeError) Error() string {

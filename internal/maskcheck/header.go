@@ -9,15 +9,15 @@ import (
 	"image/png"
 )
 
-// A header is what can be known of an image without decoding it.
+// A header describes an image that is not decoded yet.
 type header struct {
 	contentType, ext string
 	width, height    int
-	// cost is the memory that decoding and searching take, in bytes.
+	// cost is the memory for decoding and searching, in bytes.
 	cost int64
-	// least is the smallest file that can hold this many pixels, in bytes.
+	// least is the smallest possible file with this many pixels, in bytes.
 	least int64
-	// embedded says that the file holds another image.
+	// embedded: the file contains another image.
 	embedded bool
 	decode   func(*bytes.Reader) (image.Image, error)
 }
@@ -27,7 +27,7 @@ var (
 	pngStart  = []byte("\x89PNG\r\n\x1a\n")
 )
 
-// readHeader looks at JPEG and PNG by their first bytes; formats that other packages register are not considered.
+// readHeader detects JPEG and PNG by their first bytes. It ignores formats registered by other packages.
 func readHeader(body []byte) (h header, err error) {
 	defer func() {
 		if recover() != nil {
@@ -55,7 +55,7 @@ func readHeader(body []byte) (h header, err error) {
 	}
 	if h.ext == "jpg" {
 		h.cost, h.least = costJPEG(body, config.ColorModel, pixels)
-		// In the picture's own data 0xff is followed by 0x00 or a restart marker, so this is another picture's start.
+		// In image data 0xff is followed by 0x00 or a restart marker, so this is the start of another image.
 		h.embedded = bytes.Contains(body[len(jpegStart):], jpegStart)
 	} else {
 		h.cost, h.least = costPNG(config, pixels)
@@ -64,11 +64,11 @@ func readHeader(body []byte) (h header, err error) {
 	return h, nil
 }
 
-// searching is the memory that the search for QR codes takes, in bytes a pixel: a brightness plane and a half of one.
+// searching is the memory of the search for QR codes, in bytes per pixel: a brightness plane and a half of one.
 const searching = 2
 
-// costJPEG: image/jpeg holds one to four samples a pixel, and twice that while it converts four. A progressive file
-// keeps each sample's coefficient in four more bytes until the end. No file spends less than one bit on a block of 64.
+// costJPEG: image/jpeg holds one to four samples per pixel, and twice as many while it converts four. For progressive files
+// it also holds a coefficient of four bytes per sample. A file has at least one bit per block of 64 pixels.
 func costJPEG(body []byte, model color.Model, pixels int64) (cost, least int64) {
 	samples := int64(3) // chroma may be sampled at full resolution
 	held := samples
@@ -84,7 +84,7 @@ func costJPEG(body []byte, model color.Model, pixels int64) (cost, least int64) 
 	return pixels * (held + searching), pixels / 64 / 8
 }
 
-// progressive walks the segments before the picture's data, looking for the start of a progressive frame (SOF2).
+// progressive reports whether there is a progressive frame (SOF2) before the image data.
 func progressive(body []byte) bool {
 	for at := 2; at+4 <= len(body) && body[at] == 0xff; {
 		marker := body[at+1]
@@ -102,7 +102,7 @@ func progressive(body []byte) bool {
 	return false
 }
 
-// costPNG: deflate shrinks to no less than 1/1032 of the rows' bytes.
+// costPNG: deflate compresses the rows to 1/1032 at best.
 func costPNG(config image.Config, pixels int64) (cost, least int64) {
 	held := int64(4)
 	switch model := config.ColorModel; model {
@@ -117,10 +117,10 @@ func costPNG(config image.Config, pixels int64) (cost, least int64) {
 			held = 1
 		}
 	}
-	return pixels * (held + searching), pixels / 8 / 1032 // one bit a pixel at least
+	return pixels * (held + searching), pixels / 8 / 1032 // at least one bit per pixel
 }
 
-// embeddedPNG walks the chunks: an animation's frames, Exif data with a thumbnail, or anything after the end.
+// embeddedPNG reports whether there are animation frames, Exif data with a thumbnail, or data after the end.
 func embeddedPNG(body []byte) bool {
 	for at := len(pngStart); at+12 <= len(body); {
 		length, kind := int64(binary.BigEndian.Uint32(body[at:])), string(body[at+4:at+8])
@@ -129,7 +129,7 @@ func embeddedPNG(body []byte) bool {
 		case kind == "fcTL" || kind == "fdAT":
 			return true
 		case end > int64(len(body)):
-			return false // cut short; decoding will say so
+			return false // truncated; decoding will fail
 		case kind == "eXIf" && bytes.Contains(body[at+8:end-4], jpegStart):
 			return true
 		case kind == "IEND":

@@ -8,7 +8,7 @@ import (
 	"github.com/kycq/kycq/internal/redact"
 )
 
-// read tries to read the code that a triple spans. Each attempt is taken off the tries that are left.
+// read tries to decode the code of a triple. Each attempt counts against s.left.
 func (f *field) read(t triple, left *int) (Code, bool) {
 	code := Code{Finders: 3, Corners: flatFrame(t, max(21, int(t.modules()+0.5))).corners()}
 	for i, g := range f.guesses(t) {
@@ -33,7 +33,7 @@ func (f *field) read(t triple, left *int) (Code, bool) {
 	return code, false
 }
 
-// decodeLevels judges the modules in three ways, the plainest first.
+// decodeLevels tries three ways to tell dark from light modules, the simplest first.
 func decodeLevels(levels []float32, version int) (text redact.Personal, ok bool) {
 	n := 17 + 4*version
 	for _, judge := range []func() []float32{
@@ -57,10 +57,10 @@ func decodeLevels(levels []float32, version int) (text redact.Personal, ok bool)
 	return redact.Personal{}, false
 }
 
-// decode corrects errors and reads the text. A code whose blocks all correct is readable, even if its content is not
-// text: then the text is empty.
+// decode corrects errors and reads the text. A code is readable if all its blocks can be corrected; its text is empty if the
+// content is not text.
 func decode(matrix *gozxing.BitMatrix, number int) (text redact.Personal, ok bool) {
-	// gozxing is a port of Java code that relies on array bounds; a code that breaks it is not one that it can read.
+	// gozxing is a port of Java code that relies on array bounds checks: a panic means that it cannot read the code.
 	defer func() {
 		if recover() != nil {
 			text, ok = redact.Personal{}, false
@@ -85,7 +85,7 @@ func decode(matrix *gozxing.BitMatrix, number int) (text redact.Personal, ok boo
 	return redact.NewPersonal(result.GetText()), true
 }
 
-// correct undoes the data mask, puts the blocks together and corrects each. It leaves the matrix as it was.
+// correct removes the data mask, assembles the blocks and corrects each. It does not change the matrix.
 func correct(matrix *gozxing.BitMatrix, version *decoder.Version) ([]byte, decoder.ErrorCorrectionLevel, bool) {
 	parser, err := decoder.NewBitMatrixParser(matrix)
 	if err != nil {
@@ -122,8 +122,8 @@ func correct(matrix *gozxing.BitMatrix, version *decoder.Version) ([]byte, decod
 	return data, level, true
 }
 
-// stateVersion writes the version information that the version must have: the dimension is known here, and two damaged
-// blocks of 18 modules must not hide an otherwise readable code.
+// stateVersion overwrites the version information with that of the known dimension, so a code with damaged version
+// information is still read.
 func stateVersion(matrix *gozxing.BitMatrix, version int) {
 	if version < 7 {
 		return
@@ -140,7 +140,7 @@ func stateVersion(matrix *gozxing.BitMatrix, version int) {
 	}
 }
 
-// mirror swaps rows and columns: a code photographed through a mirror, or by a front camera.
+// mirror swaps rows and columns, for mirrored photos.
 func mirror(matrix *gozxing.BitMatrix) {
 	n := matrix.GetWidth()
 	for y := range n {

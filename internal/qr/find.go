@@ -1,15 +1,13 @@
-// Package qr finds QR codes in pictures of documents, also those that a phone's reader would give up on: small, turned,
-// blurred, badly recompressed, partly covered, or several in one picture.
+// Package qr finds QR codes in pictures of documents: also small, rotated, blurred, recompressed and partly covered codes,
+// and several in one picture.
 //
-// It answers two questions. Is there a code that can be read? And is there something that looks like one, although
-// this package cannot read it? Proof of a mask needs both, and must not trust a single reader: gozxing's own detector
-// takes the code's dimension from one estimate of the module size and so misses about half of the dense codes that
-// zbar reads. Here only the error correction and the text parsing are gozxing's; the search is in four steps, each in a
-// file of its own: threshold.go (what is dark), finder.go (the 1:1:3:1:1 squares), triple.go (which three belong
-// together), sample.go and decode.go (a loop over the possible dimensions until one reads).
+// It reports codes that can be read, and finder patterns of codes that it cannot read. The detector of gozxing derives the
+// dimension of a code from one estimate of the module size and misses about half of the dense codes that zbar reads. So
+// this package uses only the error correction and text parsing of gozxing. The search has four steps: threshold.go (dark
+// and light pixels), finder.go (the 1:1:3:1:1 squares), triple.go (three squares of one code), sample.go and decode.go (the
+// possible dimensions until one can be decoded).
 //
-// The package works on memory only, starts no goroutine, and keeps nothing: what a code says is returned in a
-// redacting type and is held nowhere else. It must not log.
+// The package starts no goroutines, keeps no state and does not log. The content of a code is returned in a redacting type.
 package qr
 
 import (
@@ -22,22 +20,22 @@ import (
 // Point is a place in an image, in pixels; the centre of the top left pixel is (0.5, 0.5).
 type Point struct{ X, Y float64 }
 
-// Code is a QR code, or what is left of one.
+// Code is a QR code or a finder pattern.
 type Code struct {
-	// Readable says that the error correction of every block of the code succeeded: any good reader gets the content.
+	// Readable: the error correction of every block succeeded, so a good reader can read the content.
 	Readable bool
-	// Text is the content, as far as it is text. It may be empty for a readable code with binary content.
+	// Text is the content if it is text. It may be empty for a readable code with binary content.
 	Text redact.Personal
-	// Modules is the number of modules along a side, 21 to 177; 0 where Finders is below 3 or no dimension fits.
+	// Modules is the number of modules along a side, 21 to 177; 0 if Finders is below 3 or no dimension fits.
 	Modules int
-	// Finders is how many of the code's three finder patterns were seen: 3, or 1 for a pattern that stands alone.
+	// Finders is the number of detected finder patterns: 3, or 1 for a single pattern.
 	Finders int
-	// Corners are the outer corners of the code without its quiet zone: top left, top right, bottom right, bottom left
-	// as the code sees itself, so that a turned code has turned corners. For a lone pattern: the pattern's own.
+	// Corners are the outer corners of the code without its quiet zone: top left, top right, bottom right, bottom left in
+	// the orientation of the code. For a single pattern they are those of the pattern.
 	Corners [4]Point
 }
 
-// Bounds is the smallest upright rectangle that holds the code.
+// Bounds is the bounding rectangle of the code.
 func (c Code) Bounds() image.Rectangle {
 	lo, hi := c.Corners[0], c.Corners[0]
 	for _, p := range c.Corners[1:] {
@@ -47,9 +45,9 @@ func (c Code) Bounds() image.Rectangle {
 	return image.Rect(int(math.Floor(lo.X)), int(math.Floor(lo.Y)), int(math.Ceil(hi.X)), int(math.Ceil(hi.Y)))
 }
 
-// Find lists the codes in an image: the readable ones, the unreadable ones of which all three finder patterns show, and
-// lone finder patterns. It takes some 20 to 100 ms of CPU for 1600×1000 pixels, and for memory one to three bytes a
-// pixel beside the image. The work is bounded, also on a texture with hundreds of false patterns.
+// Find returns the readable codes in an image, the unreadable codes with all three finder patterns, and single finder
+// patterns. It takes 20 to 100 ms of CPU for 1600×1000 pixels and one to three bytes of memory per pixel. The work is
+// bounded, also for textures with hundreds of false patterns.
 func Find(img image.Image) []Code {
 	if img.Bounds().Empty() {
 		return nil
@@ -84,7 +82,7 @@ func (c Code) middle() Point {
 	return m
 }
 
-// Contains tells whether a point lies within the code's corners.
+// Contains reports whether a point is within the corners.
 func (c Code) Contains(p Point) bool {
 	left, right := false, false
 	for i, a := range c.Corners {

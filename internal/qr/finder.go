@@ -11,14 +11,14 @@ type pattern struct {
 }
 
 const (
-	// A pattern of a single line is a coincidence; two lines are gozxing's quorum too.
+	// A pattern on a single line is a coincidence. gozxing requires two lines too.
 	quorum = 2
-	// More patterns than this are not QR codes but a texture. The most often seen ones are kept.
+	// More patterns than this are a texture. Those seen on the most lines are kept.
 	maxPatterns = 48
 )
 
 // patterns scans lines for dark:light:dark:light:dark runs of 1:1:3:1:1 and confirms each hit down, across and along
-// both diagonals. Edges are placed between pixels by interpolation, so that modules of 1.5 pixels still show.
+// both diagonals. Edges are interpolated between pixels, so modules of 1.5 pixels are detected.
 func (f *field) patterns() []pattern {
 	if f.w < 7 || f.h < 7 {
 		return nil
@@ -43,10 +43,10 @@ func (f *field) patterns() []pattern {
 	return strongest(kept)
 }
 
-// scan walks one row and reports the middle and length of each run of five that could be a line through a pattern.
+// scan reports the centre and length of each run of five in a row that could be a line through a pattern.
 func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, bright bool)) {
 	pix := f.gray.Pix[y*f.gray.Stride:][:f.w]
-	var e [6]float64 // the last edges; the image's border counts as one
+	var e [6]float64 // the last edges, including the border of the image
 	edges := 1
 	before := int32(pix[0])<<4 - thresholds[0]
 	edge := func(pos float64, bright bool) {
@@ -70,8 +70,8 @@ func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, brigh
 // threshold too high, blur makes dark runs longer and light ones shorter by the same amount.
 const maxSpill = 0.6
 
-// finderRatio tells whether runs are 1:1:3:1:1, give or take a spill that all of them share. Each run may then be off
-// by tolerance modules, the middle one by twice as much.
+// finderRatio reports whether runs are 1:1:3:1:1 after removing a common spill. Each run may deviate by tolerance modules,
+// the middle one by twice as much.
 func finderRatio(runs [5]float64, tolerance float64) bool {
 	outer, gaps := runs[0]+runs[4], runs[1]+runs[3]
 	m, spill := (outer+gaps)/4, (outer-gaps)/4
@@ -83,7 +83,7 @@ func finderRatio(runs [5]float64, tolerance float64) bool {
 		math.Abs(runs[0]-outer/2) < off && math.Abs(runs[1]-gaps/2) < off
 }
 
-// confirm looks at a hit from the other directions and finds its true centre.
+// confirm checks a hit in the other directions and computes its centre.
 func (f *field) confirm(p Point, chord float64, bright bool) (pattern, bool) {
 	limit := chord * 0.9
 	for range 2 {
@@ -139,7 +139,7 @@ func (f *field) walk(x, y, dx, dy int, limit float64, bright bool) (ends [3]floa
 	for step := 1; float64(step) <= limit+1; step++ {
 		x, y = x+dx, y+dy
 		if x < 0 || y < 0 || x >= f.w || y >= f.h {
-			// A picture that is cut at the ring's outer edge.
+			// The picture ends at the outer edge of the ring.
 			ends[2] = float64(step) - 0.5
 			return ends, n == 2
 		}
@@ -155,7 +155,7 @@ func (f *field) walk(x, y, dx, dy int, limit float64, bright bool) (ends [3]floa
 	return ends, false
 }
 
-// merge joins a sighting with the pattern that it belongs to; centres average out over the lines.
+// merge adds a hit to the pattern that it belongs to. The centre is the mean over the lines.
 func merge(found []pattern, p pattern) []pattern {
 	for i := range found {
 		q := &found[i]

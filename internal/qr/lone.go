@@ -6,9 +6,9 @@ import "math"
 // pattern still has 0.67; the letter o between two others has 0.60.
 const sureLikeness = 0.65
 
-// standsAlone judges a pattern without its two fellows. Three runs through a letter's bowl can pass for one, but a
-// letter has no margin: so this looks at 9×9 modules. The angle is not known, and all of them are tried.
-func (f *field) standsAlone(p pattern) bool {
+// isSingle checks a pattern without two others. Letters such as o can look like a pattern but have no margin, so this compares
+// 9×9 modules, at all angles.
+func (f *field) isSingle(p pattern) bool {
 	const steps = 12
 	for i := range steps {
 		sin, cos := math.Sincos(float64(i) * math.Pi / 2 / steps)
@@ -20,7 +20,7 @@ func (f *field) standsAlone(p pattern) bool {
 	return false
 }
 
-// correlation compares brightness itself, as the local threshold takes any even ground for light.
+// correlation compares brightness, since the local threshold treats any even area as light.
 func (f *field) correlation(middle, step Point, bright bool) float64 {
 	var n, sx, sy, sxx, syy, sxy float64
 	for v := -4; v <= 4; v++ {

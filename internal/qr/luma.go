@@ -6,9 +6,9 @@ import (
 	"image/draw"
 )
 
-// lumas gives the brightness planes to search. There is a second one for an image with transparent parts: what lies
-// under a transparent pixel does not show, but it is in the file. The types that image/jpeg and image/png mostly decode to
-// have ways of their own, which take half the time of the general one and no second copy of the colours.
+// lumas returns the brightness planes to search. An image with transparent parts has a second plane with the colours of the
+// transparent pixels, which are in the file although they are not visible. The common types of image/jpeg and image/png are
+// converted without a second copy of the colours, in half the time.
 func lumas(img image.Image) []*image.Gray {
 	size := img.Bounds().Size()
 	switch src := img.(type) {
@@ -41,18 +41,17 @@ func lumas(img image.Image) []*image.Gray {
 	return []*image.Gray{general(img)}
 }
 
-// plane wraps brightness as it stands in memory.
+// plane wraps a brightness plane without a copy.
 func plane(pix []uint8, stride int, size image.Point) *image.Gray {
 	return &image.Gray{Pix: pix, Stride: stride, Rect: image.Rectangle{Max: size}}
 }
 
-// bare is the brightness of a colour as it stands in the file, whatever its alpha; the weights are those of ITU-R
-// BT.601, as in image/color.
+// bare is the brightness of a colour without its alpha, with the weights of ITU-R BT.601 as in image/color.
 func bare(r, g, b, _ uint8) uint8 {
 	return uint8((19595*uint32(r) + 38470*uint32(g) + 7471*uint32(b) + 1<<15) >> 16)
 }
 
-// overWhite is the brightness that a viewer with a white page shows.
+// overWhite is the brightness on a white background.
 func overWhite(r, g, b, a uint8) uint8 {
 	return uint8((uint32(bare(r, g, b, a))*uint32(a) + 255*(255-uint32(a)) + 127) / 255)
 }
@@ -97,8 +96,8 @@ func general(img image.Image) *image.Gray {
 	return out
 }
 
-// halve makes each pixel the mean of four. Noise and the ripples of JPEG lose weight, wide modules come into the
-// reach of the local threshold.
+// halve averages blocks of four pixels. This reduces noise and JPEG artefacts, and brings wide modules within reach of the
+// local threshold.
 func halve(g *image.Gray) *image.Gray {
 	w, h := g.Rect.Dx()/2, g.Rect.Dy()/2
 	out := image.NewGray(image.Rect(0, 0, w, h))

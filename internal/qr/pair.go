@@ -11,8 +11,8 @@ const (
 	pairReach = 3.0 // modules around the expected place in which the third pattern's remains are looked for
 )
 
-// pairs completes two patterns to triples: where a mask, a fold or the picture's edge has spoilt the third, a code with
-// errors to spare still reads. The two may be neighbours or stand at opposite corners, so a pair gives six guesses.
+// pairs completes two patterns to triples: a code whose third pattern is covered or damaged can still be read. The two may be
+// adjacent or opposite, so a pair gives six guesses.
 func (f *field) pairs(found []pattern) []triple {
 	type pair struct {
 		a, b   pattern
@@ -68,8 +68,8 @@ func (f *field) completed(a, b pattern, third Point, opposite bool) triple {
 	return t
 }
 
-// remains looks near a place for what is left of a finder pattern and gives its centre; step is one module along the
-// code's upper side. Without anything like one, the place itself.
+// remains returns the centre of the best match of a finder pattern near a place, or the place itself. step is one module
+// along the upper side of the code.
 func (f *field) remains(near, step Point, bright bool) Point {
 	best, at := 0.3, near
 	for v := -pairReach; v <= pairReach; v += 0.5 {

@@ -12,13 +12,13 @@ type frame struct {
 	modules   int
 }
 
-// flatFrame takes the code for a parallelogram with the three patterns in its corners.
+// flatFrame assumes that the code is a parallelogram with the three patterns in its corners.
 func flatFrame(t triple, modules int) frame {
 	fourth := Point{t.tr.at.X + t.bl.at.X - t.tl.at.X, t.tr.at.Y + t.bl.at.Y - t.tl.at.Y}
 	return quad(t, modules, fourth, float64(modules)-3.5)
 }
 
-// quad puts the point (at, at) of the module grid on a given place in the image.
+// quad maps the point (at, at) of the module grid to a given place in the image.
 func quad(t triple, modules int, fourth Point, at float64) frame {
 	far := float64(modules) - 3.5
 	return frame{modules: modules, transform: common.PerspectiveTransform_QuadrilateralToQuadrilateral(
@@ -37,7 +37,7 @@ func (fr frame) corners() [4]Point {
 	return [4]Point{fr.point(0, 0), fr.point(n, 0), fr.point(n, n), fr.point(0, n)}
 }
 
-// grey is the brightness between four pixels, 0 to 255. Outside of the image all is paper.
+// grey is the interpolated brightness, 0 to 255. Outside of the image it is white.
 func (f *field) grey(p Point) float64 {
 	x, y := p.X-0.5, p.Y-0.5
 	x0, y0 := int(math.Floor(x)), int(math.Floor(y))
@@ -57,8 +57,8 @@ func (f *field) levelAt(p Point) float64 {
 	return f.grey(p)*16 - float64(f.threshold(x, y))
 }
 
-// aligned moves the far corner to where the bottom right alignment pattern is seen: a photographed card is not flat to
-// the camera. Version 1 has none, and under a mask there is none to see; the answer is then false.
+// aligned corrects the perspective by the bottom right alignment pattern. It returns false if there is none (version 1) or
+// it is not found.
 func (f *field) aligned(t triple, flat frame) (frame, bool) {
 	if flat.modules < 25 {
 		return frame{}, false
@@ -88,7 +88,7 @@ func (f *field) aligned(t triple, flat frame) (frame, bool) {
 	return quad(t, flat.modules, flat.point(at+bestX, at+bestY), at), true
 }
 
-// alignment tells how much the 5×5 modules around a place look like an alignment pattern: 1 is perfect.
+// alignment compares the 5×5 modules around a place with an alignment pattern: 1 is perfect.
 func (f *field) alignment(t triple, fr frame, x, y float64) float64 {
 	var points [50]float64
 	for i := range 25 {
@@ -141,7 +141,7 @@ func (f *field) sample(t triple, fr frame) []float32 {
 	return levels
 }
 
-// sharpen undoes a part of a blur that is about a module wide: each module gets back what it lost to its neighbours.
+// sharpen partly reverses a blur about one module wide.
 func sharpen(levels []float32, n int, amount float32) []float32 {
 	out := make([]float32, len(levels))
 	at := func(x, y int) float32 {
@@ -156,8 +156,8 @@ func sharpen(levels []float32, n int, amount float32) []float32 {
 	return out
 }
 
-// balance subtracts from each module the mean of the 9×9 around it: a QR code's data mask keeps dark and light about
-// even, so that the mean is a better threshold than the picture's own.
+// balance subtracts the mean of the surrounding 9×9 modules. The data mask of QR codes balances dark and light modules, so
+// the mean is a good threshold.
 func balance(levels []float32, n int) []float32 {
 	const reach = 4
 	sums := make([]float64, (n+1)*(n+1))

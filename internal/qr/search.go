@@ -3,8 +3,8 @@ package qr
 import "slices"
 
 const (
-	// maxTries bounds the work on a picture made to waste it: an attempt at version 40 takes about 20 ms. Real cards need
-	// fewer than 60. Patterns that are not tried any more are still reported.
+	// maxTries bounds the work on adversarial pictures: an attempt at version 40 takes about 20 ms. Real cards need fewer
+	// than 60. Patterns that are not tried are still reported.
 	maxTries = 300
 	maxScale = 8
 	smallest = 64 // pixels; a smaller picture holds no code that was not seen at the scale before
@@ -46,14 +46,13 @@ func (s *search) pass(f *field, scale float64) {
 		}
 	}
 	for _, p := range found {
-		if f.standsAlone(p) {
+		if f.isSingle(p) {
 			s.lone = append(s.lone, p.code().scaled(scale))
 		}
 	}
 }
 
-// strictDistortion is what three patterns may differ from a perfect corner and still be called a code without being
-// read.
+// strictDistortion is the most distortion of three patterns that are reported as an unreadable code.
 const strictDistortion = 0.35
 
 func (s *search) known(t triple, scale float64) bool {
@@ -64,7 +63,7 @@ func (s *search) covered(p Point, scale float64) bool {
 	return slices.ContainsFunc(s.readable, func(c Code) bool { return c.Contains(Point{p.X * scale, p.Y * scale}) })
 }
 
-// codes drops what a better finding explains.
+// codes removes findings that belong to a better one.
 func (s *search) codes() []Code {
 	out := slices.Clone(s.readable)
 	for _, c := range slices.Concat(s.unreadable, s.lone) {
@@ -76,7 +75,7 @@ func (s *search) codes() []Code {
 	return out
 }
 
-// code is the pattern as a finding of its own.
+// code returns the pattern as a Code.
 func (p pattern) code() Code {
 	r := p.chord / 2
 	return Code{Finders: 1, Corners: [4]Point{

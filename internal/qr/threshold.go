@@ -18,7 +18,7 @@ const (
 	flatContrast = 24
 )
 
-// localField judges each pixel by its neighbourhood, as gozxing's hybrid binarizer does: right under uneven light.
+// localField uses local thresholds, as gozxing's hybrid binarizer does, for uneven light.
 func localField(g *image.Gray) *field {
 	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), block: blockSize}
 	f.cols, f.rows = (f.w+blockSize-1)/blockSize, (f.h+blockSize-1)/blockSize
@@ -32,7 +32,7 @@ func localField(g *image.Gray) *field {
 	return f
 }
 
-// blackPoints estimates each block's border between dark and light by itself.
+// blackPoints estimates the black point of each block.
 func (f *field) blackPoints() []int32 {
 	points := make([]int32, f.cols*f.rows)
 	for r := range f.rows {
@@ -43,8 +43,7 @@ func (f *field) blackPoints() []int32 {
 			if hi-lo > flatContrast {
 				continue
 			}
-			// Nothing to tell dark from light here: take it for paper, unless the blocks before say that it is darker than
-			// their border and so the inside of a dark area.
+			// No contrast: light, unless it is darker than the black point of the blocks before, and so inside a dark area.
 			points[at] = lo * 8
 			if r > 0 && c > 0 {
 				before := (points[at-f.cols] + 2*points[at-1] + points[at-f.cols-1]) / 4
@@ -57,7 +56,7 @@ func (f *field) blackPoints() []int32 {
 	return points
 }
 
-// stats gives a block's darkest and lightest level, and its mean in sixteenths.
+// stats returns the darkest and lightest level of a block, and its mean in sixteenths.
 func (f *field) stats(c, r int) (lo, hi, mean int32) {
 	x0, y0 := c*blockSize, r*blockSize
 	x1, y1 := min(x0+blockSize, f.w), min(y0+blockSize, f.h)
@@ -90,8 +89,7 @@ func window(i, n int) (from, to int) {
 	return from, min(n, from+5)
 }
 
-// globalField uses one threshold for the whole plane (Otsu's): right for very large modules, and where a local
-// threshold is led astray by a dark frame.
+// globalField uses one threshold for the plane (Otsu's method), for very large modules and dark frames.
 func globalField(g *image.Gray) *field {
 	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), block: max(g.Rect.Dx(), g.Rect.Dy()), cols: 1, rows: 1}
 	var histogram [256]float64

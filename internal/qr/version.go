@@ -24,9 +24,8 @@ type guess struct {
 	timing  float64
 }
 
-// guesses ranks the versions around the estimate. The estimate alone is not good enough: from version 20 on an error
-// of 4 % in the size of the patterns is a wrong version. The timing pattern, which alternates once per module, and from
-// version 7 on the version information tell the right one.
+// guesses ranks the versions near the estimate by the timing pattern, which alternates once per module, and from version 7 on
+// by the version information. From version 20 on, an error of 4 % in the size of the patterns yields a wrong estimate.
 func (f *field) guesses(t triple) []guess {
 	middle := int(math.Round((t.modules() - 17) / 4))
 	var out []guess
@@ -49,7 +48,7 @@ func (g guess) rank() float64 {
 	return g.timing
 }
 
-// timing tells how well the better of the two timing patterns alternates: 1 is perfect, 0 is chance.
+// timing measures how well the better of the two timing patterns alternates: 1 is perfect, 0 is chance.
 func (f *field) timing(t triple, fr frame) float64 {
 	best := 0.0
 	for _, across := range []bool{true, false} {
