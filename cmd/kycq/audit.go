@@ -1,66 +1,54 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
-	"github.com/kycq/kycq/internal/wire"
+	"github.com/kycq/kycq/storage"
 )
 
 func newAudit(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "audit", Short: "the trail of what operators did"}, newAuditVerify(a))
+	return a.Group(&cobra.Command{Use: "audit", Short: "check the audit trail of operators' actions"}, newAuditVerify(a))
 }
 
 func newAuditVerify(a *app) *cobra.Command {
 	return cli.Uses(&cobra.Command{
 		Use:   "verify",
-		Short: "check that no entry of the trail was changed or removed",
-		Long: `verify walks every writer's chain of entries in S3 and reports gaps, changed entries and lost ends. Keep the printed
-hashes elsewhere: compared with a later run they show a chain that was rewritten as a whole. Exit code 3 where anything is
-found.`,
+		Short: "check that no event of the audit trail was changed or removed",
+		Long: `verify reads each writer's hash chain of events in S3 and reports missing and changed events. It exits with code 3 if it
+finds any. Keep the printed hashes elsewhere: compared with a later run, they reveal a chain that was replaced entirely.`,
 		Example: "  kycq audit verify\n  kycq audit verify --json | jq .findings",
 		Args:    cobra.NoArgs,
-		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.Settings(cmd)
+		RunE: withStore(a, func(ctx context.Context, store *storage.Store, _ []string) error {
+			report, err := audit.Verify(ctx, store)
 			if err != nil {
 				return err
 			}
-			store, err := wire.OpenStore(cmd.Context(), cfg)
-			if err != nil {
+			if err := a.Answer(report, func() string { return describeAudit(report) }); err != nil {
 				return err
 			}
-			report, err := audit.Verify(cmd.Context(), store)
-			if err != nil {
-				return err
+			if len(report.Findings) > 0 {
+				return cli.Exit(cli.ExitSomeFailed)
 			}
-			return a.printAudit(report)
+			a.Note("%d chains, nothing is wrong", len(report.Chains))
+			return nil
 		}),
 	}, config.S3)
 }
 
-// printAudit prints the chains, what is wrong with them, and chooses the exit code.
-func (a *app) printAudit(r audit.Report) error {
-	if a.JSON {
-		if err := a.PrintJSON(r); err != nil {
-			return err
-		}
-	} else {
-		for _, c := range r.Chains {
-			if err := a.Print("%s: %d entries, the last is %d with hash %s\n", c.Writer, c.Entries, c.Last, c.Hash); err != nil {
-				return err
-			}
-		}
-		for _, f := range r.Findings {
-			if err := a.Print("%s: %s: entry %d: %s\n", f.Writer, f.Code, f.Seq, f.Text); err != nil {
-				return err
-			}
-		}
+func describeAudit(r audit.Report) string {
+	var text strings.Builder
+	for _, c := range r.Chains {
+		_, _ = fmt.Fprintf(&text, "%s: %d entries, the last is %d with hash %s\n", c.Writer, c.Entries, c.Last, c.Hash)
 	}
-	if len(r.Findings) > 0 {
-		return cli.Exit(cli.ExitSomeFailed)
+	for _, f := range r.Findings {
+		_, _ = fmt.Fprintf(&text, "%s: %s: entry %d: %s\n", f.Writer, f.Code, f.Seq, f.Text)
 	}
-	a.Note("%d chains, nothing is wrong", len(r.Chains))
-	return nil
+	return text.String()
 }

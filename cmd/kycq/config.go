@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,8 +21,8 @@ func newConfigPrint(a *app) *cobra.Command {
 	var markdown bool
 	cmd := cli.Uses(&cobra.Command{
 		Use:     "print",
-		Short:   "show every setting that is in force, and where it comes from",
-		Long:    "print shows every setting in force with its source: flag, environment, a file, or the default. Secrets are masked.",
+		Short:   "show all settings in force and their sources",
+		Long:    "print shows the value and the source of each setting: flag, environment, file or default. Secrets are masked.",
 		Example: "  kycq config print\n  kycq config print --config kycq.yaml --json",
 		Args:    cobra.NoArgs,
 		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
@@ -35,7 +36,7 @@ func newConfigPrint(a *app) *cobra.Command {
 			return a.printSettings(cfg.Values())
 		}),
 	}, config.Areas()...)
-	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the documentation's table of all settings")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the README's table of settings")
 	_ = cmd.Flags().MarkHidden("markdown")
 	return cmd
 }
@@ -52,37 +53,28 @@ func (a *app) printSettings(values []config.Value) error {
 	for i, v := range values {
 		views[i] = settingView{Name: v.Name, Env: v.Env(), Value: v.Text, Source: v.Source}
 	}
-	if a.JSON {
-		return a.PrintJSON(map[string]any{"settings": views})
-	}
-	for _, v := range views {
-		value := v.Value
-		if value == "" {
-			value = "-"
+	return a.Answer(map[string]any{"settings": views}, func() string {
+		var text strings.Builder
+		for _, v := range views {
+			value, _, _ := strings.Cut(cmp.Or(v.Value, "-"), "\n") // the first line of a PEM block
+			_, _ = fmt.Fprintf(&text, "%-28s %-44s %s\n", v.Env, value, v.Source)
 		}
-		// A PEM block has many lines; its first says enough.
-		value, _, _ = strings.Cut(value, "\n")
-		if err := a.Print("%-28s %-44s %s\n", v.Env, value, v.Source); err != nil {
-			return err
-		}
-	}
-	return nil
+		return text.String()
+	})
 }
 
 func newConfigCheck(a *app) *cobra.Command {
 	return cli.Uses(&cobra.Command{
 		Use:   "check",
-		Short: "say what is wrong with the settings, without connecting to anything",
-		Long: `check reads all settings and says what is wrong with them, all at once: unknown names, values out of range, both a
-value and its file, a keyset that cannot be read. It connects to nothing. Exit code 2 where something is wrong; what only a
-worker misses is a warning.`,
+		Short: "check the settings without connecting to anything",
+		Long: `check reads all settings and prints all problems at once: unknown names, values out of range, a value given twice, an
+invalid keyset. It exits with code 2 if there are any. Settings that are missing and only workers need are warnings.`,
 		Example: "  kycq config check\n  kycq config check --config kycq.yaml --json",
 		Args:    cobra.NoArgs,
 		RunE:    a.Command(func(cmd *cobra.Command, _ []string) error { return a.checkSettings(cmd) }),
 	}, config.Areas()...)
 }
 
-// checked is the answer of config check.
 type checked struct {
 	OK       bool     `json:"ok"`
 	Problems []string `json:"problems"`
@@ -91,44 +83,44 @@ type checked struct {
 
 func (a *app) checkSettings(cmd *cobra.Command) error {
 	result := checked{Problems: []string{}, Warnings: []string{}}
+	missing := 0
 	cfg, err := config.Load(config.Sources{Environ: a.Environ, Flags: cmd.Flags()})
 	if err != nil {
 		result.Problems = lines(err)
 	} else {
 		result.Warnings = append(result.Warnings, cfg.Warnings()...)
 		result.Problems = append(result.Problems, unusable(cmd, cfg)...)
-		result.Warnings = append(result.Warnings, missingForWorker(cfg)...)
+		needed := missingForWorker(cfg)
+		result.Warnings, missing = append(result.Warnings, needed...), len(needed)
 	}
 	result.OK = len(result.Problems) == 0
-	if a.JSON {
-		err = a.PrintJSON(result)
-	} else {
-		err = a.printChecked(result)
-	}
+	err = a.Answer(result, func() string { return result.text(missing) })
 	if err == nil && !result.OK {
 		return cli.Exit(cli.ExitUsage)
 	}
 	return err
 }
 
-func (a *app) printChecked(c checked) error {
+func (c checked) text(missing int) string {
+	var text strings.Builder
 	for _, problem := range c.Problems {
-		if err := a.Print("wrong    %s\n", problem); err != nil {
-			return err
-		}
+		_, _ = fmt.Fprintf(&text, "wrong    %s\n", problem)
 	}
 	for _, warning := range c.Warnings {
-		if err := a.Print("warning  %s\n", warning); err != nil {
-			return err
-		}
+		_, _ = fmt.Fprintf(&text, "warning  %s\n", warning)
 	}
-	if c.OK {
-		return a.Print("fine     the settings can be used\n")
+	switch {
+	case c.OK && missing == 1:
+		text.WriteString("settings are well formed; a worker would not start: 1 is missing\n")
+	case c.OK && missing > 1:
+		_, _ = fmt.Fprintf(&text, "settings are well formed; a worker would not start: %d are missing\n", missing)
+	case c.OK:
+		text.WriteString("settings are well formed\n")
 	}
-	return nil
+	return text.String()
 }
 
-// unusable builds what can be built without a network.
+// unusable returns the errors of all parts that can be built without a network.
 func unusable(cmd *cobra.Command, cfg *config.Config) []string {
 	var problems []string
 	if client, err := wire.NewRedis(cfg); err != nil {
@@ -159,10 +151,10 @@ func missingForWorker(cfg *config.Config) []string {
 
 func lines(err error) []string { return strings.Split(err.Error(), "\n") }
 
-// settingsTable is the README's table, in Markdown. It is made from the table of settings and the tree of commands.
+// settingsTable is the README's table in Markdown.
 func settingsTable(root *cobra.Command) string {
 	var text strings.Builder
-	text.WriteString("| variable | flag | default | what it is | used by |\n| --- | --- | --- | --- | --- |\n")
+	text.WriteString("| variable | flag | default | description | used by |\n| --- | --- | --- | --- | --- |\n")
 	for _, s := range config.Settings() {
 		variable, flag, byDefault := "`"+s.Env()+"`", "", ""
 		if s.File {
@@ -185,7 +177,7 @@ func settingsTable(root *cobra.Command) string {
 	return text.String()
 }
 
-// users lists the commands that use an area, by their first words; those of config itself read everything.
+// users lists the top-level commands that use an area, except config, which reads all.
 func users(cmd *cobra.Command, area config.Area) []string {
 	var names []string
 	if slices.Contains(cli.AreasOf(cmd), area) {

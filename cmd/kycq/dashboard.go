@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/dashboard"
+	"github.com/kycq/kycq/internal/loopback"
 	"github.com/kycq/kycq/internal/wire"
 )
 
@@ -22,12 +22,12 @@ func newDashboard(a *app) *cobra.Command {
 	var operate, noLogin bool
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "dashboard",
-		Short: "serve asynq's monitoring page for the queues, behind a login",
-		Long: `dashboard serves asynqmon under /asynqmon: queues, tasks in every state, workers, Redis. Payloads and errors that
-could hold anything personal are hidden. It is read-only unless --operate is given, and asks for a login: HTTP basic with
-the users of KYCQ_DASHBOARD_USERS_FILE, or the bearer token of KYCQ_DASHBOARD_TOKEN_FILE.
+		Short: "serve asynq's monitoring page, with a login",
+		Long: `dashboard serves asynqmon under /asynqmon: queues, tasks, workers and Redis. It hides payloads and errors that may contain
+personal data. It is read-only without --operate. Users log in with HTTP basic authentication (KYCQ_DASHBOARD_USERS_FILE)
+or a bearer token (KYCQ_DASHBOARD_TOKEN_FILE).
 
-It speaks plain HTTP. To offer it beyond this machine, put a proxy with TLS before it.`,
+It serves plain HTTP. For access from other machines, put a TLS proxy in front of it.`,
 		Example: `  kycq dashboard hash --user asha >> dashboard.users
   KYCQ_DASHBOARD_USERS_FILE=dashboard.users kycq dashboard
   kycq dashboard --dashboard-users-file dashboard.users --operate --prometheus-url http://127.0.0.1:9090`,
@@ -40,8 +40,8 @@ It speaks plain HTTP. To offer it beyond this machine, put a proxy with TLS befo
 			return a.serveDashboard(cmd.Context(), cfg, operate, noLogin)
 		}),
 	}, config.Redis, config.Dashboard, config.Listen, config.Log)
-	cmd.Flags().BoolVar(&operate, "operate", false, "allow orders: pause queues; run, archive and delete tasks")
-	cmd.Flags().BoolVar(&noLogin, "no-login", false, "let everybody on this machine in; the address must be a loopback one")
+	cmd.Flags().BoolVar(&operate, "operate", false, "allow changes: pause queues; run, archive and delete tasks")
+	cmd.Flags().BoolVar(&noLogin, "no-login", false, "require no login; works on a loopback address only")
 	cmd.AddCommand(newDashboardHash(a))
 	return cmd
 }
@@ -60,7 +60,7 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 		return err
 	}
 	defer func() { _ = rdb.Close() }()
-	// asynqmon asks Prometheus with the default client, which would wait for ever.
+	// asynqmon requests Prometheus with the default client, which has no timeout.
 	http.DefaultClient.Timeout = prometheusTimeout
 	page, err := dashboard.New(dashboard.Config{
 		Redis: rdb, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Log: log,
@@ -85,7 +85,7 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 
 const prometheusTimeout = 10 * time.Second
 
-// openLogin returns nil where everybody is let in, which takes a flag of its own.
+// openLogin returns nil if noLogin.
 func openLogin(cfg *config.Config, noLogin bool) (*dashboard.Login, error) {
 	given := !cfg.DashboardUsers.Empty() || !cfg.DashboardToken.Empty()
 	switch {
@@ -104,23 +104,19 @@ func openLogin(cfg *config.Config, noLogin bool) (*dashboard.Login, error) {
 	return login, nil
 }
 
-// checkExposure looks at the address that is really listened on.
+// checkExposure checks the actual address of the listener.
 func (a *app) checkExposure(l net.Listener, open bool) error {
-	addr, err := netip.ParseAddrPort(l.Addr().String())
-	local := err == nil && addr.Addr().Unmap().IsLoopback()
+	local := loopback.Is(l.Addr().String())
 	switch {
 	case open && !local:
 		return cli.Usagef("--no-login works on a loopback address only, not on %s", l.Addr())
 	case !local:
-		a.Warn("the dashboard speaks plain HTTP beyond this machine: put a proxy with TLS before it")
+		a.Warn("the dashboard serves plain HTTP to other machines: put a TLS proxy in front of it")
 	}
 	return nil
 }
 
 func (a *app) announceDashboard(addr net.Addr) error {
 	url := fmt.Sprintf("http://%s%s", addr, dashboard.Root)
-	if a.JSON {
-		return a.PrintLine(map[string]string{"url": url})
-	}
-	return a.Print("%s\n", url)
+	return a.AnswerLine(map[string]string{"url": url}, func() string { return url + "\n" })
 }

@@ -18,9 +18,9 @@ func newDashboardHash(a *app) *cobra.Command {
 	var user string
 	cmd := &cobra.Command{
 		Use:   "hash",
-		Short: "print a user's line for the dashboard's login, from a password on stdin",
-		Long: `hash reads a password from stdin and prints NAME:HASH, a line of the file that KYCQ_DASHBOARD_USERS_FILE names. The
-hash is bcrypt; the password itself is stored nowhere.`,
+		Short: "hash a password from stdin for the dashboard's login",
+		Long: `hash reads a password from stdin and prints NAME:HASH, a line for the file named by KYCQ_DASHBOARD_USERS_FILE. The hash is
+bcrypt.`,
 		Example: `  kycq dashboard hash --user asha >> dashboard.users
   pass show kycq/dashboard | kycq dashboard hash --user asha`,
 		Args: cobra.NoArgs,
@@ -33,11 +33,8 @@ hash is bcrypt; the password itself is stored nowhere.`,
 			if err != nil {
 				return cli.UsageError(err)
 			}
-			if a.JSON {
-				name, hash, _ := strings.Cut(line, ":")
-				return a.PrintJSON(map[string]string{"user": name, "hash": hash})
-			}
-			return a.Print("%s\n", line)
+			name, hash, _ := strings.Cut(line, ":")
+			return a.Answer(map[string]string{"user": name, "hash": hash}, func() string { return line + "\n" })
 		}),
 	}
 	cmd.Flags().StringVar(&user, "user", "", "name of the user")
@@ -45,7 +42,7 @@ hash is bcrypt; the password itself is stored nowhere.`,
 	return cmd
 }
 
-// readPassword takes the first line of stdin; at a terminal it asks, and shows nothing.
+// readPassword reads the first line of stdin; at a terminal it prompts, without echo.
 func (a *app) readPassword() (string, error) {
 	if f, ok := a.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		_, _ = fmt.Fprint(a.Err, "Password: ")

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
-	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/doctor"
@@ -13,96 +15,92 @@ import (
 func newDoctor(a *app) *cobra.Command {
 	return cli.Uses(&cobra.Command{
 		Use:   "doctor",
-		Short: "find out what would keep kycq from working here, and say what to do",
-		Long: `doctor looks at the settings, this machine's clock, Redis, the buckets, the keyset and Cashfree, and prints one line
-for each: ok, warn, fail or skip, with the fix. What depends on something that is wrong is skipped.
+		Short: "check settings, Redis, S3, keyset and Cashfree, and print fixes",
+		Long: `doctor checks the settings, this machine's clock, Redis, the buckets, the keyset and Cashfree. It prints one line for each
+check: ok, warn, fail or skip, with a fix. Checks that depend on a failed one are skipped.
 
-It puts and removes a throw-away object in each bucket and sends Cashfree one request without a single field, which
-cannot be charged.
+It creates and deletes a temporary object in each bucket, also tries anonymous access, and sends Cashfree one request
+without fields, which cannot be charged.
 
-The exit code is 0 where nothing fails, else the highest that applies: 6 where something cannot be reached, 5 balance,
-4 credentials or IP whitelist, 2 settings, 1 all others. Warnings do not count.`,
+The exit code is 0 if no check fails, else the highest of: 6 unreachable, 5 balance, 4 credentials or IP whitelist,
+2 settings, 1 other failures.`,
 		Example: "  kycq doctor\n  kycq doctor --json | jq '.checks[] | select(.status == \"fail\")'",
 		Args:    cobra.NoArgs,
 		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
-			patient, discharge := a.admitPatient(cmd)
-			defer discharge()
-			return a.printExamination(doctor.Examine(cmd.Context(), patient))
+			target, closeTarget := a.openTarget(cmd)
+			defer closeTarget()
+			found := doctor.Run(cmd.Context(), target)
+			worst := doctor.Worst(found)
+			err := a.Answer(map[string]any{"ok": worst != doctor.Failure, "worst": worst, "checks": found},
+				func() string { return describeFindings(found) })
+			if err != nil {
+				return err
+			}
+			return cli.Exit(exitCodeOf(found))
 		}),
 	}, config.Redis, config.S3, config.Cashfree, config.Sealing, config.Rates, config.Work, config.Listen, config.Dashboard, config.Log)
 }
 
-// admitPatient builds what can be built of the settings. What cannot be used is among the problems.
-func (a *app) admitPatient(cmd *cobra.Command) (p doctor.Patient, discharge func()) {
+// openTarget opens what the settings allow. What it cannot open becomes a problem of the target.
+func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) {
 	load := func(areas ...config.Area) (*config.Config, error) {
 		return config.Load(config.Sources{Environ: a.Environ, Flags: cmd.Flags()}, areas...)
 	}
-	p.Zone = variable(a.Environ, "TZ")
+	problem := func(err error) { t.Problems = append(t.Problems, lines(err)...) }
+	t.Zone = variable(a.Environ, "TZ")
 	if all, err := load(); err != nil {
-		p.Problems = lines(err)
+		problem(err)
 	} else {
-		p.Warnings = all.Warnings()
+		t.Warnings = all.Warnings()
 	}
-	var cleanup []func()
+	var closers []func()
 	if cfg, err := load(config.Redis, config.Work); err == nil {
-		p.AllowVolatile = cfg.AllowVolatileRedis
+		t.AllowVolatile = cfg.AllowVolatileRedis
 		if rdb, err := wire.NewRedis(cfg); err != nil {
-			p.Problems = append(p.Problems, lines(err)...)
+			problem(err)
 		} else {
-			p.Redis = redisPatient{rdb}
-			cleanup = append(cleanup, func() { _ = rdb.Close() })
+			t.Redis = redisTarget{rdb}
+			closers = append(closers, func() { _ = rdb.Close() })
 		}
 	}
 	if cfg, err := load(config.S3); err == nil {
 		if store, err := wire.OpenStore(cmd.Context(), cfg); err != nil {
-			p.Problems = append(p.Problems, lines(err)...)
+			problem(err)
 		} else {
-			p.Store = store
+			t.Store = store
 		}
 	}
 	if cfg, err := load(config.Sealing); err == nil {
-		p.Keyset, p.KeysetErr = wire.OpenKeyset(cfg)
+		t.Keyset, t.KeysetErr = wire.OpenKeyset(cfg)
 	}
 	if cfg, err := load(config.Cashfree); err == nil {
-		if vendor, err := a.openKnownVendor(cfg); err != nil {
-			p.VendorErr = err
-		} else {
-			p.Vendor = vendor
-			cleanup = append(cleanup, vendor.Close)
+		if t.VendorErr = cfg.RequireCredentials(); t.VendorErr == nil {
+			vendor, err := wire.OpenVendor(cfg, a.Build)
+			if err != nil {
+				t.VendorErr = err
+			} else {
+				t.Vendor = vendor
+				closers = append(closers, vendor.Close)
+			}
 		}
 	}
-	return p, func() {
-		for _, c := range cleanup {
+	return t, func() {
+		for _, c := range closers {
 			c()
 		}
 	}
 }
 
-func (a *app) openKnownVendor(cfg *config.Config) (*cashfree.Client, error) {
-	if err := cfg.RequireCredentials(); err != nil {
-		return nil, err
-	}
-	return wire.OpenVendor(cfg, a.Build)
-}
-
-func (a *app) printExamination(found []doctor.Finding) error {
-	code := examinationCode(found)
-	if a.JSON {
-		if err := a.PrintJSON(map[string]any{"ok": doctor.Worst(found) != doctor.Failure, "worst": doctor.Worst(found), "checks": found}); err != nil {
-			return err
-		}
-		return cli.Exit(code)
-	}
+func describeFindings(found []doctor.Finding) string {
+	var text strings.Builder
 	for _, f := range found {
-		text := f.Message
+		line := f.Message
 		if f.Fix != "" {
-			text += ": " + f.Fix
+			line += ": " + f.Fix
 		}
-		if err := a.Print("%-4s  %-18s %s\n", f.Status, f.Check, text); err != nil {
-			return err
-		}
+		_, _ = fmt.Fprintf(&text, "%-4s  %-18s %s\n", f.Status, f.Check, line)
 	}
-	return cli.Exit(code)
+	return text.String()
 }
 
 var causeCodes = map[doctor.Cause]int{
@@ -110,8 +108,8 @@ var causeCodes = map[doctor.Cause]int{
 	doctor.Unreachable: cli.ExitUnreachable, doctor.Environment: cli.ExitFailure,
 }
 
-// examinationCode is the highest code of a failure: what cannot be reached hides the rest.
-func examinationCode(found []doctor.Finding) int {
+// exitCodeOf returns the highest exit code of the failures.
+func exitCodeOf(found []doctor.Finding) int {
 	code := cli.ExitOK
 	for _, f := range found {
 		if f.Status == doctor.Failure {

@@ -13,22 +13,22 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// redisPatient lets the doctor ask Redis.
-type redisPatient struct{ client redis.UniversalClient }
+// redisTarget is the Redis that doctor checks.
+type redisTarget struct{ client redis.UniversalClient }
 
-func (r redisPatient) Check(ctx context.Context) ([]redisx.Finding, error) {
+func (r redisTarget) Check(ctx context.Context) ([]redisx.Finding, error) {
 	return redisx.Check(ctx, r.client)
 }
 
-func (r redisPatient) Memory(ctx context.Context) (redisx.Memory, error) {
+func (r redisTarget) Memory(ctx context.Context) (redisx.Memory, error) {
 	return redisx.ReadMemory(ctx, r.client)
 }
 
-// queuedSample is how many tasks of each state of a queue are opened.
+// queuedSample limits the tasks read of each queue and state.
 const queuedSample = 10
 
-// Queued reads a few jobs of each queue. asynq's inspector takes no context; the client's own limits bound it.
-func (r redisPatient) Queued(context.Context) ([]tasks.Payload, error) {
+// Queued reads some jobs of each queue. asynq's inspector takes no context; the client's timeouts apply.
+func (r redisTarget) Queued(context.Context) ([]tasks.Payload, error) {
 	inspector := asynq.NewInspectorFromRedisClient(r.client)
 	var found []tasks.Payload
 	for _, queue := range tasks.Queues() {
@@ -52,7 +52,7 @@ func (r redisPatient) Queued(context.Context) ([]tasks.Payload, error) {
 	return found, nil
 }
 
-// variable reads one variable of an environment.
+// variable returns the value of an environment variable.
 func variable(environ []string, name string) string {
 	for _, entry := range environ {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {

@@ -23,17 +23,17 @@ import (
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
-// patient is an installation in good health, for a test to make one thing of it wrong.
-type patient struct {
+// installation is a working set of servers and settings, in which a test breaks one thing.
+type installation struct {
 	redis *redis.Client
 	store *storagetest.Server
 	sim   *simtest.Server
 	env   map[string]string
 }
 
-func newPatient(t *testing.T, store *storagetest.Server) *patient {
+func newInstallation(t *testing.T, store *storagetest.Server) *installation {
 	t.Helper()
-	p := &patient{redis: startRedis(t), store: store, sim: simtest.Start(t, simulator.Config{ClientID: "sim", ClientSecret: "specimen"})}
+	p := &installation{redis: startRedis(t), store: store, sim: simtest.Start(t, simulator.Config{ClientID: "sim", ClientSecret: "specimen"})}
 	store.Store(t)
 	keyset := filepath.Join(t.TempDir(), "keyset.json")
 	if err := writeTestKeyset(keyset); err != nil {
@@ -82,7 +82,7 @@ func startRedis(t *testing.T) *redis.Client {
 }
 
 // command is the program in a process of its own: the AWS SDK reads the environment.
-func (p *patient) command(t *testing.T, args ...string) *exec.Cmd {
+func (p *installation) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cfg := p.store.Config()
 	cmd := exec.Command("kycq", args...)
@@ -97,7 +97,7 @@ func (p *patient) command(t *testing.T, args ...string) *exec.Cmd {
 }
 
 // kycq runs the program to its end.
-func (p *patient) kycq(t *testing.T, stdin string, args ...string) (stdout []byte, code int) {
+func (p *installation) kycq(t *testing.T, stdin string, args ...string) (stdout []byte, code int) {
 	t.Helper()
 	cmd := p.command(t, args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -115,7 +115,7 @@ func (p *patient) kycq(t *testing.T, stdin string, args ...string) (stdout []byt
 }
 
 // examine runs the doctor and returns its exit code and what it found, the good news left out.
-func (p *patient) examine(t *testing.T) (code int, complaints map[string]doctor.Finding) {
+func (p *installation) examine(t *testing.T) (code int, complaints map[string]doctor.Finding) {
 	t.Helper()
 	out, code := p.kycq(t, "", "doctor", "--json")
 	var answer struct {
@@ -140,8 +140,8 @@ func (p *patient) examine(t *testing.T) (code int, complaints map[string]doctor.
 	return code, complaints
 }
 
-// withoutStrangers makes the fake, which lets everybody in, refuse requests without credentials, save for one bucket.
-func withoutStrangers(open string) storagetest.Intercept {
+// withoutAnonymous makes the fake refuse requests without credentials, except to one bucket.
+func withoutAnonymous(open string) storagetest.Intercept {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Header.Get("Authorization") == "" && (open == "" || !strings.HasPrefix(r.URL.Path, "/"+open)) {
 			w.WriteHeader(http.StatusForbidden)
@@ -163,30 +163,30 @@ func refusingSkew(ahead time.Duration) storagetest.Intercept {
 			_, _ = fmt.Fprint(w, `<?xml version="1.0"?><Error><Code>RequestTimeTooSkewed</Code></Error>`)
 			return
 		}
-		withoutStrangers("")(w, r, next)
+		withoutAnonymous("")(w, r, next)
 	}
 }
 
 // TestDoctorNamesWhatIsWrongAndNothingElse makes one thing wrong at a time.
 func TestDoctorNamesWhatIsWrongAndNothingElse(t *testing.T) {
 	t.Parallel()
-	set := func(name, value string) func(*testing.T, *patient) {
-		return func(_ *testing.T, p *patient) { p.env[name] = value }
+	set := func(name, value string) func(*testing.T, *installation) {
+		return func(_ *testing.T, p *installation) { p.env[name] = value }
 	}
-	config := func(name, value string) func(*testing.T, *patient) {
-		return func(t *testing.T, p *patient) {
+	config := func(name, value string) func(*testing.T, *installation) {
+		return func(t *testing.T, p *installation) {
 			if err := p.redis.ConfigSet(t.Context(), name, value).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for name, c := range map[string]struct {
-		harm  func(*testing.T, *patient)
+		harm  func(*testing.T, *installation)
 		code  int
 		check string
 		says  string
 	}{
-		"nothing":                        {func(*testing.T, *patient) {}, cli.ExitOK, "", ""},
+		"nothing":                        {func(*testing.T, *installation) {}, cli.ExitOK, "", ""},
 		"Redis down":                     {set("KYCQ_REDIS_URL", "redis://127.0.0.1:1/0"), cli.ExitUnreachable, "redis", "start Redis"},
 		"allkeys-lru":                    {config("maxmemory-policy", "allkeys-lru"), cli.ExitFailure, "redis-eviction", "noeviction"},
 		"no AOF":                         {config("appendonly", "no"), cli.ExitOK, "redis-persistence", "appendonly yes"},
@@ -195,31 +195,33 @@ func TestDoctorNamesWhatIsWrongAndNothingElse(t *testing.T) {
 		"store down":                     {set("KYCQ_S3_ENDPOINT", "http://127.0.0.1:1"), cli.ExitUnreachable, "s3", "KYCQ_S3_ENDPOINT"},
 		"wrong client secret":            {set("KYCQ_CASHFREE_CLIENT_SECRET", "wrong"), cli.ExitCredentials, "cashfree", "valid client id"},
 		"secret of the test environment": {set("KYCQ_CASHFREE_CLIENT_SECRET", "TESTspecimen"), cli.ExitCredentials, "cashfree", "this environment"},
-		"IP not allowed": {func(t *testing.T, p *patient) {
+		"IP not allowed": {func(t *testing.T, p *installation) {
 			resp, err := http.Post(p.sim.ControlURL+"/ips", "application/json", strings.NewReader(`{"allowed":["10.0.0.0/8"]}`))
 			if err != nil || resp.StatusCode >= http.StatusBadRequest {
 				t.Fatal(resp, err)
 			}
 			_ = resp.Body.Close()
 		}, cli.ExitCredentials, "cashfree", "whitelist"},
-		"Cashfree down":      {set("KYCQ_CASHFREE_URL", "http://127.0.0.1:1/verification"), cli.ExitUnreachable, "cashfree", "network"},
-		"not Cashfree":       {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_URL"] = p.sim.URL + "/nowhere" }, cli.ExitUsage, "cashfree", "/verification"},
-		"missing keyset":     {set("KYCQ_KEYSET_FILE", ""), cli.ExitUsage, "keyset", "kycq keys generate"},
-		"another keyset":     {useAnotherKeyset, cli.ExitUsage, "keyset-queues", "kycq keys status"},
-		"misspelt variable":  {set("KYCQ_REDIS_ULR", "redis://elsewhere:6379/0"), cli.ExitUsage, "settings", "KYCQ_REDIS_URL"},
-		"value and its file": {func(_ *testing.T, p *patient) { p.env["KYCQ_CASHFREE_CLIENT_SECRET_FILE"] = p.env["KYCQ_KEYSET_FILE"] }, cli.ExitUsage, "settings", "keep one"},
-		"unknown time zone":  {set("TZ", "Asia/Calcuta"), cli.ExitOK, "time-zone", "Asia/Kolkata"},
-		"clock 20 minutes off": {func(_ *testing.T, p *patient) {
+		"Cashfree down":     {set("KYCQ_CASHFREE_URL", "http://127.0.0.1:1/verification"), cli.ExitUnreachable, "cashfree", "network"},
+		"not Cashfree":      {func(_ *testing.T, p *installation) { p.env["KYCQ_CASHFREE_URL"] = p.sim.URL + "/nowhere" }, cli.ExitUsage, "cashfree", "/verification"},
+		"missing keyset":    {set("KYCQ_KEYSET_FILE", ""), cli.ExitUsage, "keyset", "kycq keys generate"},
+		"another keyset":    {useAnotherKeyset, cli.ExitUsage, "keyset-queues", "kycq keys status"},
+		"misspelt variable": {set("KYCQ_REDIS_ULR", "redis://elsewhere:6379/0"), cli.ExitUsage, "settings", "KYCQ_REDIS_URL"},
+		"value and its file": {func(_ *testing.T, p *installation) {
+			p.env["KYCQ_CASHFREE_CLIENT_SECRET_FILE"] = p.env["KYCQ_KEYSET_FILE"]
+		}, cli.ExitUsage, "settings", "keep one"},
+		"unknown time zone": {set("TZ", "Asia/Calcuta"), cli.ExitOK, "time-zone", "Asia/Kolkata"},
+		"clock 20 minutes off": {func(_ *testing.T, p *installation) {
 			p.store.Advance(20 * time.Minute)
 			p.store.Use(refusingSkew(20 * time.Minute))
 		}, cli.ExitFailure, "clock", "NTP"},
-		"clock a minute off": {func(_ *testing.T, p *patient) { p.store.Advance(-time.Minute) }, cli.ExitOK, "clock", "NTP"},
-		"public bucket":      {func(_ *testing.T, p *patient) { p.store.Use(withoutStrangers(p.env["KYCQ_S3_MASKED_BUCKET"])) }, cli.ExitFailure, "s3-masked", "open to everybody"},
+		"clock a minute off": {func(_ *testing.T, p *installation) { p.store.Advance(-time.Minute) }, cli.ExitOK, "clock", "NTP"},
+		"public bucket":      {func(_ *testing.T, p *installation) { p.store.Use(withoutAnonymous(p.env["KYCQ_S3_MASKED_BUCKET"])) }, cli.ExitFailure, "s3-masked", "open to everybody"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPatient(t, storagetest.StartFake(t))
-			p.store.Use(withoutStrangers(""))
+			p := newInstallation(t, storagetest.StartFake(t))
+			p.store.Use(withoutAnonymous(""))
 			c.harm(t, p)
 			code, complaints := p.examine(t)
 			wantOnly(t, complaints, c.check, c.says)
@@ -234,7 +236,7 @@ func TestDoctorNamesWhatIsWrongAndNothingElse(t *testing.T) {
 func TestDoctorNamesAWrongS3Key(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong", "AWS_ACCESS_KEY_ID": "nobody"} {
-		p := newPatient(t, storagetest.StartMinIO(t))
+		p := newInstallation(t, storagetest.StartMinIO(t))
 		if code, complaints := p.examine(t); code != cli.ExitOK || len(complaints) > 0 {
 			t.Fatalf("exit code %d, %+v", code, complaints)
 		}
@@ -263,7 +265,7 @@ func wantOnly(t *testing.T, complaints map[string]doctor.Finding, check, says st
 }
 
 // useAnotherKeyset leaves a job in the queue that was sealed with the keyset of before.
-func useAnotherKeyset(t *testing.T, p *patient) {
+func useAnotherKeyset(t *testing.T, p *installation) {
 	t.Helper()
 	const job = `{"verification_id":"A1","file_number":"SPECIMEN00001","dob":"1990-01-31"}`
 	if _, code := p.kycq(t, job, "enqueue", "passport", "-"); code != cli.ExitOK {

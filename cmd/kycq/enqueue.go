@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,25 +14,24 @@ import (
 func newEnqueue(a *app) *cobra.Command {
 	return a.Group(&cobra.Command{
 		Use:   "enqueue",
-		Short: "hand one job to the workers",
-		Long: `enqueue checks the input, writes the job's record to S3, and puts the job into Redis. The same command can be
-repeated: a job that is queued or done is not enqueued again, and nothing is paid twice.`,
+		Short: "enqueue one job",
+		Long: `enqueue validates the input, writes the job's record to S3, and enqueues the job in Redis. Repeating it is safe: a job that
+is queued or done is not enqueued again, and nothing is paid twice.`,
 	}, newEnqueueAadhaar(a), newEnqueuePassport(a))
 }
 
-// enqueueAreas are what a producer needs. It never calls Cashfree.
 var enqueueAreas = []config.Area{config.Redis, config.S3, config.Sealing}
 
-// jobFlags are those of both kinds.
+// jobFlags are the flags of both kinds.
 type jobFlags struct{ id, lane string }
 
 func (f *jobFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.id, "id", "", "verification_id: 1 to 50 letters, digits, dots, hyphens and underscores; used once for ever")
-	cmd.Flags().StringVar(&f.lane, "lane", string(tasks.Live), "live (somebody waits) or bulk")
+	cmd.Flags().StringVar(&f.id, "id", "", "verification_id: 1 to 50 letters, digits, dots, hyphens and underscores; unique for ever")
+	cmd.Flags().StringVar(&f.lane, "lane", string(tasks.Live), "live (an app waits for the result) or bulk")
 	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{string(tasks.Live), string(tasks.Bulk)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// job begins a job of the kind and checks what the flags say.
+// job returns a job without input.
 func (f *jobFlags) job(kind tasks.Kind) (tasks.Job, error) {
 	if f.id == "" {
 		return tasks.Job{}, cli.Usagef("--id is missing: name the job, for example --id ABC00123")
@@ -51,8 +49,7 @@ func (f *jobFlags) job(kind tasks.Kind) (tasks.Job, error) {
 // enqueued is the answer of enqueue.
 type enqueued struct {
 	tasks.Receipt
-	// Next is the command to run next.
-	Next string `json:"next"`
+	Next string `json:"next"` // command to run next
 }
 
 func (p *producer) enqueue(ctx context.Context, job tasks.Job) (enqueued, error) {
@@ -85,6 +82,3 @@ func (a *app) printEnqueued(e enqueued) error {
 	a.Note("next: %s", e.Next)
 	return nil
 }
-
-// conflicted tells whether the id belongs to a job with another input.
-func conflicted(err error) bool { return errors.Is(err, tasks.ErrDifferentInput) }

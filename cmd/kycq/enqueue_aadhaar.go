@@ -19,10 +19,10 @@ func newEnqueueAadhaar(a *app) *cobra.Command {
 	var image string
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "aadhaar",
-		Short: "have an Aadhaar card masked",
-		Long: `aadhaar enqueues the masking of one card. The image is JPEG or PNG, at most 10 MB and 40 megapixels; its content
-decides, not its name. A local file is uploaded to the inbox bucket, and deleted there once the job is valid or invalid; an
-object that you name as s3://bucket/key stays yours.`,
+		Short: "mask an Aadhaar card",
+		Long: `aadhaar enqueues the masking of one card. The image must be JPEG or PNG, at most 10 MB and 40 megapixels. A local file is
+uploaded to the inbox bucket and deleted there when the job is valid or invalid. kycq never deletes an object that is
+given as s3://bucket/key.`,
 		Example: `  kycq enqueue aadhaar --id ABC00123 --image card.jpg
   kycq enqueue aadhaar --id ABC00124 --image s3://my-bucket/cards/124.png --lane bulk --json`,
 		Args: cobra.NoArgs,
@@ -73,10 +73,10 @@ func (a *app) enqueueAadhaar(cmd *cobra.Command, job tasks.Job, image string) er
 	return a.printEnqueued(answer)
 }
 
-// unwanted tells whether no job will ever read, and so delete, the upload: the id is another image's, or its job is done.
-// (The image of a failed job stays, for its retry.)
+// unwanted reports whether no job will use, and thus delete, the upload: the id belongs to a job with another image, or the
+// job is done. (A failed job keeps its image for a retry.)
 func unwanted(answer enqueued, err error) bool {
-	return conflicted(err) ||
+	return errors.Is(err, tasks.ErrDifferentInput) ||
 		answer.Status == tasks.AlreadyDone && (answer.Outcome == string(storage.StateValid) || answer.Outcome == string(storage.StateInvalid))
 }
 
@@ -87,14 +87,14 @@ func dropUpload(ctx context.Context, store *storage.Store, ref tasks.Image) erro
 	return store.DeleteUpload(ctx, ref)
 }
 
-// imageSource is a card, on disk (file) or in S3 (ref).
+// imageSource is an image on disk (file) or in S3 (ref).
 type imageSource struct {
 	name string
 	file *os.File
 	ref  tasks.Image
 }
 
-// findImage checks as much of the image as needs no network.
+// findImage checks a local image. An object in S3 is checked by reference.
 func findImage(name string) (*imageSource, error) {
 	if rest, ok := strings.CutPrefix(name, "s3://"); ok {
 		bucket, key, _ := strings.Cut(rest, "/")

@@ -19,12 +19,11 @@ func newEnqueuePassport(a *app) *cobra.Command {
 	var fields passportFields
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "passport [-]",
-		Short: "have a passport verified",
-		Long: `passport enqueues the verification of a passport by its file number and the date of birth. With - it reads JSON
-objects from stdin instead, one or many (JSONL), each with verification_id, file_number, dob and, as you like, name and lane;
-nothing is enqueued unless all of them are right.
+		Short: "verify a passport",
+		Long: `passport enqueues the verification of a passport by its file number and date of birth. With - it reads JSON objects from
+stdin (JSONL) with verification_id, file_number, dob and, optionally, name and lane; it enqueues none unless all are valid.
 
-Flags show in the process list: use them for trials, and stdin for real people.`,
+Flags are visible in the process list: use stdin for real data.`,
 		Example: `  kycq enqueue passport --id P-0001 --file-number X00001234567 --dob 1990-02-17 --name "Specimen Person"
   echo '{"verification_id":"P-0002","file_number":"X00001234568","dob":"1991-03-18"}' | kycq enqueue passport -`,
 		Args: cobra.MaximumNArgs(1),
@@ -69,7 +68,7 @@ func (p passportFields) job(lane string) (tasks.Job, error) {
 	return job, job.Validate()
 }
 
-// passportJobs reads the jobs from the flags, or from stdin where the argument is "-". They are all valid.
+// passportJobs returns valid jobs from the flags, or from stdin if the argument is "-".
 func passportJobs(stdin io.Reader, args []string, f jobFlags, fields passportFields) ([]tasks.Job, error) {
 	switch {
 	case len(args) == 0:
@@ -84,7 +83,7 @@ func passportJobs(stdin io.Reader, args []string, f jobFlags, fields passportFie
 	return readPassports(stdin, f.lane)
 }
 
-// maxStdin bounds what is held in memory; backfills go by batch.
+// maxStdin limits memory; larger inputs are batches.
 const maxStdin = 16 << 20
 
 func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {

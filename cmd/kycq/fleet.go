@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -16,24 +17,13 @@ import (
 )
 
 func newFleet(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "fleet", Short: "see and steer all workers together"},
+	return a.Group(&cobra.Command{Use: "fleet", Short: "inspect and control all workers"},
 		newFleetStatus(a), newFleetPause(a), newFleetResume(a), newFleetRate(a))
 }
 
 // fleetCommand opens what fn uses.
 func (a *app) fleetCommand(cmd *cobra.Command, fn func(ctx context.Context, d *fleetDeps, args []string) error) *cobra.Command {
-	cmd.RunE = a.Command(func(cmd *cobra.Command, args []string) error {
-		cfg, err := a.Settings(cmd)
-		if err != nil {
-			return err
-		}
-		d, err := openFleetDeps(cmd.Context(), cfg)
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		return fn(cmd.Context(), d, args)
-	})
+	cmd.RunE = with(a, openFleetDeps, fn)
 	return cli.Uses(cmd, config.Redis, config.S3, config.Rates)
 }
 
@@ -41,14 +31,14 @@ func newFleetPause(a *app) *cobra.Command {
 	var reason string
 	cmd := a.fleetCommand(&cobra.Command{
 		Use:   "pause",
-		Short: "stop all calls of the whole fleet",
-		Long: `pause puts the account on hold: no worker makes a further call until kycq fleet resume. Calls in flight are finished,
-jobs stay where they are.`,
+		Short: "stop all calls of all workers",
+		Long: `pause puts the fleet on hold: no worker makes a call until kycq fleet resume. Calls in flight complete; jobs stay in
+their queues.`,
 		Example: `  kycq fleet pause --reason "top-up on its way"`,
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
 		if reason == "" {
-			return cli.Usagef("--reason: say why: it is shown to whoever wonders")
+			return cli.Usagef("--reason: say why: kycq fleet status shows it")
 		}
 		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.pause", Reason: reason}); err != nil {
 			return err
@@ -67,16 +57,16 @@ jobs stay where they are.`,
 		}
 		return a.printHold(ctx, d)
 	})
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the others (required; no personal data)")
+	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
 	return cmd
 }
 
 func newFleetResume(a *app) *cobra.Command {
 	return a.fleetCommand(&cobra.Command{
 		Use:   "resume",
-		Short: "end a hold: one call finds out, then all go on",
-		Long: `resume lets one call through. If Cashfree answers it, the hold ends and all go on; if it is refused again, the hold
-stays. Nothing is lost by trying.`,
+		Short: "lift a hold (one test call first)",
+		Long: `resume lets workers make one test call. If Cashfree accepts it, the hold ends; if Cashfree refuses it, the hold remains.
+No job is lost either way.`,
 		Example: "  kycq fleet resume && kycq fleet status --watch",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
@@ -99,9 +89,9 @@ stays. Nothing is lost by trying.`,
 func newFleetRate(a *app) *cobra.Command {
 	return a.fleetCommand(&cobra.Command{
 		Use:   "rate KIND RATE",
-		Short: "change the rate of a kind for all workers",
-		Long: `rate changes the calls per time that all workers together make, within 2 seconds and until it is changed again. It is
-kept in Redis: after a Redis that lost its data, the workers' configured rates count again.`,
+		Short: "change the rate limit of a kind for all workers",
+		Long: `rate changes the rate limit that all workers share. It takes effect within 2 seconds and is stored in Redis; if Redis
+loses its data, the workers' configured rates apply again.`,
 		Example: "  kycq fleet rate aadhaar 200/m\n  kycq fleet rate passport 50/m",
 		Args:    cobra.ExactArgs(2),
 	}, func(ctx context.Context, d *fleetDeps, args []string) error {
@@ -120,21 +110,16 @@ kept in Redis: after a Redis that lost its data, the workers' configured rates c
 		if err := d.gate.SetRate(ctx, string(kind), limit); err != nil {
 			return err
 		}
-		if a.JSON {
-			return a.PrintLine(map[string]string{"kind": string(kind), "rate": limit.String()})
-		}
-		return a.Print("%s is paced at %s from now on\n", kind, limit)
+		return a.AnswerLine(map[string]string{"kind": string(kind), "rate": limit.String()},
+			func() string { return fmt.Sprintf("%s is paced at %s from now on\n", kind, limit) })
 	})
 }
 
-// printHold says what the hold is now.
+// printHold prints the present hold.
 func (a *app) printHold(ctx context.Context, d *fleetDeps) error {
 	hold, err := d.gate.Hold(ctx)
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintLine(map[string]any{"hold": hold})
-	}
-	return a.Print("%s\n", describeHold(hold))
+	return a.AnswerLine(map[string]any{"hold": hold}, func() string { return describeHold(hold) + "\n" })
 }

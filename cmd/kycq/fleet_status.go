@@ -12,10 +12,10 @@ import (
 	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/logx"
+	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/tasks"
 )
 
-// fleetStatus is how the fleet is doing.
 type fleetStatus struct {
 	Hold  *gate.Hold   `json:"hold"`
 	Kinds []kindStatus `json:"kinds"`
@@ -23,19 +23,18 @@ type fleetStatus struct {
 
 type kindStatus struct {
 	gate.KindStatus
-	Queues map[tasks.Lane]asynqx.Depth `json:"queues"`
-	// ETASeconds is the queued work at the present pace.
-	ETASeconds int64 `json:"eta_seconds"`
+	Queues     map[tasks.Lane]asynqx.Depth `json:"queues"`
+	ETASeconds int64                       `json:"eta_seconds"` // for the queued jobs, at the present rate
 }
 
 func newFleetStatus(a *app) *cobra.Command {
 	var watch bool
 	cmd := a.fleetCommand(&cobra.Command{
 		Use:   "status",
-		Short: "show rate, waiting jobs, 429s, hold and breaker of each kind",
-		Long: `status shows for each kind: the configured and the effective rate, the calls of the last minute, the waiting jobs by
-lane, 429s, the breaker, and how long the queued work takes at the present pace. Rows of a batch that are not fed yet are
-in kycq batch status.`,
+		Short: "show the hold, and rate, queues, 429s and breaker of each kind",
+		Long: `status shows for each kind the configured and the effective rate, the calls of the last minute, the waiting jobs of each
+lane, the 429s, the circuit breaker, and how long the queued jobs take at the present rate. Batch rows that are not
+enqueued yet are not included; see kycq batch status.`,
 		Example: "  kycq fleet status\n  kycq fleet status --watch\n  kycq fleet status --json | jq .hold",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
@@ -47,10 +46,8 @@ in kycq batch status.`,
 			if err := a.printFleet(st, watch); err != nil || !watch {
 				return err
 			}
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return nil // watching ends with Ctrl-C
+			if sleep.For(ctx, time.Second) != nil {
+				return nil // Ctrl-C ends --watch
 			}
 		}
 	})
@@ -99,7 +96,7 @@ func (a *app) printFleet(st fleetStatus, watch bool) error {
 	return a.Print("%s", text)
 }
 
-// describeFleet is the status for people.
+// describeFleet formats the status as text.
 func describeFleet(st fleetStatus) string {
 	var text strings.Builder
 	_, _ = fmt.Fprintln(&text, describeHold(st.Hold))

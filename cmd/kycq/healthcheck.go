@@ -15,16 +15,16 @@ import (
 	"github.com/kycq/kycq/internal/config"
 )
 
-// healthTime is below the timeout of container engines' own checks, so that the reason is told.
-const healthTime = 2 * time.Second
+// healthTimeout is shorter than the timeout of container engines, so that the reason is printed.
+const healthTimeout = 2 * time.Second
 
 func newHealthcheck(a *app) *cobra.Command {
 	var path string
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "healthcheck",
-		Short: "ask the worker or dashboard of this machine whether it is well, for containers",
-		Long: `healthcheck asks the HTTP server that listens on KYCQ_LISTEN (the worker's default where unset) and ends with 0 where
-it is well. A worker that shuts down or does not reach Redis is not. A dashboard is well when it asks for a login.`,
+		Short: "check a worker or dashboard on this machine (for containers)",
+		Long: `healthcheck requests the health of the HTTP server on KYCQ_LISTEN (default: the worker's default address), and exits with 0
+if it is healthy. A worker is unhealthy while it shuts down or cannot reach Redis. A dashboard is healthy if it responds.`,
 		Example: `  kycq healthcheck
   kycq healthcheck --listen 127.0.0.1:8081
   kycq healthcheck --path /livez`,
@@ -41,7 +41,7 @@ it is well. A worker that shuts down or does not reach Redis is not. A dashboard
 			return a.checkHealth(cmd.Context(), "http://"+localAddress(address)+path)
 		}),
 	}, config.Listen)
-	cmd.Flags().StringVar(&path, "path", "/readyz", "what to ask for: /readyz or /livez")
+	cmd.Flags().StringVar(&path, "path", "/readyz", "path to request: /readyz or /livez")
 	return cmd
 }
 
@@ -52,13 +52,13 @@ type healthView struct {
 }
 
 func (a *app) checkHealth(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return cli.UsageError(err)
 	}
-	// Neither a proxy nor a connection that outlives the question.
+	// Without proxy and keep-alive.
 	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
 		return cli.WithCode(cli.ExitUnreachable, fmt.Errorf("healthcheck: %w", err))
@@ -68,18 +68,14 @@ func (a *app) checkHealth(ctx context.Context, url string) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, enough))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 	view := healthView{OK: resp.StatusCode < http.StatusInternalServerError, Status: resp.StatusCode, Answer: line}
-	if a.JSON {
-		err = a.PrintJSON(view)
-	} else {
-		err = a.Print("%d %s\n", view.Status, view.Answer)
-	}
+	err = a.Answer(view, func() string { return fmt.Sprintf("%d %s\n", view.Status, view.Answer) })
 	if err == nil && !view.OK {
 		return cli.Exit(cli.ExitFailure)
 	}
 	return err
 }
 
-// localAddress is how a program on this machine reaches a server that listens on address.
+// localAddress returns the address at which this machine reaches a server that listens on address.
 func localAddress(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

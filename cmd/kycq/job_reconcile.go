@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -15,36 +16,22 @@ import (
 func newJobReconcile(a *app) *cobra.Command {
 	return cli.Uses(&cobra.Command{
 		Use:   "reconcile",
-		Short: "rebuild what Redis should know from the records in S3",
-		Long: `reconcile lists every record, and makes sure that each job that is not final is known to Redis and has a task. Workers do
-so by themselves when Redis has lost its data; it may run at any time, beside them, and as often as you like.`,
+		Short: "restore the state in Redis from the records in S3",
+		Long: `reconcile lists all records and enqueues each unfinished job that has no task in Redis. Workers do the same when they find
+that Redis has lost its data. It is safe to run at any time and repeatedly, also while workers run.`,
 		Example: "  kycq job reconcile\n  kycq job reconcile --json",
 		Args:    cobra.NoArgs,
-		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.Settings(cmd)
+		RunE: with(a, openProducer, func(ctx context.Context, p *producer, _ []string) error {
+			sweeper := &worker.Sweeper{
+				Records: p.store, Listing: p.store, OpenSet: redisx.NewOpenSet(p.redis), Push: p.client.Push, Log: zerolog.Nop(),
+			}
+			found, err := sweeper.Reconcile(ctx)
 			if err != nil {
 				return err
 			}
-			p, err := openProducer(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			return a.reconcile(cmd.Context(), p)
+			return a.AnswerLine(found, func() string {
+				return fmt.Sprintf("%d records, %d of them open, %d enqueued again\n", found.Records, found.Open, found.Enqueued)
+			})
 		}),
 	}, config.Redis, config.S3, config.Sealing)
-}
-
-func (a *app) reconcile(ctx context.Context, p *producer) error {
-	sweeper := &worker.Sweeper{
-		Records: p.store, Listing: p.store, OpenSet: redisx.NewOpenSet(p.redis), Push: p.client.Push, Log: zerolog.Nop(),
-	}
-	found, err := sweeper.Reconcile(ctx)
-	if err != nil {
-		return err
-	}
-	if a.JSON {
-		return a.PrintLine(found)
-	}
-	return a.Print("%d records, %d of them open, %d enqueued again\n", found.Records, found.Open, found.Enqueued)
 }

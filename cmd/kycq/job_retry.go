@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -9,7 +10,6 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/redisx"
-	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
 
@@ -18,38 +18,25 @@ func newJobRetry(a *app) *cobra.Command {
 	var yes bool
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "retry ID",
-		Short: "run a finished job again, and pay for it again",
-		Long: `retry begins the next run of a job that is final. Its calls go out under a derived verification_id, so they are paid for
-even where an earlier run was: a job that is valid or invalid, or whose answer was lost, needs --yes.`,
+		Short: "run a finished job again, which costs a further call",
+		Long: `retry starts another run of a finished job. Its calls use a derived verification_id, so they are charged again. If an
+earlier run was, or may have been, charged, retry needs --yes.`,
 		Example: "  kycq job retry ABC00123\n  kycq job retry ABC00123 --yes && kycq job wait ABC00123",
-		Args:    oneID,
-		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.Settings(cmd)
-			if err != nil {
-				return err
-			}
-			kinds, err := name.kinds()
-			if err != nil {
-				return err
-			}
-			p, err := openProducer(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			return a.retryJob(cmd.Context(), p, kinds, args[0], yes)
+		RunE: with(a, openProducer, func(ctx context.Context, p *producer, _ []string) error {
+			return a.retryJob(ctx, p, name, yes)
 		}),
 	}, config.Redis, config.S3, config.Sealing)
 	name.register(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "pay again although an earlier call was, or may have been, paid for")
+	cmd.Flags().BoolVar(&yes, "yes", false, "pay again for a job that was, or may have been, paid for")
 	return cmd
 }
 
-func (a *app) retryJob(ctx context.Context, p *producer, kinds []tasks.Kind, id string, yes bool) error {
-	rec, err := findRecord(ctx, p.store, kinds, id)
+func (a *app) retryJob(ctx context.Context, p *producer, name jobName, yes bool) error {
+	rec, err := name.find(ctx, p.store)
 	if err != nil {
 		return err
 	}
+	id := rec.VerificationID
 	if why := worker.PaidBefore(rec); why != "" && !yes {
 		return cli.Usagef("%s: %s: add --yes to pay for it again", id, why)
 	}
@@ -61,9 +48,9 @@ func (a *app) retryJob(ctx context.Context, p *producer, kinds []tasks.Kind, id 
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintLine(map[string]any{"kind": next.Kind, "verification_id": id, "run": next.Run, "status": "enqueued"})
+	if !a.JSON {
+		a.Note("next: kycq job wait %s --kind %s", id, rec.Kind)
 	}
-	a.Note("next: kycq job wait %s --kind %s", id, rec.Kind)
-	return a.Print("%s %s: run %d is queued\n", next.Kind, id, next.Run)
+	return a.AnswerLine(map[string]any{"kind": next.Kind, "verification_id": id, "run": next.Run, "status": "enqueued"},
+		func() string { return fmt.Sprintf("%s %s: run %d is queued\n", next.Kind, id, next.Run) })
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// revealed is a record with what its seals hide.
+// revealed is a record with its decrypted input and answer.
 type revealed struct {
 	Record *storage.Record `json:"record"`
 	Input  json.RawMessage `json:"input,omitempty"`
 	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
-// revealRecord prints personal data, on stdout alone, because a person asked for it by name.
+// revealRecord prints personal data to stdout.
 func (a *app) revealRecord(cfg *config.Config, rec *storage.Record) error {
 	keyset, err := wire.OpenKeyset(cfg)
 	if err != nil {
@@ -44,12 +44,12 @@ func (a *app) revealRecord(cfg *config.Config, rec *storage.Record) error {
 	return a.PrintJSON(view)
 }
 
-// withoutLink takes the link to the masked image out of an answer: it is a key to the image for whoever reads it, and the
-// image is in the masked bucket anyway. The vendor's answer as it came (body) is shown as text, or as JSON where it is.
+// withoutLink removes the link to the masked image, which gives access to it, from an answer. The vendor's original answer
+// (body) is shown as JSON if it is JSON, else as text.
 func withoutLink(plain []byte) json.RawMessage {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(plain, &fields); err != nil {
-		text, _ := json.Marshal(string(plain)) // a string always marshals
+		text, _ := json.Marshal(string(plain)) // strings always marshal
 		return text
 	}
 	delete(fields, "image_link")
@@ -57,6 +57,6 @@ func withoutLink(plain []byte) json.RawMessage {
 	if err := json.Unmarshal(fields["body"], &body); err == nil && len(body) > 0 {
 		fields["body"] = withoutLink(body)
 	}
-	out, _ := json.Marshal(fields) // what was JSON marshals again
+	out, _ := json.Marshal(fields) // it was JSON before
 	return out
 }

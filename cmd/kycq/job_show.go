@@ -21,16 +21,11 @@ func newJobShow(a *app) *cobra.Command {
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "show ID",
 		Short: "show a job's record",
-		Long: `show prints the record of a job as it stands in S3: its state, the outcome, every attempt, and what to do next. What is
-about a person is masked; --reveal opens the sealed input and answer with the keyset and prints them, after an entry in the audit trail.`,
+		Long: `show prints a job's record in S3: state, outcome, attempts, and what to do next. Personal data is masked. With --reveal
+it decrypts and prints input and answer, after an event in the audit trail.`,
 		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal",
-		Args:    oneID,
-		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
+		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.Settings(cmd)
-			if err != nil {
-				return err
-			}
-			kinds, err := name.kinds()
 			if err != nil {
 				return err
 			}
@@ -38,33 +33,30 @@ about a person is masked; --reveal opens the sealed input and answer with the ke
 			if err != nil {
 				return err
 			}
-			rec, err := findRecord(cmd.Context(), store, kinds, args[0])
+			rec, err := name.find(cmd.Context(), store)
 			if err != nil {
 				return err
 			}
-			if reveal {
-				act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID}
-				if err := appendAudit(cmd.Context(), store, act); err != nil {
-					return err
-				}
-				return a.revealRecord(cfg, rec)
+			if !reveal {
+				return a.printRecord(rec)
 			}
-			return a.printRecord(rec)
+			act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID}
+			if err := appendAudit(cmd.Context(), store, act); err != nil {
+				return err
+			}
+			return a.revealRecord(cfg, rec)
 		}),
 	}, config.S3, config.Sealing)
 	name.register(cmd)
-	cmd.Flags().BoolVar(&reveal, "reveal", false, "open the sealed input and answer, and print them")
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "decrypt and print input and answer")
 	return cmd
 }
 
 func (a *app) printRecord(rec *storage.Record) error {
-	if a.JSON {
-		return a.PrintJSON(rec)
-	}
-	return a.Print("%s", describe(rec))
+	return a.Answer(rec, func() string { return describe(rec) })
 }
 
-// describe is a record for people.
+// describe formats a record as text.
 func describe(rec *storage.Record) string {
 	var text strings.Builder
 	line := func(name, value string) {
@@ -78,10 +70,11 @@ func describe(rec *storage.Record) string {
 	}
 	line("state", strings.TrimSpace(string(rec.State)+" "+rec.Code))
 	line("message", rec.Message)
-	line("next action", rec.NextAction)
 	if rec.State == storage.StateWaiting {
 		line("waits for", rec.Reason)
-		line("not before", stamp(rec.NotBefore))
+		line("next action", fmt.Sprintf("kycq retries by itself at %s (attempt %d)", stamp(rec.NotBefore), len(rec.Attempts)+1))
+	} else {
+		line("next action", rec.NextAction)
 	}
 	if rec.ReferenceID != 0 {
 		line("reference", strconv.FormatInt(rec.ReferenceID, 10))
@@ -115,7 +108,7 @@ func describeAttempt(at storage.Attempt) string {
 	}
 	result := at.Result
 	if result == "" {
-		result = "answer not known"
+		result = "answer unknown"
 	}
 	if !at.EndedAt.IsZero() {
 		result += " after " + at.EndedAt.Sub(at.SentAt).Round(time.Millisecond).String()

@@ -10,9 +10,8 @@ import (
 
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
-	"github.com/kycq/kycq/internal/wire"
+	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 )
 
 func newJobWait(a *app) *cobra.Command {
@@ -20,25 +19,12 @@ func newJobWait(a *app) *cobra.Command {
 	var timeout time.Duration
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "wait ID",
-		Short: "wait until a job has its outcome",
-		Long: `wait prints the record of a job as soon as it is final. Exit code 0 where the outcome is valid, 3 where it is invalid,
-failed or cancelled, 1 where the time is over before.`,
+		Short: "wait for a job's outcome",
+		Long: `wait prints a job's record once it is final. Exit code 0: the outcome is valid; 3: it is invalid, failed or cancelled;
+1: timeout.`,
 		Example: "  kycq job wait ABC00123\n  kycq job wait ABC00123 --timeout 30s --json",
-		Args:    oneID,
-		RunE: a.Command(func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.Settings(cmd)
-			if err != nil {
-				return err
-			}
-			kinds, err := name.kinds()
-			if err != nil {
-				return err
-			}
-			store, err := wire.OpenStore(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			rec, err := a.waitForRecord(cmd.Context(), store, kinds, args[0], timeout)
+		RunE: withStore(a, func(ctx context.Context, store *storage.Store, _ []string) error {
+			rec, err := a.waitForRecord(ctx, store, name, timeout)
 			if err != nil {
 				return err
 			}
@@ -56,9 +42,13 @@ failed or cancelled, 1 where the time is over before.`,
 	return cmd
 }
 
-// waitForRecord returns the record when it is final. It keeps trying while S3 is unreachable; an unknown id is an error
-// at once.
-func (a *app) waitForRecord(parent context.Context, store *storage.Store, kinds []tasks.Kind, id string, timeout time.Duration) (*storage.Record, error) {
+const (
+	firstPoll = 200 * time.Millisecond
+	lastPoll  = 2 * time.Second
+)
+
+// waitForRecord polls until the record is final. It retries while S3 is unreachable, but not if there is no such job.
+func (a *app) waitForRecord(parent context.Context, store *storage.Store, name jobName, timeout time.Duration) (*storage.Record, error) {
 	ctx := parent
 	if timeout > 0 {
 		var cancel context.CancelFunc
@@ -66,37 +56,37 @@ func (a *app) waitForRecord(parent context.Context, store *storage.Store, kinds 
 		defer cancel()
 	}
 	last := "not read yet"
-	rec, err := findRecord(ctx, patientReader{store}, kinds, id)
-	if err == nil {
-		for rec, err = range store.Watch(ctx, rec.Kind, id) {
-			if err == nil {
-				a.tellState(rec, &last)
-			}
+	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+		rec, err := name.find(ctx, store)
+		switch {
+		case err == nil && rec.State.Final():
+			return rec, nil
+		case err == nil:
+			name.kind = string(rec.Kind) // saves the look-up under the other kind
+			a.noteState(rec, &last)
+		case ctx.Err() == nil && !errors.Is(err, storage.ErrUnreachable):
+			return nil, err
 		}
+		if sleep.For(ctx, pause) == nil {
+			continue
+		}
+		switch {
+		case parent.Err() != nil:
+			return nil, parent.Err()
+		case errors.Is(err, storage.ErrUnreachable):
+			return nil, err
+		}
+		return nil, fmt.Errorf("%s is not final after %s (%s)", name.id, timeout, last)
 	}
-	if errors.Is(err, context.DeadlineExceeded) && parent.Err() == nil && !errors.Is(err, storage.ErrUnreachable) {
-		err = fmt.Errorf("%s is not final after %s (%s)", id, timeout, last)
-	}
-	return rec, err
 }
 
-// patientReader reads records, and retries while S3 is unreachable.
-type patientReader struct{ store *storage.Store }
-
-func (p patientReader) Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error) {
-	for rec, err := range p.store.Watch(ctx, kind, id) {
-		return rec, storage.Version{}, err
-	}
-	return nil, storage.Version{}, ctx.Err()
-}
-
-// tellState prints the state of an unfinished job if it has changed.
-func (a *app) tellState(rec *storage.Record, last *string) {
+// noteState notes each new state once.
+func (a *app) noteState(rec *storage.Record, last *string) {
 	state := string(rec.State)
 	if rec.State == storage.StateWaiting && rec.Reason != "" {
 		state += " (" + rec.Reason + ")"
 	}
-	if state != *last && !rec.State.Final() {
+	if state != *last {
 		*last = state
 		a.Note("%s %s: %s", rec.Kind, rec.VerificationID, state)
 	}

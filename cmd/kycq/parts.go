@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/config"
@@ -30,6 +31,37 @@ func appendAudit(ctx context.Context, store *storage.Store, act audit.Act) error
 		return fmt.Errorf("refused, because the audit event cannot be written: %w", err)
 	}
 	return nil
+}
+
+// with returns a command's RunE: it reads the settings, opens what the command uses, calls fn, and closes it.
+func with[T interface{ Close() }](a *app, open func(context.Context, *config.Config) (T, error), fn func(context.Context, T, []string) error) func(*cobra.Command, []string) error {
+	return a.Command(func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.Settings(cmd)
+		if err != nil {
+			return err
+		}
+		deps, err := open(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		defer deps.Close()
+		return fn(cmd.Context(), deps, args)
+	})
+}
+
+// withStore is like with, for commands that need nothing but the store.
+func withStore(a *app, fn func(context.Context, *storage.Store, []string) error) func(*cobra.Command, []string) error {
+	return a.Command(func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.Settings(cmd)
+		if err != nil {
+			return err
+		}
+		store, err := wire.OpenStore(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		return fn(cmd.Context(), store, args)
+	})
 }
 
 // producer is what the commands that enqueue use.

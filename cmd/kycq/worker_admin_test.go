@@ -20,7 +20,7 @@ type runningWorker struct {
 	address string
 }
 
-func startWorker(t *testing.T, p *patient) *runningWorker {
+func startWorker(t *testing.T, p *installation) *runningWorker {
 	t.Helper()
 	address := freeAddress()
 	p.env["KYCQ_LISTEN"] = address
@@ -67,7 +67,7 @@ func (w *runningWorker) becomes(t *testing.T, path string, status int) string {
 
 func TestAWorkerTellsHowItIsUntilItEnds(t *testing.T) {
 	t.Parallel()
-	p := newPatient(t, storagetest.StartFake(t))
+	p := newInstallation(t, storagetest.StartFake(t))
 	w := startWorker(t, p)
 	w.becomes(t, "/readyz", http.StatusOK)
 

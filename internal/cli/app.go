@@ -173,6 +173,14 @@ func (a *App) Answer(v any, text func() string) error {
 	return a.Print("%s", text())
 }
 
+// AnswerLine is like Answer, with the JSON on one line.
+func (a *App) AnswerLine(v any, text func() string) error {
+	if a.JSON {
+		return a.PrintLine(v)
+	}
+	return a.Print("%s", text())
+}
+
 // PrintJSON writes the answer as indented JSON.
 func (a *App) PrintJSON(v any) error { return a.encode(v, "  ") }
 

@@ -113,7 +113,7 @@ func (c *Config) RequireCredentials() error {
 
 // ErrNoKeyset says that there is no keyset, and that InsecureNoSealing is not set.
 var ErrNoKeyset = errors.New("KYCQ_KEYSET is missing, and kycq does not store personal data unencrypted: " +
-	"run `kycq keys generate --out keyset.json` once, keep a copy, and set KYCQ_KEYSET_FILE=keyset.json " +
+	"run `kycq keys generate > keyset.json; chmod 600 keyset.json` once, keep a copy, and set KYCQ_KEYSET_FILE=keyset.json " +
 	"(for a trial on made-up data: --insecure-no-sealing)")
 
 // RequireSealing returns ErrNoKeyset if neither a keyset nor InsecureNoSealing is set.

@@ -1,10 +1,8 @@
-// Package doctor finds out why kycq would not work here, before it is started.
+// Package doctor checks whether kycq can work with its settings and environment.
 //
-// It looks at one thing after another and says about each one line: fine, or what is wrong and what to do. What cannot be
-// looked at because something before it is wrong is skipped, so that one fault gives one complaint. It changes nothing
-// but throw-away objects in the buckets, and spends one call of Cashfree's rate that cannot be charged.
-//
-// No line holds a secret or anything personal.
+// Each check yields one Finding per subject, with a fix if it fails. A check that depends on a failed one is skipped. The
+// checks create and delete temporary objects in the buckets and make one call of Cashfree that cannot be charged.
+// Findings contain no secrets and no personal data.
 package doctor
 
 import (
@@ -17,10 +15,10 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Status is how a check ended.
+// Status is the result of a check.
 type Status string
 
-// The statuses, the worst last.
+// The statuses, worst last.
 const (
 	Skipped Status = "skip"
 	OK      Status = "ok"
@@ -28,7 +26,7 @@ const (
 	Failure Status = "fail"
 )
 
-// Cause says whose fault a failure is, for the exit code.
+// Cause classifies a failure, for the exit code.
 type Cause string
 
 // The causes.
@@ -37,21 +35,19 @@ const (
 	Credentials Cause = "credentials"
 	Balance     Cause = "balance"
 	Unreachable Cause = "unreachable"
-	Environment Cause = "environment" // a server, a bucket or this machine is not as it should be
+	Environment Cause = "environment" // a server, a bucket or this machine is misconfigured
 )
 
-// Finding is one line.
+// Finding is the result of one check.
 type Finding struct {
-	// Check is the name of what was looked at; it is stable, for programs.
-	Check   string `json:"check"`
+	Check   string `json:"check"` // name of the check; stable
 	Status  Status `json:"status"`
 	Message string `json:"message"`
-	// Fix says what to do; empty where nothing is to be done.
-	Fix   string `json:"fix,omitempty"`
-	Cause Cause  `json:"cause,omitempty"`
+	Fix     string `json:"fix,omitempty"` // set for warnings and failures
+	Cause   Cause  `json:"cause,omitempty"`
 }
 
-// Redis is asked about itself.
+// Redis is the server to check.
 type Redis interface {
 	Check(ctx context.Context) ([]redisx.Finding, error)
 	Memory(ctx context.Context) (redisx.Memory, error)
@@ -70,34 +66,29 @@ type Vendor interface {
 	Check(ctx context.Context) *cashfree.Reply
 }
 
-// Patient is what is examined. A part that is nil could not be built: its entry in Unfit says why, or it is not needed.
-type Patient struct {
-	// Problems and Warnings are about the settings, one line each.
-	Problems, Warnings []string
-	// Zone is the value of TZ, empty where unset.
-	Zone   string
-	Redis  Redis
-	Store  Store
-	Vendor Vendor
-	// Keyset is nil where there is none; KeysetErr says why.
-	Keyset    *tasks.Keyset
-	KeysetErr error
-	// VendorErr says why there is no Vendor, where it is no fault of the settings as such: credentials are missing.
-	VendorErr error
-	// AllowVolatile makes warnings of a Redis that loses data.
-	AllowVolatile bool
+// Target is the installation to check. A part that could not be built is nil.
+type Target struct {
+	Problems, Warnings []string // of the settings, one line each
+	Zone               string   // value of TZ; may be empty
+	Redis              Redis
+	Store              Store
+	Keyset             *tasks.Keyset
+	KeysetErr          error // why Keyset is nil
+	Vendor             Vendor
+	VendorErr          error // why Vendor is nil
+	AllowVolatile      bool  // report a Redis that may lose data as a warning
 }
 
-// Examine looks at everything. It takes at most about a minute, the longest where everything swallows packets.
-func Examine(ctx context.Context, p Patient) []Finding {
+// Run runs all checks. It takes about a minute if all servers time out.
+func Run(ctx context.Context, t Target) []Finding {
 	var all []Finding
-	for _, check := range []func(context.Context, Patient) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkKeyset, checkVendor} {
-		all = append(all, check(ctx, p)...)
+	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkKeyset, checkVendor} {
+		all = append(all, check(ctx, t)...)
 	}
 	return all
 }
 
-// Worst is the worst status among the findings.
+// Worst returns the worst status of the findings.
 func Worst(findings []Finding) Status {
 	rank := map[Status]int{Skipped: 0, OK: 0, Warning: 1, Failure: 2}
 	worst := OK

@@ -50,22 +50,22 @@ func trials(err error) []storage.BucketCheck {
 	}
 }
 
-func healthy(t *testing.T) doctor.Patient {
+func healthy(t *testing.T) doctor.Target {
 	t.Helper()
 	keyset, err := seal.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return doctor.Patient{
+	return doctor.Target{
 		Redis: fakeRedis{}, Store: fakeStore{trials: trials(nil)}, Keyset: keyset,
 		Vendor: fakeVendor{Class: cashfree.Rejected, HTTPStatus: 400},
 	}
 }
 
-// complaints are "status check", in order.
-func complaints(p doctor.Patient) string {
+// findings are "status check", in order.
+func findings(target doctor.Target) string {
 	var all []string
-	for _, f := range doctor.Examine(context.Background(), p) {
+	for _, f := range doctor.Run(context.Background(), target) {
 		if f.Status == doctor.Warning || f.Status == doctor.Failure {
 			all = append(all, string(f.Status)+" "+f.Check+" "+string(f.Cause))
 		}
@@ -73,9 +73,9 @@ func complaints(p doctor.Patient) string {
 	return strings.Join(all, ", ")
 }
 
-func TestAHealthyPatientGetsNoComplaint(t *testing.T) {
+func TestAHealthyTargetHasNoFindings(t *testing.T) {
 	t.Parallel()
-	if got := complaints(healthy(t)); got != "" {
+	if got := findings(healthy(t)); got != "" {
 		t.Error(got)
 	}
 }
@@ -98,9 +98,9 @@ func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
 		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoConditions})}, "fail s3-records environment"},
 		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoBucket})}, "fail s3-records environment"},
 	} {
-		p := healthy(t)
-		p.Store = c.store
-		if got := complaints(p); got != c.want {
+		target := healthy(t)
+		target.Store = c.store
+		if got := findings(target); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
@@ -119,16 +119,16 @@ func TestEveryAnswerOfCashfreesMeansOneThing(t *testing.T) {
 		{cashfree.Reply{Class: cashfree.Credentials, HTTPStatus: 401}, "fail cashfree credentials"},
 		{cashfree.Reply{Class: cashfree.NotAllowed, HTTPStatus: 403}, "fail cashfree credentials"},
 		{cashfree.Reply{Class: cashfree.NoBalance, HTTPStatus: 422}, "fail cashfree balance"},
-		{cashfree.Reply{Class: cashfree.RateLimited, HTTPStatus: 429}, ""},
+		{cashfree.Reply{Class: cashfree.RateLimited, HTTPStatus: 429}, "warn cashfree "},
 		{cashfree.Reply{Class: cashfree.NotSent, Err: refused}, "fail cashfree unreachable"},
 		{cashfree.Reply{Class: cashfree.Lost, Err: refused}, "fail cashfree unreachable"},
 		{cashfree.Reply{Class: cashfree.OtherStatus, HTTPStatus: 502}, "warn cashfree "},
 		{cashfree.Reply{Class: cashfree.OtherStatus, HTTPStatus: 301}, "fail cashfree settings"},
 		{cashfree.Reply{Class: cashfree.Unexpected, HTTPStatus: 200}, "fail cashfree settings"},
 	} {
-		p := healthy(t)
-		p.Vendor = fakeVendor(c.reply)
-		if got := complaints(p); got != c.want {
+		target := healthy(t)
+		target.Vendor = fakeVendor(c.reply)
+		if got := findings(target); got != c.want {
 			t.Errorf("%s %d: %q, want %q", c.reply.Class, c.reply.HTTPStatus, got, c.want)
 		}
 	}
@@ -136,13 +136,13 @@ func TestEveryAnswerOfCashfreesMeansOneThing(t *testing.T) {
 
 func TestRedisThatLosesDataIsAWarningWhereThatIsAccepted(t *testing.T) {
 	t.Parallel()
-	p := healthy(t)
-	p.Redis = fakeRedis{found: []redisx.Finding{{Code: "eviction", Refuse: true, Volatile: true}}}
-	if got := complaints(p); got != "fail redis-eviction environment" {
+	target := healthy(t)
+	target.Redis = fakeRedis{found: []redisx.Finding{{Code: "eviction", Refuse: true, Volatile: true}}}
+	if got := findings(target); got != "fail redis-eviction environment" {
 		t.Error(got)
 	}
-	p.AllowVolatile = true
-	if got := complaints(p); got != "warn redis-eviction " {
+	target.AllowVolatile = true
+	if got := findings(target); got != "warn redis-eviction " {
 		t.Error(got)
 	}
 }
@@ -150,9 +150,9 @@ func TestRedisThatLosesDataIsAWarningWhereThatIsAccepted(t *testing.T) {
 func TestRedisMemoryIsJudgedByItsHeadroom(t *testing.T) {
 	t.Parallel()
 	for used, want := range map[int64]string{10: "", 49: "", 51: "warn redis-memory ", 70: "fail redis-memory environment", 100: "fail redis-memory environment"} {
-		p := healthy(t)
-		p.Redis = fakeRedis{memory: redisx.Memory{Used: used << 20, Max: 100 << 20}}
-		if got := complaints(p); got != want {
+		target := healthy(t)
+		target.Redis = fakeRedis{memory: redisx.Memory{Used: used << 20, Max: 100 << 20}}
+		if got := findings(target); got != want {
 			t.Errorf("%d %%: %q, want %q", used, got, want)
 		}
 	}
@@ -160,7 +160,7 @@ func TestRedisMemoryIsJudgedByItsHeadroom(t *testing.T) {
 
 func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
 	t.Parallel()
-	p := healthy(t)
+	target := healthy(t)
 	foreign := healthy(t).Keyset
 	job := func(by *tasks.Keyset, sealedFor string) tasks.Payload {
 		sealed, err := by.Seal([]byte("specimen"), tasks.InputBinding(tasks.Passport, sealedFor))
@@ -173,13 +173,13 @@ func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
 		job  tasks.Payload
 		want string
 	}{
-		"its own":         {job(p.Keyset, "A"), ""},
+		"its own":         {job(target.Keyset, "A"), ""},
 		"another keyset":  {job(foreign, "A"), "fail keyset-queues settings"},
-		"another job's":   {job(p.Keyset, "B"), "fail keyset-queues environment"},
+		"another job's":   {job(target.Keyset, "B"), "fail keyset-queues environment"},
 		"nothing is open": {tasks.Payload{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}}, "fail keyset-queues environment"},
 	} {
-		p.Redis = fakeRedis{queued: []tasks.Payload{c.job}}
-		if got := complaints(p); got != c.want {
+		target.Redis = fakeRedis{queued: []tasks.Payload{c.job}}
+		if got := findings(target); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
@@ -187,11 +187,11 @@ func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
 
 func TestWhatCannotBeLookedAtIsSkipped(t *testing.T) {
 	t.Parallel()
-	p := doctor.Patient{Problems: []string{"KYCQ_LISTEN: \"x\" is not an address: write host:port"}}
-	if got := complaints(p); got != "fail settings settings" {
+	target := doctor.Target{Problems: []string{"KYCQ_LISTEN: \"x\" is not an address: write host:port"}}
+	if got := findings(target); got != "fail settings settings" {
 		t.Error(got)
 	}
-	found := doctor.Examine(context.Background(), p)
+	found := doctor.Run(context.Background(), target)
 	if found[0].Fix != "write host:port" || doctor.Worst(found) != doctor.Failure {
 		t.Errorf("%+v", found[0])
 	}

@@ -10,46 +10,46 @@ import (
 )
 
 const (
-	// maxSkew is a third of what S3 accepts in a signature (15 min): some time to mend it before nothing works.
+	// maxSkew leaves a margin: S3 accepts signatures up to 15 minutes off.
 	maxSkew = 5 * time.Minute
-	// oddSkew is more than a machine with NTP ever shows.
+	// oddSkew is more than a machine with NTP shows.
 	oddSkew = 30 * time.Second
 )
 
-func checkStore(ctx context.Context, p Patient) []Finding {
+func checkStore(ctx context.Context, t Target) []Finding {
 	const check, clock = "s3", "clock"
-	if p.Store == nil {
-		return []Finding{skipped(check, "the settings come first"), skipped(clock, "S3 tells the time")}
+	if t.Store == nil {
+		return []Finding{skipped(check, "fix the settings first"), skipped(clock, "needs S3")}
 	}
-	ahead, err := p.Store.Clock(ctx)
+	ahead, err := t.Store.Clock(ctx)
 	switch {
-	case errors.Is(err, storage.ErrDenied): // no credentials at all: nothing was asked
-		return []Finding{denied(check, err), skipped(clock, "S3 tells the time")}
+	case errors.Is(err, storage.ErrDenied): // there are no credentials
+		return []Finding{denied(check, err), skipped(clock, "needs S3")}
 	case err != nil:
-		return []Finding{unreachable(check, err), skipped(clock, "S3 tells the time")}
+		return []Finding{unreachable(check, err), skipped(clock, "needs S3")}
 	}
 	skew := checkClock(ahead)
 	if skew.Status == Failure {
-		// S3 may refuse everything now, and its reason is known.
-		return []Finding{fine(check, "reachable"), skew, skipped(check+"-buckets", "the clock comes first")}
+		// S3 may refuse all requests because of it.
+		return []Finding{fine(check, "reachable"), skew, skipped(check+"-buckets", "fix the clock first")}
 	}
-	return append(checkBuckets(check, p.Store.CheckBuckets(ctx)), skew)
+	return append(checkBuckets(check, t.Store.CheckBuckets(ctx)), skew)
 }
 
 func checkClock(ahead time.Duration) Finding {
-	const check, fix = "clock", "let NTP set the clock of this machine (timedatectl set-ntp true)"
+	const check, fix = "clock", "enable NTP on this machine (timedatectl set-ntp true)"
 	direction, off := "ahead of", ahead
 	if off < 0 {
 		direction, off = "behind", -off
 	}
-	text := fmt.Sprintf("this machine's clock is %s %s S3's", off.Round(time.Second), direction)
+	text := fmt.Sprintf("the clock of this machine is %s %s that of S3", off.Round(time.Second), direction)
 	switch {
 	case off >= maxSkew:
 		return failure(check, Environment, text, fix)
 	case off >= oddSkew:
 		return warning(check, text, fix)
 	}
-	return fine(check, "this machine and S3 agree on the time")
+	return fine(check, "the clocks of this machine and S3 agree")
 }
 
 func checkBuckets(check string, trials []storage.BucketCheck) []Finding {
@@ -64,7 +64,7 @@ func checkBuckets(check string, trials []storage.BucketCheck) []Finding {
 			silent++
 		}
 	}
-	// What is wrong with all buckets is wrong with the way to them.
+	// If all buckets fail alike, report it once.
 	switch len(trials) {
 	case refused:
 		return []Finding{denied(check, trials[0].Err)}
@@ -86,18 +86,18 @@ func checkBucket(check string, t storage.BucketCheck) Finding {
 	case errors.Is(t.Err, storage.ErrNoConditions):
 		return failure(check, Environment, name+": "+t.Err.Error(), "use a store that honours conditional writes, such as AWS S3 or MinIO")
 	case t.Err != nil:
-		return failure(check, Environment, name+": "+t.Err.Error(), "look at the store")
+		return failure(check, Environment, name+": "+t.Err.Error(), "check the S3 server")
 	case t.Public:
 		return failure(check, Environment, name+" is open to everybody, without credentials",
-			"remove the policy or ACL that opens it, and switch Block Public Access on")
+			"remove the policy or ACL that opens it, and turn on Block Public Access")
 	}
-	return fine(check, name+": put, conditional put, get and delete work, and strangers are kept out")
+	return fine(check, name+": put, conditional put, get and delete work; anonymous access is denied")
 }
 
 func denied(check string, err error) Finding {
-	return failure(check, Credentials, err.Error(), "correct the S3 credentials, or give them the permission")
+	return failure(check, Credentials, err.Error(), "correct the S3 credentials, or grant them access")
 }
 
 func unreachable(check string, err error) Finding {
-	return failure(check, Unreachable, err.Error(), "correct KYCQ_S3_ENDPOINT, or look at network and server")
+	return failure(check, Unreachable, err.Error(), "correct KYCQ_S3_ENDPOINT, or check network and server")
 }

@@ -8,45 +8,45 @@ import (
 	"github.com/kycq/kycq/internal/cashfree"
 )
 
-func checkVendor(ctx context.Context, p Patient) []Finding {
+func checkVendor(ctx context.Context, t Target) []Finding {
 	const check = "cashfree"
 	switch {
-	case p.VendorErr != nil:
+	case t.VendorErr != nil:
 		var lines []Finding
-		for line := range strings.SplitSeq(p.VendorErr.Error(), "\n") {
+		for line := range strings.SplitSeq(t.VendorErr.Error(), "\n") {
 			lines = append(lines, broken(check, line))
 		}
 		return lines
-	case p.Vendor == nil:
-		return []Finding{skipped(check, "the settings come first")}
+	case t.Vendor == nil:
+		return []Finding{skipped(check, "fix the settings first")}
 	}
-	return []Finding{readReply(check, p.Vendor.Check(ctx))}
+	return []Finding{readReply(check, t.Vendor.Check(ctx))}
 }
 
-// readReply reads the answer to a request that asks for nothing: being told so is the good case.
+// readReply judges the answer to a request without fields, which Cashfree must reject.
 func readReply(check string, r *cashfree.Reply) Finding {
-	answered := fmt.Sprintf("it answered HTTP status %d", r.HTTPStatus)
+	answered := fmt.Sprintf("HTTP status %d", r.HTTPStatus)
 	switch r.Class {
 	case cashfree.Rejected:
 		if r.HTTPStatus == 404 {
-			return failure(check, Settings, answered+": there is no such address", "correct KYCQ_CASHFREE_URL: it ends in /verification")
+			return failure(check, Settings, answered+": no such path", "correct KYCQ_CASHFREE_URL: it ends in /verification")
 		}
-		return fine(check, "reachable; credentials and address are accepted")
+		return fine(check, "reachable; credentials and IP are accepted")
 	case cashfree.Credentials, cashfree.NotAllowed:
 		return failure(check, Credentials, r.Message, r.NextAction)
 	case cashfree.NoBalance:
 		return failure(check, Balance, r.Message, r.NextAction)
 	case cashfree.RateLimited:
-		return fine(check, "reachable; it has no time to look at the credentials, since its rate is used up")
+		return warning(check, "reachable; credentials not checked: rate limit reached", "run kycq doctor again in a minute")
 	case cashfree.NotSent:
-		return failure(check, Unreachable, "Cashfree cannot be reached: "+r.Err.Error(), "look at the network, DNS and KYCQ_CASHFREE_URL")
+		return failure(check, Unreachable, "Cashfree is unreachable: "+r.Err.Error(), "check the network, DNS and KYCQ_CASHFREE_URL")
 	case cashfree.Lost, cashfree.SourceBroken:
-		return failure(check, Unreachable, "Cashfree does not answer: "+r.Err.Error(), "look at the network and KYCQ_CASHFREE_URL; try again after some time")
+		return failure(check, Unreachable, "Cashfree does not answer: "+r.Err.Error(), "check the network and KYCQ_CASHFREE_URL; try again later")
 	case cashfree.OtherStatus:
 		if r.HTTPStatus >= 500 {
-			return warning(check, answered+": it is not well, or the address is wrong", "try again after some time; check KYCQ_CASHFREE_URL")
+			return warning(check, answered+": Cashfree fails, or the URL is wrong", "try again later; check KYCQ_CASHFREE_URL")
 		}
 	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Duplicate:
 	}
-	return failure(check, Settings, answered+" to a request that asks for nothing: this is not Cashfree's API", "correct KYCQ_CASHFREE_URL: it ends in /verification")
+	return failure(check, Settings, answered+" to a request without fields: this is not Cashfree's API", "correct KYCQ_CASHFREE_URL: it ends in /verification")
 }
