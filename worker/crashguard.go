@@ -3,28 +3,17 @@ package worker
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/kycq/kycq/internal/maskcheck"
 )
-
-// crashGuard lets a job that may have crashed a worker parse untrusted bytes only while no other job of this process
-// does, so that a crash is never attributed to the wrong job.
-type crashGuard struct{ mu sync.RWMutex }
-
-func (g *crashGuard) enter(suspect bool) (leave func()) {
-	if suspect {
-		g.mu.Lock()
-		return g.mu.Unlock
-	}
-	g.mu.RLock()
-	return g.mu.RUnlock
-}
 
 // guardCrash runs parse, which handles untrusted bytes, under the crash-loop guard: a count in Redis is raised before and
 // cleared after it, so a worker that crashes in between leaves it raised. At maxCrashes, parse does not run and crashLoop
 // is true. If the mask check exceeds its time budget, the count stays raised too, because such bytes would occupy a worker
 // again and again. The error is that of parse or of Redis.
+//
+// A job that may have crashed a worker is parsed while no other job of this process is, so that a crash is not attributed
+// to the wrong job.
 func (d *delivery) guardCrash(ctx context.Context, parse func() error) (crashLoop bool, err error) {
 	kind, id := string(d.job.Kind), d.job.VerificationID
 	count, err := d.Hints.CrashCount(ctx, kind, id)
@@ -34,8 +23,12 @@ func (d *delivery) guardCrash(ctx context.Context, parse func() error) (crashLoo
 	if count >= maxCrashes {
 		return true, nil
 	}
-	leave := d.crashes.enter(count > 0)
-	defer leave()
+	lock := d.parsing.RLocker()
+	if count > 0 {
+		lock = &d.parsing
+	}
+	lock.Lock()
+	defer lock.Unlock()
 	if _, err := d.Hints.RaiseCrashCount(ctx, kind, id); err != nil {
 		return false, err
 	}

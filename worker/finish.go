@@ -28,14 +28,15 @@ func (d *delivery) finish(ctx context.Context) transition {
 		return done(Verdict{Decision: Final, Reason: "superseded"}) // the rest belongs to the next run
 	}
 	kind, id := string(d.job.Kind), d.job.VerificationID
-	for _, part := range []func() error{
-		func() error { return d.reportRows(ctx) },
-		func() error { return d.Hints.DropAnswer(ctx, kind, id) },
-		func() error { return d.Hints.CloseJob(ctx, kind, id) },
-	} {
-		if err := part(); err != nil {
-			return d.infraFault(err, "redis")
-		}
+	err := d.reportRows(ctx)
+	if err == nil {
+		err = d.Hints.DropAnswer(ctx, kind, id)
+	}
+	if err == nil {
+		err = d.Hints.CloseJob(ctx, kind, id)
+	}
+	if err != nil {
+		return d.infraFault(err, "redis")
 	}
 	return done(Verdict{Decision: Final})
 }

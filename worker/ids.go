@@ -35,13 +35,10 @@ func nextProviderID(rec *storage.Record) (id string, ok bool) {
 // isReissue reports whether a request with provider id next may pay again: an earlier request with another id was
 // answered with 200, or its answer is unknown.
 func isReissue(rec *storage.Record, next string) bool {
-	for _, at := range rec.Attempts {
+	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
 		answered := at.HTTPStatus == http.StatusOK || at.Result == resultAnswered || at.Result == resultLinkGone
-		if at.ProviderID != next && (answered || isUnknown(at)) {
-			return true
-		}
-	}
-	return false
+		return at.ProviderID != next && (answered || isUnknown(at))
+	})
 }
 
 // unresolved reports whether an attempt of run from, or of a later one, may have been charged and has no answer.
@@ -82,12 +79,7 @@ func lastOfRun(rec *storage.Record) *storage.Attempt {
 
 // everSent reports whether any request of any run may have been sent.
 func everSent(rec *storage.Record) bool {
-	for _, at := range rec.Attempts {
-		if at.Result != resultNotSent {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Result != resultNotSent })
 }
 
 // earlierWith returns the attempts before attempt i that have the same provider_id.

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -27,21 +28,13 @@ type Policy struct {
 
 // WithDefaults replaces zero values by defaults.
 func (p Policy) WithDefaults() Policy {
-	if p.MaxAttempts == 0 {
-		p.MaxAttempts = 6
-	}
+	p.MaxAttempts = cmp.Or(p.MaxAttempts, 6)
 	if p.RetryCodes == nil {
 		p.RetryCodes = []int{500, 502}
 	}
-	if p.RetryBase == 0 {
-		p.RetryBase = 5 * time.Second
-	}
-	if p.RetryMax == 0 {
-		p.RetryMax = 10 * time.Minute
-	}
-	if p.CallTimeout == 0 {
-		p.CallTimeout = 30 * time.Second
-	}
+	p.RetryBase = cmp.Or(p.RetryBase, 5*time.Second)
+	p.RetryMax = cmp.Or(p.RetryMax, 10*time.Minute)
+	p.CallTimeout = cmp.Or(p.CallTimeout, 30*time.Second)
 	return p
 }
 

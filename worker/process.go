@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -38,8 +39,9 @@ func later(after time.Duration, reason string) Verdict {
 // Processor runs the state machine. It is safe for concurrent use.
 type Processor struct {
 	Parts
-	policy  Policy
-	crashes crashGuard
+	policy Policy
+	// parsing is locked while untrusted bytes are parsed: see guardCrash.
+	parsing sync.RWMutex
 	// draining ends when no further call may begin.
 	draining context.Context
 	drain    context.CancelFunc

@@ -9,7 +9,6 @@ import (
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 )
 
 const (
@@ -104,8 +103,12 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 	case toAnswered:
 		rec.State, rec.Reason, rec.NotBefore = storage.StateAnswered, "", time.Time{}
 	case toFinal:
-		if err := d.setPassport(rec, r, a); err != nil {
-			return err
+		if r.state == storage.StateValid {
+			in, err := openInput(d.Keyset, rec)
+			if err != nil {
+				return err
+			}
+			rec.Passport = a.view(in.Passport)
 		}
 		end(rec, r.state, r.code)
 	case toRetry:
@@ -119,23 +122,6 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 	if text := explain(r, a); r.next != toAnswered {
 		rec.Message, rec.NextAction = text.Message, text.NextAction
 	}
-	return nil
-}
-
-// setPassport sets the masked view of a valid passport answer. It opens the input if this worker has not opened it yet,
-// because it found the answer in Redis.
-func (d *delivery) setPassport(rec *storage.Record, r ruling, a answer) error {
-	if r.state != storage.StateValid {
-		return nil
-	}
-	if d.input == (tasks.Input{}) {
-		in, err := openInput(d.Keyset, rec)
-		if err != nil {
-			return err
-		}
-		d.input = in
-	}
-	rec.Passport = a.view(d.input.Passport)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,18 +36,11 @@ type ServerConfig struct {
 func (c ServerConfig) WithDefaults() ServerConfig {
 	bulk := map[tasks.Kind]int{}
 	for _, k := range tasks.Kinds() {
-		bulk[k] = 8
-		if n := c.BulkConcurrency[k]; n > 0 {
-			bulk[k] = n
-		}
+		bulk[k] = cmp.Or(c.BulkConcurrency[k], 8)
 	}
 	c.BulkConcurrency = bulk
-	if c.LiveConcurrency == 0 {
-		c.LiveConcurrency = 4
-	}
-	if c.ShutdownTimeout == 0 {
-		c.ShutdownTimeout = 45 * time.Second
-	}
+	c.LiveConcurrency = cmp.Or(c.LiveConcurrency, 4)
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 45*time.Second)
 	return c
 }
 
@@ -89,34 +83,31 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 	})
 }
 
-// Run processes tasks until ctx ends. Then it stops fetching, returns jobs that wait at the gate to their queues, waits for
+// Run processes tasks until ctx ends. Then it returns jobs that wait at the gate to their queues, stops fetching, waits for
 // calls in flight to be recorded, and releases the leases, in this order.
 func (s *Server) Run(ctx context.Context) error {
 	var started []*asynq.Server
 	for queue, srv := range s.servers {
 		if err := srv.Start(asynq.HandlerFunc(s.handle)); err != nil {
-			shutdownAll(started)
+			forAll(started, (*asynq.Server).Shutdown)
 			return fmt.Errorf("start the server of queue %s: %w", queue, err)
 		}
 		started = append(started, srv)
 	}
 	<-ctx.Done()
 	s.cfg.Log.Info().Dur("timeout_ms", s.cfg.ShutdownTimeout).Msg("stopping: waiting for calls in flight to be recorded")
-	// Stop returns up to one poll interval later. Drain returns the tasks that are fetched meanwhile.
-	var stopping sync.WaitGroup
-	for _, srv := range started {
-		stopping.Go(srv.Stop)
-	}
+	// Stop takes up to one poll interval. The tasks that are fetched meanwhile are returned, too.
 	s.cfg.Processor.Drain()
-	stopping.Wait()
-	shutdownAll(started)
+	forAll(started, (*asynq.Server).Stop)
+	forAll(started, (*asynq.Server).Shutdown)
 	return nil
 }
 
-func shutdownAll(servers []*asynq.Server) {
+// forAll calls do for all servers at once, and waits.
+func forAll(servers []*asynq.Server, do func(*asynq.Server)) {
 	var wg sync.WaitGroup
 	for _, srv := range servers {
-		wg.Go(srv.Shutdown)
+		wg.Go(func() { do(srv) })
 	}
 	wg.Wait()
 }

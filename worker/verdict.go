@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 
@@ -55,19 +56,17 @@ func (p Policy) rule(a answer, earlier []storage.Attempt, mayReissue bool) rulin
 		}
 		return ruling{next: toAnswered, result: resultAnswered, counted: true}
 	case cashfree.Invalid:
-		return ruling{next: toFinal, state: storage.StateInvalid, result: resultAnswered, code: invalidCode(a.Kind), counted: true}
+		return ruling{next: toFinal, state: storage.StateInvalid, result: resultAnswered, code: invalidCodes[a.Kind], counted: true}
 	case cashfree.Unexpected:
 		return failed(resultRefused, "unexpected_answer")
 	case cashfree.Credentials, cashfree.NotAllowed, cashfree.NoBalance:
-		code := accountCode(a)
+		code := cmp.Or(a.Code, accountCodes[a.Class])
 		if p.FailOnAccountError {
-			r := failed(resultRefused, code)
-			r.counted = false
-			return r
+			return ruling{next: toFinal, state: storage.StateFailed, result: resultRefused, code: code}
 		}
 		return ruling{next: toHold, result: resultHeld, code: code}
 	case cashfree.Rejected:
-		return failed(resultRefused, rejectedCode(a))
+		return failed(resultRefused, cmp.Or(a.Code, rejectedCodes[a.HTTPStatus], "request_rejected"))
 	case cashfree.Duplicate:
 		return ruleDuplicate(earlier, mayReissue)
 	case cashfree.RateLimited:
@@ -78,7 +77,7 @@ func (p Policy) rule(a answer, earlier []storage.Attempt, mayReissue bool) rulin
 		return ruling{next: toRetry, result: resultUnknown, code: "answer_unknown", counted: true}
 	case cashfree.OtherStatus:
 		if slices.Contains(p.RetryCodes, a.HTTPStatus) {
-			return ruling{next: toRetry, result: resultError, code: orCode(a.Code, "provider_error"), counted: true}
+			return ruling{next: toRetry, result: resultError, code: cmp.Or(a.Code, "provider_error"), counted: true}
 		}
 		if a.HTTPStatus == http.StatusGatewayTimeout {
 			return failed(resultUnknown, "unexpected_status") // it may have been charged
@@ -103,17 +102,13 @@ func ruleDuplicate(earlier []storage.Attempt, mayReissue bool) ruling {
 	}
 	switch {
 	case !sent:
-		r := failed(resultDuplicate, "duplicate_verification_id")
-		r.counted = false
-		return r
+		return ruling{next: toFinal, state: storage.StateFailed, result: resultDuplicate, code: "duplicate_verification_id"}
 	case !unknown:
 		return ruling{next: toDerivedID, result: resultDuplicate, code: "vendor_id_consumed"}
 	case mayReissue:
 		return ruling{next: toDerivedID, result: resultDuplicate, code: "answer_lost"}
 	}
-	r := failed(resultDuplicate, "answer_lost")
-	r.counted = false
-	return r
+	return ruling{next: toFinal, state: storage.StateFailed, result: resultDuplicate, code: "answer_lost"}
 }
 
 // exhausted reports whether a job that would be retried has used up its attempts.
@@ -153,40 +148,16 @@ func failed(result, code string) ruling {
 	return ruling{next: toFinal, state: storage.StateFailed, result: result, code: code, counted: true}
 }
 
-func invalidCode(k tasks.Kind) string {
-	if k == tasks.Aadhaar {
-		return "invalid_document"
+// Codes for answers that have none: Cashfree documents most refusals by their message only.
+var (
+	invalidCodes = map[tasks.Kind]string{tasks.Aadhaar: "invalid_document", tasks.Passport: "invalid_passport"}
+	accountCodes = map[cashfree.Class]string{
+		cashfree.Credentials: "authentication_failed",
+		cashfree.NotAllowed:  "ip_validation_failed",
+		cashfree.NoBalance:   "insufficient_balance",
 	}
-	return "invalid_passport"
-}
-
-// accountCode returns Cashfree's code, or kycq's if the answer has none: Cashfree documents most refusals by their message
-// only.
-func accountCode(a answer) string {
-	switch a.Class {
-	case cashfree.NoBalance:
-		return orCode(a.Code, "insufficient_balance")
-	case cashfree.NotAllowed:
-		return orCode(a.Code, "ip_validation_failed")
-	default:
-		return orCode(a.Code, "authentication_failed")
+	rejectedCodes = map[int]string{
+		http.StatusRequestEntityTooLarge: "file_size_exceeded",
+		http.StatusNotFound:              "not_found",
 	}
-}
-
-func rejectedCode(a answer) string {
-	switch a.HTTPStatus {
-	case http.StatusRequestEntityTooLarge:
-		return orCode(a.Code, "file_size_exceeded")
-	case http.StatusNotFound:
-		return orCode(a.Code, "not_found")
-	default:
-		return orCode(a.Code, "request_rejected")
-	}
-}
-
-func orCode(code, otherwise string) string {
-	if code != "" {
-		return code
-	}
-	return otherwise
-}
+)
