@@ -1,0 +1,228 @@
+package mutants
+
+// mutants lists the precautions and the tests that must notice when one is missing: first the fast test of the package,
+// then the scenario with processes.
+var mutants = []mutant{
+	{
+		name: "skip-compare-and-swap", // overwrites records without a condition
+		pkg:  "worker",
+		old: `	var version storage.Version
+	if d.version == (storage.Version{}) {
+`,
+		new: `	var version storage.Version
+	_, d.version, _ = d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
+	if d.version == (storage.Version{}) {
+`,
+		tests: []testName{
+			{"worker", "TestModelNeverLosesNorPaysTwice"},
+			{faults, "TestPausedWorker/success"},
+		},
+	},
+	{
+		name: "skip-context-check", // calls although the lease is lost
+		pkg:  "worker",
+		old: `	if ctx.Err() != nil {
+		return d.withdrawIntent(ctx), nil
+`,
+		new: `	if false {
+		return d.withdrawIntent(ctx), nil
+`,
+		tests: []testName{{"worker", "TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone"}},
+	},
+	{
+		name: "skip-sent", // calls before the intent is durable
+		pkg:  "worker",
+		old: `	for {
+		began := time.Now()
+		rec.LastAttempt().SentAt`,
+		new: `	d.rec = rec
+	return nil
+	for {
+		began := time.Now()
+		rec.LastAttempt().SentAt`,
+		tests: []testName{
+			{"worker", "TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone"},
+			{faults, "TestVendorConnectionCut/refused"},
+		},
+	},
+	{
+		name: "skip-answered", // fetches the image before the answer is durable
+		pkg:  "worker",
+		old: `		switch err := d.save(ctx, rec); {
+		case err == nil:
+			return d.afterAnswer`,
+		new: `		if r.next == toAnswered {
+			d.rec = rec
+			return goTo(stepMask), nil
+		}
+		switch err := d.save(ctx, rec); {
+		case err == nil:
+			return d.afterAnswer`,
+		tests: []testName{
+			{"worker", "TestAJobThatTakesItsWorkersDownEndsAsACrashLoop"},
+			{faults, "TestImageFetchCut"},
+		},
+	},
+	{
+		name: "skip-takeover-age", // takes over a call in flight at once
+		pkg:  "worker",
+		old:  `rest := age - d.version.Age; rest > 0 {`,
+		new:  `rest := age - d.version.Age; false && rest > 0 {`,
+		tests: []testName{
+			{"worker", "TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge"},
+			{faults, "TestRedisFlushed/resubmitted"},
+		},
+	},
+	{
+		name:  "takeover-age-zero", // considers the answer of every call lost at once
+		pkg:   "worker",
+		old:   `return sendWithin + callTimeout + takeoverMargin`,
+		new:   `return 0 * (sendWithin + callTimeout + takeoverMargin)`,
+		tests: []testName{{"worker", "TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge"}},
+	},
+	{
+		name: "skip-final-check", // works on final records again
+		pkg:  "worker",
+		old: `	case state.Final():
+		return goTo(stepFinish)
+`,
+		new: `	case state.Final():
+		return goTo(stepCheck)
+`,
+		tests: []testName{
+			{"worker", "TestAPassportIsCheckedOnceAndForAll"},
+			{faults, "TestKilledAtEachStep/success/final-written"},
+		},
+	},
+	{
+		name: "skip-final-tail", // acknowledges the task of a final record without its tail
+		pkg:  "worker",
+		old: `	case state.Final():
+		return goTo(stepFinish)
+`,
+		new: `	case state.Final():
+		return done(Verdict{Decision: Final})
+`,
+		tests: []testName{{"worker", "TestASweepRepeatsTheTailOfAFinalRecord"}},
+	},
+	{
+		name: "skip-kept-answer", // drops an answer that S3 does not accept
+		pkg:  "worker",
+		old: `	sealed, err := sealAnswer(d.Keyset, d.job.VerificationID, *d.answer)
+	if err == nil {
+		err = d.Hints`,
+		new: `	sealed, err := sealAnswer(d.Keyset, d.job.VerificationID, *d.answer)
+	if false {
+		err = d.Hints`,
+		tests: []testName{
+			{"worker", "TestAnAnswerThatS3RefusesIsKeptAndNeverBoughtAgain"},
+			{faults, "TestS3Down/answer"},
+		},
+	},
+	{
+		name:  "skip-open-set", // forgets jobs that have a record and no task
+		pkg:   "tasks",
+		old:   `	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {`,
+		new:   `	if err := error(nil); err != nil && time.Now().IsZero() {`,
+		tests: []testName{{faults, "TestProducerKilled"}},
+	},
+	{
+		name: "skip-hold", // goes on calling with a refused account
+		pkg:  "worker",
+		old: `	first, err := d.Gate.RaiseHold(ctx, h)
+`,
+		new: `	if true {
+		return
+	}
+	first, err := d.Gate.RaiseHold(ctx, h)
+`,
+		tests: []testName{
+			{"worker", "TestARefusedAccountHoldsTheFleetAndHarmsNoJob"},
+			{faults, "TestBalanceOut"},
+		},
+	},
+	{
+		name:  "count-waits", // counts 429s and refusals as attempts
+		pkg:   "worker",
+		old:   `	at.Counted = r.counted && (`,
+		new:   `	at.Counted = true || r.counted && (`,
+		tests: []testName{{"worker", "TestA429IsWaitedOutByTheSameDelivery"}},
+	},
+	{
+		name: "fresh-id-on-conflict", // buys lost answers again although the policy is review
+		pkg:  "worker",
+		old: `	if !d.policy.ReissueLostAnswers {
+		return false, nil
+`,
+		new: `	if !d.policy.ReissueLostAnswers {
+		return true, nil
+`,
+		tests: []testName{
+			{"worker", "TestALostAnswerIsForAPersonUnlessThePolicySaysReissue"},
+			{faults, "TestVendorConnectionCut/before-the-answer"},
+		},
+	},
+	{
+		name:  "plain-payload", // does not encrypt payloads
+		pkg:   "tasks",
+		old:   `	keyset := c.cfg.Keyset`,
+		new:   `	keyset := seal.Insecure()`,
+		tests: []testName{{faults, "TestS3RepliesLost/sent"}},
+	},
+	{
+		name: "sweep-ignores-answered", // leaves answered records without a task alone
+		pkg:  "worker",
+		old:  `	case rec.State.Final(), rec.State == storage.StateAnswered:`,
+		new: `	case rec.State == storage.StateAnswered:
+		return nil
+	case rec.State.Final():`,
+		tests: []testName{{"worker", "TestASweepDeliversAnAnsweredRecordWithoutAGate"}},
+	},
+	{
+		name:  "enqueue-ignores-fingerprint", // takes another input under a known id for the same job
+		pkg:   "tasks",
+		old:   `	if !existing.Created && existing.Fingerprint != p.Fingerprint {`,
+		new:   `	if false {`,
+		tests: []testName{{"tasks", "TestTheSameIDWithAnotherInputIsAnErrorAndNotAnotherJob"}},
+	},
+	{
+		name:  "worker-ignores-fingerprint", // works on another input than that of the record
+		pkg:   "worker",
+		old:   `	case rec.Fingerprint != d.job.Fingerprint:`,
+		new:   `	case false:`,
+		tests: []testName{{"worker", "TestAnotherInputUnderTheSameIDCallsNothing"}},
+	},
+	{
+		name: "store-before-check", // stores the masked image before it is checked
+		pkg:  "worker",
+		old: `	var report maskcheck.Report
+`,
+		new: `	if _, _, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, "jpg", fetched.ContentType, fetched.Body); err != nil {
+		return d.infraFault(err, "storage")
+	}
+	var report maskcheck.Report
+`,
+		tests: []testName{{"worker", "TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked"}},
+	},
+	{
+		name:  "few-retries", // has asynq archive a task after 25 deliveries
+		pkg:   "tasks",
+		old:   `	maxRetry = 1 << 30`,
+		new:   `	maxRetry = 25`,
+		tests: []testName{{"tasks", "TestEnqueueIsIdempotentAndSealed"}},
+	},
+	{
+		name:  "skip-lifecycle", // does not set the lifecycle rule of the inbox
+		pkg:   "storage",
+		old:   `	lifecycle, err := s.makeLifecycle(ctx)`,
+		new:   `	lifecycle, err := InitStep{Bucket: s.cfg.InboxBucket, What: "lifecycle"}, error(nil)`,
+		tests: []testName{{"storage", "TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules"}},
+	},
+	{
+		name:  "keep-unused-slot", // does not return the slot of a call that was not made
+		pkg:   "internal/gate",
+		old:   `	if o.Kind == NotSent && p.nonce == "" {`,
+		new:   `	if (o.Kind == NotSent || o.Kind == Unused) && p.nonce == "" {`,
+		tests: []testName{{"internal/gate", "TestUnusedSlotGoesToTheNextCaller"}},
+	},
+}
