@@ -14,27 +14,27 @@ import (
 	"github.com/kycq/kycq/internal/seal"
 )
 
-// Keyset seals what is personal. Producers and workers of one installation share it.
+// Keyset encrypts personal data. All producers and workers of an installation share one.
 type Keyset = seal.Keyset
 
 // ParseKeyset reads the JSON document that `kycq keys generate` prints.
 func ParseKeyset(doc []byte) (*Keyset, error) { return seal.Parse(doc) }
 
-// ErrDifferentInput means that the verification_id already belongs to a job with another input. It is never another job:
-// choose a new id, or correct the input.
+// ErrDifferentInput means that the verification_id belongs to a job with another input. Choose a new id, or correct the
+// input.
 var ErrDifferentInput = errors.New("this verification_id already belongs to a job with a different input: use a new id")
 
-// ErrRedisFull means that Redis is over 70 % of its maxmemory, and the job was not accepted. The rest is for those who empty
-// the queues: enqueue again when they are shorter.
+// ErrRedisFull means that Redis uses over 70 % of its maxmemory, and the job was not accepted. The rest is reserved for the
+// workers. Enqueue again later.
 var ErrRedisFull = redisx.ErrFull
 
-// ClientConfig holds the parts of a Client.
+// ClientConfig configures a Client.
 type ClientConfig struct {
 	Redis  redis.UniversalClient // required; the caller closes it
 	Keyset *Keyset               // required
-	// Ledger is where jobs are accepted, usually a *storage.Store. Nil is an error unless WithoutLedger is set.
+	// Ledger stores the jobs, usually a *storage.Store. Required unless WithoutLedger is set.
 	Ledger Ledger
-	// WithoutLedger lets Enqueue hand jobs to Redis alone: a job is lost if Redis is, until a worker has claimed it.
+	// WithoutLedger makes Enqueue write to Redis only: if Redis loses its data, jobs that no worker has claimed are lost.
 	WithoutLedger bool
 }
 
@@ -52,9 +52,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	case cfg.Redis == nil:
 		return nil, errors.New("tasks client: Redis is missing")
 	case cfg.Keyset == nil:
-		return nil, errors.New("tasks client: the keyset is missing: `kycq keys generate` makes one")
+		return nil, errors.New("tasks client: the keyset is missing: create one with `kycq keys generate`")
 	case cfg.Ledger == nil && !cfg.WithoutLedger:
-		return nil, errors.New("tasks client: Ledger is missing: give it a storage.Store, or set WithoutLedger and accept that losing Redis loses jobs")
+		return nil, errors.New("tasks client: Ledger is missing: set it to a storage.Store, or set WithoutLedger and accept that losing Redis loses jobs")
 	}
 	return &Client{
 		cfg:      cfg,
@@ -64,17 +64,17 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}, nil
 }
 
-// Status is what Enqueue found or did.
+// Status is what Enqueue did.
 type Status string
 
-// The three answers of Enqueue.
+// The values of Status.
 const (
-	Enqueued      Status = "enqueued"       // the job is new, or its task was missing and is there again
-	AlreadyQueued Status = "already_queued" // the same job is waiting or being worked on
-	AlreadyDone   Status = "already_done"   // the same job has its final record: nothing was enqueued
+	Enqueued      Status = "enqueued"       // the job is new, or its task was missing in Redis
+	AlreadyQueued Status = "already_queued" // the same job waits or is in progress
+	AlreadyDone   Status = "already_done"   // the same job is final; nothing was enqueued
 )
 
-// Receipt answers an Enqueue.
+// Receipt is the result of Enqueue.
 type Receipt struct {
 	Kind           Kind   `json:"kind"`
 	VerificationID string `json:"verification_id"`
@@ -86,9 +86,10 @@ type Receipt struct {
 	Outcome string `json:"outcome,omitempty"`
 }
 
-// Enqueue validates, seals, accepts and enqueues a job. It may be repeated: see the package comment.
+// Enqueue validates a job, encrypts its input, and accepts and enqueues it. It may be repeated: see the package comment.
 //
-// Errors: *InvalidError for a bad field; ErrDifferentInput; ErrRedisFull; otherwise the ledger's or Redis' error, after which the same call can simply be made again.
+// Errors: *InvalidJobError for invalid fields, ErrDifferentInput, ErrRedisFull; otherwise an error of the ledger or of
+// Redis, after which the same call can be repeated.
 func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	p, err := c.Prepare(j)
 	if err != nil {
@@ -115,15 +116,15 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	return receipt, err
 }
 
-// accept adds the id to the open set before the record is written, so that a crash between the two leaves a name to look
-// up, never a record that nobody looks for.
+// accept adds the id to the open set before it writes the record: a crash between the two must not leave a record that the
+// sweep does not find.
 func (c *Client) accept(ctx context.Context, p Payload) (ExistingJob, error) {
 	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {
 		return ExistingJob{}, fmt.Errorf("enqueue: %w", err)
 	}
 	existing, err := c.cfg.Ledger.Accept(ctx, p.JobSpec)
 	if err != nil {
-		return ExistingJob{}, fmt.Errorf("enqueue: accept in the ledger: %w", err)
+		return ExistingJob{}, fmt.Errorf("enqueue: write to the ledger: %w", err)
 	}
 	if !existing.Created && existing.Fingerprint != p.Fingerprint {
 		return ExistingJob{}, ErrDifferentInput
@@ -136,7 +137,7 @@ func (c *Client) accept(ctx context.Context, p Payload) (ExistingJob, error) {
 	return existing, nil
 }
 
-// Prepare is the first half of Enqueue: it validates a job and seals it into its payload, and writes nothing.
+// Prepare is the first half of Enqueue: it validates a job and encrypts its input. It writes nothing.
 func (c *Client) Prepare(j Job) (Payload, error) {
 	if j.Lane == "" {
 		j.Lane = Live
@@ -151,18 +152,17 @@ func (c *Client) Prepare(j Job) (Payload, error) {
 	if err != nil {
 		return Payload{}, fmt.Errorf("enqueue: %w", err)
 	}
-	keyset := c.cfg.Keyset
-	sealed, err := keyset.Seal(plain, InputBinding(j.Kind, j.VerificationID))
+	sealed, err := c.cfg.Keyset.Seal(plain, InputBinding(j.Kind, j.VerificationID))
 	if err != nil {
 		return Payload{}, fmt.Errorf("enqueue: %w", err)
 	}
 	return Payload{Version: PayloadVersion, JobSpec: JobSpec{
 		Kind: j.Kind, VerificationID: j.VerificationID, Lane: j.Lane, Run: j.Run, Batch: j.Batch, Row: j.Row, SealedInput: sealed,
-		Fingerprint: keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
+		Fingerprint: c.cfg.Keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
 	}}, nil
 }
 
-// identity is what makes two inputs of one id the same: an image's content where it is known, else its place.
+// identity returns what is equal for equal inputs: an image's content if it is known, else its location.
 func identity(in Input, plain []byte) []byte {
 	if in.Image != nil && in.Image.SHA256 != "" {
 		return []byte("sha256:" + in.Image.SHA256)
@@ -170,7 +170,7 @@ func identity(in Input, plain []byte) []byte {
 	return plain
 }
 
-// InputBinding is the associated data of a sealed input: it opens for this job alone.
+// InputBinding is the associated data of a sealed input, so it opens for this job only.
 func InputBinding(k Kind, id string) seal.Binding {
 	return seal.Binding{Kind: string(k), ID: id, Purpose: seal.PurposeInput}
 }
@@ -180,10 +180,9 @@ func AnswerBinding(k Kind, id string) seal.Binding {
 	return seal.Binding{Kind: string(k), ID: id, Purpose: seal.PurposeAnswer}
 }
 
-// Push puts the task of an accepted payload into Redis. It is the second half of Enqueue, for those who hold a sealed
-// payload already: the feeder of a batch, and whoever re-creates a task that Redis has lost. A task of the same id that has
-// ended, while the record is not final (the caller knows), only blocks the id, and is deleted; one that will be delivered
-// stays. asynq's own recoverer brings back an active task whose worker died.
+// Push is the second half of Enqueue: it adds the task of an accepted payload to Redis. It also replaces a task that Redis
+// has lost. The caller knows that the record is not final; so an ended task with the same id only blocks the id, and Push
+// deletes it. It leaves a task that will still be delivered; asynq recovers an active one whose worker has died.
 func (c *Client) Push(ctx context.Context, p Payload) (Status, error) {
 	task, err := newTask(p)
 	if err != nil {

@@ -1,10 +1,12 @@
-// Package tasks is what producers and workers share: kinds, lanes, jobs, their validation, the sealed payload that
-// travels through Redis, and the Client that apps use to hand a job in.
+// Package tasks enqueues KYC checks. A [Job] names what to check: an Aadhaar image in S3, or the fields of a passport. A
+// [Client] validates it, encrypts the input, and hands it to kycq's workers.
 //
-// A job is accepted once it stands in the Ledger (its record in S3, state queued); Redis only delivers. So Enqueue writes
-// the record first and the task second, and may be repeated at will: the same verification_id with the same input is the
-// same job, the same id with another input is an error.
+// Enqueue first writes the job's record to the [Ledger] (in S3, with state queued), then its task to Redis. A job is
+// accepted once its record exists; Redis only delivers it. Enqueue may be repeated: the same verification_id with the same
+// input is the same job, and with another input an error. For the result, see package storage (Store.Wait).
 //
-// Nothing personal leaves this package readable: the input is sealed before it reaches the ledger or Redis, and errors
-// name fields, never their values.
+// The input is encrypted before it reaches the ledger or Redis. Errors name fields, never their values.
+//
+// [Payload], [JobSpec], the Encode, Decode and Binding functions, [Client.Prepare] and [Client.Push] are for kycq's own
+// workers and batches; apps do not need them.
 package tasks

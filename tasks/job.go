@@ -2,58 +2,58 @@ package tasks
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 
 	"github.com/kycq/kycq/internal/redact"
 )
 
-// Personal is a redacting string: it prints as "[personal]" and gives its text only to Reveal.
+// Personal holds a text about a person. It prints, logs and marshals as "[personal]"; its method Reveal returns the text.
 type Personal = redact.Personal
 
 // NewPersonal wraps a personal field.
 func NewPersonal(s string) Personal { return redact.NewPersonal(s) }
 
-// Job is one thing to check, as a producer describes it.
+// Job is one check.
 type Job struct {
 	Kind Kind
-	// VerificationID names the job for ever, at Cashfree too: 1 to 50 of [A-Za-z0-9._-]. Ids are unique per kind.
+	// VerificationID identifies the job, at Cashfree too: 1 to 50 of [A-Za-z0-9._-], unique per kind, never used again.
 	VerificationID string
-	// Lane is Live where zero.
+	// Lane is Live if empty.
 	Lane Lane
-	// Run is 1 for a new job (zero means 1); an operator's retry of a finished job is run 2, 3, ...
+	// Run is 1 for a new job (zero means 1). An operator's retry of a final job is run 2, 3, ...
 	Run int
-	// Batch and Row say where a backfill's job came from; empty and 0 for a single one.
+	// Batch and Row are set for the rows of a batch.
 	Batch string
 	Row   int
 	Input Input
 }
 
-// Input is what is checked. Exactly one of the two is set, the one of the job's kind.
+// Input is the input of a job. Only the field of the job's kind is set.
 type Input struct {
 	Image    *Image
 	Passport *PassportInput
 }
 
-// Image refers to an object in S3-compatible storage. The bytes never travel through Redis.
+// Image refers to an object in S3. The workers read it with their own credentials.
 type Image struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
-	// SHA256 is the content's hash in lower-case hex; empty where the producer did not read the object.
+	// SHA256 is the content's hash in lower-case hex; empty if the producer did not read the object.
 	SHA256 string `json:"sha256,omitempty"`
-	// Bytes is the content's length; 0 where the producer did not read the object.
+	// Bytes is the content's length; 0 if the producer did not read the object.
 	Bytes int64 `json:"bytes,omitempty"`
-	// Uploaded says that kycq put the object there, and so may delete it once the job is valid or invalid.
+	// Uploaded is set by storage.Store.UploadImage. kycq deletes the object once the job is valid or invalid.
 	Uploaded bool `json:"uploaded,omitempty"`
 }
 
-// PassportInput is what Cashfree's passport call takes.
+// PassportInput is the input of a passport check.
 type PassportInput struct {
 	FileNumber Personal // alphanumeric, 1 to 20
 	DOB        Personal // YYYY-MM-DD, in the past, after 1900
 	Name       Personal // optional
 }
 
-// wireInput is the plain text under the seal of a payload and of a record's sealed_input. A golden file holds its form.
+// wireInput is the plain text of a sealed_input. Golden files hold its form.
 type wireInput struct {
 	Image    *Image        `json:"image,omitempty"`
 	Passport *wirePassport `json:"passport,omitempty"`
@@ -65,8 +65,8 @@ type wirePassport struct {
 	Name       string `json:"name,omitempty"`
 }
 
-// EncodeInput renders an input as the plain text that is sealed. Equal inputs give equal bytes, so that the keyed
-// fingerprint can be taken of them.
+// EncodeInput returns the plain text of a sealed_input. Equal inputs have equal texts, since the fingerprint is taken of
+// them.
 func EncodeInput(in Input) ([]byte, error) {
 	w := wireInput{Image: in.Image}
 	if p := in.Passport; p != nil {
@@ -79,14 +79,14 @@ func EncodeInput(in Input) ([]byte, error) {
 func DecodeInput(plain []byte) (Input, error) {
 	var w wireInput
 	if err := json.Unmarshal(plain, &w); err != nil {
-		return Input{}, fmt.Errorf("decode input: not the JSON that kycq writes")
+		return Input{}, errors.New("decode input: not the JSON that kycq writes")
 	}
 	in := Input{Image: w.Image}
 	if p := w.Passport; p != nil {
 		in.Passport = &PassportInput{FileNumber: NewPersonal(p.FileNumber), DOB: NewPersonal(p.DOB), Name: NewPersonal(p.Name)}
 	}
 	if (in.Image == nil) == (in.Passport == nil) {
-		return Input{}, fmt.Errorf("decode input: want exactly one of image and passport")
+		return Input{}, errors.New("decode input: want exactly one of image and passport")
 	}
 	return in, nil
 }

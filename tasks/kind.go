@@ -2,7 +2,7 @@ package tasks
 
 import "fmt"
 
-// Kind says which check a job asks for. It is part of S3 keys, Redis keys and queue names.
+// Kind is the document that a job checks. It is part of S3 keys, Redis keys and queue names.
 type Kind string
 
 // The two kinds of check.
@@ -11,10 +11,10 @@ const (
 	Passport Kind = "passport"
 )
 
-// Kinds lists every kind, in the order in which they are shown.
+// Kinds returns all kinds, in display order.
 func Kinds() []Kind { return []Kind{Aadhaar, Passport} }
 
-// ParseKind reads a kind as it stands on the wire.
+// ParseKind parses a kind.
 func ParseKind(s string) (Kind, error) {
 	switch k := Kind(s); k {
 	case Aadhaar, Passport:
@@ -23,19 +23,19 @@ func ParseKind(s string) (Kind, error) {
 	return "", fmt.Errorf("unknown kind %q: use aadhaar or passport", s)
 }
 
-// Lane says who waits for the answer: an app (live) or nobody in particular (bulk).
+// Lane is the priority of a job.
 type Lane string
 
-// The two lanes. A live job takes the next slot of the rate before any waiting bulk job of its kind.
+// The two lanes. Live jobs are called before all bulk jobs of their kind.
 const (
 	Live Lane = "live"
 	Bulk Lane = "bulk"
 )
 
-// Lanes lists every lane, the faster first.
+// Lanes returns all lanes, the faster first.
 func Lanes() []Lane { return []Lane{Live, Bulk} }
 
-// ParseLane reads a lane as it stands on the wire.
+// ParseLane parses a lane.
 func ParseLane(s string) (Lane, error) {
 	switch l := Lane(s); l {
 	case Live, Bulk:
@@ -44,10 +44,10 @@ func ParseLane(s string) (Lane, error) {
 	return "", fmt.Errorf("unknown lane %q: use live or bulk", s)
 }
 
-// Queue is the name of the asynq queue of a kind and a lane, for example "aadhaar-live".
+// Queue returns the asynq queue of a kind and a lane, for example "aadhaar-live".
 func Queue(k Kind, l Lane) string { return string(k) + "-" + string(l) }
 
-// Queues lists the four queues.
+// Queues returns the four queues.
 func Queues() []string {
 	var queues []string
 	for _, k := range Kinds() {
@@ -58,5 +58,5 @@ func Queues() []string {
 	return queues
 }
 
-// TypeName is the asynq task type of a kind.
+// TypeName returns the asynq task type of a kind.
 func TypeName(k Kind) string { return "kyc:" + string(k) }

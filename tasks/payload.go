@@ -9,7 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// PayloadVersion is the version of the wire form that this build writes. A golden file holds the form.
+// PayloadVersion is the version of the payloads that this program writes. A golden file holds their form.
 const PayloadVersion = 1
 
 // Payload is the payload of a job's asynq task in Redis.
@@ -21,7 +21,7 @@ type Payload struct {
 // ErrPayloadVersion means that a newer kycq wrote the payload: upgrade the workers before the producers.
 var ErrPayloadVersion = errors.New("payload of a newer version: upgrade the workers before the producers")
 
-// DecodePayload reads what Payload marshals to. Errors never quote the payload.
+// DecodePayload parses the JSON of a Payload. Errors never quote it.
 func DecodePayload(raw []byte) (Payload, error) {
 	var p Payload
 	if err := json.Unmarshal(raw, &p); err != nil {
@@ -45,7 +45,7 @@ func DecodePayload(raw []byte) (Payload, error) {
 	return p, nil
 }
 
-// TaskID is the asynq task id of a run of a job: the verification_id, with "#n" for run n > 1.
+// TaskID returns the asynq task id of a run of a job: the verification_id, with "#n" for run n > 1.
 func TaskID(id string, run int) string {
 	if run <= 1 {
 		return id
@@ -54,12 +54,12 @@ func TaskID(id string, run int) string {
 }
 
 const (
-	// maxRetry is as high as asynq's int32 safely takes: asynq archives a task whose count is used up even when its error
-	// is not a failure, so kycq counts attempts itself, in the record.
+	// maxRetry is practically unlimited: asynq archives a task after that many errors, even those that are not failures.
+	// kycq counts attempts itself, in the record.
 	maxRetry = 1 << 30
-	// taskTimeout must be set: asynq reads zero as 30 minutes. It bounds the wait at the gate, not the paid call.
+	// taskTimeout limits the wait at the gate, not the paid call. (For asynq, zero means 30 minutes.)
 	taskTimeout = time.Hour
-	// liveRetention keeps finished live jobs on the dashboard for a day; bulk ones would fill Redis.
+	// liveRetention is how long the dashboard shows finished live jobs. Bulk jobs would fill Redis.
 	liveRetention = 24 * time.Hour
 )
 

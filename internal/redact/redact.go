@@ -1,9 +1,9 @@
-// Package redact holds the two types that secrets and personal fields travel in. Both print, log and marshal as a
-// fixed word; the value itself takes an explicit call to Reveal, which is easy to find with grep.
+// Package redact holds the types for secrets and personal data. Both print, log and marshal as a fixed word; only Reveal
+// returns the text, which makes its uses easy to find.
 //
-// The value sits behind a pointer on purpose: fmt prints unexported fields of an outer struct without calling their
-// String method, and a pointer shows as an address there, never as the text. Printers that follow pointers (go-cmp's
-// Diff, go-spew) do reveal it; the linter keeps them out of code that is not a test.
+// The text is behind a pointer: fmt prints unexported fields of an outer struct without calling their String method, and
+// of a pointer it prints the address. Printers that follow pointers (go-cmp's Diff, go-spew) do reveal it, so only tests
+// may import them.
 package redact
 
 import (
@@ -12,85 +12,68 @@ import (
 	"log/slog"
 )
 
-const (
-	maskedPersonal = "[personal]"
-	maskedSecret   = "[secret]"
-)
-
-// Personal is a field about a person: a name, a date of birth, a document number. The zero value is empty.
-type Personal struct{ value *string }
-
-// NewPersonal wraps s.
-func NewPersonal(s string) Personal {
-	if s == "" {
-		return Personal{}
-	}
-	return Personal{value: &s}
-}
-
-// Reveal returns the text. What it returns must be sealed or sent to the vendor, never printed.
-func (p Personal) Reveal() string { return deref(p.value) }
-
-// Empty tells whether there is no text.
-func (p Personal) Empty() bool { return p.value == nil }
-
-// Equal compares the texts; it lets go-cmp compare structs that hold personal fields.
-func (p Personal) Equal(q Personal) bool { return p.Reveal() == q.Reveal() }
-
-func (p Personal) String() string { return show(p.value, maskedPersonal) }
-
-// Format covers every verb, %#v and %x included.
-func (p Personal) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, p.String()) }
-
-// MarshalText makes encoding/json, YAML and zerolog's Interface print the mask.
-func (p Personal) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-// LogValue makes log/slog print the mask.
-func (p Personal) LogValue() slog.Value { return slog.StringValue(p.String()) }
+// Personal is a text about a person: a name, a date of birth, a document number. The zero value is empty.
+type Personal = text[personal]
 
 // Secret is a credential, a key or a bearer link. The zero value is empty.
-type Secret struct{ value *string }
+type Secret = text[secret]
+
+// NewPersonal wraps s.
+func NewPersonal(s string) Personal { return wrap[personal](s) }
 
 // NewSecret wraps s.
-func NewSecret(s string) Secret {
+func NewSecret(s string) Secret { return wrap[secret](s) }
+
+// label is what a text prints as.
+type label interface{ label() string }
+
+type (
+	personal struct{}
+	secret   struct{}
+)
+
+func (personal) label() string { return "[personal]" }
+func (secret) label() string   { return "[secret]" }
+
+type text[L label] struct{ value *string }
+
+func wrap[L label](s string) text[L] {
 	if s == "" {
-		return Secret{}
+		return text[L]{}
 	}
-	return Secret{value: &s}
+	return text[L]{value: &s}
 }
 
-// Reveal returns the text. What it returns must go to the remote that it is meant for, never into a print.
-func (s Secret) Reveal() string { return deref(s.value) }
-
-// Empty tells whether there is no text.
-func (s Secret) Empty() bool { return s.value == nil }
-
-// Equal compares the texts in constant time.
-func (s Secret) Equal(t Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(t.Reveal())) == 1
-}
-
-func (s Secret) String() string { return show(s.value, maskedSecret) }
-
-// Format covers every verb, %#v and %x included.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, s.String()) }
-
-// MarshalText makes encoding/json, YAML and zerolog's Interface print the mask.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue makes log/slog print the mask.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-func deref(p *string) string {
-	if p == nil {
+// Reveal returns the text. It must be encrypted, or sent to the service that it is meant for, and never printed.
+func (t text[L]) Reveal() string {
+	if t.value == nil {
 		return ""
 	}
-	return *p
+	return *t.value
 }
 
-func show(p *string, mask string) string {
-	if p == nil {
+// Empty reports whether there is no text.
+func (t text[L]) Empty() bool { return t.value == nil }
+
+// Equal compares the texts in constant time. go-cmp uses it too.
+func (t text[L]) Equal(other text[L]) bool {
+	return subtle.ConstantTimeCompare([]byte(t.Reveal()), []byte(other.Reveal())) == 1
+}
+
+// String returns the label, or "" if there is no text.
+func (t text[L]) String() string {
+	if t.value == nil {
 		return ""
 	}
-	return mask
+	var l L
+	return l.label()
 }
+
+// Format prints the label for every verb, also for %#v and %x.
+func (t text[L]) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, t.String()) }
+
+// MarshalText makes encoding/json, YAML and zerolog's Interface print the label.
+func (t text[L]) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// LogValue makes log/slog print the label.
+func (t text[L]) LogValue() slog.Value { return slog.StringValue(t.String()) }
