@@ -28,7 +28,7 @@ func appendAudit(ctx context.Context, store *storage.Store, act audit.Act) error
 		return err
 	}
 	if _, err := trail.Append(ctx, act); err != nil {
-		return fmt.Errorf("refused, because the audit event cannot be written: %w", err)
+		return fmt.Errorf("refused, because the audit entry cannot be written: %w", err)
 	}
 	return nil
 }

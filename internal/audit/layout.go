@@ -15,13 +15,13 @@ const (
 
 var seqForm = regexp.MustCompile(`^[0-9]{12}\.json$`)
 
-func entryKey(writer string, seq int64) string {
+func eventKey(writer string, seq int64) string {
 	return fmt.Sprintf("%s%s/%012d.json", prefix, writer, seq)
 }
 
 func headKey(writer string) string { return prefix + writer + "/" + headName }
 
-// parseKey is the reverse: seq is 0 for a head. It is false for a key that the trail does not write.
+// parseKey parses a key; seq is 0 for a head. ok is false if the trail does not write such keys.
 func parseKey(key string) (writer string, seq int64, ok bool) {
 	writer, name, found := strings.Cut(strings.TrimPrefix(key, prefix), "/")
 	switch {
@@ -36,11 +36,11 @@ func parseKey(key string) (writer string, seq int64, ok bool) {
 	return writer, seq, err == nil && seq > 0
 }
 
-// writerName makes one key segment of user@host. The underscore stands in neither part.
+// writerName joins user and host with an underscore, which neither part contains.
 func writerName(user, host string) string { return clean(user) + "_" + clean(host) }
 
-// clean keeps letters, digits, dots and hyphens, up to 64 of them. A name that loses something by that gets a piece of its
-// hash instead, so that no two names become one.
+// clean keeps letters, digits, dots and hyphens, up to 64. If that changes a name, it appends a part of its hash, to keep
+// names distinct.
 func clean(name string) string {
 	kept := strings.Map(func(r rune) rune {
 		switch {

@@ -81,7 +81,7 @@ func TestEveryWriterHasAChainThatHolds(t *testing.T) {
 			appendN(t, anil, 3)
 			appendN(t, newTrail(t, objects, "DOMAIN\\renée d'Or", nil), 2)
 			appendN(t, newTrail(t, objects, "anil", nil), 2) // another process of the same writer
-			r, err := anil.Verify(t.Context())
+			r, err := audit.Verify(t.Context(), objects)
 			if err != nil {
 				t.Fatal(err)
 			}

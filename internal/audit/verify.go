@@ -16,31 +16,31 @@ import (
 // Code names what is wrong with a chain.
 type Code string
 
-// What Verify finds.
+// The findings of Verify.
 const (
-	Missing   Code = "missing"    // entries were removed: from the middle, or from the end, which the head remembers
-	Changed   Code = "changed"    // an entry is not the one that the next entry, or the head, was written after
-	Malformed Code = "malformed"  // an object is not an entry, or not the one that belongs at its key
-	HeadLost  Code = "head_lost"  // the head was removed; entries may have been removed from the end with it
-	HeadWrong Code = "head_wrong" // the head was overwritten by something else
-	Foreign   Code = "foreign"    // a key that the trail does not write
-	ClockBack Code = "clock_back" // an entry is older than the one before: a clock was set back, or somebody wrote it
+	Missing   Code = "missing"    // events were removed
+	Changed   Code = "changed"    // an event does not match the hash in the next event or in the head
+	Malformed Code = "malformed"  // an object is not an event, or has another's key
+	HeadLost  Code = "head_lost"  // the head was removed, perhaps with the last events
+	HeadWrong Code = "head_wrong" // the head was overwritten
+	Foreign   Code = "foreign"    // a key that kycq does not write
+	ClockBack Code = "clock_back" // an event is older than the previous one
 )
 
-// Finding is one thing that is wrong.
+// Finding is one thing that is wrong with a chain.
 type Finding struct {
 	Writer string `json:"writer"`
-	Seq    int64  `json:"seq,omitempty"` // the entry; 0 where it is about the chain
+	Seq    int64  `json:"seq,omitempty"` // of the event; 0 if the finding is about the chain
 	Code   Code   `json:"code"`
 	Text   string `json:"text"`
 }
 
-// Chain sums up one writer's chain. Kept somewhere else, it proves later that the chain up to Last is still the same.
+// Chain summarizes one writer's chain. A copy kept elsewhere proves later that the chain up to Last is unchanged.
 type Chain struct {
 	Writer  string `json:"writer"`
 	Entries int    `json:"entries"`
 	Last    int64  `json:"last"` // the highest number
-	Hash    string `json:"hash"` // of the entry Last
+	Hash    string `json:"hash"` // of the event Last
 }
 
 // Report is the result of Verify.
@@ -49,17 +49,15 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// clockSlack is how far an entry may lie before its predecessor: time servers set clocks back by a little.
+// clockSlack tolerates small corrections of clocks.
 const clockSlack = time.Minute
 
-// atOnce and window bound the reading of entries: requests at a time, and entries held in memory.
 const (
-	atOnce = 16
-	window = 256
+	atOnce = 16  // requests
+	window = 256 // events in memory
 )
 
-// Verify walks all chains, of all writers. It returns an error only where it could not read; what is wrong stands in the
-// report. Entries that are added meanwhile do no harm.
+// Verify checks the chains of all writers. It returns an error only if it cannot read. Events may be appended meanwhile.
 func Verify(ctx context.Context, objects Objects) (Report, error) {
 	var r Report
 	writers, err := r.writers(ctx, objects)
@@ -74,14 +72,11 @@ func Verify(ctx context.Context, objects Objects) (Report, error) {
 	return r, nil
 }
 
-// Verify is the function Verify over the trail's own store.
-func (t *Trail) Verify(ctx context.Context) (Report, error) { return Verify(ctx, t.objects) }
-
 func (r *Report) find(writer string, seq int64, code Code, format string, args ...any) {
 	r.Findings = append(r.Findings, Finding{Writer: writer, Seq: seq, Code: code, Text: fmt.Sprintf(format, args...)})
 }
 
-// writers lists who has a chain.
+// writers lists the writers that have a chain.
 func (r *Report) writers(ctx context.Context, objects Objects) ([]string, error) {
 	var writers []string
 	for o, err := range objects.List(ctx, prefix) {
@@ -90,7 +85,7 @@ func (r *Report) writers(ctx context.Context, objects Objects) ([]string, error)
 		}
 		writer, _, ok := parseKey(o.Key)
 		if !ok {
-			r.find(writer, 0, Foreign, "the key %q is none of the trail's", strings.TrimPrefix(o.Key, prefix))
+			r.find(writer, 0, Foreign, "kycq does not write the key %q", strings.TrimPrefix(o.Key, prefix))
 			continue
 		}
 		if !slices.Contains(writers, writer) {
@@ -100,18 +95,18 @@ func (r *Report) writers(ctx context.Context, objects Objects) ([]string, error)
 	return writers, nil
 }
 
-// chain verifies one writer. The head is read before the listing: entries are there before the head knows them.
+// chain verifies one writer. It reads the head before it lists: events are written before the head moves.
 func (r *Report) chain(ctx context.Context, objects Objects, writer string) error {
 	h, err := readHead(ctx, objects, writer)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		r.find(writer, 0, HeadLost, "the head is gone: entries may be missing at the end")
+		r.find(writer, 0, HeadLost, "the head is missing: entries may be missing at the end")
 	case errors.Is(err, errNotHead):
 		r.find(writer, 0, HeadWrong, "the head was overwritten: entries may be missing at the end")
 	case err != nil:
 		return err
 	case h.Lost:
-		r.find(writer, 0, HeadLost, "the head was gone and was made anew: entries may be missing at the end")
+		r.find(writer, 0, HeadLost, "the head was missing and was created anew: entries may be missing at the end")
 	}
 	var seqs []int64
 	for o, err := range objects.List(ctx, prefix+writer+"/") {
@@ -126,7 +121,7 @@ func (r *Report) chain(ctx context.Context, objects Objects, writer string) erro
 
 	w := walk{report: r, writer: writer, head: h}
 	for part := range slices.Chunk(seqs, window) {
-		lines, err := readEntries(ctx, objects, writer, part)
+		lines, err := readEvents(ctx, objects, writer, part)
 		if err != nil {
 			return err
 		}
@@ -138,14 +133,14 @@ func (r *Report) chain(ctx context.Context, objects Objects, writer string) erro
 	return nil
 }
 
-// readEntries reads some entries side by side. A line is nil where the entry was removed since it was listed.
-func readEntries(ctx context.Context, objects Objects, writer string, seqs []int64) ([][]byte, error) {
+// readEvents reads events concurrently. A line is nil if its event was removed since it was listed.
+func readEvents(ctx context.Context, objects Objects, writer string, seqs []int64) ([][]byte, error) {
 	lines := make([][]byte, len(seqs))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, seq := range seqs {
 		g.Go(func() error {
-			line, _, err := objects.Object(ctx, entryKey(writer, seq))
+			line, _, err := objects.Object(ctx, eventKey(writer, seq))
 			if err != nil && !errors.Is(err, storage.ErrNotFound) {
 				return err
 			}
@@ -156,53 +151,53 @@ func readEntries(ctx context.Context, objects Objects, writer string, seqs []int
 	return lines, g.Wait()
 }
 
-// walk goes along a chain, entry by entry.
+// walk checks a chain, event by event.
 type walk struct {
 	report  *Report
 	writer  string
 	head    head
 	entries int
-	last    int64 // the entry before
+	last    int64 // number of the previous event
 	hash    string
 	at      time.Time
 }
 
 func (w *walk) step(seq int64, line []byte) {
 	if line == nil {
-		return // the next entry, or the end, finds it missing
+		return // reported by the next step, or by end
 	}
 	w.missing(seq - 1)
 	h := hash(line)
 	if seq == w.head.Seq && h != w.head.Hash {
-		w.report.find(w.writer, seq, Changed, "entry %d is not the one that the head remembers", seq)
+		w.report.find(w.writer, seq, Changed, "entry %d does not match the head", seq)
 	}
-	e, err := decodeEntry(line)
+	e, err := decodeEvent(line)
 	switch {
 	case err != nil:
 		w.report.find(w.writer, seq, Malformed, "entry %d: %v", seq, err)
 	case e.Writer != w.writer || e.Seq != seq:
-		w.report.find(w.writer, seq, Malformed, "entry %d belongs elsewhere: it says that it is another writer's or has another number", seq)
+		w.report.find(w.writer, seq, Malformed, "entry %d has the writer or number of another", seq)
 	default:
 		w.link(e)
 	}
 	w.entries, w.last, w.hash = w.entries+1, seq, h
 }
 
-// link compares an entry with the one before, if that is there.
-func (w *walk) link(e Entry) {
+// link compares an event with the previous one, if that exists.
+func (w *walk) link(e Event) {
 	if w.last == e.Seq-1 && e.Prev != w.hash {
-		w.report.find(w.writer, e.Seq-1, Changed, "entry %d was written after another entry %d than the one that stands there", e.Seq, e.Seq-1)
+		w.report.find(w.writer, e.Seq-1, Changed, "entry %d contains another hash of entry %d", e.Seq, e.Seq-1)
 	}
 	if e.HeadLost {
-		w.report.find(w.writer, e.Seq, HeadLost, "when entry %d was added the head was gone: entries may be missing before it", e.Seq)
+		w.report.find(w.writer, e.Seq, HeadLost, "the head was missing when entry %d was added: entries may be missing before it", e.Seq)
 	}
 	if e.At.Before(w.at.Add(-clockSlack)) {
-		w.report.find(w.writer, e.Seq, ClockBack, "entry %d is older than the one before", e.Seq)
+		w.report.find(w.writer, e.Seq, ClockBack, "entry %d is older than the previous one", e.Seq)
 	}
 	w.at = e.At
 }
 
-// missing reports the entries between the last one that was seen and upTo.
+// missing reports the events after the last one seen, up to upTo.
 func (w *walk) missing(upTo int64) {
 	switch first := w.last + 1; {
 	case upTo == first:

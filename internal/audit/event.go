@@ -14,41 +14,40 @@ import (
 	"unicode/utf8"
 )
 
-// entryVersion is the version of the entry's form.
-const entryVersion = 1
+// eventVersion is the version of the JSON form.
+const eventVersion = 1
 
-// Entry is one line of the trail, as it stands in S3.
-type Entry struct {
+// Event is an object of the trail: one line of JSON.
+type Event struct {
 	Version int    `json:"version"`
 	Writer  string `json:"writer"`
-	// Seq numbers a writer's entries: 1, 2, 3, ... without a gap.
+	// Seq counts a writer's events from 1, without gaps.
 	Seq int64 `json:"seq"`
-	// Prev is the SHA-256 (hex) of the bytes of the writer's entry before; empty in the first.
+	// Prev is the SHA-256 (hex) of the writer's previous event; empty in the first.
 	Prev string `json:"prev"`
-	// At is by the writer's clock, in UTC.
+	// At is the time of the writer's clock, in UTC.
 	At   time.Time `json:"at"`
 	User string    `json:"user"`
 	Host string    `json:"host"`
 
 	Act
 
-	// HeadLost says that the writer's head was gone when this entry was added, although entries stood there. Somebody
-	// has removed it, and perhaps the last entries with it.
+	// HeadLost says that the writer had events but no head when this one was added: the head was removed, and perhaps the
+	// last events with it.
 	HeadLost bool `json:"head_lost,omitempty"`
 }
 
-// Act is what an operator is about to do. Nothing in it may be personal data: ids, codes and words only. The one free
-// text is Reason, which a person types; the command that asks for it says so.
+// Act is what an operator is about to do. It must not contain personal data; Reason is the only free text.
 type Act struct {
-	// Action names the deed, for example "reveal", "erase", "job.retry", "fleet.resume".
+	// Action is for example "reveal", "erase", "job.retry" or "fleet.resume".
 	Action string `json:"action"`
-	// Kind, VerificationID and Batch say what it is done to; empty where they do not apply.
+	// Kind, VerificationID and Batch name the object of the action; any may be empty.
 	Kind           string `json:"kind,omitempty"`
 	VerificationID string `json:"verification_id,omitempty"`
 	Batch          string `json:"batch,omitempty"`
 	// Reason is at most 500 characters on one line.
 	Reason string `json:"reason,omitempty"`
-	// Detail holds what else matters, as words of [A-Za-z0-9._:/+-], at most 20 of them.
+	// Detail has at most 20 further words of [A-Za-z0-9._:/+-].
 	Detail map[string]string `json:"detail,omitempty"`
 }
 
@@ -62,7 +61,7 @@ var (
 	wordForm   = regexp.MustCompile(`^[A-Za-z0-9._:/+-]{1,200}$`)
 )
 
-// validate keeps what is not a word out of the trail, which nobody can take out again. Its errors do not quote it.
+// validate refuses what could be personal data, since the trail is never changed. Its errors do not quote values.
 func (a Act) validate() error {
 	if !actionForm.MatchString(a.Action) {
 		return errors.New("the action must be a lower-case word")
@@ -93,31 +92,30 @@ func (a Act) validate() error {
 	return nil
 }
 
-// encode renders the entry as the one line whose hash the next entry carries.
-func (e Entry) encode() ([]byte, error) {
+// encode returns the line whose hash the next event contains.
+func (e Event) encode() ([]byte, error) {
 	line, err := json.Marshal(e)
 	if err != nil {
-		return nil, fmt.Errorf("encode entry: %w", err)
+		return nil, fmt.Errorf("encode event: %w", err)
 	}
 	return append(line, '\n'), nil
 }
 
-// decodeEntry accepts exactly the bytes that encode writes; others were put there by somebody else.
-func decodeEntry(line []byte) (Entry, error) {
-	var e Entry
+// decodeEvent accepts only what encode returns.
+func decodeEvent(line []byte) (Event, error) {
+	var e Event
 	if err := json.Unmarshal(line, &e); err != nil {
-		return Entry{}, errors.New("not an entry of the trail")
+		return Event{}, errors.New("not an event of the trail")
 	}
-	if e.Version != entryVersion {
-		return Entry{}, fmt.Errorf("entry version %d, this kycq knows %d", e.Version, entryVersion)
+	if e.Version != eventVersion {
+		return Event{}, fmt.Errorf("event version %d, supported is %d", e.Version, eventVersion)
 	}
 	if again, err := e.encode(); err != nil || !bytes.Equal(again, line) {
-		return Entry{}, errors.New("not written by kycq")
+		return Event{}, errors.New("not written by kycq")
 	}
 	return e, nil
 }
 
-// hash is what a chain is made of.
 func hash(line []byte) string {
 	sum := sha256.Sum256(line)
 	return hex.EncodeToString(sum[:])
