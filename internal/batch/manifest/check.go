@@ -3,6 +3,8 @@ package manifest
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,41 +15,42 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Heads looks at images that lie in S3.
+// Heads reads the first bytes of images in S3.
 type Heads interface {
 	ImageHead(ctx context.Context, img tasks.Image, n int64) (head []byte, size int64, err error)
 }
 
-// Checker judges rows. It is safe for concurrent use.
+// Checker validates rows. It is safe for concurrent use.
 type Checker struct {
 	Kind tasks.Kind
-	// Name is the batch's name without the hash: it goes into the ids of rows that have none.
+	// Name is the batch's name without the hash; derived verification_ids depend on it.
 	Name string
-	// Folder confines the images; nil for passports.
+	// Folder holds local images; nil for passports.
 	Folder *Folder
 	Heads  Heads
 }
 
-// Accepted is a row that may be called: its id, and where its input comes from.
+// Accepted is a row that may be called.
 type Accepted struct {
 	ID string
-	// Path is the image in the folder, still to be uploaded; empty for others.
+	// Path is the local image that is to be uploaded, if there is one.
 	Path string
-	// Input is set where Path is empty.
+	// Input is set if Path is empty.
 	Input tasks.Input
 }
 
-// Check judges one row by all that can be known without calling. The Problem rejects the row; err is a fault of the
-// machine's or S3's, after which nothing is known.
+// Check validates one row as far as possible without calling. The Problem rejects the row; err means that the machine or S3
+// failed, and that the row may be good.
 func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, error) {
 	if row.Problem != nil {
 		return Accepted{}, row.Problem, nil
 	}
 	if c.Kind == tasks.Passport {
-		in := passportInput(row)
-		return c.accept(row, Accepted{ID: row.Get(ColumnID), Input: tasks.Input{Passport: &in}}, func() string {
-			return passportID(c.Name, row)
-		})
+		number, dob := row.Get(ColumnFileNumber), row.Get(ColumnDOB)
+		in := &tasks.PassportInput{
+			FileNumber: tasks.NewPersonal(number), DOB: tasks.NewPersonal(dob), Name: tasks.NewPersonal(row.Get(ColumnName)),
+		}
+		return c.accept(row, Accepted{Input: tasks.Input{Passport: in}}, strings.ToUpper(number), dob)
 	}
 	place := row.Get(ColumnImage)
 	switch {
@@ -61,10 +64,10 @@ func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, erro
 	return c.checkLocal(row, place)
 }
 
-// accept fills a missing id and validates the whole as the job that it will be.
-func (c *Checker) accept(row *Row, a Accepted, derive func() string) (Accepted, *Problem, error) {
-	if a.ID == "" {
-		a.ID = derive()
+// accept validates the job. If the row has no verification_id, it is derived from the identity of the input.
+func (c *Checker) accept(row *Row, a Accepted, identity ...string) (Accepted, *Problem, error) {
+	if a.ID = row.Get(ColumnID); a.ID == "" {
+		a.ID = deriveID(c.Name, c.Kind, identity...)
 	}
 	job := tasks.Job{Kind: c.Kind, VerificationID: a.ID, Lane: tasks.Bulk, Input: a.Input}
 	if a.Path != "" {
@@ -90,28 +93,28 @@ func (c *Checker) checkLocal(row *Row, place string) (Accepted, *Problem, error)
 	if problem, err := checkImage(file); problem != nil || err != nil {
 		return Accepted{}, problem, err
 	}
-	a := Accepted{ID: row.Get(ColumnID), Path: place}
-	if a.ID == "" {
-		if a.ID, err = c.imageID(file); err != nil {
+	sum := ""
+	if row.Get(ColumnID) == "" { // hashing reads the whole image
+		if sum, err = hashFile(file); err != nil {
 			return Accepted{}, nil, err
 		}
 	}
-	return c.accept(row, a, nil)
+	return c.accept(row, Accepted{Path: place}, "sha256", sum)
 }
 
-// imageID reads the whole image: its content is what names it.
-func (c *Checker) imageID(file *os.File) (string, error) {
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return "", fmt.Errorf("read an image: %w", errno(err))
-	}
+func hashFile(file *os.File) (string, error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
+	_, err := file.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.Copy(h, file)
+	}
+	if err != nil {
 		return "", fmt.Errorf("read an image: %w", errno(err))
 	}
-	return deriveID(c.Name, c.Kind, "sha256", hexSum(h.Sum(nil))), nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// storedHead tells the type of an image in S3; its dimensions are for the worker, who reads more of it anyway.
+// storedHead is enough to check the type of an image in S3. The worker checks its dimensions, since it reads more of it.
 const storedHead = 512
 
 func (c *Checker) checkStored(ctx context.Context, row *Row, place string) (Accepted, *Problem, error) {
@@ -120,27 +123,25 @@ func (c *Checker) checkStored(ctx context.Context, row *Row, place string) (Acce
 		return Accepted{}, &Problem{"image_place_invalid", "the image is not of the form s3://bucket/key"}, nil
 	}
 	img := tasks.Image{Bucket: bucket, Key: key}
-	a, problem, err := c.accept(row, Accepted{ID: row.Get(ColumnID), Input: tasks.Input{Image: &img}}, func() string {
-		return deriveID(c.Name, c.Kind, "s3", "s3://"+bucket+"/"+key)
-	})
+	a, problem, err := c.accept(row, Accepted{Input: tasks.Input{Image: &img}}, "s3", "s3://"+bucket+"/"+key)
 	if problem != nil || err != nil {
 		return Accepted{}, problem, err
 	}
-	problem, err = c.lookAt(ctx, img)
+	problem, err = c.checkHead(ctx, img)
 	return a, problem, err
 }
 
-func (c *Checker) lookAt(ctx context.Context, img tasks.Image) (*Problem, error) {
+func (c *Checker) checkHead(ctx context.Context, img tasks.Image) (*Problem, error) {
 	head, size, err := c.Heads.ImageHead(ctx, img, storedHead)
 	switch {
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrNoBucket):
 		return &Problem{"image_not_found", "there is no such object in S3"}, nil
 	case errors.Is(err, storage.ErrDenied):
-		return &Problem{"image_not_readable", "the object in S3 may not be read with these credentials"}, nil
+		return &Problem{"image_not_readable", "these credentials may not read the object in S3"}, nil
 	case errors.Is(err, storage.ErrUnreachable), ctx.Err() != nil:
 		return nil, err
 	case err != nil:
-		return &Problem{"image_place_invalid", "the image's bucket or key is not one that S3 knows"}, nil
+		return &Problem{"image_place_invalid", "S3 does not accept the image's bucket or key"}, nil
 	}
 	var invalid *tasks.InvalidError
 	_, err = tasks.ValidateImage(head, size)
@@ -148,4 +149,17 @@ func (c *Checker) lookAt(ctx context.Context, img tasks.Image) (*Problem, error)
 		return problemOf(invalid), nil
 	}
 	return nil, nil
+}
+
+// derivedLength keeps 160 bits of the hash; a verification_id has at most 50 characters.
+const derivedLength = 32
+
+// deriveID derives a verification_id from the batch's name, the kind and the input. It does not depend on other columns or
+// their order, so the same person in a file that was saved again is the same job.
+func deriveID(name string, kind tasks.Kind, parts ...string) string {
+	h := sha256.New()
+	for _, part := range append([]string{name, string(kind)}, parts...) {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // lengths keep ("ab","c") and ("a","bc") apart
+	}
+	return base32.StdEncoding.EncodeToString(h.Sum(nil))[:derivedLength]
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// The columns that kycq reads, by kind. All others are carried through to the report.
+// The columns that kycq reads. All others are copied to the report.
 const (
 	ColumnID         = "verification_id"
 	ColumnImage      = "image"
@@ -17,7 +17,7 @@ const (
 	ColumnName       = "name"
 )
 
-// Known lists the columns of a kind; those after required may be missing.
+// Known lists the columns that kycq reads for a kind.
 func Known(kind tasks.Kind) (required, optional []string) {
 	if kind == tasks.Aadhaar {
 		return []string{ColumnImage}, []string{ColumnID}
@@ -25,19 +25,19 @@ func Known(kind tasks.Kind) (required, optional []string) {
 	return []string{ColumnFileNumber, ColumnDOB}, []string{ColumnID, ColumnName}
 }
 
-// Columns are the headings of a file in their order, as they are written there.
+// Columns are the headings of a file, as they are in the file.
 type Columns struct {
 	names []string
 	index map[string]int // by folded name
 	known map[string]int // our name → position
 }
 
-// fold makes headings comparable: case and surrounding space do not count.
+// fold makes headings comparable, without case and surrounding space.
 func fold(heading string) string { return strings.ToLower(strings.TrimSpace(heading)) }
 
 func newColumns() *Columns { return &Columns{index: map[string]int{}, known: map[string]int{}} }
 
-// add appends a heading; false where it is there already.
+// add appends a heading. It returns false if there is one already.
 func (c *Columns) add(heading string) bool {
 	key := fold(heading)
 	if _, there := c.index[key]; there {
@@ -48,10 +48,10 @@ func (c *Columns) add(heading string) bool {
 	return true
 }
 
-// Names returns the headings. JSONL may still add some while it is read.
+// Names returns the headings. For JSONL there may be more while it is read.
 func (c *Columns) Names() []string { return slices.Clone(c.names) }
 
-// bind finds the columns that kycq reads; mapping says which heading stands for which of them (ours → theirs).
+// bind finds the columns that kycq reads. mapping maps our names to the headings of the file.
 func (c *Columns) bind(kind tasks.Kind, mapping map[string]string) {
 	required, optional := Known(kind)
 	for _, name := range append(required, optional...) {
@@ -65,7 +65,7 @@ func (c *Columns) bind(kind tasks.Kind, mapping map[string]string) {
 	}
 }
 
-// missing explains which required column is not there.
+// missing returns an error if a required or mapped column is missing.
 func (c *Columns) missing(kind tasks.Kind, mapping map[string]string) error {
 	required, _ := Known(kind)
 	for _, name := range required {
@@ -76,7 +76,7 @@ func (c *Columns) missing(kind tasks.Kind, mapping map[string]string) error {
 		if theirs := mapping[name]; theirs != "" {
 			heading = theirs
 		}
-		return fileError(1, "there is no column %q; the columns are: %s (another heading is named by --map %s=HEADING)",
+		return fileError(1, "there is no column %q; the columns are: %s (to use another heading: --map %s=HEADING)",
 			heading, c.list(), name)
 	}
 	for name, heading := range mapping {
@@ -87,8 +87,8 @@ func (c *Columns) missing(kind tasks.Kind, mapping map[string]string) error {
 	return nil
 }
 
-// list shows the headings, shortened: a file without headings would print a person here, so only what looks like a
-// heading is quoted.
+// list returns the first headings for an error message. In a file without headings these are personal data, so only what
+// looks like a heading is quoted.
 func (c *Columns) list() string {
 	const most = 20
 	var shown []string
@@ -109,7 +109,7 @@ func looksLikeHeading(name string) bool {
 	return len(name) <= 40 && !strings.ContainsAny(name, "0123456789@/") && strings.TrimSpace(name) != ""
 }
 
-// ParseMapping reads --map values of the form ours=theirs.
+// ParseMapping parses --map values, ours=theirs.
 func ParseMapping(kind tasks.Kind, values []string) (map[string]string, error) {
 	required, optional := Known(kind)
 	all := append(required, optional...)

@@ -11,12 +11,12 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// csvReader reads RFC 4180 as Excel and databases write it: CRLF, quoted newlines, a BOM.
+// csvReader reads RFC 4180 as Excel and databases write it, with CRLF and quoted newlines.
 type csvReader struct {
 	csv   *csv.Reader
 	meter *meter
 	width int
-	line  int // where the last row began
+	line  int // where the last row begins
 }
 
 func newCSVReader(in io.Reader, kind tasks.Kind, mapping map[string]string, columns *Columns) (*csvReader, error) {
@@ -28,7 +28,7 @@ func newCSVReader(in io.Reader, kind tasks.Kind, mapping map[string]string, colu
 	header, err := r.csv.Read()
 	switch {
 	case errors.Is(err, errRowTooLong):
-		return nil, fileError(1, "the first line has over %d bytes: this is not a CSV file with headings", MaxRow)
+		return nil, fileError(1, "the first line has more than %d bytes: this is not a CSV file with headings", MaxRow)
 	case errors.Is(err, io.EOF):
 		return nil, fileError(0, "the file is empty")
 	case isSyntax(err):
@@ -49,7 +49,7 @@ func newCSVReader(in io.Reader, kind tasks.Kind, mapping map[string]string, colu
 
 func readHeader(columns *Columns, header []string) error {
 	if len(header) > MaxColumns {
-		return fileError(1, "the file has %d columns: at most %d are taken", len(header), MaxColumns)
+		return fileError(1, "the file has %d columns: at most %d are supported", len(header), MaxColumns)
 	}
 	for i, heading := range header {
 		switch {
@@ -67,7 +67,7 @@ func readHeader(columns *Columns, header []string) error {
 	return nil
 }
 
-// explainSeparator is for files that are split by something else than commas.
+// explainSeparator replaces err for files with another separator than the comma.
 func explainSeparator(header []string, err error) error {
 	if len(header) == 1 {
 		for _, sep := range []struct{ char, name string }{{";", "semicolons"}, {"\t", "tabs"}, {"|", "bars"}} {
@@ -86,7 +86,7 @@ func (r *csvReader) read(row *Row) error {
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	case errors.Is(err, errRowTooLong):
-		return fileError(r.line+1, "the row here, or after it, has over %d bytes: is a quote left open?", MaxRow)
+		return fileError(r.line+1, "this row or the next has more than %d bytes: is a closing quote missing?", MaxRow)
 	case isSyntax(err):
 		var parse *csv.ParseError
 		_ = errors.As(err, &parse)
@@ -103,7 +103,7 @@ func (r *csvReader) read(row *Row) error {
 		row.Fields[i] = unescapeFormula(f)
 	}
 	if len(fields) != r.width {
-		row.Problem = &Problem{codeFields, fmt.Sprintf("the row has %d fields, the headings are %d", len(fields), r.width)}
+		row.Problem = &Problem{codeFields, fmt.Sprintf("the row has %d fields, but there are %d headings", len(fields), r.width)}
 		row.Fields = row.Fields[:min(len(fields), r.width)]
 	}
 	return nil
@@ -114,7 +114,7 @@ func isSyntax(err error) bool {
 	return errors.As(err, &parse)
 }
 
-// syntaxText is fixed text: encoding/csv's own has none of the row's either, but that is not promised.
+// syntaxText describes a syntax error in fixed words: encoding/csv does not promise that its texts never quote the row.
 func syntaxText(err error) string {
 	switch {
 	case errors.Is(err, csv.ErrQuote):
@@ -127,13 +127,13 @@ func syntaxText(err error) string {
 
 var errRowTooLong = errors.New("row too long")
 
-// meter lets encoding/csv read no more than a row's worth at a time, since it would hold a row of 2 GB.
+// meter limits how much encoding/csv reads for one row, because it would hold a row of 2 GB in memory.
 type meter struct {
 	src  io.Reader
 	left int
 }
 
-// readAhead is the buffer of encoding/csv, which it fills beyond the row.
+// readAhead is the size of the buffer of encoding/csv, which it fills beyond the row.
 const readAhead = 4096
 
 func (m *meter) refill() { m.left = MaxRow + readAhead }
@@ -145,4 +145,24 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.src.Read(p[:min(len(p), m.left)])
 	m.left -= n
 	return n, err
+}
+
+// formulaStart are the characters that make a spreadsheet run a cell as a formula. CSV files that kycq writes have an
+// apostrophe before such a cell; when kycq reads them again, it removes the apostrophe.
+const formulaStart = "=+-@\t\r"
+
+// EscapeFormula returns the cell so that a spreadsheet does not run it.
+func EscapeFormula(cell string) string {
+	if cell != "" && strings.IndexByte(formulaStart, cell[0]) >= 0 {
+		return "'" + cell
+	}
+	return cell
+}
+
+// unescapeFormula reverses EscapeFormula.
+func unescapeFormula(cell string) string {
+	if len(cell) > 1 && cell[0] == '\'' && strings.IndexByte(formulaStart, cell[1]) >= 0 {
+		return cell[1:]
+	}
+	return cell
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Folder is where the images of a manifest lie. Nothing outside of it is opened, by no path and through no symbolic link:
-// a manifest comes from elsewhere and must not be a way to send a file of this machine to the vendor.
+// Folder is the folder of a manifest's images. No path and no symbolic link leads out of it: a manifest must not be a way
+// to send other files of this machine to the vendor.
 type Folder struct {
 	root *os.Root
 	path string
 }
 
-// OpenFolder opens the folder that confines the images. The caller closes it.
+// OpenFolder opens a folder. The caller closes it.
 func OpenFolder(path string) (*Folder, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -35,7 +35,7 @@ func OpenFolder(path string) (*Folder, error) {
 // Close closes the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// Open opens an image. The Problem says why the row is to blame; err is a fault of the machine's.
+// Open opens an image. The Problem is set if the row is the cause, err if the machine is.
 func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	if filepath.IsAbs(name) {
 		inside, err := filepath.Rel(f.path, name)
@@ -49,7 +49,7 @@ func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	}
 	info, err := f.root.Stat(name)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, &Problem{"image_not_a_file", "the image is not a regular file"}, nil // opening a pipe would wait for ever
+		return nil, &Problem{"image_not_a_file", "the image is not a regular file"}, nil // opening a pipe would block
 	}
 	var file *os.File
 	if err == nil {
@@ -59,16 +59,16 @@ func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	case err == nil:
 		return file, nil, nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
-		return nil, &Problem{"image_not_found", "there is no such image in the folder (--images names another one)"}, nil
+		return nil, &Problem{"image_not_found", "there is no such image in the folder (--images sets another folder)"}, nil
 	case errors.Is(err, fs.ErrPermission):
 		return nil, &Problem{"image_not_readable", "the image may not be read by this user"}, nil
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
 		return nil, nil, fmt.Errorf("open an image: %w", errno(err))
 	}
-	return nil, outside(), nil // os.Root names no error for a link that leads out
+	return nil, outside(), nil // os.Root has no error value for a link that leads out
 }
 
-// Stat tells size and time (Unix nanoseconds) of an image, zeros for what is not in the folder.
+// Stat returns size and modification time (Unix nanoseconds) of an image, or zeros if it is not in the folder.
 func (f *Folder) Stat(name string) (size, modified int64) {
 	if inside, err := filepath.Rel(f.path, name); err == nil && filepath.IsAbs(name) {
 		name = inside
@@ -84,7 +84,7 @@ func outside() *Problem {
 	return &Problem{"image_outside_folder", "the image's path leads out of the folder of the images"}
 }
 
-// errno drops the path, which may name a person.
+// errno removes the path, which may contain a name, from an error.
 func errno(err error) error {
 	var e syscall.Errno
 	if errors.As(err, &e) {

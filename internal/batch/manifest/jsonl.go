@@ -13,7 +13,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// jsonlReader reads one flat JSON object a line. Columns are what the objects' keys turn out to be.
+// jsonlReader reads one flat JSON object per line. The columns are the keys of all objects.
 type jsonlReader struct {
 	in      *bufio.Reader
 	kind    tasks.Kind
@@ -37,10 +37,10 @@ func (r *jsonlReader) read(row *Row) error {
 		text := bytes.TrimSpace(r.buf)
 		switch {
 		case long:
-			row.Problem = &Problem{codeTooLong, fmt.Sprintf("the line has over %d bytes", MaxRow)}
+			row.Problem = &Problem{codeTooLong, fmt.Sprintf("the line has more than %d bytes", MaxRow)}
 		case len(text) == 0:
 			continue
-		case !utf8.Valid(text): // the decoder would put in replacement characters without a word
+		case !utf8.Valid(text): // the decoder would silently insert replacement characters
 			row.Problem = &Problem{codeUTF8, "the line is not valid UTF-8"}
 		default:
 			row.Fields, row.Problem = r.decode(text)
@@ -49,7 +49,7 @@ func (r *jsonlReader) read(row *Row) error {
 	}
 }
 
-// readLine reads the next line into buf, and of one that is too long only its beginning.
+// readLine reads the next line into buf, or only its beginning if it is too long.
 func (r *jsonlReader) readLine() (long bool, err error) {
 	r.buf = r.buf[:0]
 	r.line++
@@ -72,7 +72,7 @@ func (r *jsonlReader) readLine() (long bool, err error) {
 	}
 }
 
-// decode reads the keys in their order, which encoding/json's maps do not keep.
+// decode reads the keys in order, which a map would not keep.
 func (r *jsonlReader) decode(text []byte) ([]string, *Problem) {
 	notJSON := &Problem{codeSyntax, "the line is not one JSON object"}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -111,20 +111,20 @@ func (r *jsonlReader) decode(text []byte) ([]string, *Problem) {
 	return fields, nil
 }
 
-// column finds or adds a key's column.
+// column finds or adds the column of a key.
 func (r *jsonlReader) column(key string) (int, *Problem) {
 	if at, there := r.columns.index[fold(key)]; there {
 		return at, nil
 	}
 	if len(r.columns.names) >= MaxColumns {
-		return 0, &Problem{codeManyKeys, fmt.Sprintf("the file's objects have over %d different keys", MaxColumns)}
+		return 0, &Problem{codeManyKeys, fmt.Sprintf("the file's objects have more than %d different keys", MaxColumns)}
 	}
 	r.columns.add(key)
 	r.columns.bind(r.kind, r.mapping)
 	return len(r.columns.names) - 1, nil
 }
 
-// cell renders a value as a report shows it. Numbers keep their digits.
+// cell formats a value as reports show it. Numbers keep their digits.
 func cell(value any) (string, *Problem) {
 	switch v := value.(type) {
 	case nil:
@@ -140,7 +140,7 @@ func cell(value any) (string, *Problem) {
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(value); err != nil {
-		return "", &Problem{codeNotFlat, "a value cannot be carried through"}
+		return "", &Problem{codeNotFlat, "a value cannot be written to the report"}
 	}
 	return strings.TrimSuffix(text.String(), "\n"), nil
 }

@@ -13,31 +13,31 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// PartRows is how many rows a part holds; only the last one may hold fewer.
+// PartRows is the number of rows of a part; only the last part may have fewer.
 const PartRows = 1000
 
-// PartOf is the part (from 0) in which a row (from 1) stands.
+// PartOf returns the number of the part (from 0) that holds a row (from 1).
 func PartOf(row int) int { return (row - 1) / PartRows }
 
-// Parts is how many parts hold that many rows.
+// Parts returns how many parts that many rows need.
 func Parts(rows int) int { return (rows + PartRows - 1) / PartRows }
 
-// Part is PartRows rows of a manifest.
+// Part is a sequence of rows of a manifest.
 type Part struct {
 	// Number counts from 0.
 	Number int `json:"part"`
-	// Sources is a hash of what the rows were made of; a part that was written by a submit that died is taken over if it
-	// is the same.
+	// Sources is a hash of the input of the rows. A submission that continues an interrupted one keeps parts with the same
+	// hash.
 	Sources string `json:"sources"`
 	Items   []Item `json:"-"`
 }
 
-// binding keeps parts from being exchanged for one another.
+// binding prevents that a part is exchanged for another one.
 func binding(kind tasks.Kind, batch string, number int) seal.Binding {
 	return seal.Binding{Kind: string(kind), ID: fmt.Sprintf("%s/%d", batch, number), Purpose: seal.PurposeManifest}
 }
 
-// Seal renders a part: a line for the part, a line for each row, compressed, sealed.
+// Seal encodes a part as a line of JSON for the part and one for each row, compressed and sealed.
 func (p *Part) Seal(k *tasks.Keyset, kind tasks.Kind, batch string) ([]byte, error) {
 	var plain bytes.Buffer
 	zip, err := gzip.NewWriterLevel(&plain, gzip.BestSpeed)
@@ -60,10 +60,10 @@ func (p *Part) Seal(k *tasks.Keyset, kind tasks.Kind, batch string) ([]byte, err
 	return []byte(text), nil
 }
 
-// maxPart is above what the bounds of a row allow, so that a broken part cannot fill the memory.
+// maxPart bounds the memory that a broken part can take. Whole parts are smaller by the bounds of a row.
 const maxPart = 4 * PartRows * MaxRow
 
-// OpenPart reads what Seal wrote. Errors are those of seal.Open, or a broken part.
+// OpenPart opens a part that Seal wrote. Errors: seal.ErrKeyMissing, seal.ErrBroken, or a part that is not valid.
 func OpenPart(body []byte, k *tasks.Keyset, kind tasks.Kind, batch string, number int) (*Part, error) {
 	plain, err := k.Open(string(body), binding(kind, batch, number))
 	if err != nil {
@@ -76,7 +76,7 @@ func OpenPart(body []byte, k *tasks.Keyset, kind tasks.Kind, batch string, numbe
 	return p, nil
 }
 
-var errBrokenPart = errors.New("not a part that kycq wrote")
+var errBrokenPart = errors.New("not written by kycq")
 
 func decodePart(plain []byte) (*Part, error) {
 	zip, err := gzip.NewReader(bytes.NewReader(plain))
@@ -100,4 +100,27 @@ func decodePart(plain []byte) (*Part, error) {
 		}
 		p.Items = append(p.Items, it)
 	}
+}
+
+// Item is an accepted row.
+type Item struct {
+	// Row counts the accepted rows from 1 and identifies the row in the batch; Line is its line in the file.
+	Row  int    `json:"row"`
+	Line int    `json:"line"`
+	ID   string `json:"id"`
+	// Input is the output of tasks.EncodeInput.
+	Input json.RawMessage `json:"input"`
+	// Fields are the cells of the row, by column.
+	Fields []string `json:"fields"`
+}
+
+// Job returns the job of a row. run counts from 1.
+func (it *Item) Job(batch string, kind tasks.Kind, run int) (tasks.Job, error) {
+	in, err := tasks.DecodeInput(it.Input)
+	if err != nil {
+		return tasks.Job{}, fmt.Errorf("row %d: %w", it.Row, err)
+	}
+	return tasks.Job{
+		Kind: kind, VerificationID: it.ID, Lane: tasks.Bulk, Run: run, Batch: batch, Row: it.Row, Input: in,
+	}, nil
 }

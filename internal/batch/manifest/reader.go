@@ -1,9 +1,18 @@
+// Package manifest reads the file of a backfill, CSV or JSONL with one job per row, and stores it as sealed parts.
+//
+// The file is not trusted: it may be one line of 2 GB, a renamed zip, or contain a path to /etc/passwd. Memory is bounded by
+// MaxRow and MaxColumns, whatever the file holds. A *FileError makes the whole file unreadable, a *Problem rejects one row.
+// Neither quotes a cell, because cells are personal data. Reading the same bytes again gives the same rows with the same
+// numbers.
+//
+// The package must not know Redis, queues or progress, and opens images only through Folder.
 package manifest
 
 import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -11,29 +20,60 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// The bounds of a file. They keep memory small on hostile files and are far above honest ones.
+// The bounds of a file, which keep memory small.
 const (
-	// MaxRow is the longest row in bytes, quotes and line breaks included.
+	// MaxRow is the length of the longest row in bytes, including quotes and line breaks.
 	MaxRow = 16 << 10
-	// MaxColumns is the most headings.
+	// MaxColumns is the highest number of columns.
 	MaxColumns = 200
-	// MaxRows is the most rows of one batch: 33 days of calls at 100 a minute. Longer files are split.
+	// MaxRows is the highest number of rows of a batch: 33 days of calls at 100 a minute.
 	MaxRows = 5_000_000
+)
+
+// FileError means that the file cannot be read.
+type FileError struct {
+	Line    int    // 0 if no line is to blame
+	Message string // what is wrong, and what to do about it
+}
+
+func (e *FileError) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("line %d: %s", e.Line, e.Message)
+	}
+	return e.Message
+}
+
+func fileError(line int, format string, args ...any) error {
+	return &FileError{Line: line, Message: fmt.Sprintf(format, args...)}
+}
+
+// Problem is why a row is rejected. Code is stable, Message is for people; neither quotes the row.
+type Problem struct{ Code, Message string }
+
+// The codes of rows that cannot be read into fields.
+const (
+	codeSyntax   = "syntax_invalid"
+	codeFields   = "field_count_wrong"
+	codeUTF8     = "text_not_utf8"
+	codeNUL      = "text_has_nul"
+	codeTooLong  = "row_too_long"
+	codeNotFlat  = "value_not_flat"
+	codeManyKeys = "too_many_columns"
 )
 
 // Row is one row of the file.
 type Row struct {
-	// Number counts the rows of the file from 1, rejected ones included; Line is where it begins.
+	// Number counts the rows of the file from 1, including rejected ones; Line is the line where it begins.
 	Number, Line int
-	// Fields are the cells by the position of their column; JSONL rows may be shorter than the columns in the end.
+	// Fields are the cells by column. A JSONL row may have fewer cells than there are columns in the end.
 	Fields []string
-	// Problem is set where the row cannot be read; its fields then hold what could be.
+	// Problem is set if the row cannot be read; Fields then holds the cells that could be.
 	Problem *Problem
 
 	columns *Columns
 }
 
-// Get returns the cell of a column that kycq knows, without surrounding space; empty where the file has no such column.
+// Get returns the trimmed cell of one of our columns, empty if the file does not have it.
 func (r *Row) Get(name string) string {
 	at, ok := r.columns.known[name]
 	if !ok || at >= len(r.Fields) {
@@ -49,19 +89,19 @@ type Reader struct {
 	number  int
 }
 
-// rowReader is one of the two formats. read returns io.EOF at the end, *FileError where nothing more can be read.
+// rowReader reads one of the two formats. read returns io.EOF at the end, and a *FileError if the rest cannot be read.
 type rowReader interface {
 	read(row *Row) error
 }
 
-// NewReader looks at the first bytes and, for CSV, at the headings. The error is a *FileError where the file is to blame.
+// NewReader detects the format and, for CSV, reads the headings. The error is a *FileError if the file is the cause.
 func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Reader, error) {
 	in := bufio.NewReaderSize(src, 64<<10)
 	head, err := in.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if err := refuseForeign(head); err != nil {
+	if err := refuseOthers(head); err != nil {
 		return nil, err
 	}
 	if bytes.HasPrefix(head, bom) {
@@ -73,7 +113,7 @@ func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Read
 	case len(first) == 0:
 		return nil, fileError(0, "the file is empty")
 	case first[0] == '[':
-		return nil, fileError(1, "this is a JSON array: write one object a line (jq -c '.[]' FILE)")
+		return nil, fileError(1, "this is a JSON array: write one object per line (jq -c '.[]' FILE)")
 	case first[0] == '{':
 		r.rows = newJSONLReader(in, kind, mapping, r.columns)
 	default:
@@ -86,13 +126,13 @@ func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Read
 
 var bom = []byte("\xef\xbb\xbf")
 
-// refuseForeign names the common files that are neither CSV nor JSONL.
-func refuseForeign(head []byte) error {
+// refuseOthers recognizes common files that are neither CSV nor JSONL.
+func refuseOthers(head []byte) error {
 	for _, f := range []struct{ magic, what string }{
 		{"PK\x03\x04", "this is a zip file (an .xlsx?): save the sheet as CSV UTF-8"},
 		{"PK\x05\x06", "this is an empty zip file: save the sheet as CSV UTF-8"},
 		{"\xd0\xcf\x11\xe0", "this is an old Excel file: save the sheet as CSV UTF-8"},
-		{"\x1f\x8b", "this is a gzip file: unpack it first (gunzip -c FILE | kycq batch submit KIND -)"},
+		{"\x1f\x8b", "this is a gzip file: decompress it first (gunzip -c FILE | kycq batch submit KIND -)"},
 		{"%PDF", "this is a PDF: a manifest is CSV or JSONL"},
 		{"\xff\xfe", "this is UTF-16: save it as CSV UTF-8"},
 		{"\xfe\xff", "this is UTF-16: save it as CSV UTF-8"},
@@ -110,15 +150,15 @@ func refuseForeign(head []byte) error {
 // Columns are the headings read so far.
 func (r *Reader) Columns() *Columns { return r.columns }
 
-// Next reads the next row into row, reusing nothing of the last one. It returns io.EOF at the end, a *FileError where
-// nothing more can be read.
+// Next reads the next row into row, and shares no memory with the previous one. It returns io.EOF at the end, and a
+// *FileError if the rest cannot be read.
 func (r *Reader) Next(row *Row) error {
 	*row = Row{columns: r.columns}
 	if err := r.rows.read(row); err != nil {
 		return err
 	}
 	if r.number++; r.number > MaxRows {
-		return fileError(row.Line, "the file has over %d rows: split it", MaxRows)
+		return fileError(row.Line, "the file has more than %d rows: split it", MaxRows)
 	}
 	row.Number = r.number
 	if row.Problem == nil {

@@ -44,17 +44,17 @@ func TestTheReaderTakesWhatSpreadsheetsAndDatabasesWrite(t *testing.T) {
 		text string
 		want []string
 	}{
-		"BOM and CRLF":             {"\xef\xbb\xbffile_number,dob\r\nA1,1990-01-01\r\n", []string{"2: A1|1990-01-01"}},
-		"any order, any case":      {"Name, DOB ,FILE_NUMBER\nx,1990-01-01,A1\n", []string{"2: x|1990-01-01|A1"}},
-		"quoted newlines":          {"file_number,dob,note\nA1,1990-01-01,\"a\nb\"\nA2,1990-01-01,c\n", []string{"2: A1|1990-01-01|a\nb", "4: A2|1990-01-01|c"}},
-		"no newline at the end":    {"file_number,dob\nA1,1990-01-01", []string{"2: A1|1990-01-01"}},
-		"empty lines":              {"file_number,dob\n\nA1,1990-01-01\n\n\n", []string{"3: A1|1990-01-01"}},
-		"a blank heading":          {"file_number,dob,\nA1,1990-01-01,x\n", []string{"2: A1|1990-01-01|x"}},
-		"an escaped cell is alive": {"file_number,dob,note\nA1,1990-01-01,'=1+1\n", []string{"2: A1|1990-01-01|=1+1"}},
-		"too few and too many":     {"file_number,dob\nA1\nA2,b,c\nA3,d\n", []string{"2! field_count_wrong", "3! field_count_wrong", "4: A3|d"}},
-		"quotes astray":            {"file_number,dob\nA\"1,b\n\"A2\"x,b\nA3,d\n", []string{"2! syntax_invalid", "3! syntax_invalid", "4: A3|d"}},
-		"NUL bytes":                {"file_number,dob\nA\x001,b\nA2,d\n", []string{"2! text_has_nul", "3: A2|d"}},
-		"invalid UTF-8":            {"file_number,dob\nA\xff1,b\nA2,d\n", []string{"2! text_not_utf8", "3: A2|d"}},
+		"BOM and CRLF":          {"\xef\xbb\xbffile_number,dob\r\nA1,1990-01-01\r\n", []string{"2: A1|1990-01-01"}},
+		"any order, any case":   {"Name, DOB ,FILE_NUMBER\nx,1990-01-01,A1\n", []string{"2: x|1990-01-01|A1"}},
+		"quoted newlines":       {"file_number,dob,note\nA1,1990-01-01,\"a\nb\"\nA2,1990-01-01,c\n", []string{"2: A1|1990-01-01|a\nb", "4: A2|1990-01-01|c"}},
+		"no newline at the end": {"file_number,dob\nA1,1990-01-01", []string{"2: A1|1990-01-01"}},
+		"empty lines":           {"file_number,dob\n\nA1,1990-01-01\n\n\n", []string{"3: A1|1990-01-01"}},
+		"a blank heading":       {"file_number,dob,\nA1,1990-01-01,x\n", []string{"2: A1|1990-01-01|x"}},
+		"an escaped cell":       {"file_number,dob,note\nA1,1990-01-01,'=1+1\n", []string{"2: A1|1990-01-01|=1+1"}},
+		"too few and too many":  {"file_number,dob\nA1\nA2,b,c\nA3,d\n", []string{"2! field_count_wrong", "3! field_count_wrong", "4: A3|d"}},
+		"misplaced quotes":      {"file_number,dob\nA\"1,b\n\"A2\"x,b\nA3,d\n", []string{"2! syntax_invalid", "3! syntax_invalid", "4: A3|d"}},
+		"NUL bytes":             {"file_number,dob\nA\x001,b\nA2,d\n", []string{"2! text_has_nul", "3: A2|d"}},
+		"invalid UTF-8":         {"file_number,dob\nA\xff1,b\nA2,d\n", []string{"2! text_not_utf8", "3: A2|d"}},
 		"JSONL": {
 			"{\"file_number\":\"A1\",\"dob\":\"1990-01-01\",\"n\":12345678901234567890}\n\n{\"DOB\":\"x\",\"deep\":{\"a\":[1,2]}}\n",
 			[]string{"1: A1|1990-01-01|12345678901234567890", "3: |x||{\"a\":[1,2]}"},
@@ -86,12 +86,12 @@ func TestMappedHeadingsStandForColumns(t *testing.T) {
 	}
 	for _, wrong := range []string{"verification_id", "image=x", "verification_id=", "nothing=x"} {
 		if _, err := ParseMapping(tasks.Passport, []string{wrong}); err == nil {
-			t.Errorf("--map %q was taken", wrong)
+			t.Errorf("--map %q was accepted", wrong)
 		}
 	}
 }
 
-func TestAFileThatIsNoManifestSaysSoAndHowToMendIt(t *testing.T) {
+func TestAnUnreadableFileExplainsTheFix(t *testing.T) {
 	t.Parallel()
 	wide := strings.Repeat("x,", 500) + "file_number,dob"
 	for name, c := range map[string]struct{ text, want string }{
@@ -102,7 +102,7 @@ func TestAFileThatIsNoManifestSaysSoAndHowToMendIt(t *testing.T) {
 		"UTF-16":             {"\xff\xfef\x00", "UTF-16"},
 		"PDF":                {"%PDF-1.7", "PDF"},
 		"NUL bytes":          {"a\x00b,c\n", "NUL"},
-		"JSON array":         {"[{}]", "one object a line"},
+		"JSON array":         {"[{}]", "one object per line"},
 		"semicolons":         {"file_number;dob\nA1;1990-01-01\n", "semicolons"},
 		"a column missing":   {"file_number,name\nA1,x\n", `no column "dob"`},
 		"500 columns":        {wide, "502 columns"},
@@ -149,7 +149,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestALineOfTwoGigabytesIsGivenUpOnEarly(t *testing.T) {
+func TestALineOfTwoGigabytesFailsEarly(t *testing.T) {
 	t.Parallel()
 	for name, head := range map[string]string{"headings": "", "row": "file_number,dob\n", "open quote": "file_number,dob\n\"", "BOM": "\xef\xbb\xbf"} {
 		src := &endless{head: head, left: 2 << 30}
@@ -159,7 +159,7 @@ func TestALineOfTwoGigabytesIsGivenUpOnEarly(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if src.read > 256<<10 {
-			t.Errorf("%s: %d bytes were read before giving up", name, src.read)
+			t.Errorf("%s: %d bytes were read before the error", name, src.read)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestALongJSONLineIsARejectedRow(t *testing.T) {
 	}
 }
 
-func TestEscapedCellsComeBackAsTheyWere(t *testing.T) {
+func TestUnescapeReversesEscape(t *testing.T) {
 	t.Parallel()
 	for _, cell := range []string{"", "a", "=cmd|' /C calc'!A0", "+91 98", "-x", "@SUM(1)", "\tx", "\rx", "'x", "'", "''"} {
 		escaped := EscapeFormula(cell)

@@ -5,52 +5,51 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
 )
 
-// Plan is what checking found: the rows that would be accepted, and why the others would not.
+// Plan is the result of checking a manifest: the rows that would be accepted, and why the others are rejected.
 type Plan struct {
-	// Hash stands for all that decides which rows are accepted; the parts are written under it.
+	// Hash depends on everything that decides which rows are accepted. It is part of the keys of the parts.
 	Hash           string
 	Rows, Rejected int
-	// Problems counts the rejected rows by code.
+	// Problems counts the rejected rows by code, Messages has the text of each code.
 	Problems map[string]int
-	// Messages says each code in words.
 	Messages map[string]string
 	Columns  []string
-	// Uploads says that there are images to be uploaded.
+	// Uploads is true if there are images to upload.
 	Uploads bool
 
 	rejected bits             // by the row's number in the file
-	lines    map[idHash]int32 // of the accepted rows, by id
+	lines    map[idHash]int32 // lines of the accepted rows, by verification_id
 }
 
 const (
-	// checkRows is how many rows are checked at a time, checkParallel by how many goroutines: images wait for the disk.
+	// checkRows is how many rows are checked at a time, checkParallel by how many goroutines: reading images waits for the
+	// disk.
 	checkRows     = 500
 	checkParallel = 8
 	codeDuplicate = "duplicate_in_file"
 )
 
-// Check reads all rows and judges each. The rejected ones are written to RejectsPath. The error is a *manifest.FileError
-// where the file cannot be read to its end.
+// Check checks all rows, and writes the rejected ones to RejectsPath. The error is a *manifest.FileError if the file cannot
+// be read to its end.
 func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progress) (*Plan, error) {
 	c := &check{
-		source: s, progress: progress,
+		source:  s,
 		checker: &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: heads},
 		plan:    &Plan{Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
-		rejects: newRejects(s.RejectsPath()),
+		rejects: &rejects{path: s.RejectsPath()},
 	}
 	defer c.rejects.discard()
 	progress.Begin("checking", s.Size, "bytes")
-	if err := c.run(ctx); err != nil {
+	if err := c.run(ctx, progress); err != nil {
 		return nil, err
 	}
 	if err := c.rejects.finish(c.plan.Columns); err != nil {
@@ -59,7 +58,7 @@ func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progr
 	return c.plan, nil
 }
 
-// idHash stands for a verification_id: a million of them take 40 MB, whatever their length.
+// idHash is a hash of a verification_id: a million of them take 40 MB, however long the ids are.
 type idHash [16]byte
 
 func hashID(id string) idHash {
@@ -68,119 +67,91 @@ func hashID(id string) idHash {
 }
 
 type check struct {
-	source   *Source
-	checker  *manifest.Checker
-	plan     *Plan
-	progress Progress
-	rejects  *rejects
-
-	rows     [checkRows]manifest.Row
-	verdicts [checkRows]verdict
+	source  *Source
+	checker *manifest.Checker
+	plan    *Plan
+	rejects *rejects
+	rows    []manifest.Row // read and not checked yet
 }
 
-type verdict struct {
+type result struct {
 	accepted manifest.Accepted
 	problem  *manifest.Problem
 }
 
-func (c *check) run(ctx context.Context) error {
-	sum := sha256.New()
-	if _, err := c.source.file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read the manifest: %w", err)
+func (c *check) run(ctx context.Context, progress Progress) (err error) {
+	c.plan.Columns, err = c.source.readRows(ctx, counter{progress}, func(row manifest.Row) error {
+		if c.rows = append(c.rows, row); len(c.rows) < checkRows {
+			return nil
+		}
+		return c.checkRows(ctx)
+	})
+	if err == nil {
+		err = c.checkRows(ctx)
 	}
-	src := io.TeeReader(&interruptible{ctx, c.source.file}, io.MultiWriter(sum, counter{c.progress}))
-	reader, err := manifest.NewReader(src, c.source.Kind, c.source.Mapping)
 	if err != nil {
 		return err
 	}
-	for {
-		n, err := c.fill(reader)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-		if err := c.judge(ctx, n); err != nil {
-			return err
-		}
-		for i := range n {
-			if err := c.enter(&c.rows[i], &c.verdicts[i]); err != nil {
-				return err
-			}
-		}
-	}
-	if hex.EncodeToString(sum.Sum(nil)) != c.source.Content {
-		return errChanged
-	}
-	c.plan.Columns = reader.Columns().Names()
-	c.plan.Hash, err = c.hash()
 	if c.plan.Rows+c.plan.Rejected == 0 {
 		return &manifest.FileError{Message: "the file has no rows"}
 	}
+	c.plan.Hash, err = c.hash()
 	return err
 }
 
-var errChanged = errors.New("the manifest has changed while it was read: run the same command again")
-
-func (c *check) fill(reader *manifest.Reader) (int, error) {
-	for n := range checkRows {
-		err := reader.Next(&c.rows[n])
-		if errors.Is(err, io.EOF) {
-			return n, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	return checkRows, nil
-}
-
-// judge checks rows side by side.
-func (c *check) judge(ctx context.Context, n int) error {
+// checkRows checks the rows concurrently, and adds them to the plan in order.
+func (c *check) checkRows(ctx context.Context) error {
+	results := make([]result, len(c.rows))
 	group, ctx := errgroup.WithContext(ctx)
-	for lane := range checkParallel {
+	for first := range checkParallel {
 		group.Go(func() error {
-			for i := lane; i < n; i += checkParallel {
+			for i := first; i < len(c.rows); i += checkParallel {
 				var err error
-				v := &c.verdicts[i]
-				if v.accepted, v.problem, err = c.checker.Check(ctx, &c.rows[i]); err != nil {
+				if results[i].accepted, results[i].problem, err = c.checker.Check(ctx, &c.rows[i]); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i := range c.rows {
+		if err := c.add(&c.rows[i], &results[i]); err != nil {
+			return err
+		}
+	}
+	c.rows = c.rows[:0]
+	return nil
 }
 
-// enter books one row. Of rows with the same id the first is accepted.
-func (c *check) enter(row *manifest.Row, v *verdict) error {
-	if v.problem == nil {
-		key := hashID(v.accepted.ID)
-		if line, there := c.plan.lines[key]; there {
-			v.problem = &manifest.Problem{
-				Code: codeDuplicate, Message: fmt.Sprintf("the same verification_id stands in line %d", line),
-			}
+// add adds a row to the plan. Of rows with the same verification_id, the first is accepted.
+func (c *check) add(row *manifest.Row, r *result) error {
+	if r.problem == nil {
+		key := hashID(r.accepted.ID)
+		if line, found := c.plan.lines[key]; found {
+			r.problem = &manifest.Problem{Code: codeDuplicate, Message: fmt.Sprintf("line %d has the same verification_id", line)}
 		} else {
 			c.plan.lines[key] = int32(row.Line) //nolint:gosec // MaxRows lines and their breaks fit
 		}
 	}
-	if v.problem == nil {
+	if r.problem == nil {
 		c.plan.Rows++
-		c.plan.Uploads = c.plan.Uploads || v.accepted.Path != ""
+		c.plan.Uploads = c.plan.Uploads || r.accepted.Path != ""
 		return nil
 	}
+	code := r.problem.Code
 	c.plan.Rejected++
 	c.plan.rejected.set(row.Number)
-	c.plan.Problems[v.problem.Code]++
-	if c.plan.Messages[v.problem.Code] == "" {
-		c.plan.Messages[v.problem.Code] = v.problem.Message
+	c.plan.Problems[code]++
+	if c.plan.Messages[code] == "" {
+		c.plan.Messages[code] = r.problem.Message
 	}
-	return c.rejects.add(row, v.problem)
+	return c.rejects.add(row, r.problem)
 }
 
-// hash is short: it only has to tell the few submits of one file apart. batch.json holds the file's whole hash.
+// hash is short, because it only distinguishes submissions of one file; batch.json has the whole hash of the file.
 func (c *check) hash() (string, error) {
 	text, err := json.Marshal(map[string]any{
 		"content": c.source.Content, "kind": c.source.Kind, "map": c.source.Mapping, "rejected": c.plan.rejected, "format": 1,
@@ -202,7 +173,7 @@ func (p *Plan) Codes() []string {
 		if n := p.Problems[b] - p.Problems[a]; n != 0 {
 			return n
 		}
-		return slices.Compare([]byte(a), []byte(b))
+		return strings.Compare(a, b)
 	})
 	return codes
 }

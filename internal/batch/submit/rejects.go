@@ -14,8 +14,8 @@ import (
 	"github.com/kycq/kycq/internal/batch/manifest"
 )
 
-// rejects writes FILE.rejects.csv: the input columns with line, code and message before them. Of JSONL the columns are
-// known only at the end, so the rows go to a file beside it first, which also means that a rejects file is never half.
+// rejects writes FILE.rejects.csv: line, code and message, then the input columns. The columns of JSONL are known only at the
+// end, so rows are first written to a temporary file. The rejects file exists only when it is complete.
 type rejects struct {
 	path string
 	temp *os.File
@@ -23,11 +23,9 @@ type rejects struct {
 	out  *csv.Writer
 }
 
-func newRejects(path string) *rejects { return &rejects{path: path} }
-
 func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 	if r.temp == nil {
-		f, err := os.OpenFile(r.path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // the cells are personal
+		f, err := os.OpenFile(r.path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // the cells are personal data
 		if err != nil {
 			return fmt.Errorf("write the rejects: %w", err)
 		}
@@ -44,11 +42,11 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 	return nil
 }
 
-// finish writes the whole file; without rejects it removes one of an earlier try, which would mislead.
+// finish writes the file. Without rejects it removes the file of an earlier submission.
 func (r *rejects) finish(columns []string) error {
 	if r.temp == nil {
 		if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove the rejects of an earlier try: %w", err)
+			return fmt.Errorf("remove earlier rejects: %w", err)
 		}
 		return nil
 	}
@@ -80,7 +78,7 @@ func (r *rejects) copy(columns []string) (err error) {
 	in := csv.NewReader(bufio.NewReaderSize(r.temp, 64<<10))
 	in.FieldsPerRecord = -1
 	out := csv.NewWriter(whole)
-	header := append([]string{"line", "code", "message"}, apart(columns, "line", "code", "message")...)
+	header := append([]string{"line", "code", "message"}, renameTaken(columns, "line", "code", "message")...)
 	if err := out.Write(header); err != nil {
 		return err
 	}
@@ -102,8 +100,8 @@ func (r *rejects) copy(columns []string) (err error) {
 	}
 }
 
-// apart renames columns that would stand twice: a rejects file that is submitted again has a line, a code and a message.
-func apart(columns []string, taken ...string) []string {
+// renameTaken renames columns that would appear twice: a rejects file that is submitted again has them.
+func renameTaken(columns []string, taken ...string) []string {
 	named := make([]string, len(columns))
 	for i, c := range columns {
 		named[i] = manifest.EscapeFormula(c)

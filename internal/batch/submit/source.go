@@ -1,9 +1,19 @@
+// Package submit turns a manifest file into a batch.
+//
+// It reads the file three times and never holds it in memory: for its hash, which is part of the batch's id (source.go); to
+// check every row (check.go); to upload the images and write the sealed parts (write.go). The caller then writes
+// batch.json, which accepts all rows at once. A submission that is killed before that accepts nothing and causes no call,
+// and the same command continues it from what is in S3. The keys of the parts contain a hash of the accepted rows, so that
+// submissions with different rejects never mix.
+//
+// The package must not enqueue anything and must not print: it reports to a Progress.
 package submit
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,28 +24,28 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Options say what is submitted.
+// Options describe a submission.
 type Options struct {
 	Kind tasks.Kind
 	// Path is the manifest; "-" reads Stdin.
 	Path  string
 	Stdin io.Reader
-	// Name is the batch's name; made of the file's where empty.
+	// Name is the batch's name; if empty, it is derived from the file's name.
 	Name string
-	// Mapping names the headings of other manifests, see manifest.ParseMapping.
+	// Mapping maps columns to other headings, see manifest.ParseMapping.
 	Mapping map[string]string
-	// Images is the folder of the images; the manifest's own where empty.
+	// Images is the folder of the images; if empty, the manifest's.
 	Images string
 }
 
-// Progress hears how far a step is. It may be called by several goroutines.
+// Progress receives the progress of each step. Its methods may be called concurrently.
 type Progress interface {
-	// Begin starts a step; total is in bytes or rows, by unit.
+	// Begin starts a step of total units: bytes or rows.
 	Begin(step string, total int64, unit string)
 	Add(n int64)
 }
 
-// Source is the manifest file, with the hash that names its batch.
+// Source is a manifest file and the id of its batch.
 type Source struct {
 	Options
 	// ID is the batch's id, Content the SHA-256 of the file in hex.
@@ -47,8 +57,8 @@ type Source struct {
 	spooled bool
 }
 
-// Open opens the manifest and hashes it; standard input is written to a file first, that nobody else can open and that is
-// gone when this process is. The caller closes it.
+// Open opens and hashes the manifest. Standard input is first copied to a temporary file that only this user can open. The
+// caller closes the Source.
 func Open(ctx context.Context, opt Options, progress Progress) (*Source, error) {
 	s := &Source{Options: opt}
 	if err := s.open(); err != nil {
@@ -82,15 +92,15 @@ func (s *Source) open() error {
 }
 
 func (s *Source) spool() error {
-	f, err := os.CreateTemp("", "kycq-stdin-*") // 0600
+	f, err := os.CreateTemp("", "kycq-stdin-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("keep standard input: %w", err)
+		return fmt.Errorf("copy standard input: %w", err)
 	}
-	_ = os.Remove(f.Name()) // on Unix the open file stays; elsewhere Close removes it
+	_ = os.Remove(f.Name()) // the open file stays usable on Unix; elsewhere Close removes it
 	s.file, s.spooled = f, true
 	if _, err := io.Copy(f, s.Stdin); err != nil {
 		_ = s.Close()
-		return fmt.Errorf("keep standard input: %w", err)
+		return fmt.Errorf("copy standard input: %w", err)
 	}
 	return nil
 }
@@ -109,8 +119,12 @@ func (s *Source) prepare(ctx context.Context, progress Progress) error {
 	}
 	progress.Begin("reading", s.Size, "bytes")
 	h := sha256.New()
-	if err := s.pass(ctx, io.MultiWriter(h, counter{progress})); err != nil {
+	src, err := s.fromStart(ctx, io.MultiWriter(h, counter{progress}))
+	if err != nil {
 		return err
+	}
+	if _, err := io.Copy(io.Discard, src); err != nil {
+		return fmt.Errorf("read the manifest: %w", err)
 	}
 	s.Content = hex.EncodeToString(h.Sum(nil))
 	s.ID = batch.NewID(s.Name, s.Content)
@@ -130,18 +144,48 @@ func (s *Source) imagesFolder() string {
 	return filepath.Dir(s.Path)
 }
 
-// pass copies the file from its start.
-func (s *Source) pass(ctx context.Context, w io.Writer) error {
+// fromStart returns a reader of the whole file that also writes to w, and fails when ctx ends.
+func (s *Source) fromStart(ctx context.Context, w io.Writer) (io.Reader, error) {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read the manifest: %w", err)
+		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
-	if _, err := io.Copy(w, &interruptible{ctx, s.file}); err != nil {
-		return fmt.Errorf("read the manifest: %w", err)
-	}
-	return nil
+	return io.TeeReader(&interruptible{ctx, s.file}, w), nil
 }
 
-// RejectsPath is where the rejected rows are written.
+var errChanged = errors.New("the manifest was changed while it was read: run the same command again")
+
+// readRows calls visit for each row, and returns the columns. The error is errChanged if the file has changed since it was
+// opened. What is read is also written to w.
+func (s *Source) readRows(ctx context.Context, w io.Writer, visit func(manifest.Row) error) ([]string, error) {
+	h := sha256.New()
+	src, err := s.fromStart(ctx, io.MultiWriter(h, w))
+	if err != nil {
+		return nil, err
+	}
+	reader, err := manifest.NewReader(src, s.Kind, s.Mapping)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var row manifest.Row
+		err := reader.Next(&row)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = visit(row)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if hex.EncodeToString(h.Sum(nil)) != s.Content {
+		return nil, errChanged
+	}
+	return reader.Columns().Names(), nil
+}
+
+// RejectsPath is the path of the file with the rejected rows.
 func (s *Source) RejectsPath() string {
 	if s.Path == "-" {
 		return s.Name + ".rejects.csv"
@@ -161,7 +205,7 @@ func (s *Source) Close() error {
 	return err
 }
 
-// interruptible ends a long copy with its context.
+// interruptible is a reader that fails when its context ends.
 type interruptible struct {
 	ctx context.Context
 	src io.Reader
@@ -174,6 +218,7 @@ func (r *interruptible) Read(p []byte) (int, error) {
 	return r.src.Read(p)
 }
 
+// counter reports written bytes.
 type counter struct{ progress Progress }
 
 func (c counter) Write(p []byte) (int, error) {

@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// writers is how many parts are in hand at once; each holds at most PartRows rows.
+	// writers is how many parts are written at once.
 	writers = 4
-	// uploadParallel is how many images are on their way at once. They are streamed from their files.
+	// uploadParallel is how many images are uploaded at once. They are streamed from their files.
 	uploadParallel = 16
 )
 
@@ -34,26 +34,26 @@ type Writer struct {
 
 	checker *manifest.Checker
 	parts   *batch.Parts
-	there   map[int]bool  // parts of an earlier try
+	stored  map[int]bool  // parts that an interrupted submission wrote
 	uploads chan struct{} // a slot for each upload
 }
 
-// draft is a part on its way.
+// draft is a part that is to be written.
 type draft struct {
 	number int
 	rows   []manifest.Row
 }
 
-// Write writes every part and returns the batch that is to be accepted. It may be repeated after any error or death:
-// parts that are there already are not written again, nor are their images uploaded.
+// Write writes every part and returns the batch that is to be accepted. It may be repeated after any error: stored parts are
+// not written again, and their images are not uploaded again.
 func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	s := w.Source
-	w.Plan.lines = nil // no further duplicates are to be found; a million ids take 40 MB
+	w.Plan.lines = nil // no longer needed; a million ids take 40 MB
 	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
 	w.parts = batch.NewParts(w.Store, w.Keyset, s.Kind, s.ID, w.Plan.Hash)
 	w.uploads = make(chan struct{}, uploadParallel)
 	var err error
-	if w.there, err = w.parts.Written(ctx); err != nil {
+	if w.stored, err = w.parts.Written(ctx); err != nil {
 		return nil, err
 	}
 	step := "writing"
@@ -95,56 +95,36 @@ func (w *Writer) writeAll(ctx context.Context) error {
 	return group.Wait()
 }
 
-// read cuts the accepted rows into drafts, and makes sure that the file is the one that was checked.
+// read sends the accepted rows in drafts.
 func (w *Writer) read(ctx context.Context, drafts chan<- draft) error {
-	if _, err := w.Source.file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read the manifest: %w", err)
-	}
-	sum := sha256.New()
-	reader, err := manifest.NewReader(io.TeeReader(&interruptible{ctx, w.Source.file}, sum), w.Source.Kind, w.Source.Mapping)
-	if err != nil {
-		return err
-	}
-	d := draft{rows: make([]manifest.Row, 0, manifest.PartRows)}
+	var d draft
 	send := func() error {
 		select {
 		case drafts <- d:
-			d = draft{number: d.number + 1, rows: make([]manifest.Row, 0, manifest.PartRows)}
+			d = draft{number: d.number + 1}
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	for {
-		var row manifest.Row
-		err := reader.Next(&row)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	_, err := w.Source.readRows(ctx, io.Discard, func(row manifest.Row) error {
 		if w.Plan.rejected.has(row.Number) {
-			continue
+			return nil
 		}
 		if d.rows = append(d.rows, row); len(d.rows) == manifest.PartRows {
-			if err := send(); err != nil {
-				return err
-			}
+			return send()
 		}
-	}
-	if hex.EncodeToString(sum.Sum(nil)) != w.Source.Content {
-		return errChanged
-	}
-	if len(d.rows) == 0 {
 		return nil
+	})
+	if err != nil || len(d.rows) == 0 {
+		return err
 	}
 	return send()
 }
 
 func (w *Writer) write(ctx context.Context, d draft) error {
 	sources := w.sourcesOf(d)
-	if w.there[d.number] {
+	if w.stored[d.number] {
 		was, err := w.parts.Sources(ctx, d.number)
 		if err != nil {
 			return err
@@ -157,7 +137,7 @@ func (w *Writer) write(ctx context.Context, d draft) error {
 	part := &manifest.Part{Number: d.number, Sources: sources, Items: make([]manifest.Item, len(d.rows))}
 	group, gctx := errgroup.WithContext(ctx)
 	for i := range d.rows {
-		if w.Plan.Uploads { // else a goroutine for each row would only cost
+		if w.Plan.Uploads { // otherwise goroutines would only cost time
 			select {
 			case w.uploads <- struct{}{}:
 			case <-gctx.Done():
@@ -177,7 +157,7 @@ func (w *Writer) write(ctx context.Context, d draft) error {
 	return w.parts.Write(ctx, part)
 }
 
-// item fills in one row, uploading its image where it has one.
+// item sets one item, and uploads its image if it has one.
 func (w *Writer) item(ctx context.Context, it *manifest.Item, d *draft, i int) error {
 	row := &d.rows[i]
 	a, problem, err := w.checker.Check(ctx, row)
@@ -185,7 +165,7 @@ func (w *Writer) item(ctx context.Context, it *manifest.Item, d *draft, i int) e
 		return err
 	}
 	if problem != nil {
-		return fmt.Errorf("line %d: %s since it was checked (%s): run the same command again", row.Line, problem.Message, problem.Code)
+		return fmt.Errorf("line %d has changed since it was checked: %s (%s): run the same command again", row.Line, problem.Message, problem.Code)
 	}
 	if a.Path != "" {
 		if a.Input.Image, err = w.upload(ctx, a); err != nil {
@@ -219,8 +199,8 @@ func (w *Writer) upload(ctx context.Context, a manifest.Accepted) (*tasks.Image,
 	return &img, nil
 }
 
-// sourcesOf hashes what a part is made of: the cells, and of images size and time, so that one that was exchanged between
-// two tries is uploaded anew.
+// sourcesOf hashes the input of a part: the cells, and size and time of the images, so that an image that was changed between
+// two submissions is uploaded again.
 func (w *Writer) sourcesOf(d draft) string {
 	h := sha256.New()
 	for i := range d.rows {
