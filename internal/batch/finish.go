@@ -30,7 +30,7 @@ func (t *feed) finish(ctx context.Context, p *Progress) (bool, error) {
 	if len(open) > 0 {
 		return false, t.reopenFound(ctx, open)
 	}
-	if err := t.batches.putSummary(ctx, summary); err != nil {
+	if err := t.batches.put(ctx, summaryKey(t.b.ID), summary); err != nil {
 		return false, err
 	}
 	b, err := t.batches.Edit(ctx, t.b.ID, func(b *Batch) error {

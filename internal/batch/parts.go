@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/seal"
@@ -13,54 +12,30 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-func partPrefix(id, plan string) string { return root + id + "/manifest/" + plan + "/" }
-
 func partKey(id, plan string, number int) string {
-	return fmt.Sprintf("%s%06d", partPrefix(id, plan), number)
+	return fmt.Sprintf("%s%s/manifest/%s/%06d", root, id, plan, number)
 }
 
 // Parts reads and writes the sealed manifest of one batch.
 type Parts struct {
 	store  *storage.Store
 	keyset *tasks.Keyset
-	kind   tasks.Kind
-	batch  string
-	plan   string
+	batch  *Batch
 	last   *manifest.Part // rows are read in order, so one part is cached
 }
 
-// NewParts returns the parts of a batch. Part and Row are for one goroutine at a time.
-func NewParts(store *storage.Store, keyset *tasks.Keyset, kind tasks.Kind, batch, plan string) *Parts {
-	return &Parts{store: store, keyset: keyset, kind: kind, batch: batch, plan: plan}
-}
-
-// PartsOf returns the parts of an accepted batch.
+// PartsOf returns the parts of a batch. Part is for one goroutine at a time.
 func PartsOf(store *storage.Store, keyset *tasks.Keyset, b *Batch) *Parts {
-	return NewParts(store, keyset, b.Kind, b.ID, b.Plan)
+	return &Parts{store: store, keyset: keyset, batch: b}
 }
 
 // Write seals and stores a part. It is safe for concurrent use.
 func (p *Parts) Write(ctx context.Context, part *manifest.Part) error {
-	body, err := part.Seal(p.keyset, p.kind, p.batch)
+	body, err := part.Seal(p.keyset, p.batch.Kind, p.batch.ID)
 	if err != nil {
 		return err
 	}
-	return p.store.PutObject(ctx, partKey(p.batch, p.plan, part.Number), body, "text/plain")
-}
-
-// Written lists the numbers of the stored parts.
-func (p *Parts) Written(ctx context.Context) (map[int]bool, error) {
-	stored := map[int]bool{}
-	prefix := partPrefix(p.batch, p.plan)
-	for info, err := range p.store.List(ctx, prefix) {
-		if err != nil {
-			return nil, fmt.Errorf("list the parts of the manifest: %w", err)
-		}
-		if n, err := strconv.Atoi(info.Key[len(prefix):]); err == nil {
-			stored[n] = true
-		}
-	}
-	return stored, nil
+	return p.store.PutObject(ctx, partKey(p.batch.ID, p.batch.Plan, part.Number), body, "text/plain")
 }
 
 // Sources returns the hash of the input of a stored part; empty if there is no such part or it cannot be opened. It is
@@ -90,11 +65,11 @@ func (p *Parts) Part(ctx context.Context, number int) (*manifest.Part, error) {
 }
 
 func (p *Parts) read(ctx context.Context, number int) (*manifest.Part, error) {
-	body, _, err := p.store.Object(ctx, partKey(p.batch, p.plan, number))
+	body, _, err := p.store.Object(ctx, partKey(p.batch.ID, p.batch.Plan, number))
 	if err != nil {
 		return nil, fmt.Errorf("part %d of the manifest: %w", number, err)
 	}
-	return manifest.OpenPart(body, p.keyset, p.kind, p.batch, number)
+	return manifest.OpenPart(body, p.keyset, p.batch.Kind, p.batch.ID, number)
 }
 
 // rows returns the rows of a list.
@@ -109,7 +84,7 @@ func (p *Parts) rows(ctx context.Context, list []Rerun) ([]*Row, error) {
 		if at >= len(part.Items) {
 			return nil, fmt.Errorf("part %d of the manifest has no row %d", part.Number, r.Row)
 		}
-		rows[i] = &Row{Item: &part.Items[at], batch: p.batch, run: r.Run, was: r.Was}
+		rows[i] = &Row{Item: &part.Items[at], batch: p.batch.ID, run: r.Run, was: r.Was}
 	}
 	return rows, nil
 }

@@ -91,9 +91,16 @@ func script(name string) *redis.Script {
 func (s *ProgressStore) eval(ctx context.Context, script *redis.Script, id string, args ...any) (int, error) {
 	n, err := script.Run(ctx, s.redis, batchKeys(id), args...).Int()
 	if err != nil {
-		return 0, fmt.Errorf("progress of batch %s: %w", id, err)
+		return 0, progressError(id, err)
 	}
 	return n, nil
+}
+
+func progressError(id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("progress of batch %s: %w", id, err)
 }
 
 // set sets fields of the progress hash, if there is one.
@@ -110,7 +117,7 @@ func (s *ProgressStore) Stopped(ctx context.Context, id string) (bool, error) {
 	case err == nil:
 		return State(state) == Cancelled, nil
 	case !errors.Is(err, redis.Nil):
-		return false, fmt.Errorf("state of batch %s: %w", id, err)
+		return false, progressError(id, err)
 	}
 	return s.stoppedInS3(ctx, id)
 }
@@ -186,7 +193,7 @@ func (s *ProgressStore) states(ctx context.Context, id string, first, last int) 
 	offset := (first - 1) / 2
 	text, err := s.redis.GetRange(ctx, rowsKey(id), int64(offset), int64((last-1)/2)).Result()
 	if err != nil {
-		return nil, fmt.Errorf("progress of batch %s: %w", id, err)
+		return nil, progressError(id, err)
 	}
 	states := make([]RowState, last-first+1)
 	for i := range states {
@@ -244,7 +251,7 @@ func (p *Progress) outstanding(kind RunKind) int {
 func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) {
 	fields, err := s.redis.HGetAll(ctx, progressKey(id)).Result()
 	if err != nil {
-		return nil, fmt.Errorf("progress of batch %s: %w", id, err)
+		return nil, progressError(id, err)
 	}
 	if fields[fieldRun] == "" {
 		return nil, nil
@@ -293,7 +300,7 @@ func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was
 func (s *ProgressStore) Sync(ctx context.Context, b *Batch) error {
 	for _, key := range batchKeys(b.ID) {
 		if err := s.redis.Persist(ctx, key).Err(); err != nil {
-			return fmt.Errorf("progress of batch %s: %w", b.ID, err)
+			return progressError(b.ID, err)
 		}
 	}
 	return s.set(ctx, b.ID, fieldState, string(b.State), fieldLimit, b.MaxCalls)
@@ -332,7 +339,7 @@ func (s *ProgressStore) setReason(ctx context.Context, id string, p *Progress, r
 func (s *ProgressStore) idleFor(ctx context.Context, id string, ended int) (time.Duration, error) {
 	seen, err := s.redis.HMGet(ctx, progressKey(id), fieldSeen, fieldSeenAt).Result()
 	if err != nil {
-		return 0, fmt.Errorf("progress of batch %s: %w", id, err)
+		return 0, progressError(id, err)
 	}
 	count, _ := seen[0].(string)
 	at, _ := seen[1].(string)
@@ -356,10 +363,7 @@ func (s *ProgressStore) expire(ctx context.Context, b *Batch) error {
 	for _, key := range batchKeys(b.ID) {
 		err = errors.Join(err, s.redis.Expire(ctx, key, progressLife).Err())
 	}
-	if err != nil {
-		return fmt.Errorf("progress of batch %s: %w", b.ID, err)
-	}
-	return nil
+	return progressError(b.ID, err)
 }
 
 // addForeign adds rows whose task belongs to another batch or a single job. They stay until the record of their
@@ -368,10 +372,7 @@ func (s *ProgressStore) addForeign(ctx context.Context, id string, rows []*Row) 
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := s.redis.SAdd(ctx, foreignKey(id), foreignMembers(rows)...).Err(); err != nil {
-		return fmt.Errorf("progress of batch %s: %w", id, err)
-	}
-	return nil
+	return progressError(id, s.redis.SAdd(ctx, foreignKey(id), foreignMembers(rows)...).Err())
 }
 
 // dropForeign removes rows that addForeign added.
@@ -379,10 +380,7 @@ func (s *ProgressStore) dropForeign(ctx context.Context, id string, rows []*Row)
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := s.redis.SRem(ctx, foreignKey(id), foreignMembers(rows)...).Err(); err != nil {
-		return fmt.Errorf("progress of batch %s: %w", id, err)
-	}
-	return nil
+	return progressError(id, s.redis.SRem(ctx, foreignKey(id), foreignMembers(rows)...).Err())
 }
 
 func foreignMembers(rows []*Row) []any {
@@ -397,7 +395,7 @@ func foreignMembers(rows []*Row) []any {
 func (s *ProgressStore) foreign(ctx context.Context, id string, limit int) ([]Rerun, error) {
 	members, err := s.redis.SRandMemberN(ctx, foreignKey(id), int64(limit)).Result()
 	if err != nil {
-		return nil, fmt.Errorf("progress of batch %s: %w", id, err)
+		return nil, progressError(id, err)
 	}
 	rows := make([]Rerun, 0, len(members))
 	for _, m := range members {

@@ -48,25 +48,47 @@ func (s *Store) Load(ctx context.Context, id string) (*Batch, error) {
 	return b, err
 }
 
-func (s *Store) load(ctx context.Context, id string) (*Batch, string, error) {
+func (s *Store) load(ctx context.Context, id string) (b *Batch, etag string, err error) {
 	if err := CheckID(id); err != nil {
 		return nil, "", err
 	}
-	body, version, err := s.objects.Object(ctx, batchKey(id))
-	if errors.Is(err, storage.ErrNotFound) {
+	b = new(Batch)
+	etag, err = s.get(ctx, batchKey(id), b)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
 		return nil, "", fmt.Errorf("%s: %w", id, ErrNotFound)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("read batch %s: %w", id, err)
-	}
-	b := new(Batch)
-	if err := json.Unmarshal(body, b); err != nil || b.ID != id || len(b.Runs) == 0 {
-		return nil, "", fmt.Errorf("read batch %s: batch.json was not written by kycq", id)
-	}
-	if b.Version > batchVersion {
+	case err != nil:
+		return nil, "", err
+	case b.ID != id || len(b.Runs) == 0:
+		return nil, "", fmt.Errorf("read %s: not written by kycq", batchKey(id))
+	case b.Version > batchVersion:
 		return nil, "", fmt.Errorf("read batch %s: it was written by a newer kycq (version %d): upgrade this one", id, b.Version)
 	}
-	return b, version.ETag, nil
+	return b, etag, nil
+}
+
+// get reads a JSON object.
+func (s *Store) get(ctx context.Context, key string, v any) (etag string, err error) {
+	body, version, err := s.objects.Object(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", key, err)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return "", fmt.Errorf("read %s: not written by kycq", key)
+	}
+	return version.ETag, nil
+}
+
+// put writes a JSON object unconditionally.
+func (s *Store) put(ctx context.Context, key string, v any) error {
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		err = s.objects.PutObject(ctx, key, body, jsonType)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
 }
 
 // Accept writes a new batch, which accepts its rows. If the batch exists, created is false and b is set to what is stored.
@@ -131,10 +153,7 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 
 // Mark writes the marker of a batch that is open or about to be.
 func (s *Store) Mark(ctx context.Context, id string) error {
-	if err := s.objects.PutObject(ctx, markerKey(id), []byte("{}"), jsonType); err != nil {
-		return fmt.Errorf("mark batch %s as open: %w", id, err)
-	}
-	return nil
+	return s.put(ctx, markerKey(id), struct{}{})
 }
 
 func (s *Store) unmark(ctx context.Context, id string) error {
@@ -228,27 +247,16 @@ func listKey(id, list string, number int) string {
 func (s *Store) writeList(ctx context.Context, id string, rows []Rerun) (list string, err error) {
 	list = strings.ToLower(rand.Text()[:12])
 	for n := 0; n*listRows < len(rows); n++ {
-		body, err := json.Marshal(rows[n*listRows : min((n+1)*listRows, len(rows))])
-		if err != nil {
-			return "", fmt.Errorf("write the rows of a retry: %w", err)
-		}
-		if err := s.objects.PutObject(ctx, listKey(id, list, n), body, jsonType); err != nil {
-			return "", fmt.Errorf("write the rows of a retry: %w", err)
+		if err := s.put(ctx, listKey(id, list, n), rows[n*listRows:min((n+1)*listRows, len(rows))]); err != nil {
+			return "", err
 		}
 	}
 	return list, nil
 }
 
-func (s *Store) readList(ctx context.Context, id, list string, number int) ([]Rerun, error) {
-	body, _, err := s.objects.Object(ctx, listKey(id, list, number))
-	if err != nil {
-		return nil, fmt.Errorf("read the rows of a retry: %w", err)
-	}
-	var rows []Rerun
-	if err := json.Unmarshal(body, &rows); err != nil {
-		return nil, errors.New("read the rows of a retry: not written by kycq")
-	}
-	return rows, nil
+func (s *Store) readList(ctx context.Context, id, list string, number int) (rows []Rerun, err error) {
+	_, err = s.get(ctx, listKey(id, list, number), &rows)
+	return rows, err
 }
 
 // now has the precision of the JSON it is written to.

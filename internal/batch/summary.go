@@ -2,9 +2,7 @@ package batch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/kycq/kycq/storage"
@@ -74,24 +72,13 @@ func (s *Summary) counts() map[RowState]int {
 
 // Summary reads the summary of the batch's last end, nil if there is none.
 func (s *Store) Summary(ctx context.Context, id string) (*Summary, error) {
-	body, _, err := s.objects.Object(ctx, summaryKey(id))
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the summary of batch %s: %w", id, err)
-	}
 	sum := new(Summary)
-	if err := json.Unmarshal(body, sum); err != nil {
-		return nil, fmt.Errorf("read the summary of batch %s: not written by kycq", id)
+	_, err := s.get(ctx, summaryKey(id), sum)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
 	return sum, nil
-}
-
-func (s *Store) putSummary(ctx context.Context, sum *Summary) error {
-	body, err := json.MarshalIndent(sum, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the summary of batch %s: %w", sum.ID, err)
-	}
-	return s.objects.PutObject(ctx, summaryKey(sum.ID), body, jsonType)
 }

@@ -34,7 +34,6 @@ type Writer struct {
 
 	checker *manifest.Checker
 	parts   *batch.Parts
-	stored  map[int]bool  // parts that an interrupted submission wrote
 	uploads chan struct{} // a slot for each upload
 }
 
@@ -48,31 +47,26 @@ type draft struct {
 // not written again, and their images are not uploaded again.
 func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	s := w.Source
-	w.Plan.lines = nil // no longer needed; a million ids take 40 MB
-	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
-	w.parts = batch.NewParts(w.Store, w.Keyset, s.Kind, s.ID, w.Plan.Hash)
-	w.uploads = make(chan struct{}, uploadParallel)
-	var err error
-	if w.stored, err = w.parts.Written(ctx); err != nil {
+	columns, err := batch.SealColumns(w.Keyset, s.Kind, s.ID, w.Plan.Columns)
+	if err != nil {
 		return nil, err
 	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	b := &batch.Batch{
+		ID: s.ID, Name: s.Name, Kind: s.Kind, State: batch.Running, Content: s.Content, Plan: w.Plan.Hash, Mapping: s.Mapping,
+		Rows: w.Plan.Rows, Rejected: w.Plan.Rejected, SealedColumns: columns, Uploads: w.Plan.Uploads,
+		Runs: []batch.Run{{Kind: batch.AllRows, Rows: w.Plan.Rows, Why: "submitted", At: now}},
+	}
+	w.Plan.lines = nil // no longer needed; a million ids take 40 MB
+	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
+	w.parts = batch.PartsOf(w.Store, w.Keyset, b)
+	w.uploads = make(chan struct{}, uploadParallel)
 	step := "writing"
 	if w.Plan.Uploads {
 		step = "uploading"
 	}
 	w.Progress.Begin(step, int64(w.Plan.Rows), "rows")
-	if err := w.writeAll(ctx); err != nil {
-		return nil, err
-	}
-	columns, err := batch.SealColumns(w.Keyset, s.Kind, s.ID, w.Plan.Columns)
-	if err != nil {
-		return nil, err
-	}
-	return &batch.Batch{
-		ID: s.ID, Name: s.Name, Kind: s.Kind, State: batch.Running, Content: s.Content, Plan: w.Plan.Hash, Mapping: s.Mapping,
-		Rows: w.Plan.Rows, Rejected: w.Plan.Rejected, SealedColumns: columns, Uploads: w.Plan.Uploads,
-		Runs: []batch.Run{{Kind: batch.AllRows, Rows: w.Plan.Rows, Why: "submitted", At: time.Now().UTC().Truncate(time.Millisecond)}},
-	}, nil
+	return b, w.writeAll(ctx)
 }
 
 func (w *Writer) writeAll(ctx context.Context) error {
@@ -124,15 +118,13 @@ func (w *Writer) read(ctx context.Context, drafts chan<- draft) error {
 
 func (w *Writer) write(ctx context.Context, d draft) error {
 	sources := w.sourcesOf(d)
-	if w.stored[d.number] {
-		was, err := w.parts.Sources(ctx, d.number)
-		if err != nil {
-			return err
-		}
-		if was == sources {
-			w.Progress.Add(int64(len(d.rows)))
-			return nil
-		}
+	was, err := w.parts.Sources(ctx, d.number)
+	if err != nil {
+		return err
+	}
+	if was == sources { // an interrupted submission wrote it
+		w.Progress.Add(int64(len(d.rows)))
+		return nil
 	}
 	part := &manifest.Part{Number: d.number, Sources: sources, Items: make([]manifest.Item, len(d.rows))}
 	group, gctx := errgroup.WithContext(ctx)
