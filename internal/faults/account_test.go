@@ -20,7 +20,7 @@ func TestBalanceOut(t *testing.T) {
 	s.enqueueKind(80, tasks.Passport, tasks.Bulk)
 	w := s.startWorker()
 	s.waitForHold(w)
-	refused := count(s.ledger(), func(e simulator.Entry) bool { return e.Code == "insufficient_balance" })
+	refused := count(s.ledger(), func(e simulator.LedgerEntry) bool { return e.Code == "insufficient_balance" })
 	t.Logf("%d further calls after the first refusal", refused-1)
 	between(t, "refused calls", refused, 1, 1+bulkConcurrency+1)
 	s.sim.Sim.SetBalance(1000)

@@ -148,7 +148,7 @@ func TestVendorDown(t *testing.T) {
 			}
 			s.sim.Sim.ClearFaults()
 			s.verify(noLoss)
-			failures := count(s.ledger(), func(e simulator.Entry) bool { return e.Status == 502 })
+			failures := count(s.ledger(), func(e simulator.LedgerEntry) bool { return e.Status == 502 })
 			between(t, "calls during the outage", failures, 10, 60)
 		})
 	}

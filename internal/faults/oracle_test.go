@@ -98,8 +98,8 @@ type vendorID struct {
 }
 
 // callsByID groups the vendor's ledger.
-func (s *stack) callsByID() map[vendorID][]simulator.Entry {
-	calls := map[vendorID][]simulator.Entry{}
+func (s *stack) callsByID() map[vendorID][]simulator.LedgerEntry {
+	calls := map[vendorID][]simulator.LedgerEntry{}
 	for _, e := range s.ledger() {
 		if e.VerificationID == "" {
 			continue // refused before its body was read
@@ -114,10 +114,10 @@ func (s *stack) callsByID() map[vendorID][]simulator.Entry {
 	return calls
 }
 
-func charged(e simulator.Entry) bool { return e.Charged }
+func charged(e simulator.LedgerEntry) bool { return e.Charged }
 
 // verifyJob checks one job, and removes its calls from calls.
-func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.Entry, mayLose lossRule, n *tally) {
+func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.LedgerEntry, mayLose lossRule, n *tally) {
 	s.t.Helper()
 	fail := func(format string, args ...any) {
 		s.t.Helper()
@@ -134,7 +134,7 @@ func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.Entry, mayLose l
 	}
 	s.verifyHistory(history, fail)
 
-	entries := map[string][]simulator.Entry{}
+	entries := map[string][]simulator.LedgerEntry{}
 	reissues := 0
 	for _, at := range rec.Attempts {
 		id := vendorID{j.kind, at.ProviderID}
@@ -195,7 +195,7 @@ func (s *stack) verifyHistory(history []write, fail func(string, ...any)) {
 
 // verifyIntents checks that every request that reached the vendor was announced in the record before, each by a write of its
 // own.
-func verifyIntents(id string, calls []simulator.Entry, history []write, fail func(string, ...any)) {
+func verifyIntents(id string, calls []simulator.LedgerEntry, history []write, fail func(string, ...any)) {
 	intents := map[time.Time]time.Time{} // when it was stored, by the time of the attempt
 	for _, w := range history {
 		last := w.rec.LastAttempt()

@@ -234,7 +234,7 @@ func (s *stack) isSent(j job) bool {
 }
 
 // ledger lists the requests that reached the vendor, the oldest first.
-func (s *stack) ledger() []simulator.Entry { return s.sim.Entries(s.t) }
+func (s *stack) ledger() []simulator.LedgerEntry { return s.sim.Entries(s.t) }
 
 // charges counts the calls that were charged so far.
 func (s *stack) charges() int { return s.sim.Sim.State().Charged }

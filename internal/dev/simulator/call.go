@@ -27,7 +27,7 @@ type call struct {
 	s     *Simulator
 	w     http.ResponseWriter
 	r     *http.Request
-	entry Entry
+	entry LedgerEntry
 	began time.Time
 }
 
@@ -39,7 +39,7 @@ func (s *Simulator) serveCall(w http.ResponseWriter, r *http.Request, e Endpoint
 	}
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
-	c := &call{s: s, w: w, r: r, entry: Entry{Endpoint: e}, began: time.Now()}
+	c := &call{s: s, w: w, r: r, entry: LedgerEntry{Endpoint: e}, began: time.Now()}
 	defer c.log()
 	defer c.discard()
 	if refusal := c.admit(); refusal != nil {
@@ -117,7 +117,7 @@ func (c *call) serve(req request) {
 		c.instead(f)
 		return
 	}
-	if refusal := c.s.books.arrive(&c.entry); refusal != nil {
+	if refusal := c.s.billing.arrive(&c.entry); refusal != nil {
 		c.refuse(refusal)
 		return
 	}
@@ -145,7 +145,7 @@ func (c *call) answer(req request, decided decision, f Fault) {
 	if f.Fault == FaultHangAfter || f.Fault == FaultResetAfter {
 		c.entry.Status = 0
 	}
-	refusal, err := c.s.books.charge(&c.entry)
+	refusal, err := c.s.billing.charge(&c.entry)
 	if err != nil {
 		c.s.log.Error().Err(err).Msg("no ledger, no charge")
 		refusal = errInternal
@@ -176,7 +176,7 @@ func (c *call) refuse(e *vendorError) {
 
 // record writes the entry before the answer leaves.
 func (c *call) record() {
-	if err := c.s.books.record(&c.entry); err != nil {
+	if err := c.s.billing.record(&c.entry); err != nil {
 		c.s.log.Error().Err(err).Msg("request is missing in the ledger")
 	}
 }

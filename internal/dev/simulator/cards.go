@@ -52,7 +52,7 @@ func (c *cards) read(w http.ResponseWriter, r *http.Request) (request, *vendorEr
 	if r.ContentLength > maxUpload {
 		return request{}, errTooLarge, nil
 	}
-	body := &witness{from: http.MaxBytesReader(w, r.Body, maxUpload)}
+	body := &errorRecorder{from: http.MaxBytesReader(w, r.Body, maxUpload)}
 	r.Body = body
 	err := r.ParseMultipartForm(uploadInMemory)
 	if err == nil {
@@ -94,13 +94,13 @@ func (c *cards) read(w http.ResponseWriter, r *http.Request) (request, *vendorEr
 	return req, nil, nil
 }
 
-// witness remembers why a body ended early, which mime/multipart wraps beyond recognition.
-type witness struct {
+// errorRecorder remembers why a body ended early, which mime/multipart wraps beyond recognition.
+type errorRecorder struct {
 	from io.ReadCloser
 	err  error
 }
 
-func (b *witness) Read(p []byte) (int, error) {
+func (b *errorRecorder) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
@@ -108,7 +108,7 @@ func (b *witness) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *witness) Close() error { return b.from.Close() }
+func (b *errorRecorder) Close() error { return b.from.Close() }
 
 // sniff tells JPEG ("jpeg") and PNG ("png") by content; anything else, a PDF for one, is "".
 func sniff(upload *multipart.FileHeader) (string, error) {

@@ -121,7 +121,7 @@ func (s *Simulator) changeBalance(b balanceChange) error {
 	case b.Calls != nil:
 		s.SetBalance(*b.Calls)
 	default:
-		s.books.topUp(*b.Add)
+		s.billing.topUp(*b.Add)
 	}
 	return nil
 }
@@ -187,7 +187,7 @@ type idsChange struct {
 	Take string `json:"take"`
 }
 
-func (s *Simulator) changeIDs(c idsChange) error { return s.books.setTakeIDs(c.Take) }
+func (s *Simulator) changeIDs(c idsChange) error { return s.billing.setTakeIDs(c.Take) }
 
 type linksChange struct {
 	TTL duration `json:"ttl"`

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Entry is one request in the ledger. It holds no personal data but what a caller hides in a verification_id.
-type Entry struct {
+// LedgerEntry is one request in the ledger. It holds no personal data but what a caller hides in a verification_id.
+type LedgerEntry struct {
 	// Seq counts from 1 without gaps.
 	Seq int64 `json:"seq"`
 	// At is when the entry was written: for a charged call, the moment of the charge.
@@ -46,7 +46,7 @@ type ledger struct {
 }
 
 // openLedger hands each entry of a file that exists to replay.
-func openLedger(path string, replay func(Entry)) (*ledger, error) {
+func openLedger(path string, replay func(LedgerEntry)) (*ledger, error) {
 	l := &ledger{temporary: path == ""}
 	var err error
 	if l.temporary {
@@ -68,7 +68,7 @@ func openLedger(path string, replay func(Entry)) (*ledger, error) {
 
 // replay stops before a last line that has no end: a process died, or the disk filled, in the middle of it, so its
 // answer never left. The next entry is written in its place.
-func (l *ledger) replay(each func(Entry)) error {
+func (l *ledger) replay(each func(LedgerEntry)) error {
 	r := bufio.NewReader(l.file)
 	for {
 		line, err := r.ReadBytes('\n')
@@ -78,7 +78,7 @@ func (l *ledger) replay(each func(Entry)) error {
 		if err != nil {
 			return err
 		}
-		var e Entry
+		var e LedgerEntry
 		if err := json.Unmarshal(line, &e); err != nil {
 			return fmt.Errorf("byte %d: %w", l.size, err)
 		}
@@ -89,7 +89,7 @@ func (l *ledger) replay(each func(Entry)) error {
 }
 
 // append gives the entry its number and writes it. After an error nothing of it remains in the file.
-func (l *ledger) append(e *Entry) error {
+func (l *ledger) append(e *LedgerEntry) error {
 	e.Seq = l.seq + 1
 	line, err := json.Marshal(e)
 	if err != nil {
@@ -113,18 +113,18 @@ func (l *ledger) cut() error {
 }
 
 // entries reads the first size bytes back. It may run while append does, since those bytes never change.
-func (l *ledger) entries(size int64) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
+func (l *ledger) entries(size int64) iter.Seq2[LedgerEntry, error] {
+	return func(yield func(LedgerEntry, error) bool) {
 		lines := bufio.NewScanner(io.NewSectionReader(l.file, 0, size))
 		for lines.Scan() {
-			var e Entry
+			var e LedgerEntry
 			err := json.Unmarshal(bytes.TrimSpace(lines.Bytes()), &e)
 			if !yield(e, err) || err != nil {
 				return
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(Entry{}, err)
+			yield(LedgerEntry{}, err)
 		}
 	}
 }

@@ -21,7 +21,7 @@ type Simulator struct {
 	addresses  *addresses
 	operations map[Endpoint]*operation
 	faults     *faults
-	books      *books
+	billing    *billing
 	cards      *cards
 	images     *images
 	publicURL  string
@@ -71,12 +71,12 @@ func build(cfg Config) (*Simulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	ledgers, err := newBooks(cfg)
+	ledgers, err := newBilling(cfg)
 	if err != nil {
 		return nil, errors.Join(err, store.close())
 	}
 	s := &Simulator{
-		account: who, operations: operations, books: ledgers, images: store,
+		account: who, operations: operations, billing: ledgers, images: store,
 		addresses: &addresses{limit: cfg.LimitPerIP, per: cfg.Per},
 		faults:    newFaults(cfg.Seed),
 		cards:     newCards(cfg.Masker, store, maxPixels),
@@ -103,7 +103,7 @@ func (s *Simulator) Close() error {
 	}
 	s.stop()
 	s.running.Wait()
-	return errors.Join(s.books.ledger.close(), s.images.close())
+	return errors.Join(s.billing.ledger.close(), s.images.close())
 }
 
 // enter counts a request that Close must wait for.
@@ -145,7 +145,7 @@ func (s *Simulator) AddFault(f Fault) (Fault, error) { return s.faults.add(f) }
 func (s *Simulator) ClearFaults() { s.faults.clear() }
 
 // SetBalance sets the number of paid calls left; below 0 it is endless.
-func (s *Simulator) SetBalance(calls int) { s.books.setBalance(calls) }
+func (s *Simulator) SetBalance(calls int) { s.billing.setBalance(calls) }
 
 // SetCredentials changes the account's pair; both empty accepts any.
 func (s *Simulator) SetCredentials(clientID, clientSecret string) {
@@ -159,7 +159,7 @@ func (s *Simulator) SetLimit(e Endpoint, l Limit) error { return s.operations[e]
 func (s *Simulator) SetLatency(d time.Duration) { s.latency.Store(int64(max(d, 0))) }
 
 // Ledger reads every entry written so far, the oldest first.
-func (s *Simulator) Ledger() iter.Seq2[Entry, error] { return s.books.entries() }
+func (s *Simulator) Ledger() iter.Seq2[LedgerEntry, error] { return s.billing.entries() }
 
 // wait passes the latency. A client that goes in the meantime changes nothing: the vendor has the request, and will
 // decide and charge. Only Close cuts it short.

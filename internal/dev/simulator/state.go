@@ -51,7 +51,7 @@ func (s *Simulator) State() State {
 		Faults:    append([]Fault{}, s.faults.list()...),
 	}
 	var totals map[Endpoint]Totals
-	totals, state.Balance, state.TakeIDs = s.books.state()
+	totals, state.Balance, state.TakeIDs = s.billing.state()
 	for e, t := range totals {
 		l, peak := s.operations[e].state()
 		shown := LimitState{Calls: l.Calls, Per: l.Per.String(), Window: l.Window}
@@ -69,7 +69,7 @@ func (s *Simulator) State() State {
 	return state
 }
 
-func (b *books) state() (totals map[Endpoint]Totals, balance int, takeIDs string) {
+func (b *billing) state() (totals map[Endpoint]Totals, balance int, takeIDs string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	totals = make(map[Endpoint]Totals)

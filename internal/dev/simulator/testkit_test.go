@@ -153,7 +153,7 @@ func newSim(t *testing.T, cfg simulator.Config) *simulator.Simulator {
 	return sim
 }
 
-func ledger(t *testing.T, sim *simulator.Simulator) []simulator.Entry {
+func ledger(t *testing.T, sim *simulator.Simulator) []simulator.LedgerEntry {
 	t.Helper()
 	return (&simtest.Server{Sim: sim}).Entries(t)
 }

@@ -42,9 +42,9 @@ func Start(t testing.TB, cfg simulator.Config) *Server {
 }
 
 // Entries reads the ledger.
-func (s *Server) Entries(t testing.TB) []simulator.Entry {
+func (s *Server) Entries(t testing.TB) []simulator.LedgerEntry {
 	t.Helper()
-	var entries []simulator.Entry
+	var entries []simulator.LedgerEntry
 	for e, err := range s.Sim.Ledger() {
 		if err != nil {
 			t.Fatalf("read ledger: %v", err)

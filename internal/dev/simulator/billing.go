@@ -12,7 +12,7 @@ const endless = -1
 
 // books are what the vendor knows about money and ids: balance, used-up ids, the ledger and its totals. One lock holds
 // them together, since a charge must move all of them or none.
-type books struct {
+type billing struct {
 	mu      sync.Mutex
 	takeIDs string
 	balance int
@@ -37,8 +37,8 @@ type Totals struct {
 	IDsTaken int            `json:"ids_taken"`
 }
 
-func newBooks(cfg Config) (*books, error) {
-	b := &books{balance: cfg.Balance, taken: make(map[idKey]struct{}), totals: make(map[Endpoint]*Totals)}
+func newBilling(cfg Config) (*billing, error) {
+	b := &billing{balance: cfg.Balance, taken: make(map[idKey]struct{}), totals: make(map[Endpoint]*Totals)}
 	for _, e := range endpoints() {
 		b.totals[e] = &Totals{ByStatus: map[int]int{}, ByCode: map[string]int{}, ByFault: map[string]int{}}
 	}
@@ -46,7 +46,7 @@ func newBooks(cfg Config) (*books, error) {
 		return nil, err
 	}
 	var err error
-	b.ledger, err = openLedger(cfg.LedgerPath, func(e Entry) {
+	b.ledger, err = openLedger(cfg.LedgerPath, func(e LedgerEntry) {
 		b.count(e)
 		if e.TookID {
 			b.taken[idKey{e.Endpoint, e.VerificationID}] = struct{}{}
@@ -55,7 +55,7 @@ func newBooks(cfg Config) (*books, error) {
 	return b, err
 }
 
-func (b *books) setTakeIDs(mode string) error {
+func (b *billing) setTakeIDs(mode string) error {
 	if mode != TakeOnArrival && mode != TakeOnSuccess {
 		return fmt.Errorf("take ids on %q: use %s or %s", mode, TakeOnArrival, TakeOnSuccess)
 	}
@@ -66,7 +66,7 @@ func (b *books) setTakeIDs(mode string) error {
 }
 
 // arrive is steps 12 and 13: it takes the id, where ids are taken on arrival, and looks into the purse.
-func (b *books) arrive(e *Entry) *vendorError {
+func (b *billing) arrive(e *LedgerEntry) *vendorError {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := idKey{e.Endpoint, e.VerificationID}
@@ -85,7 +85,7 @@ func (b *books) arrive(e *Entry) *vendorError {
 
 // charge writes the entry, takes the money and uses up the id. Another call may have been faster since arrive, so it
 // looks again. Where the ledger cannot be written there is no charge.
-func (b *books) charge(e *Entry) (*vendorError, error) {
+func (b *billing) charge(e *LedgerEntry) (*vendorError, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := idKey{e.Endpoint, e.VerificationID}
@@ -111,13 +111,13 @@ func (b *books) charge(e *Entry) (*vendorError, error) {
 }
 
 // record writes the entry of a request that is not charged.
-func (b *books) record(e *Entry) error {
+func (b *billing) record(e *LedgerEntry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.write(e)
 }
 
-func (b *books) write(e *Entry) error {
+func (b *billing) write(e *LedgerEntry) error {
 	e.At = time.Now().UTC()
 	if err := b.ledger.append(e); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (b *books) write(e *Entry) error {
 	return nil
 }
 
-func (b *books) count(e Entry) {
+func (b *billing) count(e LedgerEntry) {
 	t := b.totals[e.Endpoint]
 	if t == nil { // a foreign line in a ledger that was given to us
 		return
@@ -147,14 +147,14 @@ func (b *books) count(e Entry) {
 	}
 }
 
-func (b *books) setBalance(calls int) {
+func (b *billing) setBalance(calls int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.balance = max(calls, endless)
 }
 
 // topUp adds to a balance that is not endless.
-func (b *books) topUp(calls int) {
+func (b *billing) topUp(calls int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.balance != endless {
@@ -162,7 +162,7 @@ func (b *books) topUp(calls int) {
 	}
 }
 
-func (b *books) entries() iter.Seq2[Entry, error] {
+func (b *billing) entries() iter.Seq2[LedgerEntry, error] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ledger.entries(b.ledger.size)

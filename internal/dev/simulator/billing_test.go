@@ -14,7 +14,7 @@ func TestWithoutALedgerThereIsNoCharge(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = sim.Close() }()
-	if err := sim.books.ledger.file.Close(); err != nil { // every write fails from now on
+	if err := sim.billing.ledger.file.Close(); err != nil { // every write fails from now on
 		t.Fatal(err)
 	}
 	r := httptest.NewRequest(http.MethodPost, "/passport",
@@ -26,7 +26,7 @@ func TestWithoutALedgerThereIsNoCharge(t *testing.T) {
 	if w.Code != http.StatusInternalServerError {
 		t.Errorf("answered %d %s", w.Code, w.Body)
 	}
-	if s := sim.State(); s.Balance != 5 || s.Charged != 0 || len(sim.books.taken) != 0 {
-		t.Errorf("balance %d, %d charges, %d ids taken", s.Balance, s.Charged, len(sim.books.taken))
+	if s := sim.State(); s.Balance != 5 || s.Charged != 0 || len(sim.billing.taken) != 0 {
+		t.Errorf("balance %d, %d charges, %d ids taken", s.Balance, s.Charged, len(sim.billing.taken))
 	}
 }
