@@ -12,7 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/advice"
 )
 
-// codeAt says which argument of our own functions is a code.
+// codeAt gives the index of the argument that is a code.
 var codeAt = map[string]int{
 	"later": 1, "infraFault": 1, "park": 3, "fail": 1, "endJob": 2, "failed": 1, "end": 2, "wait": 2,
 }
@@ -64,7 +64,7 @@ func TestEveryCodeInTheSourceIsKnown(t *testing.T) {
 		})
 	}
 	if found < 30 {
-		t.Errorf("%d codes were found in the source: this test looks for them in the wrong place", found)
+		t.Errorf("only %d codes were found in the source: the test looks in the wrong place", found)
 	}
 }
 

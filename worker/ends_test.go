@@ -14,10 +14,10 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-func TestAnUploadThatMayNotBeDeletedDoesNotHoldTheJobUp(t *testing.T) {
+func TestAJobFinishesIfItsUploadMayNotBeDeleted(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		p.Images = strangersImages{w.s3}
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Images = undeletableImages{w.s3}
 		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
@@ -28,16 +28,16 @@ func TestAnUploadThatMayNotBeDeletedDoesNotHoldTheJobUp(t *testing.T) {
 	})
 }
 
-// strangersImages are in a bucket that is not the inbox.
-type strangersImages struct{ *fakeS3 }
+// undeletableImages are not in the inbox bucket.
+type undeletableImages struct{ *fakeS3 }
 
-func (strangersImages) DeleteUpload(context.Context, tasks.Image) error {
+func (undeletableImages) DeleteUpload(context.Context, tasks.Image) error {
 	return storage.ErrNotUploaded
 }
 
 func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Aadhaar, "A")
 		next := job
 		next.Run = 2
@@ -49,12 +49,12 @@ func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
 			t.Fatalf("run %d", rec.Run)
 		}
 		if w.hints.closed["aadhaarA"] {
-			t.Error("the open set has lost a job that is not final")
+			t.Error("an unfinished job was removed from the open set")
 		}
 	})
 }
 
-// rerunner begins the next run between the final record and its tail.
+// rerunner begins the next run after the final record and before its tail.
 type rerunner struct {
 	*fakeS3
 	next tasks.JobSpec
@@ -68,9 +68,9 @@ func (r *rerunner) SwapRecord(ctx context.Context, rec *storage.Record, was stor
 	return v, err
 }
 
-func TestAnImageReferenceThatS3CannotHoldEndsTheJob(t *testing.T) {
+func TestAnInvalidImageReferenceEndsTheJob(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Aadhaar, "A")
 		plain, err := tasks.EncodeInput(tasks.Input{Image: &tasks.Image{Bucket: "No_Bucket", Key: "k"}})
 		if err != nil {
@@ -86,7 +86,7 @@ func TestAnImageReferenceThatS3CannotHoldEndsTheJob(t *testing.T) {
 
 func TestAnImageWhoseHeaderBeginsLateIsReadFurther(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Aadhaar, "A")
 		w.s3.inbox["single/A"] = withMetadata(t, 5*65535)
 		p.Process(t.Context(), job)
@@ -97,13 +97,13 @@ func TestAnImageWhoseHeaderBeginsLateIsReadFurther(t *testing.T) {
 func TestARowOfACancelledBatchSaysWhetherACallMayBePaid(t *testing.T) {
 	t.Parallel()
 	for result, code := range map[string]string{resultUnknown: "answer_lost", resultError: "cancelled"} {
-		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 			p.Batches = &fakeBatches{cancelledAt: time.Now()}
 			job := w.payload(tasks.Passport, "A")
 			job.Batch = "b-1"
 			at := sentAt(time.Minute)
 			at.Result = result
-			w.standing(t, job, storage.StateWaiting, at)
+			w.putRecord(t, job, storage.StateWaiting, at)
 			p.Process(t.Context(), job)
 			wantState(t, w, tasks.Passport, "A", storage.StateCancelled, code)
 		})
@@ -112,7 +112,7 @@ func TestARowOfACancelledBatchSaysWhetherACallMayBePaid(t *testing.T) {
 
 func TestAnImageLinkThatFailsForADayIsALostAnswer(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		for range 1000 {
 			w.vendor.fetched = append(w.vendor.fetched, &cashfree.LinkError{HTTPStatus: 500})
 		}
@@ -120,7 +120,7 @@ func TestAnImageLinkThatFailsForADayIsALostAnswer(t *testing.T) {
 		began, tries := time.Now(), 0
 		for v := p.Process(t.Context(), job); v.Decision != Final; v = p.Process(t.Context(), job) {
 			if tries++; tries > 1000 {
-				t.Fatalf("it goes on for ever: %+v", v)
+				t.Fatalf("it does not end: %+v", v)
 			}
 			time.Sleep(v.After)
 		}
@@ -141,7 +141,7 @@ func TestTheRecordOfALongOutageStaysSmall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 				for range longHistory + 100 {
 					w.vendor.script = append(w.vendor.script, c.reply)
 				}
@@ -166,8 +166,11 @@ func TestTheRecordOfALongOutageStaysSmall(t *testing.T) {
 	}
 }
 
-// fakeBatches knows one batch.
-type fakeBatches struct{ cancelledAt time.Time }
+// fakeBatches has one batch.
+type fakeBatches struct {
+	cancelledAt time.Time
+	conflicts   []int // rows
+}
 
 func (b *fakeBatches) Stopped(context.Context, string) (bool, error) {
 	return !b.cancelledAt.IsZero() && !time.Now().Before(b.cancelledAt), nil
@@ -179,9 +182,12 @@ func (b *fakeBatches) RowFinished(context.Context, *storage.Record) error { retu
 
 func (b *fakeBatches) AlreadyDone(context.Context, string, int, *storage.Record) error { return nil }
 
-func (b *fakeBatches) Conflicted(context.Context, string, int) error { return nil }
+func (b *fakeBatches) Conflicted(_ context.Context, _ string, row int) error {
+	b.conflicts = append(b.conflicts, row)
+	return nil
+}
 
-// withMetadata is a JPEG with so many bytes of APP1 segments before its dimensions.
+// withMetadata returns a JPEG with size bytes of APP1 segments before its dimensions.
 func withMetadata(t *testing.T, size int) []byte {
 	t.Helper()
 	var b bytes.Buffer

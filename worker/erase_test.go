@@ -44,12 +44,12 @@ func TestAnErasureLeavesATombstoneAndNothingElse(t *testing.T) {
 	for _, kind := range tasks.Kinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 				job := w.payload(kind, "A")
 				p.Process(t.Context(), job)
 				before := wantState(t, w, kind, "A", storage.StateValid, "")
 				if before.Sealed == "" || kind == tasks.Aadhaar && len(w.s3.masked) != 1 {
-					t.Fatal("there is nothing to erase: the test shows nothing")
+					t.Fatal("nothing to erase: the test proves nothing")
 				}
 				erase(t, w, kind, "A")
 				rec := w.record(kind, "A")
@@ -59,17 +59,17 @@ func TestAnErasureLeavesATombstoneAndNothingElse(t *testing.T) {
 				}
 				for _, gone := range []string{"kq1.", "S*******", "0001", "masked/", before.Fingerprint} {
 					if strings.Contains(string(text), gone) {
-						t.Errorf("%q is left in %s", gone, text)
+						t.Errorf("%q is still in %s", gone, text)
 					}
 				}
 				if len(w.s3.masked)+len(w.s3.inbox)+len(w.s3.quar) != 0 {
-					t.Error("an image is left")
+					t.Error("an image was not deleted")
 				}
 				if e := rec.Erased; e == nil || e.By != "specimen" || e.Reason != "a request" || e.At.IsZero() {
 					t.Errorf("erased: %+v", rec.Erased)
 				}
 				if rec.State != storage.StateValid || len(rec.Attempts) != 1 || rec.CompletedAt != before.CompletedAt || rec.ReferenceID != 7 {
-					t.Errorf("the ledger has lost something: %+v", rec)
+					t.Errorf("the tombstone lacks something: %+v", rec)
 				}
 			})
 		})
@@ -78,7 +78,7 @@ func TestAnErasureLeavesATombstoneAndNothingElse(t *testing.T) {
 
 func TestASecondErasureKeepsTheFirstTombstone(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		first := erase(t, w, tasks.Aadhaar, "A")
 		time.Sleep(time.Hour)
@@ -91,8 +91,8 @@ func TestASecondErasureKeepsTheFirstTombstone(t *testing.T) {
 
 func TestOnlyAFinishedJobIsErased(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
-		w.stored(tasks.Aadhaar, "A", storage.StateSent)
+	withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
+		w.putJob(tasks.Aadhaar, "A", storage.StateSent)
 		forget := func(context.Context, *storage.Record) error { t.Error("its task was removed"); return nil }
 		if _, err := Erase(t.Context(), w.s3, forget, w.keyset, tasks.Aadhaar, "A", "x", "x"); !errors.Is(err, ErrNotFinal) {
 			t.Errorf("%v", err)
@@ -108,14 +108,14 @@ func TestOnlyAFinishedJobIsErased(t *testing.T) {
 
 func TestAnErasureRemovesUploadAndQuarantineButNoObjectOfTheUsers(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
 			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.ReadableQR}
 		}
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")
 		if len(w.s3.inbox) != 1 || len(w.s3.quar) != 1 {
-			t.Fatal("there is nothing to remove: the test shows nothing")
+			t.Fatal("nothing to delete: the test proves nothing")
 		}
 		own := tasks.Image{Bucket: "of-the-user", Key: "cards/B.png"}
 		w.s3.inbox[own.Key] = specimenPNG
@@ -129,7 +129,7 @@ func TestAnErasureRemovesUploadAndQuarantineButNoObjectOfTheUsers(t *testing.T) 
 	})
 }
 
-// A record that still has its seals is one whose erasure is not done: whatever fails comes before the tombstone.
+// The tombstone is written last, so that a failed erasure can be repeated.
 func TestAnErasureThatFailsLeavesNoTombstone(t *testing.T) {
 	t.Parallel()
 	other, err := seal.Generate()
@@ -147,7 +147,7 @@ func TestAnErasureThatFailsLeavesNoTombstone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 				p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 				_, err := Erase(t.Context(), w.s3, tc.forget, tc.keyset, tasks.Aadhaar, "A", "x", "x")
 				if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
@@ -161,14 +161,14 @@ func TestAnErasureThatFailsLeavesNoTombstone(t *testing.T) {
 	}
 }
 
-// A delivery may come long after, from a queue or from the sweep.
-func TestADeliveryAfterAnErasureBringsNothingBack(t *testing.T) {
+// A delivery may come long after, from a queue or from the sweeper.
+func TestADeliveryAfterAnErasureRestoresNothing(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Aadhaar, "A")
 		p.Process(t.Context(), job)
 		rec := erase(t, w, tasks.Aadhaar, "A")
-		w.stored(tasks.Aadhaar, "B", storage.StateValid) // its worker died before the tail
+		w.putJob(tasks.Aadhaar, "B", storage.StateValid) // its worker crashed before the tail
 		before := erase(t, w, tasks.Aadhaar, "B")
 		for _, late := range []tasks.Payload{job, PayloadOf(rec), PayloadOf(before)} {
 			if v := p.Process(t.Context(), late); v.Decision != Final {

@@ -24,17 +24,17 @@ import (
 
 var errInjected = errors.New("injected fault")
 
-// died is the panic with which a fake ends the worker that called it, as SIGKILL would.
-type died struct{}
+// crashed is the panic by which a fake ends the worker that called it, like SIGKILL.
+type crashed struct{}
 
-// chaos decides about faults. Its zero value injects none.
+// chaos injects faults. Its zero value injects none.
 type chaos struct {
 	mu   sync.Mutex
 	rand *rand.Rand // nil: none
 	on   bool
 }
 
-// hit tells whether an event of probability p happens now.
+// hit reports whether an event of probability p happens now.
 func (c *chaos) hit(p float64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,15 +56,15 @@ func (c *chaos) stop() {
 	c.on = false
 }
 
-// step is what every fake does first: it takes a moment, and may kill the worker.
+// step is called first by every fake: it takes a moment and may crash the worker.
 func (c *chaos) step(p float64) {
 	time.Sleep(time.Duration(1+c.pick(20)) * time.Millisecond)
 	if c.hit(p) {
-		panic(died{})
+		panic(crashed{})
 	}
 }
 
-const deathRate, faultRate = 0.03, 0.04
+const crashRate, faultRate = 0.03, 0.04
 
 // fakeS3 is a compare-and-swap store in memory, with S3's clock.
 type fakeS3 struct {
@@ -88,7 +88,7 @@ func newFakeS3(c *chaos) *fakeS3 {
 }
 
 func (s *fakeS3) Record(ctx context.Context, k tasks.Kind, id string) (*storage.Record, storage.Version, error) {
-	s.chaos.step(deathRate)
+	s.chaos.step(crashRate)
 	if ctx.Err() != nil {
 		return nil, storage.Version{}, ctx.Err()
 	}
@@ -121,7 +121,7 @@ func (s *fakeS3) SwapRecord(ctx context.Context, rec *storage.Record, was storag
 }
 
 func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (storage.Version, error) {
-	s.chaos.step(deathRate)
+	s.chaos.step(crashRate)
 	if ctx.Err() != nil {
 		return storage.Version{}, ctx.Err()
 	}
@@ -145,15 +145,15 @@ func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (s
 	d := fakeDoc{json: raw, etag: fmt.Sprint(s.etags), modified: time.Now()}
 	s.docs[string(rec.Kind)+rec.VerificationID] = d
 	s.mu.Unlock()
-	s.chaos.step(deathRate)
-	if s.chaos.hit(faultRate) { // written, but the reply never came
+	s.chaos.step(crashRate)
+	if s.chaos.hit(faultRate) { // written, but the reply was lost
 		return storage.Version{}, storage.ErrUnreachable
 	}
 	return storage.Version{ETag: d.etag}, nil
 }
 
 func (s *fakeS3) ImageHead(_ context.Context, img tasks.Image, n int64) ([]byte, int64, error) {
-	s.chaos.step(deathRate)
+	s.chaos.step(crashRate)
 	if s.chaos.hit(faultRate) {
 		return nil, 0, storage.ErrUnreachable
 	}
@@ -177,7 +177,7 @@ func (s *fakeS3) OpenImage(_ context.Context, img tasks.Image) (io.ReadCloser, i
 }
 
 func (s *fakeS3) DeleteUpload(_ context.Context, img tasks.Image) error {
-	s.chaos.step(deathRate)
+	s.chaos.step(crashRate)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.inbox, img.Key)
@@ -185,7 +185,7 @@ func (s *fakeS3) DeleteUpload(_ context.Context, img tasks.Image) error {
 }
 
 func (s *fakeS3) PutMasked(_ context.Context, id, ext, _ string, body []byte) (string, string, error) {
-	s.chaos.step(deathRate)
+	s.chaos.step(crashRate)
 	if s.chaos.hit(faultRate) {
 		return "", "", storage.ErrUnreachable
 	}
@@ -202,7 +202,7 @@ func (s *fakeS3) PutQuarantine(_ context.Context, id, _ string, body []byte) (st
 	return "kycq-inbox", "quarantine/" + id, nil
 }
 
-// fakeHints is the part of Redis beside the queues.
+// fakeHints is the part of Redis apart from the queues.
 type fakeHints struct {
 	chaos    *chaos
 	mu       sync.Mutex
@@ -279,14 +279,14 @@ func (h *fakeHints) TakeReissue(_ context.Context, perDay int) (bool, error) {
 }
 
 func (h *fakeHints) CloseJob(_ context.Context, kind, id string) error {
-	h.chaos.step(deathRate)
+	h.chaos.step(crashRate)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed[kind+id] = true
 	return h.fault()
 }
 
-// openGate lets everything through.
+// openGate denies no permit, except on hold.
 type openGate struct {
 	mu       sync.Mutex
 	outcomes []gate.OutcomeKind
@@ -320,8 +320,8 @@ func (g *openGate) RaiseHold(_ context.Context, h gate.Hold) (bool, error) {
 	return first, nil
 }
 
-// fakeVendor charges for every 200, and takes ids on arrival or on success. script holds the answers of the next calls;
-// where it is empty, VALID.
+// fakeVendor charges for every 200, and uses up ids on arrival or on success. script holds the replies to the next calls;
+// if it is empty, the reply is VALID.
 type fakeVendor struct {
 	chaos     *chaos
 	onArrival bool
@@ -344,13 +344,13 @@ func (v *fakeVendor) VerifyPassport(_ context.Context, r cashfree.PassportReques
 }
 
 func (v *fakeVendor) call(id string) *cashfree.Reply {
-	v.chaos.step(deathRate) // on the way there
+	v.chaos.step(crashRate) // the request is on its way
 	if v.chaos.hit(faultRate) {
 		return &cashfree.Reply{Class: cashfree.NotSent, Err: errInjected}
 	}
 	reply := v.serve(id)
 	time.Sleep(time.Duration(v.chaos.pick(3)) * 10 * time.Second)
-	v.chaos.step(deathRate) // on the way back
+	v.chaos.step(crashRate) // the reply is on its way
 	if v.chaos.hit(faultRate) {
 		return &cashfree.Reply{Class: cashfree.Lost, Err: errInjected}
 	}
@@ -397,7 +397,7 @@ func validReply() *cashfree.Reply {
 }
 
 func (v *fakeVendor) FetchImage(context.Context, redact.Secret) (*cashfree.FetchedImage, error) {
-	v.chaos.step(deathRate)
+	v.chaos.step(crashRate)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.fetched) > 0 {
@@ -414,7 +414,7 @@ func checkAlwaysSafe(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.R
 	return maskcheck.Report{Width: 30, Height: 20, ContentType: "image/png", Ext: "png"}, nil
 }
 
-// world is one worker's surroundings in memory.
+// world holds the fakes that a worker uses.
 type world struct {
 	chaos  *chaos
 	s3     *fakeS3
@@ -437,7 +437,7 @@ func newWorld(c *chaos, keyset *seal.Keyset) *world {
 	return w
 }
 
-// payload is a job of the kind, as a producer seals it.
+// payload returns the payload of a job.
 func (w *world) payload(kind tasks.Kind, id string) tasks.Payload {
 	in := tasks.Input{Passport: &tasks.PassportInput{
 		FileNumber: tasks.NewPersonal("SPECIMEN00001"), DOB: tasks.NewPersonal("1990-01-31"), Name: tasks.NewPersonal("specimen  person"),
@@ -450,7 +450,7 @@ func (w *world) payload(kind tasks.Kind, id string) tasks.Payload {
 	return w.sealed(kind, id, in)
 }
 
-// sealed is the payload of an input.
+// sealed returns the payload of a job with the input.
 func (w *world) sealed(kind tasks.Kind, id string, in tasks.Input) tasks.Payload {
 	plain, err := tasks.EncodeInput(in)
 	if err != nil {

@@ -44,7 +44,7 @@ func TestProviderIDsFollowFromTheAttempts(t *testing.T) {
 	}
 }
 
-func TestDerivedIDsRunOutWithAnEnd(t *testing.T) {
+func TestDerivedIDsAreLimited(t *testing.T) {
 	t.Parallel()
 	rec := &storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", Run: 1}}
 	for n := 1; n <= vendorid.Max; n++ {

@@ -18,10 +18,10 @@ var (
 	modelSeed = flag.Uint64("model.seed", 1, "the seed of the model test; 0 takes the time")
 )
 
-// TestModelNeverLosesNorPaysTwice plays random histories of one job: deliveries, duplicates of them at the same time,
-// workers that die at any step, S3 and Redis faults with and without effect, lost requests and replies, 429 and 5xx, refused
-// accounts and requests, cancelled batches and further runs, in both ways in which the vendor may take ids. After the faults
-// end, every history must have reached one final record, with at most one charge and one for each reissue in the record.
+// TestModelNeverLosesNorPaysTwice plays random histories of one job: concurrent deliveries, workers that crash at any step,
+// S3 and Redis faults with and without effect, lost requests and replies, 429 and 5xx, refused accounts and requests,
+// cancelled batches and further runs, with a vendor that uses up ids on arrival or on success. After the faults end, every
+// history must reach one final record, with at most one charge plus one for each reissue in the record.
 func TestModelNeverLosesNorPaysTwice(t *testing.T) {
 	t.Parallel()
 	seed := *modelSeed
@@ -42,7 +42,7 @@ func TestModelNeverLosesNorPaysTwice(t *testing.T) {
 	}
 	t.Logf("outcomes: %v", outcomes)
 	if outcomes[storage.StateValid] < sequences/2 {
-		t.Errorf("hardly any history ends valid, so the model tests little: %v", outcomes)
+		t.Errorf("too few histories end valid for the model to test much: %v", outcomes)
 	}
 }
 
@@ -64,8 +64,8 @@ func play(t *testing.T, r *rand.Rand) storage.State {
 		job.Batch, w.parts.Batches = "b-1", &batch
 		batch.cancelledAt = time.Now().Add(time.Duration(r.IntN(600)) * time.Second)
 	}
-	bother(t, w, policy, job)
-	state := judge(t, w, kind)
+	deliverUnderFaults(t, w, policy, job)
+	state := checkPromises(t, w, kind)
 	if r.IntN(4) > 0 || t.Failed() {
 		return state
 	}
@@ -73,23 +73,23 @@ func play(t *testing.T, r *rand.Rand) storage.State {
 	second.Run = 2
 	w.hints.reopen()
 	w.chaos.start()
-	bother(t, w, policy, second, job)
+	deliverUnderFaults(t, w, policy, second, job)
 	if rec := w.record(kind, "A"); rec == nil || rec.Run != 2 {
-		t.Errorf("the second run is lost: %+v", rec)
+		t.Errorf("the second run was lost: %+v", rec)
 	}
-	return judge(t, w, kind)
+	return checkPromises(t, w, kind)
 }
 
-// refusals are answers after which the vendor has done nothing.
+// refusals are replies that are not charged.
 var refusals = []*cashfree.Reply{
 	{Class: cashfree.Rejected, HTTPStatus: 400},
 	{Class: cashfree.Credentials, HTTPStatus: 401},
 	{Class: cashfree.NoBalance, HTTPStatus: 422},
 }
 
-// bother delivers the jobs up to three times at once, each time to a worker of its own, while there are faults; then the
-// first one in peace until it is final.
-func bother(t *testing.T, w *world, policy Policy, jobs ...tasks.Payload) {
+// deliverUnderFaults delivers the jobs to up to three workers at once, with faults, and then the first job without faults
+// until it is final.
+func deliverUnderFaults(t *testing.T, w *world, policy Policy, jobs ...tasks.Payload) {
 	var wg sync.WaitGroup
 	for range 2 + w.chaos.pick(2) {
 		wg.Go(func() {
@@ -120,7 +120,7 @@ func (g *openGate) resume() {
 	g.held = nil
 }
 
-// reopen puts the job back on the open set, as whoever begins its next run does.
+// reopen puts the job back into the open set, as Rerun does.
 func (h *fakeHints) reopen() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -133,7 +133,7 @@ func (c *chaos) start() {
 	c.on = true
 }
 
-// deliver hands the job to a new worker; a worker that dies leaves nothing behind but what it has written.
+// deliver delivers the job to a new worker.
 func deliver(t *testing.T, w *world, policy Policy, job tasks.Payload) Decision {
 	p, err := NewProcessor(w.parts, policy)
 	if err != nil {
@@ -141,15 +141,15 @@ func deliver(t *testing.T, w *world, policy Policy, job tasks.Payload) Decision 
 		return ""
 	}
 	defer p.Drain()
-	return processOrDie(t.Context(), p, job)
+	return processOrCrash(t.Context(), p, job)
 }
 
-// judge checks the promises on what is left.
-func judge(t *testing.T, w *world, kind tasks.Kind) storage.State {
+// checkPromises checks the promises on the final state.
+func checkPromises(t *testing.T, w *world, kind tasks.Kind) storage.State {
 	t.Helper()
 	rec := w.record(kind, "A")
 	if rec == nil || !rec.State.Final() {
-		t.Errorf("the row is lost: %+v", rec)
+		t.Errorf("the job was lost: %+v", rec)
 		return ""
 	}
 	reissues := 0
@@ -168,7 +168,7 @@ func judge(t *testing.T, w *world, kind tasks.Kind) storage.State {
 		t.Error("valid without an image")
 	}
 	if !w.hints.closed[string(kind)+"A"] {
-		t.Error("the job is still on the open set")
+		t.Error("the job is still in the open set")
 	}
 	return rec.State
 }

@@ -9,29 +9,29 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// tally is an Observer that counts.
-type tally struct {
+// countingObserver counts events.
+type countingObserver struct {
 	nopObserver
 	sending, called, written int
 	finished                 []storage.State
 }
 
-func (c *tally) Sending(tasks.Kind, storage.Attempt)              { c.sending++ }
-func (c *tally) Called(tasks.Kind, cashfree.Class, time.Duration) { c.called++ }
-func (c *tally) Finished(rec *storage.Record)                     { c.finished = append(c.finished, rec.State) }
+func (c *countingObserver) Sending(tasks.Kind, storage.Attempt)              { c.sending++ }
+func (c *countingObserver) Called(tasks.Kind, cashfree.Class, time.Duration) { c.called++ }
+func (c *countingObserver) Finished(rec *storage.Record)                     { c.finished = append(c.finished, rec.State) }
 
-func (c *tally) RecordWritten(_ tasks.Kind, conflict bool) {
+func (c *countingObserver) RecordWritten(_ tasks.Kind, conflict bool) {
 	if !conflict {
 		c.written++
 	}
 }
 
-// A job is delivered three times here, and its upload is deleted by the tail, which writes the final record once more.
+// The job is delivered three times, and the deletion of its upload writes the final record again.
 func TestAJobIsCountedAsFinishedOnce(t *testing.T) {
 	t.Parallel()
 	for _, kind := range tasks.Kinds() {
-		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-			c := &tally{}
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			c := &countingObserver{}
 			p.Observer = c
 			job := w.payload(kind, "A")
 			for range 3 {
@@ -40,7 +40,7 @@ func TestAJobIsCountedAsFinishedOnce(t *testing.T) {
 				}
 			}
 			if len(c.finished) != 1 || c.finished[0] != storage.StateValid {
-				t.Errorf("%s finished %v, want once, valid", kind, c.finished)
+				t.Errorf("%s finished %v, want valid once", kind, c.finished)
 			}
 			if c.sending != 1 || c.called != 1 || c.written < 2 {
 				t.Errorf("%s: %d sent, %d answered, %d records written", kind, c.sending, c.called, c.written)

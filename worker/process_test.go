@@ -36,8 +36,8 @@ var testKeyset = func() *seal.Keyset {
 	return k
 }()
 
-// calm is a world without faults, and a processor in it, inside a bubble of fake time.
-func calm(t *testing.T, policy Policy, test func(t *testing.T, w *world, p *Processor)) {
+// withWorld runs a test in fake time, with fakes that inject no faults.
+func withWorld(t *testing.T, policy Policy, test func(t *testing.T, w *world, p *Processor)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&chaos{}, testKeyset)
@@ -68,7 +68,7 @@ func wantState(t *testing.T, w *world, kind tasks.Kind, id string, state storage
 
 func TestAPassportIsCheckedOnceAndForAll(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
 		for range 3 {
 			if v := p.Process(t.Context(), job); v.Decision != Final {
@@ -90,7 +90,7 @@ func TestAPassportIsCheckedOnceAndForAll(t *testing.T) {
 
 func TestAnAadhaarEndsWithItsImageAndWithoutItsUpload(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
@@ -99,17 +99,17 @@ func TestAnAadhaarEndsWithItsImageAndWithoutItsUpload(t *testing.T) {
 			t.Errorf("%+v", rec.MaskedImage)
 		}
 		if len(w.s3.inbox) != 0 || rec.UploadDeletedAt.IsZero() {
-			t.Error("the unmasked upload is still there, or its deletion has no evidence")
+			t.Error("the unmasked upload was not deleted, or its deletion was not recorded")
 		}
 		if !w.hints.closed["aadhaarA"] {
-			t.Error("the job is still on the open set")
+			t.Error("the job is still in the open set")
 		}
 	})
 }
 
 func TestErrorsOf500And502AreRetriedUntilTheAttemptsAreSpent(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{MaxAttempts: 4}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{MaxAttempts: 4}, func(t *testing.T, w *world, p *Processor) {
 		for range 9 {
 			w.vendor.script = append(w.vendor.script, reply(cashfree.OtherStatus, 502))
 		}
@@ -120,7 +120,7 @@ func TestErrorsOf500And502AreRetriedUntilTheAttemptsAreSpent(t *testing.T) {
 				t.Fatalf("delivery %d: %+v", i, v)
 			}
 			if again := p.Process(t.Context(), job); again.Decision != Later || len(w.vendor.calls) != i+1 {
-				t.Fatalf("the backoff was not kept: %+v, %d calls", again, len(w.vendor.calls))
+				t.Fatalf("the job was called during its backoff: %+v, %d calls", again, len(w.vendor.calls))
 			}
 			time.Sleep(v.After)
 		}
@@ -141,7 +141,7 @@ func TestErrorsOf500And502AreRetriedUntilTheAttemptsAreSpent(t *testing.T) {
 
 func TestA429IsWaitedOutByTheSameDelivery(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{MaxAttempts: 1}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{MaxAttempts: 1}, func(t *testing.T, w *world, p *Processor) {
 		w.vendor.script = []*cashfree.Reply{reply(cashfree.RateLimited, 429), reply(cashfree.RateLimited, 429)}
 		if v := p.Process(t.Context(), w.payload(tasks.Passport, "A")); v.Decision != Final {
 			t.Fatalf("%+v", v)
@@ -151,14 +151,14 @@ func TestA429IsWaitedOutByTheSameDelivery(t *testing.T) {
 			t.Errorf("%+v", rec.Attempts)
 		}
 		if w.gate.outcomes[0] != gate.Limited || w.gate.outcomes[2] != gate.Answered {
-			t.Errorf("the gate heard %v", w.gate.outcomes)
+			t.Errorf("outcomes: %v", w.gate.outcomes)
 		}
 	})
 }
 
 func TestARefusedAccountHoldsTheFleetAndHarmsNoJob(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{MaxAttempts: 1}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{MaxAttempts: 1}, func(t *testing.T, w *world, p *Processor) {
 		w.vendor.script = []*cashfree.Reply{{Class: cashfree.NoBalance, HTTPStatus: 422, Message: "the balance is too low", NextAction: "top up"}}
 		job := w.payload(tasks.Passport, "A")
 		if v := p.Process(t.Context(), job); v.Decision != Later {
@@ -185,12 +185,12 @@ func TestALostAnswerIsForAPersonUnlessThePolicySaysReissue(t *testing.T) {
 	for name, policy := range map[string]Policy{"review": {}, "reissue": {ReissueLostAnswers: true, ReissuesPerDay: 1}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calm(t, policy, func(t *testing.T, w *world, p *Processor) {
+			withWorld(t, policy, func(t *testing.T, w *world, p *Processor) {
 				w.vendor.script = []*cashfree.Reply{reply(cashfree.Lost, 0)}
 				w.vendor.used["A"] = false
 				job := w.payload(tasks.Passport, "A")
 				v := p.Process(t.Context(), job)
-				w.vendor.used["A"] = true // the vendor had taken it, and charged
+				w.vendor.used["A"] = true // Cashfree had received and charged it
 				w.vendor.charges++
 				time.Sleep(v.After)
 				if v = p.Process(t.Context(), job); v.Decision != Final {
@@ -215,7 +215,7 @@ func TestALostAnswerIsForAPersonUnlessThePolicySaysReissue(t *testing.T) {
 
 func TestAConsumedIDDoesNotTellTheGateThatTheVendorWorks(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		w.vendor.script = []*cashfree.Reply{reply(cashfree.OtherStatus, http.StatusBadGateway)}
 		job := w.payload(tasks.Passport, "A")
 		v := p.Process(t.Context(), job)
@@ -231,7 +231,7 @@ func TestAConsumedIDDoesNotTellTheGateThatTheVendorWorks(t *testing.T) {
 
 func TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{CallTimeout: 30 * time.Second}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{CallTimeout: 30 * time.Second}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
 		rec := storage.NewRecord(job.JobSpec)
 		rec.State = storage.StateSent
@@ -256,7 +256,7 @@ func TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge(t *testing.T) {
 
 func TestAnAnswerThatS3RefusesIsKeptAndNeverBoughtAgain(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
 		broken := &refusingRecords{fakeS3: w.s3, refuseAfter: 1}
 		p.Records = broken
@@ -278,7 +278,7 @@ func TestAnAnswerThatS3RefusesIsKeptAndNeverBoughtAgain(t *testing.T) {
 	})
 }
 
-// refusingRecords takes refuseAfter writes, then none.
+// refusingRecords refuses all writes after the first refuseAfter.
 type refusingRecords struct {
 	*fakeS3
 	refuseAfter int
@@ -302,7 +302,7 @@ func TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone(t *testing.T) {
 	t.Parallel()
 	t.Run("S3 is down", func(t *testing.T) {
 		t.Parallel()
-		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 			p.Records = &refusingRecords{fakeS3: w.s3}
 			if v := p.Process(t.Context(), w.payload(tasks.Passport, "A")); v.Decision != Later || len(w.vendor.calls) != 0 {
 				t.Errorf("%+v, %d calls", v, len(w.vendor.calls))
@@ -311,7 +311,7 @@ func TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone(t *testing.T) {
 	})
 	t.Run("the lease is gone", func(t *testing.T) {
 		t.Parallel()
-		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 			ctx, cancel := context.WithCancel(t.Context())
 			p.Records = &leaseLoser{fakeS3: w.s3, lose: cancel}
 			job := w.payload(tasks.Passport, "A")
@@ -327,7 +327,7 @@ func TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone(t *testing.T) {
 	})
 }
 
-// leaseLoser loses the task's lease while the intent is written.
+// leaseLoser ends the context while the intent is written.
 type leaseLoser struct {
 	*fakeS3
 	lose func()
@@ -341,7 +341,7 @@ func (l *leaseLoser) CreateRecord(ctx context.Context, rec *storage.Record) (sto
 
 func TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
 			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.ReadableQR}
 		}
@@ -353,30 +353,30 @@ func TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked(t *testing.T) {
 	})
 }
 
-func TestAJobThatTakesItsWorkersDownEndsAsACrashLoop(t *testing.T) {
+func TestAJobThatCrashesItsWorkersEndsAsACrashLoop(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		deaths := 0
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		crashes := 0
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
-			deaths++
-			panic(died{})
+			crashes++
+			panic(crashed{})
 		}
 		job := w.payload(tasks.Aadhaar, "A")
 		for range 20 {
-			if processOrDie(t.Context(), p, job) == Final {
+			if processOrCrash(t.Context(), p, job) == Final {
 				break
 			}
 		}
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "worker_crash_loop")
-		if deaths != maxCrashes || len(w.vendor.calls) != 1 {
-			t.Errorf("%d deaths, %d calls", deaths, len(w.vendor.calls))
+		if crashes != maxCrashes || len(w.vendor.calls) != 1 {
+			t.Errorf("%d crashes, %d calls", crashes, len(w.vendor.calls))
 		}
 	})
 }
 
 func TestAnImageThatAlwaysOutlastsTheCheckEndsAsACrashLoop(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
 			return maskcheck.Report{}, maskcheck.ErrTimeout
 		}
@@ -390,11 +390,11 @@ func TestAnImageThatAlwaysOutlastsTheCheckEndsAsACrashLoop(t *testing.T) {
 	})
 }
 
-// processOrDie delivers a job; a worker that dies gives no verdict.
-func processOrDie(ctx context.Context, p *Processor, job tasks.Payload) (d Decision) {
+// processOrCrash delivers a job. The decision is empty if the worker crashed.
+func processOrCrash(ctx context.Context, p *Processor, job tasks.Payload) (d Decision) {
 	defer func() {
 		if r := recover(); r != nil {
-			if _, ok := r.(died); !ok {
+			if _, ok := r.(crashed); !ok {
 				panic(r)
 			}
 			d = ""
@@ -405,7 +405,7 @@ func processOrDie(ctx context.Context, p *Processor, job tasks.Payload) (d Decis
 
 func TestAnotherInputUnderTheSameIDCallsNothing(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Process(t.Context(), w.payload(tasks.Passport, "A"))
 		other := w.payload(tasks.Passport, "A")
 		other.Fingerprint = "another"
@@ -415,9 +415,26 @@ func TestAnotherInputUnderTheSameIDCallsNothing(t *testing.T) {
 	})
 }
 
+func TestAnotherInputUnderTheIDOfAnUnfinishedJobCallsNothing(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		batches := &fakeBatches{}
+		p.Batches = batches
+		other := w.putJob(tasks.Passport, "A", storage.StateQueued)
+		other.Fingerprint, other.Batch, other.Row = "another", "b-1", 3
+		if v := p.Process(t.Context(), other); v.Decision != Final || v.Reason != "different_input" || len(w.vendor.calls) != 0 {
+			t.Errorf("%+v, %d calls", v, len(w.vendor.calls))
+		}
+		wantState(t, w, tasks.Passport, "A", storage.StateQueued, "")
+		if !slices.Equal(batches.conflicts, []int{3}) {
+			t.Errorf("rows reported to the batch: %v", batches.conflicts)
+		}
+	})
+}
+
 func TestAFurtherRunStartsUnderADerivedID(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		w.vendor.script = []*cashfree.Reply{reply(cashfree.Rejected, 400)}
 		job := w.payload(tasks.Passport, "A")
 		p.Process(t.Context(), job)
@@ -439,7 +456,7 @@ func TestAFurtherRunStartsUnderADerivedID(t *testing.T) {
 
 func TestAMissingKeyParksTheJobAndFailsNothing(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		other, err := seal.Generate()
 		if err != nil {
 			t.Fatal(err)
@@ -462,7 +479,7 @@ func TestAMissingKeyParksTheJobAndFailsNothing(t *testing.T) {
 func TestALinkThatIsGoneIsALostAnswer(t *testing.T) {
 	t.Parallel()
 	gone := &cashfree.LinkError{Gone: true}
-	calm(t, Policy{ReissueLostAnswers: true, ReissuesPerDay: 1}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{ReissueLostAnswers: true, ReissuesPerDay: 1}, func(t *testing.T, w *world, p *Processor) {
 		w.vendor.fetched = []error{gone}
 		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
 			t.Fatalf("%+v", v)
@@ -472,13 +489,13 @@ func TestALinkThatIsGoneIsALostAnswer(t *testing.T) {
 		}
 		w.vendor.fetched = []error{gone}
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "B"))
-		wantState(t, w, tasks.Aadhaar, "B", storage.StateFailed, "answer_lost") // the day's one reissue is spent
+		wantState(t, w, tasks.Aadhaar, "B", storage.StateFailed, "answer_lost") // the day's only reissue is taken
 	})
 }
 
-func TestDrainingSendsJobsBackUnharmed(t *testing.T) {
+func TestDrainReturnsJobsWithoutACall(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Drain()
 		if v := p.Process(t.Context(), w.payload(tasks.Passport, "A")); v.Decision != Later || len(w.vendor.calls) != 0 || w.record(tasks.Passport, "A") != nil {
 			t.Errorf("%+v", v)

@@ -12,11 +12,11 @@ import (
 
 func TestAFurtherRunIsRecordedBeforeItsTask(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
 		p.Process(t.Context(), job)
 		r := newFakeRedis()
-		r.fault = errInjected // Redis takes no task
+		r.fault = errInjected // Redis is down
 		_, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "A")
 		if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "starts by itself") {
 			t.Fatalf("%v", err)
@@ -41,10 +41,10 @@ func TestAFurtherRunIsRecordedBeforeItsTask(t *testing.T) {
 
 func TestARunThatIsNotFinishedOrWasErasedIsNotRunAgain(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		r := newFakeRedis()
 		for _, state := range []storage.State{storage.StateQueued, storage.StateWaiting, storage.StateSent, storage.StateAnswered} {
-			w.stored(tasks.Passport, string(state), state)
+			w.putJob(tasks.Passport, string(state), state)
 			if _, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, string(state)); !errors.Is(err, ErrNotFinal) {
 				t.Errorf("%s: %v", state, err)
 			}
@@ -64,9 +64,9 @@ func TestARunThatIsNotFinishedOrWasErasedIsNotRunAgain(t *testing.T) {
 	})
 }
 
-func TestOfTwoOperatorsOneBeginsTheRun(t *testing.T) {
+func TestOnlyOneOfTwoOperatorsBeginsTheRun(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Process(t.Context(), w.payload(tasks.Passport, "A"))
 		r := newFakeRedis()
 		results := make(chan error, 2)

@@ -12,10 +12,10 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// What a decoder panics with may quote the bytes that it was given.
-func TestAPanicBringsTheJobBackAndItsValueIsNotLogged(t *testing.T) {
+// The value of a panic may quote the input.
+func TestAPanicIsRetriedAndItsValueIsNotLogged(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
 			panic("quoted: SPECIMEN PERSON")
 		}

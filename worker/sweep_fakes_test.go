@@ -16,7 +16,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// fakeRedis is what a Sweeper knows of Redis: the open set, the epoch, the leadership and the tasks.
+// fakeRedis is the open set, the epoch, the leadership and the tasks.
 type fakeRedis struct {
 	mu    sync.Mutex
 	open  map[string]map[string]time.Time
@@ -34,7 +34,7 @@ func newFakeRedis() *fakeRedis {
 	return r
 }
 
-// lose is FLUSHALL.
+// lose deletes everything, like FLUSHALL.
 func (r *fakeRedis) lose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,7 +131,7 @@ func (r *fakeRedis) queued() []string {
 	return slices.Sorted(maps.Keys(r.tasks))
 }
 
-// Records lists what the store holds, whatever is asked of it meanwhile.
+// Records lists the records as they were at the call.
 func (s *fakeS3) Records(_ context.Context, kind tasks.Kind) iter.Seq2[string, error] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,15 +152,15 @@ func (s *fakeS3) Records(_ context.Context, kind tasks.Kind) iter.Seq2[string, e
 	}
 }
 
-// sweeper sweeps a world, without a batch in it.
+// sweeper returns a Sweeper for the world, without batches.
 func (w *world) sweeper(p *Processor, r *fakeRedis) *Sweeper {
 	return &Sweeper{
 		Processor: p, Records: w.s3, Listing: w.s3, OpenSet: r, Epoch: r, Leader: r, Push: r.push, Log: zerolog.Nop(),
 	}
 }
 
-// stored puts a job's record into the store in some state, and returns its payload.
-func (w *world) stored(kind tasks.Kind, id string, state storage.State) tasks.Payload {
+// putJob stores the record of a new job in the state, and returns its payload.
+func (w *world) putJob(kind tasks.Kind, id string, state storage.State) tasks.Payload {
 	job := w.payload(kind, id)
 	rec := storage.NewRecord(job.JobSpec)
 	rec.State = state

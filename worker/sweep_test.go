@@ -15,16 +15,16 @@ import (
 
 func TestReconcileGivesEveryOpenRecordItsTaskAfterAWipe(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		states := []storage.State{
 			storage.StateQueued, storage.StateWaiting, storage.StateSent, storage.StateAnswered,
 			storage.StateValid, storage.StateInvalid, storage.StateFailed, storage.StateCancelled,
 		}
 		for _, state := range states {
-			w.stored(tasks.Passport, string(state), state)
+			w.putJob(tasks.Passport, string(state), state)
 		}
-		for i := range 100 { // more than are read at once
-			w.stored(tasks.Aadhaar, fmt.Sprintf("A%03d", i), storage.StateQueued)
+		for i := range 100 { // more than are read in parallel
+			w.putJob(tasks.Aadhaar, fmt.Sprintf("A%03d", i), storage.StateQueued)
 		}
 		r := newFakeRedis()
 		s := w.sweeper(nil, r)
@@ -51,14 +51,14 @@ func TestReconcileGivesEveryOpenRecordItsTaskAfterAWipe(t *testing.T) {
 	})
 }
 
-func TestAJobGoesOnAfterAWipeAndIsNotPaidTwice(t *testing.T) {
+func TestJobsContinueAfterAWipeAndAreNotPaidTwice(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		done := w.payload(tasks.Passport, "done")
 		if v := p.Process(t.Context(), done); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
-		w.stored(tasks.Passport, "open", storage.StateQueued)
+		w.putJob(tasks.Passport, "open", storage.StateQueued)
 		r := newFakeRedis()
 		if err := w.sweeper(p, r).Once(t.Context()); err != nil {
 			t.Fatal(err)
@@ -82,10 +82,10 @@ func TestAJobGoesOnAfterAWipeAndIsNotPaidTwice(t *testing.T) {
 	})
 }
 
-func TestARebuildThatAWipeCameBetweenIsDoneAgain(t *testing.T) {
+func TestARebuildIsRepeatedIfRedisIsWipedMeanwhile(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		w.stored(tasks.Passport, "A", storage.StateQueued)
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.putJob(tasks.Passport, "A", storage.StateQueued)
 		r := newFakeRedis()
 		r.wipe = r.lose
 		s := w.sweeper(p, r)
@@ -93,7 +93,7 @@ func TestARebuildThatAWipeCameBetweenIsDoneAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if lost, _ := r.Lost(t.Context()); !lost || r.has(tasks.Passport, "A") {
-			t.Fatal("the wipe came too late: the test shows nothing")
+			t.Fatal("the wipe came too late for the test to prove anything")
 		}
 		if err := s.Once(t.Context()); err != nil {
 			t.Fatal(err)
@@ -103,15 +103,15 @@ func TestARebuildThatAWipeCameBetweenIsDoneAgain(t *testing.T) {
 		}
 		r.tasks = map[string]bool{}
 		if err := s.Once(t.Context()); err != nil || len(r.queued()) != 0 {
-			t.Errorf("a Redis that was rebuilt is read from S3 again: %v, %v", r.queued(), err)
+			t.Errorf("Redis was rebuilt again: %v, %v", r.queued(), err)
 		}
 	})
 }
 
-// The vendor's answer is paid for and in the record: a closed gate, or a hold of the account, is no reason to wait.
+// The answer is paid for and in the record: the job needs no permit, and a hold does not matter.
 func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		w.vendor.fetched = []error{errInjected}
 		job := w.payload(tasks.Aadhaar, "A")
 		if v := p.Process(t.Context(), job); v.Decision != Later {
@@ -128,7 +128,7 @@ func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
 		if err := s.Once(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "") // it was seen to just now
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "") // it was checked just now
 		time.Sleep(sweepAfter + time.Second)
 		if err := s.Once(t.Context()); err != nil {
 			t.Fatal(err)
@@ -138,16 +138,16 @@ func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
 			t.Errorf("%d calls, %d passes, tasks %v", len(w.vendor.calls), len(w.gate.outcomes), r.queued())
 		}
 		if len(w.s3.inbox) != 0 || !w.hints.closed["aadhaarA"] {
-			t.Error("the tail was left out")
+			t.Error("the tail was skipped")
 		}
 	})
 }
 
 func TestASweepRepeatsTheTailOfAFinalRecord(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		w.stored(tasks.Aadhaar, "A", storage.StateValid) // its worker died before the tail
-		r := forgotten(t, tasks.Aadhaar, "A")
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.putJob(tasks.Aadhaar, "A", storage.StateValid) // its worker crashed before the tail
+		r := overdue(t, tasks.Aadhaar, "A")
 		if err := w.sweeper(p, r).Once(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -158,8 +158,8 @@ func TestASweepRepeatsTheTailOfAFinalRecord(t *testing.T) {
 	})
 }
 
-// forgotten is a Redis in which a job stands that nobody has seen to for long.
-func forgotten(t *testing.T, kind tasks.Kind, ids ...string) *fakeRedis {
+// overdue returns a Redis whose open set holds jobs that were last checked long ago.
+func overdue(t *testing.T, kind tasks.Kind, ids ...string) *fakeRedis {
 	t.Helper()
 	r := newFakeRedis()
 	r.epoch = "done"
@@ -169,11 +169,11 @@ func forgotten(t *testing.T, kind tasks.Kind, ids ...string) *fakeRedis {
 	return r
 }
 
-func TestASweepEnqueuesWhatNoTaskDrivesAndLooksAgainLater(t *testing.T) {
+func TestASweepEnqueuesJobsWithoutATaskAndChecksAgainLater(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		w.stored(tasks.Passport, "A", storage.StateWaiting)
-		r := forgotten(t, tasks.Passport, "A", "no-record")
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.putJob(tasks.Passport, "A", storage.StateWaiting)
+		r := overdue(t, tasks.Passport, "A", "no-record")
 		s := w.sweeper(p, r)
 		if err := s.Once(t.Context()); err != nil {
 			t.Fatal(err)
@@ -183,19 +183,19 @@ func TestASweepEnqueuesWhatNoTaskDrivesAndLooksAgainLater(t *testing.T) {
 		}
 		r.tasks = map[string]bool{}
 		if err := s.Once(t.Context()); err != nil || len(r.queued()) != 0 {
-			t.Errorf("a job that was just seen to is driven again: %v, %v", r.queued(), err)
+			t.Errorf("a job was enqueued right after its check: %v, %v", r.queued(), err)
 		}
 		time.Sleep(sweepAfter + time.Second)
 		if err := s.Once(t.Context()); err != nil || !slices.Equal(r.queued(), []string{"passport A"}) {
-			t.Errorf("it was not driven again: %v, %v", r.queued(), err)
+			t.Errorf("the job was not enqueued again: %v, %v", r.queued(), err)
 		}
 		if !r.has(tasks.Passport, "no-record") {
-			t.Error("a row that waits for its first delivery was taken off the open set")
+			t.Error("a row before its first delivery was removed from the open set")
 		}
 	})
 }
 
-func TestOneRecordThatCannotBeReadKeepsNobodyElseWaiting(t *testing.T) {
+func TestASweepSkipsAnUnreadableRecord(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		err  error
@@ -206,13 +206,13 @@ func TestOneRecordThatCannotBeReadKeepsNobodyElseWaiting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-				w.stored(tasks.Passport, "A", storage.StateQueued)
-				s := w.sweeper(p, forgotten(t, tasks.Passport, "odd", "A"))
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				w.putJob(tasks.Passport, "A", storage.StateQueued)
+				s := w.sweeper(p, overdue(t, tasks.Passport, "odd", "A"))
 				s.Records = &oddRecords{fakeS3: w.s3, err: tc.err}
 				err := s.Once(t.Context())
 				if tc.want != (err == nil) || !tc.want && !errors.Is(err, tc.err) {
-					t.Errorf("the round ended with %v", err)
+					t.Errorf("the sweep returned %v", err)
 				}
 				if got := s.OpenSet.(*fakeRedis).queued(); tc.want && !slices.Equal(got, []string{"passport A"}) {
 					t.Errorf("tasks: %v", got)
@@ -235,11 +235,11 @@ func (o *oddRecords) Record(ctx context.Context, k tasks.Kind, id string) (*stor
 	return o.fakeS3.Record(ctx, k, id)
 }
 
-func TestOnlyTheLeaderSweepsAndItDoesTheOtherRounds(t *testing.T) {
+func TestOnlyTheLeaderSweepsAndDoesTheOtherChores(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		w.stored(tasks.Passport, "A", storage.StateQueued)
-		r := forgotten(t, tasks.Passport, "A")
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.putJob(tasks.Passport, "A", storage.StateQueued)
+		r := overdue(t, tasks.Passport, "A")
 		r.taken = true
 		s := w.sweeper(p, r)
 		var rounds []string
@@ -248,11 +248,11 @@ func TestOnlyTheLeaderSweepsAndItDoesTheOtherRounds(t *testing.T) {
 		}
 		s.SyncQueues, s.Housekeep, s.EnsureFeeds = round("mirror", errInjected), round("housekeep", nil), round("feeds", nil)
 		if err := s.Once(t.Context()); err != nil || len(rounds) != 0 || len(r.queued()) != 0 {
-			t.Fatalf("a worker that does not lead did %v, %v: %v", rounds, r.queued(), err)
+			t.Fatalf("a worker that is not the leader did %v, %v: %v", rounds, r.queued(), err)
 		}
 		r.taken = false
 		if err := s.Once(t.Context()); !errors.Is(err, errInjected) {
-			t.Errorf("the fault of one round was swallowed: %v", err)
+			t.Errorf("the error of one chore was swallowed: %v", err)
 		}
 		if !slices.Equal(rounds, []string{"mirror", "housekeep", "feeds"}) || len(r.queued()) != 1 {
 			t.Errorf("rounds %v, tasks %v", rounds, r.queued())
@@ -262,11 +262,11 @@ func TestOnlyTheLeaderSweepsAndItDoesTheOtherRounds(t *testing.T) {
 
 func TestRunSweepsEachMinuteUntilItIsStopped(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		r := newFakeRedis()
 		s := w.sweeper(p, r)
 		rounds := 0
-		s.Housekeep = func(context.Context) error { rounds++; return errInjected } // a fault ends a round, not the sweeping
+		s.Housekeep = func(context.Context) error { rounds++; return errInjected } // an error ends one sweep only
 		ctx, cancel := context.WithTimeout(t.Context(), 10*SweepEvery-time.Second)
 		defer cancel()
 		s.Run(ctx)

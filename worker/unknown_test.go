@@ -13,8 +13,8 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// standing puts a record into the store as some earlier worker left it.
-func (w *world) standing(t *testing.T, job tasks.Payload, state storage.State, attempts ...storage.Attempt) *storage.Record {
+// putRecord stores the record of a job as an earlier worker left it.
+func (w *world) putRecord(t *testing.T, job tasks.Payload, state storage.State, attempts ...storage.Attempt) *storage.Record {
 	t.Helper()
 	rec := storage.NewRecord(job.JobSpec)
 	rec.State, rec.Attempts = state, attempts
@@ -24,8 +24,8 @@ func (w *world) standing(t *testing.T, job tasks.Payload, state storage.State, a
 	return rec
 }
 
-// keep leaves a VALID answer to the attempt in Redis, as a worker without a way to S3 does.
-func (w *world) keep(t *testing.T, job tasks.Payload, at storage.Attempt) {
+// keepAnswer leaves a VALID answer to the attempt in Redis, like a worker that cannot reach S3.
+func (w *world) keepAnswer(t *testing.T, job tasks.Payload, at storage.Attempt) {
 	t.Helper()
 	a := newAnswer(job, at, validReply(), maskcheck.SourceInfo{})
 	sealed, err := sealAnswer(w.keyset, job.VerificationID, a)
@@ -39,13 +39,13 @@ func sentAt(ago time.Duration) storage.Attempt {
 	return storage.Attempt{Run: 1, ProviderID: "A", SentAt: time.Now().Add(-ago).UTC().Truncate(time.Millisecond), TimeoutMS: 30_000}
 }
 
-func TestAKeptAnswerThatS3RefusesAgainGivesItsSlotBack(t *testing.T) {
+func TestAKeptAnswerThatS3RefusesAgainReturnsTheTask(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
 		at := sentAt(time.Hour)
-		w.standing(t, job, storage.StateSent, at)
-		w.keep(t, job, at)
+		w.putRecord(t, job, storage.StateSent, at)
+		w.keepAnswer(t, job, at)
 		p.Records = &refusingRecords{fakeS3: w.s3}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
@@ -59,12 +59,12 @@ func TestAKeptAnswerThatS3RefusesAgainGivesItsSlotBack(t *testing.T) {
 func TestAKeptAnswerIsUsedAlthoughItsCallWasTakenOver(t *testing.T) {
 	t.Parallel()
 	for _, kind := range tasks.Kinds() {
-		calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 			job := w.payload(kind, "A")
 			at := sentAt(time.Hour)
-			w.keep(t, job, at)
+			w.keepAnswer(t, job, at)
 			at.Result = resultUnknown
-			w.standing(t, job, storage.StateWaiting, at)
+			w.putRecord(t, job, storage.StateWaiting, at)
 			if v := p.Process(t.Context(), job); v.Decision != Final || len(w.vendor.calls) != 0 {
 				t.Errorf("%+v, %d calls", v, len(w.vendor.calls))
 			}
@@ -73,19 +73,19 @@ func TestAKeptAnswerIsUsedAlthoughItsCallWasTakenOver(t *testing.T) {
 	}
 }
 
-func TestAKeptAnswerWithoutItsKeyParksTheJobAndABrokenOneIsPassedOver(t *testing.T) {
+func TestAKeptAnswerWaitsForItsKeyUnlessItIsBroken(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
 		at := sentAt(time.Hour)
-		w.standing(t, job, storage.StateSent, at)
+		w.putRecord(t, job, storage.StateSent, at)
 		other, err := seal.Generate()
 		if err != nil {
 			t.Fatal(err)
 		}
 		own := w.keyset
 		w.keyset = other
-		w.keep(t, job, at)
+		w.keepAnswer(t, job, at)
 		w.keyset = own
 		if v := p.Process(t.Context(), job); v.Decision != Later || v.Reason != "key_missing" || v.After != missingKeyDelay {
 			t.Errorf("%+v", v)
@@ -101,9 +101,9 @@ func TestAKeptAnswerWithoutItsKeyParksTheJobAndABrokenOneIsPassedOver(t *testing
 	})
 }
 
-func TestALostAnswerIsAskedForNoSoonerThanItsCallIsOver(t *testing.T) {
+func TestALostAnswerIsRetriedOnlyAfterItsCallMustHaveEnded(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{CallTimeout: 30 * time.Second}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{CallTimeout: 30 * time.Second}, func(t *testing.T, w *world, p *Processor) {
 		w.vendor.script = []*cashfree.Reply{reply(cashfree.Lost, 0)}
 		began := time.Now()
 		v := p.Process(t.Context(), w.payload(tasks.Passport, "A"))
@@ -113,7 +113,7 @@ func TestALostAnswerIsAskedForNoSoonerThanItsCallIsOver(t *testing.T) {
 	})
 }
 
-func TestAJobThatSpentItsAttemptsOnLostAnswersSaysThatOneMayBePaid(t *testing.T) {
+func TestAJobThatUsedUpItsAttemptsReportsALostAnswer(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string][]*cashfree.Reply{
 		"the last":   {reply(cashfree.OtherStatus, 502), reply(cashfree.Lost, 0)},
@@ -121,7 +121,7 @@ func TestAJobThatSpentItsAttemptsOnLostAnswersSaysThatOneMayBePaid(t *testing.T)
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calm(t, Policy{MaxAttempts: 2}, func(t *testing.T, w *world, p *Processor) {
+			withWorld(t, Policy{MaxAttempts: 2}, func(t *testing.T, w *world, p *Processor) {
 				w.vendor.script = script
 				job := w.payload(tasks.Passport, "A")
 				time.Sleep(p.Process(t.Context(), job).After)
@@ -134,11 +134,11 @@ func TestAJobThatSpentItsAttemptsOnLostAnswersSaysThatOneMayBePaid(t *testing.T)
 
 func TestTheDaysReissuesAreNotSpentByTriesToWriteOneAnswer(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{ReissueLostAnswers: true, ReissuesPerDay: 2}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{ReissueLostAnswers: true, ReissuesPerDay: 2}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
 		at := sentAt(time.Hour)
 		at.Result = resultUnknown
-		w.standing(t, job, storage.StateWaiting, at)
+		w.putRecord(t, job, storage.StateWaiting, at)
 		w.vendor.used["A"] = true
 		p.Records = &flakyRecords{fakeS3: w.s3, refuse: map[int]bool{2: true, 3: true, 4: true}}
 		if v := p.Process(t.Context(), job); v.Decision != Final {
@@ -146,12 +146,12 @@ func TestTheDaysReissuesAreNotSpentByTriesToWriteOneAnswer(t *testing.T) {
 		}
 		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
 		if w.hints.reissues != 1 {
-			t.Errorf("%d reissues were taken for one", w.hints.reissues)
+			t.Errorf("%d reissues were taken, want 1", w.hints.reissues)
 		}
 	})
 }
 
-// flakyRecords refuses the swaps of the given numbers, from 1.
+// flakyRecords refuses the swaps with the given numbers, counted from 1.
 type flakyRecords struct {
 	*fakeS3
 	refuse map[int]bool
@@ -165,10 +165,10 @@ func (r *flakyRecords) SwapRecord(ctx context.Context, rec *storage.Record, was 
 	return r.fakeS3.SwapRecord(ctx, rec, was)
 }
 
-// TestAnAnswerMayComeWhileTheImageIsStillRead is for the race detector: a vendor may answer before it has read everything.
+// This test is for the race detector: Cashfree may answer before it has read the whole request.
 func TestAnAnswerMayComeWhileTheImageIsStillRead(t *testing.T) {
 	t.Parallel()
-	calm(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Vendor = hastyVendor{w.vendor}
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "request_rejected")

@@ -9,7 +9,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Every row of the verdict table, in the design's order.
+// Every kind of answer has its row.
 func TestVerdictTable(t *testing.T) {
 	t.Parallel()
 	const none = storage.State("")
@@ -72,7 +72,7 @@ func TestVerdictTable(t *testing.T) {
 	}
 }
 
-// Whatever Cashfree answers, and whatever came before, the record names a code of the table and explains it.
+// For every answer, the record gets a code of the advice table and a text.
 func TestEveryVerdictIsExplained(t *testing.T) {
 	t.Parallel()
 	results := []string{resultNotSent, resultError, resultUnknown}
@@ -137,7 +137,7 @@ func TestAttemptsAreExhaustedAtTheirLimit(t *testing.T) {
 		}
 	}
 	if p.exhausted(ruling{next: toWaitRate}, 99, 99) {
-		t.Error("a 429 ended a job")
+		t.Error("a 429 must not end a job")
 	}
 }
 
