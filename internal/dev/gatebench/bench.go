@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -28,6 +29,7 @@ type bench struct {
 	blind   bool
 	kill    bool
 	pair    bool
+	margin  float64
 	latency time.Duration
 }
 
@@ -50,6 +52,12 @@ func (b bench) run(ctx context.Context, env environment) (result, error) {
 	defer func() { _ = client.Close() }()
 	if err := client.FlushDB(ctx).Err(); err != nil {
 		return result{}, fmt.Errorf("flush the database: %w", err)
+	}
+	if b.margin > 0 { // the fields of the gate's hash that hold the margin
+		rate := fmt.Sprintf("%d/%d", b.limit.Calls, b.limit.Per.Microseconds())
+		if err := client.HSet(ctx, "kycq:{gate}:"+mainKind, "rate", rate, "margin", int(b.margin*10_000)).Err(); err != nil {
+			return result{}, fmt.Errorf("set the margin: %w", err)
+		}
 	}
 	job := workerJob{
 		Redis:   url,
@@ -133,7 +141,6 @@ func (b bench) wait(ctx context.Context, f *fleet, v *vendor) error {
 type fleet struct {
 	job     workerJob
 	env     environment
-	started uint64
 	workers []*worker
 
 	mu   sync.Mutex
@@ -147,9 +154,8 @@ type worker struct {
 }
 
 func (f *fleet) add() error {
-	f.started++
 	job := f.job
-	job.Seed = f.started
+	job.Seed = rand.Uint64()
 	text, err := json.Marshal(job)
 	if err != nil {
 		return err

@@ -65,6 +65,7 @@ type options struct {
 	blind    bool
 	kill     bool
 	pair     bool
+	margin   float64
 	latency  time.Duration
 }
 
@@ -82,6 +83,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.blind, "blind", false, "the vendor sends no rate headers but Retry-After")
 	flags.BoolVar(&o.kill, "kill", false, "kill a worker and start another, every window and a half")
 	flags.BoolVar(&o.pair, "pair", false, "also load a second kind with a tenth of the limit, in the same processes")
+	flags.Float64Var(&o.margin, "margin", 0, "start with this margin in percent, as after some minutes of calls; 0: as after a change of the rate")
 	flags.DurationVar(&o.latency, "latency", 100*time.Millisecond, "how long the vendor takes for an answer")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -108,7 +110,7 @@ func (o options) cases() (short, long []bench, err error) {
 			for _, shape := range o.shapes {
 				b := bench{
 					redis: o.redis, limit: limit, procs: procs, shape: shape, windows: o.windows,
-					blind: o.blind, kill: o.kill, pair: o.pair, latency: o.latency,
+					blind: o.blind, kill: o.kill, pair: o.pair, margin: o.margin, latency: o.latency,
 				}
 				if b.windows == 0 {
 					b.windows = 3

@@ -88,7 +88,7 @@ local function next_turn(after)
 end
 
 local due, waiting = turn - NEAR <= now, {live = tonumber(ARGV[11]), bulk = tonumber(ARGV[12])}
-if due then slot = math.max(slot, turn) end
+if due and slot == now then slot = math.max(slot, turn) end -- time for the caller to prepare its call
 local granted = slot - NEAR <= now and (lane == 'live' or slot > turns.live)
 if granted then
   last, turn = slot, 0
