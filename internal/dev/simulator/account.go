@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// account is who may call: credentials, signature key, address list. All of it can change while calls run.
+// account holds credentials, signature key and address list. All can change while calls run.
 type account struct {
 	mu           sync.RWMutex
 	clientID     string
@@ -88,8 +88,8 @@ func (a *account) allows(from netip.Addr) bool {
 	return false
 }
 
-// ofTestEnvironment knows a sandbox secret by its form, "cfsk_ma_test_..." or "TEST...": no page of the vendor's states the
-// rule, but its secrets look like that.
+// ofTestEnvironment recognizes a sandbox secret by its form, "cfsk_ma_test_..." or "TEST...", which is observed and not
+// documented.
 func ofTestEnvironment(secret string) bool {
 	return strings.HasPrefix(secret, "TEST") || strings.Contains(secret, "_test_")
 }
@@ -112,7 +112,7 @@ func parsePrefixes(list []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// callerOf reads the address of the connection. Forwarding headers are not believed: anyone can send them.
+// callerOf returns the address of the connection. It ignores forwarding headers, which clients can forge.
 func callerOf(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

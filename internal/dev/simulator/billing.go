@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// endless is the balance that never runs out.
+// endless is an unlimited balance.
 const endless = -1
 
-// books are what the vendor knows about money and ids: balance, used-up ids, the ledger and its totals. One lock holds
-// them together, since a charge must move all of them or none.
+// billing holds the balance, the used ids, the ledger and its totals. One lock covers them, since a charge changes all of
+// them or none.
 type billing struct {
 	mu      sync.Mutex
 	takeIDs string
@@ -21,13 +21,13 @@ type billing struct {
 	totals  map[Endpoint]*Totals
 }
 
-// idKey: ids are unique per endpoint. That the vendor keeps the two apart is an assumption; kycq's ids are per kind too.
+// idKey: ids are assumed to be unique per endpoint, as kycq's ids are per kind.
 type idKey struct {
 	endpoint Endpoint
 	id       string
 }
 
-// Totals counts the ledger's entries of one endpoint.
+// Totals counts the ledger entries of an endpoint.
 type Totals struct {
 	Requests int            `json:"requests"`
 	ByStatus map[int]int    `json:"by_status"` // 0 is no answer
@@ -65,7 +65,7 @@ func (b *billing) setTakeIDs(mode string) error {
 	return nil
 }
 
-// arrive is steps 12 and 13: it takes the id, where ids are taken on arrival, and looks into the purse.
+// arrive is steps 12 and 13: it takes the id, if ids are taken on arrival, and checks the balance.
 func (b *billing) arrive(e *LedgerEntry) *vendorError {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -83,8 +83,8 @@ func (b *billing) arrive(e *LedgerEntry) *vendorError {
 	return nil
 }
 
-// charge writes the entry, takes the money and uses up the id. Another call may have been faster since arrive, so it
-// looks again. Where the ledger cannot be written there is no charge.
+// charge writes the entry, reduces the balance and takes the id. It repeats the checks of arrive, since another call may have
+// come first. If the ledger cannot be written, nothing is charged.
 func (b *billing) charge(e *LedgerEntry) (*vendorError, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -128,7 +128,7 @@ func (b *billing) write(e *LedgerEntry) error {
 
 func (b *billing) count(e LedgerEntry) {
 	t := b.totals[e.Endpoint]
-	if t == nil { // a foreign line in a ledger that was given to us
+	if t == nil { // a foreign line in an existing ledger
 		return
 	}
 	t.Requests++
@@ -153,7 +153,7 @@ func (b *billing) setBalance(calls int) {
 	b.balance = max(calls, endless)
 }
 
-// topUp adds to a balance that is not endless.
+// topUp adds to a limited balance.
 func (b *billing) topUp(calls int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// request is what both calls have in common once their body is read and valid.
+// request is a validated request of either call.
 type request struct {
 	id     string
 	decide func(*http.Request) (decision, error)
 }
 
-// decision is the outcome of a call, before any fault touches it.
+// decision is the outcome of a call before faults.
 type decision struct {
 	result string // VALID, INVALID or INVALID_DOCUMENT
-	// body builds the answer; base is the front of an image_link.
+	// body builds the answer; base is the beginning of an image_link.
 	body func(id string, reference int64, f Fault, base string) any
 }
 
-// errBroken is a body whose client went away in the middle of it.
+// errBroken: the client disconnected while sending the body.
 var errBroken = errors.New("request broke off")
 
-// call is one request on its way through the order of precedence.
+// call processes a request in the order of precedence.
 type call struct {
 	s     *Simulator
 	w     http.ResponseWriter
@@ -48,7 +48,7 @@ func (s *Simulator) serveCall(w http.ResponseWriter, r *http.Request, e Endpoint
 	}
 	req, refusal, err := c.read()
 	switch {
-	case err != nil: // nobody is left to be answered
+	case err != nil: // the client has disconnected
 		c.entry.Code = "request_broken_off"
 		c.record()
 		reset(w)
@@ -86,7 +86,7 @@ func (c *call) limited(q quota) {
 	c.w.Header().Set("Retry-After", seconds(q.reset))
 }
 
-// read runs steps 9 and 10. An error means that the body broke off.
+// read runs steps 9 and 10. It returns an error if the body is incomplete.
 func (c *call) read() (request, *vendorError, error) {
 	var req request
 	var refusal *vendorError
@@ -100,10 +100,10 @@ func (c *call) read() (request, *vendorError, error) {
 	return req, refusal, err
 }
 
-// maxEntryID bounds what a caller can put into the ledger; no valid id is that long.
+// maxEntryID limits the id in the ledger; valid ids are shorter.
 const maxEntryID = 64
 
-// discard frees what a multipart body left on disk. net/http does so too, but not for a connection that was taken over.
+// discard removes the files of a multipart body. net/http does not for hijacked connections.
 func (c *call) discard() {
 	if c.r.MultipartForm != nil {
 		_ = c.r.MultipartForm.RemoveAll()
@@ -138,7 +138,7 @@ func (c *call) serve(req request) {
 	c.answer(req, decided, f)
 }
 
-// answer charges, then sends what the fault leaves of the answer.
+// answer charges, then sends the answer as modified by the fault.
 func (c *call) answer(req request, decided decision, f Fault) {
 	c.entry.Status, c.entry.Result, c.entry.Fault = http.StatusOK, decided.result, f.Fault
 	c.entry.ReferenceID = c.s.lastRef.Add(1)
@@ -158,8 +158,8 @@ func (c *call) answer(req request, decided decision, f Fault) {
 	c.send(decided.body(req.id, c.entry.ReferenceID, f, c.base()), f)
 }
 
-// base is the front of an image_link: what the client itself used, so that it works through a proxy and a container's
-// name, unless it is configured.
+// base is the beginning of an image_link: as configured, or the host that the client used, which also works through proxies
+// and with container names.
 func (c *call) base() string {
 	if c.s.publicURL != "" {
 		return c.s.publicURL
@@ -174,7 +174,7 @@ func (c *call) refuse(e *vendorError) {
 	writeError(c.w, e)
 }
 
-// record writes the entry before the answer leaves.
+// record writes the entry before the answer is sent.
 func (c *call) record() {
 	if err := c.s.billing.record(&c.entry); err != nil {
 		c.s.log.Error().Err(err).Msg("request is missing in the ledger")

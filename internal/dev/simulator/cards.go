@@ -20,11 +20,11 @@ import (
 const (
 	// maxImage is the vendor's 10 MB.
 	maxImage = 10 << 20
-	// maxUpload leaves room for the multipart frame around an image of the largest size.
+	// maxUpload includes the multipart framing of the largest image.
 	maxUpload = maxImage + 64<<10
-	// uploadInMemory is what is kept of an upload before it spills to disk.
+	// uploadInMemory is the part of an upload that is held in memory; the rest is on disk.
 	uploadInMemory = 256 << 10
-	// maxPixels bounds one image, by its header, and all the images that are decoded at one time: 160 MB as RGBA.
+	// maxPixels limits one image and all images being decoded: 160 MB as RGBA.
 	maxPixels = 40_000_000
 )
 
@@ -33,12 +33,11 @@ type cards struct {
 	mask   Masker
 	images *images
 	pixels *semaphore.Weighted
-	// least is what the smallest image takes of the pixels, so that no more run at once than there are processors.
+	// least is the minimum share of an image, so at most one image per processor is decoded at once.
 	least int64
 }
 
-// newCards makes a budget of so many pixels for all the images that are decoded at one time; it must be maxPixels at
-// least, or the largest image would wait for ever.
+// newCards sets the pixel budget for all images being decoded. It must be at least maxPixels.
 func newCards(mask Masker, store *images, budget int64) *cards {
 	return &cards{
 		mask: mask, images: store,
@@ -47,7 +46,7 @@ func newCards(mask Masker, store *images, budget int64) *cards {
 	}
 }
 
-// read runs the size check and the fields of a masking call. The size is told from Content-Length before a byte is read.
+// read checks the size, from Content-Length if possible, and the fields of a masking call.
 func (c *cards) read(w http.ResponseWriter, r *http.Request) (request, *vendorError, error) {
 	if r.ContentLength > maxUpload {
 		return request{}, errTooLarge, nil
@@ -56,7 +55,7 @@ func (c *cards) read(w http.ResponseWriter, r *http.Request) (request, *vendorEr
 	r.Body = body
 	err := r.ParseMultipartForm(uploadInMemory)
 	if err == nil {
-		// What follows the last boundary must be read too: only then does net/http notice a client that goes.
+		// Read beyond the last boundary: only then does net/http detect a client that disconnects.
 		_, err = io.Copy(io.Discard, body)
 	}
 	if err != nil {
@@ -66,7 +65,7 @@ func (c *cards) read(w http.ResponseWriter, r *http.Request) (request, *vendorEr
 		if body.err != nil {
 			return request{}, nil, errors.Join(errBroken, body.err)
 		}
-		// Whole, but no multipart form: no field of it can be found.
+		// Complete, but not a multipart form: all fields are missing.
 		return request{}, errIDMissing, nil
 	}
 	req := request{id: r.PostFormValue("verification_id")}
@@ -94,7 +93,7 @@ func (c *cards) read(w http.ResponseWriter, r *http.Request) (request, *vendorEr
 	return req, nil, nil
 }
 
-// errorRecorder remembers why a body ended early, which mime/multipart wraps beyond recognition.
+// errorRecorder keeps the error of the body, which mime/multipart does not wrap.
 type errorRecorder struct {
 	from io.ReadCloser
 	err  error
@@ -110,7 +109,7 @@ func (b *errorRecorder) Read(p []byte) (int, error) {
 
 func (b *errorRecorder) Close() error { return b.from.Close() }
 
-// sniff tells JPEG ("jpeg") and PNG ("png") by content; anything else, a PDF for one, is "".
+// sniff detects JPEG ("jpeg") and PNG ("png") by content; otherwise it returns "".
 func sniff(upload *multipart.FileHeader) (string, error) {
 	f, err := upload.Open()
 	if err != nil {
@@ -131,7 +130,7 @@ func sniff(upload *multipart.FileHeader) (string, error) {
 	return "", nil
 }
 
-// decide masks the card, or finds the masked image of the same upload from before.
+// decide masks the card, or reuses the masked image of an equal upload.
 func (c *cards) decide(ctx context.Context, upload *multipart.FileHeader, format string) (decision, error) {
 	f, err := upload.Open()
 	if err != nil {
@@ -154,14 +153,14 @@ func (c *cards) decide(ctx context.Context, upload *multipart.FileHeader, format
 	return maskDecision("VALID", &maskedCard{c.images, name, upload}), nil
 }
 
-// maskInto stores the masked image in the format of the upload. False: this is no card.
+// maskInto stores the masked image in the format of the upload. It returns false if the image is not a card.
 func (c *cards) maskInto(ctx context.Context, name string, f multipart.File, format string) (bool, error) {
 	header, _, err := image.DecodeConfig(bufio.NewReader(io.NewSectionReader(f, 0, maxImage)))
 	if err != nil || header.Width <= 0 || header.Height <= 0 || header.Width > maxPixels/header.Height {
 		return false, nil
 	}
 	cost := max(c.least, int64(header.Width)*int64(header.Height))
-	// A client that goes does not free the vendor of its work: the call was received, and will be charged.
+	// It does not depend on the client: the vendor processes and charges a received call.
 	if err := c.pixels.Acquire(context.WithoutCancel(ctx), cost); err != nil {
 		return false, fmt.Errorf("wait to decode: %w", err)
 	}

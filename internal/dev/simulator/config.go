@@ -18,7 +18,7 @@ const (
 	DefaultPer   = time.Minute
 )
 
-// When a verification_id is used up. Which of the two the vendor does is not known; a client must live with both.
+// When a verification_id is used up. It is not known which applies; a client must work with both.
 const (
 	// TakeOnArrival uses up the id of every request that passed validation, whatever its answer.
 	TakeOnArrival = "arrival"
@@ -26,21 +26,21 @@ const (
 	TakeOnSuccess = "success"
 )
 
-// Masker blocks the QR code and the first eight digits of a card. It returns false where the image shows neither a QR
-// code nor a card, which becomes INVALID_DOCUMENT. The image that it is given is the masker's to draw on.
+// Masker blocks the QR code and the first eight digits of a card by drawing on the image. It returns false if the image shows
+// neither a QR code nor a card; the answer is then INVALID_DOCUMENT.
 type Masker func(image.Image) (image.Image, bool)
 
-// Config describes the account and the vendor's mood. The zero value is an account without limit and with endless
-// balance that accepts any pair of credentials; everything but the paths can be changed while it runs, under /_sim/.
+// Config configures a Simulator. The zero value is an account without limit, with unlimited balance, that accepts any
+// credentials. All but the paths can be changed at runtime under /_sim/.
 type Config struct {
-	// ClientID and ClientSecret are the account's pair. Both empty: any pair is right, though the headers must be there.
+	// ClientID and ClientSecret are the credentials. If both are empty, any are accepted, but the headers are required.
 	ClientID     string
 	ClientSecret string
-	// PrivateKey opens x-cf-signature, which is then required. Nil: the header is not looked at.
+	// PrivateKey decrypts x-cf-signature, which is then required. If it is nil, the header is ignored.
 	PrivateKey *rsa.PrivateKey
 	// AllowedIPs lists addresses and prefixes ("10.0.0.0/8"). Empty: every address may call.
 	AllowedIPs []string
-	// Balance is the number of paid calls left. 0 or less: endless; SetBalance(0) begins with an empty purse.
+	// Balance is the number of paid calls left. 0 or less: unlimited; use SetBalance(0) for no balance.
 	Balance int
 	// TakeIDs is TakeOnArrival or TakeOnSuccess. Empty: TakeOnSuccess.
 	TakeIDs string
@@ -51,15 +51,15 @@ type Config struct {
 	Per time.Duration
 	// Window is "fixed", "sliding", "bucket" or "none". Empty: "fixed" where there is a limit.
 	Window string
-	// Burst is the bucket's size in calls. 0: 1, the strictest, and the shape that punishes uneven pacing most.
+	// Burst is the bucket's size in calls. 0: 1, the strictest for uneven pacing.
 	Burst int
 	// LimitPerIP is the number of calls per Per from one address to both endpoints. 0: no such limit.
 	LimitPerIP int
 
 	// Latency passes between a request's arrival and its answer. 0: none.
 	Latency time.Duration
-	// LedgerPath is the append-only JSONL file. One that exists is read first: its ids stay taken, as the vendor would
-	// remember them. Empty: a temporary file, gone with Close.
+	// LedgerPath is the append-only JSONL file. An existing file is read first: its ids stay used. Empty: a temporary file,
+	// removed by Close.
 	LedgerPath string
 	// PublicURL begins every image_link. Empty: "http://" and the Host that the request was sent to.
 	PublicURL string
@@ -67,7 +67,7 @@ type Config struct {
 	LinkTTL time.Duration
 	// Masker masks the cards. Nil: specimen.Mask.
 	Masker Masker
-	// Seed makes random faults repeatable for calls that come one after the other.
+	// Seed makes random faults repeatable for sequential calls.
 	Seed uint64
 	// Log gets one line per request. The zero value is silent.
 	Log zerolog.Logger

@@ -13,7 +13,7 @@ import (
 // maxControlBody bounds a control request; a list of addresses is the longest.
 const maxControlBody = 1 << 20
 
-// controlRoutes is everything under /_sim/. Each change answers with the state that it led to.
+// controlRoutes are the routes under /_sim/. Each change answers with the new state.
 func (s *Simulator) controlRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_sim/state", s.showState)
@@ -67,7 +67,7 @@ func (s *Simulator) showLedger(w http.ResponseWriter, r *http.Request) {
 	separator := "[\n"
 	for e, err := range s.Ledger() {
 		switch {
-		case err != nil: // the status is gone; an array without an end says that it is not whole
+		case err != nil: // the status was sent; an incomplete array shows the error
 			s.log.Error().Err(err).Msg("read ledger")
 			return
 		case e.Seq <= after,
@@ -108,7 +108,7 @@ func change[T any](s *Simulator, apply func(T) error) http.HandlerFunc {
 	}
 }
 
-// balanceChange sets the balance (below 0: endless) or adds to it.
+// balanceChange sets the balance (below 0: unlimited) or adds to it.
 type balanceChange struct {
 	Calls *int `json:"calls"`
 	Add   *int `json:"add"`
@@ -145,7 +145,7 @@ type ipsChange struct {
 
 func (s *Simulator) changeIPs(c ipsChange) error { return s.account.setAllowed(c.Allowed) }
 
-// limitChange begins fresh windows; without an endpoint, for both.
+// limitChange starts new windows; without an endpoint, for both.
 type limitChange struct {
 	Endpoint Endpoint `json:"endpoint"`
 	Calls    int      `json:"calls"`

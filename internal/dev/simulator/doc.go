@@ -1,22 +1,21 @@
-// Package simulator is a stateful twin of Cashfree Secure ID's two paid calls, Aadhaar masking and passport
-// verification, as an http.Handler: it validates, limits, charges, uses up ids, fails on demand, and keeps a ledger.
-// Tests, the demonstration and load runs call it in the vendor's place.
+// Package simulator simulates the two paid calls of Cashfree Secure ID, Aadhaar masking and passport verification, as an
+// http.Handler with state: it validates, limits and charges calls, tracks used ids, injects faults and writes a ledger.
+// Tests, the demo and load runs use it in place of the vendor.
 //
-// The invariants:
-//   - A charge stands in the ledger before the answer leaves, so no client that dies can hide one.
-//   - A call is charged exactly when a 200 was decided, whatever a fault then does to the answer on its way out.
-//   - A request that was refused with 401, 403 or 429 never uses up its verification_id.
-//   - Memory is bounded, but for the set of ids that are used up: uploads spill to disk, decoding has a pixel budget,
-//     the ledger is read back from its file.
+// Invariants:
+//   - A charge is in the ledger before the answer is sent.
+//   - A call is charged if and only if a 200 was decided, whatever a fault does to the answer afterwards.
+//   - A request refused with 401, 403 or 429 does not use up its verification_id.
+//   - Memory is bounded, except for the set of used ids: uploads spill to disk, decoding has a pixel budget, the ledger is
+//     read from its file.
 //
-// It must never be given real documents, and never stand where a stranger can reach it: the control paths under /_sim/
-// ask for no credentials.
+// It must not be given real documents and must not be publicly reachable: the control paths under /_sim/ need no
+// credentials.
 //
 // # Order of precedence
 //
-// Cashfree lists its errors but not which one wins. The order here follows from who can know what: a gateway knows the
-// address, then the account; only an account has a rate and a body worth reading; only a whole request has an id and a
-// price. The first that applies is the answer:
+// Cashfree documents its errors but not their precedence. The order assumed here is that of a gateway, which checks the
+// address, then the account, then the rate, then the body. The first that applies is the answer:
 //
 //  1. 404, 405: no such call
 //  2. 429 too_many_requests_per_ip
@@ -29,24 +28,24 @@
 //  9. 413, from Content-Length before a byte is read, else while reading
 //  10. 400 for the fields: verification_id (missing, characters, length), then image (missing, type) or body, file_number,
 //     dob (missing, form)
-//  11. faults 401, 403, 429 (here and not at their natural place, since a fault may name a verification_id)
+//  11. faults 401, 403, 429 (here, since a fault may be for one verification_id)
 //  12. 409 verification_id_already_exists; ids taken on arrival are taken now
 //  13. 422 insufficient_balance
-//  14. every other fault that stands in place of an answer
+//  14. every other fault that replaces the answer
 //  15. the decision, the charge; ids taken on success are taken now
-//  16. the faults that spoil an answer that was paid for
+//  16. faults of a charged answer
 //
 // # Passport data
 //
-// The end of the file_number decides, so that a row of a CSV file says what will come of it:
+// The end of the file_number decides:
 //
 //	...0000                                INVALID
 //	...0001                                VALID, with another name
 //	...0002                                VALID, with another date of birth
 //	...0003                                VALID, with both different
 //	not 1 to 20 letters and digits         INVALID
-//	a dob that lies in the future          INVALID
-//	anything else                          VALID, with the request's own name and dob
+//	a dob in the future                    INVALID
+//	anything else                          VALID, with the name and dob of the request
 //
-// A request without a name gets an invented one that is marked SPECIMEN.
+// If the request has no name, the answer has an invented one marked SPECIMEN.
 package simulator

@@ -19,10 +19,9 @@ const (
 
 func endpoints() []Endpoint { return []Endpoint{AadhaarMasking, Passport} }
 
-// Fault is one rule of misbehaviour. Rules are asked in the order in which they were added; the first that fires is the
-// call's only fault.
+// Fault is a fault injection rule. Rules are evaluated in the order in which they were added; at most one fires per call.
 type Fault struct {
-	// ID is given by AddFault.
+	// ID is set by AddFault.
 	ID int `json:"id"`
 	// Endpoint empty means both (a fault of the image_link fires for Aadhaar masking alone).
 	Endpoint Endpoint `json:"endpoint,omitempty"`
@@ -30,15 +29,15 @@ type Fault struct {
 	VerificationID string `json:"verification_id,omitempty"`
 	// Fault is one of the names below, or any HTTP status from 300 to 599.
 	Fault string `json:"fault"`
-	// Count is how often the rule fires before it is spent; 0 is for ever.
+	// Count is how often the rule fires; 0 is unlimited.
 	Count int `json:"count,omitempty"`
-	// After is how many matching calls pass unharmed first.
+	// After is the number of matching calls before the first that can be hit.
 	After int `json:"after,omitempty"`
 	// Probability that a matching call is hit, 0 to 1; 0 stands for 1.
 	Probability float64 `json:"probability,omitempty"`
 	// Code replaces the vendor's code in the body of a status fault, as in 429 too_many_requests_per_ip.
 	Code string `json:"code,omitempty"`
-	// RetryAfter is sent as that header, as it stands: seconds, a date, nonsense. Empty: 1 for 429, else no header.
+	// RetryAfter is sent as that header, verbatim: seconds, a date or malformed. Empty: 1 for 429, else no header.
 	RetryAfter string `json:"retry_after,omitempty"`
 	// Status is the HTTP status of "html" and "empty", 0 is 200. Another status than 200 is not charged.
 	Status int `json:"status,omitempty"`
@@ -48,9 +47,9 @@ type Fault struct {
 
 // The faults that are not a status. Those of stageAnswer are charged, the others are not.
 const (
-	FaultHang        = "hang"          // no answer until the client goes
+	FaultHang        = "hang"          // no answer until the client disconnects
 	FaultResetBefore = "reset_before"  // RST before the charge
-	FaultRedirect    = "redirect"      // 307 to the same call: whoever follows it, sends it twice
+	FaultRedirect    = "redirect"      // 307 to the same call: a client that follows it sends the call twice
 	FaultHangAfter   = "hang_after"    // charged, then no answer
 	FaultResetAfter  = "reset_after"   // charged, then RST
 	FaultTruncate    = "truncate"      // Content-Length is longer than the body
@@ -58,20 +57,20 @@ const (
 	FaultEmpty       = "empty"         // no body at all
 	FaultWrongID     = "wrong_id"      // the answer names another verification_id
 	FaultNoImageLink = "no_image_link" // VALID, but without image_link
-	FaultExpiredLink = "expired_link"  // an image_link that has run out already
-	FaultUnmasked    = "unmasked"      // the image_link serves the image as it was uploaded
+	FaultExpiredLink = "expired_link"  // an expired image_link
+	FaultUnmasked    = "unmasked"      // the image_link serves the uploaded image
 )
 
-// stage is where on a call's way a fault strikes.
+// stage is the step of a call at which a fault fires.
 type stage int
 
 const (
-	stageDoor   stage = iota // in place of the checks that never use up an id: 401, 403, 429
+	stageDoor   stage = iota // with the checks that do not use up an id: 401, 403, 429
 	stageWork                // in place of the decision: nothing is charged
 	stageAnswer              // after the charge
 )
 
-// place classifies the rule, and tells whether there is such a fault.
+// place returns the stage of the rule, and false if there is no such fault.
 func (f Fault) place() (stage, error) {
 	switch f.Fault {
 	case FaultHang, FaultResetBefore, FaultRedirect:
@@ -125,7 +124,7 @@ func (f Fault) matches(e Endpoint, id string) bool {
 	return (f.Endpoint == "" || f.Endpoint == e) && (f.VerificationID == "" || f.VerificationID == id)
 }
 
-// faults is the list of rules. A spent rule stays listed, so that a test can see that its fault really fired.
+// faults is the list of rules. Used-up rules stay listed, so tests can check that they fired.
 type faults struct {
 	mu     sync.Mutex
 	rules  []Fault
@@ -161,7 +160,7 @@ func (fs *faults) list() []Fault {
 	return slices.Clone(fs.rules)
 }
 
-// pick returns the rule that strikes this call between the two stages, both included.
+// pick returns the rule that fires for this call in the given stages, both included.
 func (fs *faults) pick(from, to stage, e Endpoint, id string) (Fault, bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// instead sends what a fault puts in the place of an answer; nothing is charged.
+// instead sends the answer of a fault that replaces the decision; nothing is charged.
 func (c *call) instead(f Fault) {
 	c.entry.Fault = f.Fault
 	switch f.Fault {
@@ -31,7 +31,7 @@ func (c *call) instead(f Fault) {
 	}
 }
 
-// status answers a scripted HTTP status, with the vendor's own body where the vendor documents one.
+// status answers with an HTTP status, and the vendor's body if it is documented.
 func (c *call) status(status int, f Fault) {
 	e := scriptedError(status, f.Code, callerOf(c.r).String())
 	if status == http.StatusTooManyRequests {
@@ -44,7 +44,7 @@ func (c *call) status(status int, f Fault) {
 	c.refuse(&e)
 }
 
-// send delivers an answer that is paid for, as far as the fault lets it.
+// send sends a charged answer, modified by the fault.
 func (c *call) send(body any, f Fault) {
 	switch f.Fault {
 	case FaultHangAfter:
@@ -61,7 +61,7 @@ func (c *call) send(body any, f Fault) {
 	}
 }
 
-// hang holds the connection until the client goes or the simulator closes.
+// hang keeps the connection until the client disconnects or the simulator closes.
 func (c *call) hang() {
 	select {
 	case <-c.r.Context().Done():
@@ -70,7 +70,7 @@ func (c *call) hang() {
 	reset(c.w)
 }
 
-// page is what a firewall or a balancer in between answers.
+// page answers like a firewall or load balancer in front of the vendor.
 func (c *call) page(f Fault) {
 	if f.Fault == FaultEmpty {
 		c.w.Header().Set("Content-Length", "0")
@@ -83,7 +83,7 @@ func (c *call) page(f Fault) {
 		"<body><h1>Please wait</h1><p>We are checking your browser.</p></body></html>\n"))
 }
 
-// truncate declares the whole body and sends half of it; net/http then closes the connection.
+// truncate sends half of the declared body; net/http then closes the connection.
 func truncate(w http.ResponseWriter, body any) {
 	whole, err := json.Marshal(body)
 	if err != nil {
@@ -95,8 +95,8 @@ func truncate(w http.ResponseWriter, body any) {
 	_, _ = w.Write(whole[:len(whole)/2])
 }
 
-// reset closes the connection so that the peer gets a TCP RST: linger 0 drops what is unsent and unread. Where the
-// connection cannot be had (HTTP/2) the stream is aborted instead.
+// reset closes the connection with a TCP RST (linger 0). If the connection cannot be hijacked (HTTP/2), it aborts the
+// stream.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -120,7 +120,7 @@ func writeError(w http.ResponseWriter, e *vendorError) {
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // only our own types come here
+	if err != nil { // only known types
 		panic(err)
 	}
 	w.Header().Set("Content-Type", "application/json")

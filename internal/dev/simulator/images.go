@@ -19,15 +19,14 @@ import (
 	"time"
 )
 
-// imagePath begins the path of every image_link.
+// imagePath is the path prefix of image links.
 const imagePath = "/_images/"
 
-// maxStored bounds the masked images on disk. Above it those that run out first go early, and their links answer 404.
+// maxStored limits the masked images on disk. Beyond it, those that expire first are removed and their links answer 404.
 const maxStored = 512 << 20
 
-// images keeps masked images in a temporary folder and serves them under links that carry their own end and a signature,
-// as S3's presigned ones do: whoever has the link has the image, until it runs out. One upload that is sent again and
-// again (a load run) is masked and stored once.
+// images keeps masked images in a temporary folder and serves them under signed links that expire, like presigned links of
+// S3. An upload that is repeated, as in load runs, is masked and stored once.
 type images struct {
 	dir  string
 	key  []byte
@@ -70,7 +69,7 @@ func (i *images) name(content io.Reader, format string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:16]) + ext, nil
 }
 
-// keep tells whether the image is there, and lets it live for another link.
+// keep reports whether the image exists, and extends its life.
 func (i *images) keep(name string) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -81,7 +80,7 @@ func (i *images) keep(name string) bool {
 	return ok
 }
 
-// put stores an image under a name that is fresh; a second put of one name replaces the first, with the same content.
+// put stores an image. A second put of a name has the same content.
 func (i *images) put(name string, content io.Reader) error {
 	f, err := os.CreateTemp(i.dir, "new-*")
 	if err != nil {
@@ -105,8 +104,7 @@ func (i *images) put(name string, content io.Reader) error {
 	return nil
 }
 
-// sweep drops what ran out, then what is too much. It walks over all images, which a put (and the masking before it)
-// outweighs by far.
+// sweep removes expired images, then those beyond maxStored. Its cost is small compared to masking.
 func (i *images) sweep() {
 	now := time.Now()
 	for name, s := range i.stored {
@@ -131,7 +129,7 @@ func (i *images) drop(name string, s *storedImage) {
 	_ = os.Remove(filepath.Join(i.dir, name))
 }
 
-// link is a fresh bearer link to the image that runs out after ttl.
+// link returns a new bearer link that expires after ttl.
 func (i *images) link(base, name string, ttl time.Duration) string {
 	path := imagePath + hex.EncodeToString(random(16)) + "/" + name
 	expires := strconv.FormatInt(time.Now().Add(ttl).UnixMilli(), 10)
@@ -145,7 +143,7 @@ func (i *images) sign(path, expires string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// ServeHTTP answers as S3 does: 403 for a link that ran out or was tampered with, 404 for an image that is gone.
+// ServeHTTP answers like S3: 403 for an expired or forged link, 404 for a removed image.
 func (i *images) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

@@ -12,32 +12,31 @@ import (
 	"time"
 )
 
-// LedgerEntry is one request in the ledger. It holds no personal data but what a caller hides in a verification_id.
+// LedgerEntry is a request in the ledger, charged or not. It holds no personal data, unless the verification_id does.
 type LedgerEntry struct {
 	// Seq counts from 1 without gaps.
 	Seq int64 `json:"seq"`
-	// At is when the entry was written: for a charged call, the moment of the charge.
+	// At is the time of the entry, and of the charge.
 	At       time.Time `json:"at"`
 	Endpoint Endpoint  `json:"endpoint"`
-	// VerificationID is empty where the request was refused before its body was read.
+	// VerificationID is empty if the request was refused before its body was read.
 	VerificationID string `json:"verification_id"`
-	// Status is the HTTP status that the client was to see, 0 where no answer left (hang, reset).
+	// Status is the HTTP status of the answer, or 0 if none was sent (hang, reset).
 	Status int `json:"status"`
 	// Code is the vendor's code of an error; empty for a 200.
 	Code string `json:"code"`
-	// Result is VALID, INVALID or INVALID_DOCUMENT where the call was decided.
+	// Result is VALID, INVALID or INVALID_DOCUMENT if the call was decided.
 	Result  string `json:"result,omitempty"`
 	Charged bool   `json:"charged"`
-	// TookID says that this request used up its verification_id.
+	// TookID: this request used up its verification_id.
 	TookID bool `json:"took_id"`
-	// Fault is the name of the fault that struck.
+	// Fault is the name of the injected fault.
 	Fault       string `json:"fault"`
 	ReferenceID int64  `json:"reference_id,omitempty"`
 }
 
-// ledger is an append-only file of one JSON object a line. Each entry is one write(2) that returns before the answer
-// goes out: what a killed process wrote so is in the page cache and safe; only a power cut could lose it. It is not safe
-// for concurrent use, but for entries.
+// ledger is an append-only file with one JSON object per line. Each entry is one write(2) before the answer is sent, so it
+// survives a killed process (but not a power failure). It is not safe for concurrent use, except for entries.
 type ledger struct {
 	file      *os.File
 	size      int64
@@ -45,7 +44,7 @@ type ledger struct {
 	temporary bool
 }
 
-// openLedger hands each entry of a file that exists to replay.
+// openLedger calls replay with each entry of an existing file.
 func openLedger(path string, replay func(LedgerEntry)) (*ledger, error) {
 	l := &ledger{temporary: path == ""}
 	var err error
@@ -66,8 +65,7 @@ func openLedger(path string, replay func(LedgerEntry)) (*ledger, error) {
 	return l, nil
 }
 
-// replay stops before a last line that has no end: a process died, or the disk filled, in the middle of it, so its
-// answer never left. The next entry is written in its place.
+// replay drops an incomplete last line: its write was interrupted, so its answer was not sent.
 func (l *ledger) replay(each func(LedgerEntry)) error {
 	r := bufio.NewReader(l.file)
 	for {
@@ -88,7 +86,7 @@ func (l *ledger) replay(each func(LedgerEntry)) error {
 	}
 }
 
-// append gives the entry its number and writes it. After an error nothing of it remains in the file.
+// append numbers and writes the entry. After an error the file is unchanged.
 func (l *ledger) append(e *LedgerEntry) error {
 	e.Seq = l.seq + 1
 	line, err := json.Marshal(e)
@@ -103,7 +101,7 @@ func (l *ledger) append(e *LedgerEntry) error {
 	return nil
 }
 
-// cut drops what lies behind the last whole line.
+// cut drops an incomplete last line.
 func (l *ledger) cut() error {
 	if err := l.file.Truncate(l.size); err != nil {
 		return err
@@ -112,7 +110,7 @@ func (l *ledger) cut() error {
 	return err
 }
 
-// entries reads the first size bytes back. It may run while append does, since those bytes never change.
+// entries reads the first size bytes, which never change, so it may run concurrently with append.
 func (l *ledger) entries(size int64) iter.Seq2[LedgerEntry, error] {
 	return func(yield func(LedgerEntry, error) bool) {
 		lines := bufio.NewScanner(io.NewSectionReader(l.file, 0, size))

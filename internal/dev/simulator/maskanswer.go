@@ -13,7 +13,7 @@ type maskAnswer struct {
 	ImageLink      string `json:"image_link,omitempty"`
 }
 
-// maskedCard is a card whose masked image is in the store.
+// maskedCard is a card whose masked image is stored.
 type maskedCard struct {
 	images *images
 	name   string
@@ -46,7 +46,7 @@ func (m *maskedCard) link(f Fault, base string) string {
 	return m.images.link(base, m.name, m.images.ttl())
 }
 
-// storeUpload keeps the image as it came, for the fault "unmasked".
+// storeUpload stores the uploaded image, for the fault "unmasked".
 func (m *maskedCard) storeUpload() (string, error) {
 	f, err := m.upload.Open()
 	if err != nil {

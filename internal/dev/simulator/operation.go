@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// operation is the rate of one endpoint, and the peak of what clients sent to it.
+// operation is the rate limit of an endpoint, and the peak of its calls.
 type operation struct {
 	mu     sync.Mutex
 	limit  Limit
@@ -22,7 +22,7 @@ func newOperation(l Limit) (*operation, error) {
 	return o, o.setLimit(l)
 }
 
-// setLimit begins a fresh window, and a fresh peak.
+// setLimit starts a new window and resets the peak.
 func (o *operation) setLimit(l Limit) error {
 	l = l.withDefaults()
 	w, err := l.window()
@@ -35,7 +35,7 @@ func (o *operation) setLimit(l Limit) error {
 	return nil
 }
 
-// admit counts a call. The quota is nil where there is no limit.
+// admit counts a call. The quota is nil if there is no limit.
 func (o *operation) admit(now time.Time) (*quota, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -53,8 +53,7 @@ func (o *operation) state() (l Limit, peak int) {
 	return o.limit, o.seen.peak
 }
 
-// meter finds the most calls that any span of its length held, refused ones included: what a client sent, whatever the
-// shape of the window. It holds eight bytes a call for one length.
+// meter records the most calls in any span of its length, including refused ones. It takes eight bytes per call.
 type meter struct {
 	per  time.Duration
 	at   []int64 // nanoseconds, the oldest at head
@@ -74,7 +73,7 @@ func (m *meter) count(now time.Time) {
 	m.peak = max(m.peak, len(m.at)-m.head)
 }
 
-// addresses limits the calls of each address, over both endpoints.
+// addresses limits the calls per address to both endpoints.
 type addresses struct {
 	mu    sync.Mutex
 	limit int // 0: none
@@ -83,7 +82,7 @@ type addresses struct {
 	used  map[netip.Addr]int
 }
 
-// admit forgets every address when a new window begins, so the map never outgrows one window's callers.
+// admit clears the map when a new window begins, which bounds its size.
 func (a *addresses) admit(from netip.Addr, now time.Time) (quota, bool) {
 	if a.limit == 0 {
 		return quota{}, true
@@ -100,8 +99,7 @@ func (a *addresses) admit(from netip.Addr, now time.Time) (quota, bool) {
 	return quota{a.limit, a.limit - a.used[from], a.start.Add(a.per).Sub(now)}, ok
 }
 
-// write sets the vendor's three headers. Reset is in whole seconds, rounded up: a client that trusts it comes late, never
-// early.
+// write sets the vendor's three headers. Reset is in whole seconds, rounded up.
 func (q quota) write(h http.Header) {
 	h.Set("X-RateLimit-Limit", strconv.Itoa(q.limit))
 	h.Set("X-RateLimit-Remaining", strconv.Itoa(q.remaining))

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// maxPassportBody is far above any honest request.
+// maxPassportBody is far above the size of a valid request.
 const maxPassportBody = 64 << 10
 
 type passportRequest struct {
@@ -132,7 +132,7 @@ func (p passportRequest) inventedName() string {
 	return "Specimen " + given[p.sum()%uint32(len(given))]
 }
 
-// application invents type and date: every fourth is TATKAAL, the dates lie in 2003 to 2022.
+// application invents type and date: one in four is TATKAAL, dates are from 2003 to 2022.
 func (p passportRequest) application() (kind, received string) {
 	kind = "NORMAL"
 	if p.sum()%4 == 3 {
@@ -142,7 +142,7 @@ func (p passportRequest) application() (kind, received string) {
 	return kind, first.AddDate(0, 0, int(p.sum()%7300)).Format(time.DateOnly)
 }
 
-// otherName shares no word with the name, so that no lenient comparison takes the two for one.
+// otherName returns a name that has no word in common with the given one.
 func otherName(name string) string {
 	if strings.Contains(name, "Elsewhere") {
 		return "Nobody Nowhere"
@@ -159,7 +159,7 @@ func otherDate(dob string) string {
 	return t.AddDate(-1, 0, 0).Format(time.DateOnly)
 }
 
-// answeredID is the id that the answer names.
+// answeredID is the id in the answer.
 func answeredID(id string, f Fault) string {
 	if f.Fault == FaultWrongID {
 		return "another-" + id

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// signatureLife is how far a signature's time may lie from now, either way: the vendor's five minutes.
+// signatureLife is the most that the time of a signature may differ from now (the vendor's five minutes).
 const signatureLife = 5 * time.Minute
 
-// checkSignature opens base64(RSA-OAEP(SHA-1, "clientId.unixSeconds")).
+// checkSignature decrypts base64(RSA-OAEP(SHA-1, "clientId.unixSeconds")).
 func checkSignature(key *rsa.PrivateKey, signature, clientID string, now time.Time) *vendorError {
 	if signature == "" {
 		return errSignatureMissing
@@ -29,7 +29,7 @@ func checkSignature(key *rsa.PrivateKey, signature, clientID string, now time.Ti
 	if err != nil {
 		return errSignatureInvalid
 	}
-	// The client id may hold dots, the time cannot.
+	// The client id may contain dots, the time does not.
 	cut := strings.LastIndexByte(string(plain), '.')
 	if cut < 0 || !same(string(plain[:cut]), clientID) {
 		return errSignatureInvalid
@@ -44,7 +44,7 @@ func checkSignature(key *rsa.PrivateKey, signature, clientID string, now time.Ti
 	return nil
 }
 
-// ParsePrivateKey reads an RSA private key, PKCS #8 or PKCS #1, from PEM.
+// ParsePrivateKey parses an RSA private key, PKCS #8 or PKCS #1, from PEM.
 func ParsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {

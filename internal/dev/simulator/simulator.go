@@ -14,8 +14,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Simulator is the vendor. It is safe for concurrent use; serve it over plain HTTP/1.1, since the faults that cut the
-// connection need the connection to themselves.
+// Simulator simulates the vendor. It is safe for concurrent use. Serve it over HTTP/1.1: some faults close the connection.
 type Simulator struct {
 	account    *account
 	addresses  *addresses
@@ -31,7 +30,7 @@ type Simulator struct {
 	log        zerolog.Logger
 	control    http.Handler
 
-	ctx  context.Context //nolint:containedctx // the simulator's own life: what hangs, hangs until Close
+	ctx  context.Context //nolint:containedctx // ends with Close, which ends calls that hang
 	stop context.CancelFunc
 
 	mu      sync.Mutex
@@ -39,7 +38,7 @@ type Simulator struct {
 	running sync.WaitGroup
 }
 
-// New checks the configuration and opens the ledger. The caller closes what it returns.
+// New validates the configuration and opens the ledger. The caller must call Close.
 func New(cfg Config) (*Simulator, error) {
 	cfg = cfg.withDefaults()
 	s, err := build(cfg)
@@ -83,16 +82,16 @@ func build(cfg Config) (*Simulator, error) {
 		publicURL: strings.TrimSuffix(cfg.PublicURL, "/"),
 		log:       cfg.Log,
 	}
-	// Reference numbers go on where the ledger ends, so that they stay unique over a restart.
+	// Reference numbers continue after those in the ledger, so they stay unique after a restart.
 	s.lastRef.Store(firstReference + ledgers.ledger.seq)
 	return s, nil
 }
 
-// firstReference makes the numbers look like the vendor's.
+// firstReference gives the numbers the size of the vendor's.
 const firstReference = 354_000_000
 
-// Close lets go of the calls that hang, waits for the others, and removes temporary files. Calls that come later have
-// their connection cut. Close the server after it, not before: a server waits for its handlers.
+// Close ends calls that hang, waits for the others, and removes temporary files. Later calls get a reset connection. Close
+// the server after it: a server waits for its handlers.
 func (s *Simulator) Close() error {
 	s.mu.Lock()
 	was := s.closed
@@ -106,7 +105,7 @@ func (s *Simulator) Close() error {
 	return errors.Join(s.billing.ledger.close(), s.images.close())
 }
 
-// enter counts a request that Close must wait for.
+// enter counts a request for which Close waits.
 func (s *Simulator) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,31 +137,30 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// AddFault adds a rule; what it returns has its ID. POST /_sim/faults does the same.
+// AddFault adds a rule and returns it with its ID. POST /_sim/faults does the same.
 func (s *Simulator) AddFault(f Fault) (Fault, error) { return s.faults.add(f) }
 
-// ClearFaults drops every rule.
+// ClearFaults removes all rules.
 func (s *Simulator) ClearFaults() { s.faults.clear() }
 
-// SetBalance sets the number of paid calls left; below 0 it is endless.
+// SetBalance sets the number of paid calls left; below 0 it is unlimited.
 func (s *Simulator) SetBalance(calls int) { s.billing.setBalance(calls) }
 
-// SetCredentials changes the account's pair; both empty accepts any.
+// SetCredentials changes the credentials; if both are empty, any are accepted.
 func (s *Simulator) SetCredentials(clientID, clientSecret string) {
 	s.account.setCredentials(clientID, clientSecret)
 }
 
-// SetLimit begins a fresh window for the endpoint.
+// SetLimit changes the limit of an endpoint and starts a new window.
 func (s *Simulator) SetLimit(e Endpoint, l Limit) error { return s.operations[e].setLimit(l) }
 
-// SetLatency changes how long an answer takes.
+// SetLatency changes the latency of answers.
 func (s *Simulator) SetLatency(d time.Duration) { s.latency.Store(int64(max(d, 0))) }
 
-// Ledger reads every entry written so far, the oldest first.
+// Ledger yields all entries, the oldest first.
 func (s *Simulator) Ledger() iter.Seq2[LedgerEntry, error] { return s.billing.entries() }
 
-// wait passes the latency. A client that goes in the meantime changes nothing: the vendor has the request, and will
-// decide and charge. Only Close cuts it short.
+// wait waits for the latency or Close. It does not depend on the client: the vendor decides and charges a received request.
 func (s *Simulator) wait() {
 	d := time.Duration(s.latency.Load())
 	if d <= 0 {

@@ -5,34 +5,34 @@ import (
 	"time"
 )
 
-// State is what GET /_sim/state shows.
+// State is the answer of GET /_sim/state.
 type State struct {
 	Endpoints map[Endpoint]EndpointState `json:"endpoints"`
-	// Charged counts the charges of both endpoints, those of an earlier life of the ledger included.
+	// Charged counts the charges of both endpoints, including those of an existing ledger.
 	Charged int `json:"charged"`
-	// Balance is the number of paid calls left, -1 where it is endless.
+	// Balance is the number of paid calls left, -1 if unlimited.
 	Balance int `json:"balance"`
-	// InFlight counts the calls that are in the house now, those that hang included.
+	// InFlight counts the calls in progress, including those that hang.
 	InFlight int      `json:"in_flight"`
 	TakeIDs  string   `json:"take_ids"`
 	Latency  string   `json:"latency"`
 	LinkTTL  string   `json:"link_ttl"`
 	Allowed  []string `json:"allowed_ips"`
-	// Faults are all rules, the spent ones too.
+	// Faults are all rules, including used-up ones.
 	Faults []Fault `json:"faults"`
 	// FaultsPending counts the rules that can still fire.
 	FaultsPending int `json:"faults_pending"`
 }
 
-// EndpointState is the ledger's totals of one endpoint, and its rate.
+// EndpointState holds the totals and the rate limit of an endpoint.
 type EndpointState struct {
 	Totals
 	Limit LimitState `json:"limit"`
-	// PeakInWindow is the most calls that any span of limit.per held since the limit was set, the refused ones included.
+	// PeakInWindow is the most calls in any span of limit.per since the limit was set, including refused ones.
 	PeakInWindow int `json:"peak_in_window"`
 }
 
-// LimitState is a Limit as it is shown.
+// LimitState is the JSON form of a Limit.
 type LimitState struct {
 	Calls  int    `json:"calls"`
 	Per    string `json:"per"`
@@ -40,7 +40,7 @@ type LimitState struct {
 	Burst  int    `json:"burst,omitempty"`
 }
 
-// State takes a consistent copy of the books; rates and rules are read after it, one by one.
+// State copies the billing state consistently; rates and rules are read after it.
 func (s *Simulator) State() State {
 	state := State{
 		Endpoints: make(map[Endpoint]EndpointState),

@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// vendorError is one row of the vendor's tables: {"type","code","message"} under an HTTP status. Types, codes and
-// messages are those of Cashfree's pages and OpenAPI examples, except where a comment says "chosen".
+// vendorError is a row of the vendor's tables: {"type","code","message"} under an HTTP status. Types, codes and
+// messages are those of Cashfree's pages and OpenAPI examples, unless marked "chosen".
 type vendorError struct {
 	Status  int    `json:"-"`
 	Type    string `json:"type"`
@@ -38,9 +38,9 @@ var (
 	errFileNumberMissing   = badRequest("file_number_missing", "file_number is missing in the request.")
 	errDOBMissing          = badRequest("dob_missing", "dob is missing in the request.")
 	errDOBForm             = badRequest("dob_value_invalid", "dob should be of type YYYY-MM-DD.")
-	// Chosen: the vendor says that only JPEG, JPG and PNG are taken, not how it refuses a PDF.
+	// Chosen: only JPEG, JPG and PNG are documented, not the answer to a PDF.
 	errImageType = badRequest("image_value_invalid", "image should be of type JPEG, JPG or PNG.")
-	// Chosen: no page tells what a body that is no JSON object gets.
+	// Chosen: the answer to a body that is not a JSON object is not documented.
 	errBodyForm = badRequest("request_body_invalid", "request body should be a JSON object.")
 
 	errCredentials = &vendorError{
@@ -51,7 +51,7 @@ var (
 		http.StatusForbidden, "validation_error", "authentication_failed",
 		"x-cf-signature missing in the request header",
 	}
-	// Chosen: the message for a signature that is there and wrong.
+	// Chosen: the message for a wrong signature.
 	errSignatureInvalid = &vendorError{
 		http.StatusForbidden, "authentication_error", "authentication_failed",
 		"x-cf-signature in the request header is not valid",
@@ -89,7 +89,7 @@ var (
 	errNoMethod = &vendorError{http.StatusMethodNotAllowed, "validation_error", "method_not_allowed", "method not allowed"} // chosen
 )
 
-// errIP echoes the caller's address, as the vendor does; a client must not log that message.
+// errIP echoes the caller's address, as the vendor does.
 func errIP(address string) *vendorError {
 	return &vendorError{
 		http.StatusForbidden, "authentication_error", "ip_validation_failed",
@@ -98,7 +98,7 @@ func errIP(address string) *vendorError {
 	}
 }
 
-// catalogue is what a scripted fault can answer; the first of a status is its usual one.
+// catalogue lists the answers of status faults; the first of a status is the default.
 func catalogue(caller string) []*vendorError {
 	return []*vendorError{
 		errBodyForm, errClientIDMissing, errClientSecretMissing, errTestSecret, errIDMissing, errIDCharacters, errIDLength,
@@ -108,9 +108,8 @@ func catalogue(caller string) []*vendorError {
 	}
 }
 
-// scriptedError is what a fault of that HTTP status answers: the vendor's own error where there is one of that status
-// (and code, where one is asked for). A status outside the vendor's tables gets a body of the vendor's form that says
-// only its number: what a gateway in between might send.
+// scriptedError returns the vendor's error of that status, and code if given. A status that the vendor does not document gets
+// a body of the vendor's form with the number only.
 func scriptedError(status int, code, caller string) vendorError {
 	e := vendorError{status, "api_error", fmt.Sprintf("http_%d", status), http.StatusText(status)}
 	found := false

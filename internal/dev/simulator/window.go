@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// quota is what the X-RateLimit headers say after a call.
+// quota holds the values of the X-RateLimit headers after a call.
 type quota struct {
 	limit     int
 	remaining int
-	// reset is the time until more calls are free than now; after a refusal, until the next call can be admitted.
+	// reset is the time until more calls are available; after a refusal, until the next call can be admitted.
 	reset time.Duration
 }
 
-// window admits calls. It is not safe for concurrent use. A call that it refuses leaves no trace in it.
+// window admits calls. It is not safe for concurrent use. Refused calls do not count.
 type window interface {
 	take(now time.Time) (quota, bool)
 }
 
-// Limit is a rate and its shape, as /_sim/limit takes and /_sim/state shows it.
+// Limit is a rate limit and its algorithm, as in /_sim/limit and /_sim/state.
 type Limit struct {
 	// Calls per Per; 0 is no limit.
 	Calls int
 	// Per is the length of the window; 0 is a minute.
 	Per time.Duration
-	// Window is "fixed", "sliding", "bucket" or "none"; empty is "fixed" where Calls is above 0.
+	// Window is "fixed", "sliding", "bucket" or "none"; empty is "fixed" if Calls is above 0.
 	Window string
 	// Burst is the bucket's size in calls; 0 is 1.
 	Burst int
@@ -46,7 +46,7 @@ func (l Limit) withDefaults() Limit {
 	return l
 }
 
-// window builds the shape; nil is no limit.
+// window creates the window; nil is no limit.
 func (l Limit) window() (window, error) {
 	if l.Calls < 0 || l.Per < 0 || l.Burst < 0 {
 		return nil, fmt.Errorf("limit %d per %v, burst %d: must not be negative", l.Calls, l.Per, l.Burst)
@@ -67,8 +67,7 @@ func (l Limit) window() (window, error) {
 	return nil, fmt.Errorf("window %q: use fixed, sliding, bucket or none", l.Window)
 }
 
-// fixedWindow counts calls between multiples of its length, as a counter keyed by the minute does. Twice the limit can
-// pass in one length that lies across a border.
+// fixedWindow counts calls between multiples of its length. Up to twice the limit can pass in a span across a border.
 type fixedWindow struct {
 	limit, used int
 	per         time.Duration
@@ -86,10 +85,10 @@ func (w *fixedWindow) take(now time.Time) (quota, bool) {
 	return quota{w.limit, w.limit - w.used, w.start.Add(w.per).Sub(now)}, ok
 }
 
-// slidingWindow admits a call where fewer than limit were admitted in the length before it.
+// slidingWindow admits a call if fewer than limit were admitted in the length before it.
 type slidingWindow struct {
 	at    []time.Time // of the admitted calls, a ring once it is full
-	next  int         // the oldest, where the ring is full
+	next  int         // the oldest, if the ring is full
 	limit int
 	per   time.Duration
 }
@@ -109,8 +108,7 @@ func (w *slidingWindow) take(now time.Time) (quota, bool) {
 	return quota{w.limit, w.limit - live, oldest.Add(w.per).Sub(now)}, true
 }
 
-// live counts the calls that still weigh, and finds the oldest of them. The ring is in order of time, so the ones that
-// left the window are at its beginning.
+// live counts the calls in the window and finds the oldest. The ring is in order of time.
 func (w *slidingWindow) live(now time.Time) (n int, oldest time.Time) {
 	lo, hi := 0, len(w.at)
 	for lo < hi {
@@ -124,8 +122,8 @@ func (w *slidingWindow) live(now time.Time) (n int, oldest time.Time) {
 	return len(w.at) - lo, w.at[(w.next+lo)%len(w.at)]
 }
 
-// bucket is a token bucket, kept as the time at which it would be full (GCRA): whole nanoseconds, so that calls spaced
-// at exactly the interval are never refused by a rounding error.
+// bucket is a token bucket, stored as the time at which it is full (GCRA), in whole nanoseconds: calls spaced at exactly the
+// interval are not refused because of rounding.
 type bucket struct {
 	limit    int // only shown
 	burst    int

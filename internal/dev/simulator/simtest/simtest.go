@@ -1,5 +1,4 @@
-// Package simtest starts a simulator of Cashfree for a test, on a loopback port of its own. It is a test kit: production
-// code must not import it.
+// Package simtest starts a simulator of Cashfree for a test on its own loopback port. It is a test kit.
 package simtest
 
 import (
@@ -11,16 +10,16 @@ import (
 
 // Server is a running simulator.
 type Server struct {
-	// URL is the base to give as KYCQ_CASHFREE_URL; the calls lie at URL + "/passport" and URL + "/aadhaar-masking".
+	// URL is the value of KYCQ_CASHFREE_URL; the calls are at URL + "/passport" and URL + "/aadhaar-masking".
 	URL string
 	// ControlURL is the base of ledger, state, faults, balance and so on.
 	ControlURL string
-	// Host is host:port, as KYCQ_IMAGE_HOSTS wants it: image links are plain http to a loopback address.
+	// Host is host:port for KYCQ_IMAGE_HOSTS: image links are plain http to a loopback address.
 	Host string
 	Sim  *simulator.Simulator
 }
 
-// Start serves cfg until the test ends. Calls that still hang then are cut.
+// Start serves cfg until the test ends. Calls that still hang are then reset.
 func Start(t testing.TB, cfg simulator.Config) *Server {
 	t.Helper()
 	sim, err := simulator.New(cfg)
@@ -29,7 +28,7 @@ func Start(t testing.TB, cfg simulator.Config) *Server {
 	}
 	server := httptest.NewServer(sim)
 	t.Cleanup(func() {
-		// The simulator first: it lets go of the calls that hang, and the server would wait for them for ever.
+		// Close the simulator first: the server waits for calls that hang.
 		if err := sim.Close(); err != nil {
 			t.Errorf("close simulator: %v", err)
 		}
