@@ -59,7 +59,7 @@ var mutants = []mutant{
 		case err == nil:
 			return d.afterAnswer`,
 		tests: []testName{
-			{"worker", "TestAJobThatTakesItsWorkersDownEndsAsACrashLoop"},
+			{"worker", "TestAJobThatCrashesItsWorkersEndsAsACrashLoop"},
 			{faults, "TestImageFetchCut"},
 		},
 	},
