@@ -18,16 +18,15 @@ import (
 // documentVersion is the version of the keyset document.
 const documentVersion = 1
 
-// document is the JSON in which a keyset is kept: two Tink keysets side by side, so that one secret is all there is to
-// hand around, and Tink's own tools can still read the parts.
+// document is the JSON of a keyset: two Tink keysets in one secret. Tink's own tools can read the parts.
 type document struct {
 	Version     int             `json:"version"`
 	Seal        json.RawMessage `json:"seal"`
 	Fingerprint json.RawMessage `json:"fingerprint"`
 }
 
-// Parse reads the document that Marshal writes. Its errors say what to do and never quote the document, which may be
-// another secret given by mistake.
+// Parse parses the document that Marshal writes. Its errors say what to do and never quote the document, which may be
+// another secret by mistake.
 func Parse(doc []byte) (*Keyset, error) {
 	d, err := decodeDocument(doc)
 	if err != nil {
@@ -48,8 +47,7 @@ func Parse(doc []byte) (*Keyset, error) {
 	return k, nil
 }
 
-// Marshal writes the keyset, keys included, as one line of JSON. What it returns is the secret: it belongs into a file
-// of mode 0600 or a secret store.
+// Marshal returns the keyset with its keys as one line of JSON: a secret, for a file of mode 0600 or a secret store.
 func (k *Keyset) Marshal() ([]byte, error) {
 	m, err := k.withKeys()
 	if err != nil {
@@ -62,7 +60,7 @@ func (k *Keyset) Marshal() ([]byte, error) {
 	if d.Fingerprint, err = writeHandle(m.prints); err != nil {
 		return nil, fmt.Errorf("marshal keyset: %w", err)
 	}
-	// Marshalling the raw parts compacts them, which undoes protojson's deliberately unstable spaces.
+	// Marshalling compacts the raw parts, which removes protojson's unstable spaces.
 	doc, err := json.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("marshal keyset: %w", err)
@@ -73,7 +71,7 @@ func (k *Keyset) Marshal() ([]byte, error) {
 func decodeDocument(doc []byte) (document, error) {
 	trimmed := bytes.TrimSpace(doc)
 	if len(trimmed) == 0 {
-		return document{}, errors.New("it is empty: make one with `kycq keys generate`")
+		return document{}, errors.New("it is empty: create one with `kycq keys generate`")
 	}
 	if trimmed[0] != '{' {
 		return document{}, errors.New("it is not JSON: KYCQ_KEYSET takes the text that `kycq keys generate` prints, KYCQ_KEYSET_FILE the path of a file that holds it")
@@ -96,7 +94,7 @@ func decodeDocument(doc []byte) (document, error) {
 	return d, nil
 }
 
-// explainJSON replaces the decoder's error, which can quote the input.
+// explainJSON replaces the decoder's error, which can quote the document.
 func explainJSON(err error, doc []byte) error {
 	var syntax *json.SyntaxError
 	switch {
@@ -110,15 +108,12 @@ func explainJSON(err error, doc []byte) error {
 	return errors.New(`it has fields that are not "version", "seal" and "fingerprint": use the text that ` + "`kycq keys generate` printed, unchanged")
 }
 
-// readHandle reads a Tink keyset in the clear. "Insecure" is Tink's word for a keyset file without a second key around
-// it; here the file is the secret, like a TLS key or the vendor's client secret, and is delivered by whatever keeps the
-// operator's secrets. Wrapping it with another key would only move the question to where that key lies.
-//
-// Tink's errors are replaced: they can quote the JSON.
+// readHandle reads an unencrypted Tink keyset (in Tink's words "insecure"): the document itself is the secret, like a TLS
+// key, and comes from the operator's secret store. Tink's errors are replaced, since they can quote the JSON.
 func readHandle(part json.RawMessage) (*keyset.Handle, error) {
 	h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(part)))
 	if err != nil {
-		return nil, errors.New("is not a Tink keyset in JSON with keys that Tink can use: restore the file from your secret store, or make a new one with `kycq keys generate` (texts sealed with the old one are then lost)")
+		return nil, errors.New("is not a Tink keyset in JSON with keys that Tink can use: restore the file from your secret store, or create a new one with `kycq keys generate` (texts sealed with the old one are then lost)")
 	}
 	return h, nil
 }
@@ -132,8 +127,8 @@ func writeHandle(h *keyset.Handle) (json.RawMessage, error) {
 	return out.Bytes(), nil
 }
 
-// checkSeals accepts what is known to be strong: 256-bit AEAD keys whose texts carry the key's id. Tink would also take
-// 128-bit keys, keys without an id, and keyset handles that hold keys of quite other uses.
+// checkSeals accepts only 256-bit AEAD keys whose texts contain the key's id. Tink also accepts 128-bit keys, keys without
+// an id, and keys for other uses.
 func checkSeals(h *keyset.Handle) ([]KeyInfo, error) {
 	var keys []KeyInfo
 	for i := range h.Len() {
@@ -162,23 +157,23 @@ func aeadType(entry *keyset.Entry) (string, error) {
 			return "", errors.New("is shorter than 256 bits: use AES256_GCM or XCHACHA20_POLY1305")
 		}
 		if p.Variant() != aesgcm.VariantTink {
-			return "", errors.New("does not mark its texts with its id: make it with output prefix TINK")
+			return "", errors.New("does not mark its texts with its id: create it with output prefix TINK")
 		}
 		return "AES256-GCM", nil
 	case *xchacha20poly1305.Key:
 		p, ok := key.Parameters().(*xchacha20poly1305.Parameters)
 		if !ok || p.Variant() != xchacha20poly1305.VariantTink {
-			return "", errors.New("does not mark its texts with its id: make it with output prefix TINK")
+			return "", errors.New("does not mark its texts with its id: create it with output prefix TINK")
 		}
 		return "XChaCha20-Poly1305", nil
 	}
 	return "", errors.New("is not for sealing: use AES256_GCM or XCHACHA20_POLY1305")
 }
 
-// checkPrints accepts exactly one strong HMAC key: with two, equal inputs could have different fingerprints.
+// checkPrints accepts exactly one strong HMAC key. With two, equal inputs could have different fingerprints.
 func checkPrints(h *keyset.Handle) error {
 	if h.Len() != 1 {
-		return fmt.Errorf("the fingerprint keyset holds %d keys: it must hold one, the first, for ever", h.Len())
+		return fmt.Errorf("the fingerprint keyset holds %d keys: it must hold exactly one, the first", h.Len())
 	}
 	entry, err := h.Primary()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -14,15 +15,13 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Keyset seals, opens and fingerprints. It is immutable and safe for concurrent use; it prints as its key ids.
-// The zero Keyset holds no keys and refuses all work: forgetting a keyset never means writing in the clear.
+// Keyset encrypts, decrypts and fingerprints. It is immutable and safe for concurrent use, and prints as its key ids. The
+// zero Keyset has no keys and returns errors, so a missing keyset never results in plain text.
 type Keyset struct {
-	// Everything sits behind one pointer: fmt prints the unexported fields of an outer struct without calling their
-	// Format method, and a pointer shows as an address there.
+	// Behind a pointer, since fmt prints unexported fields of an outer struct without calling their Format method.
 	m *material
 }
 
-// material is what a keyset is made of.
 type material struct {
 	insecure bool
 
@@ -31,7 +30,7 @@ type material struct {
 	keys    []KeyInfo
 	aead    tink.AEAD
 
-	prints *keyset.Handle // exactly one key, the same for ever
+	prints *keyset.Handle // exactly one key, which never changes
 	prf    *prf.Set
 }
 
@@ -39,14 +38,14 @@ type material struct {
 type KeyInfo struct {
 	ID      uint32
 	Primary bool   // seals new texts
-	Staged  bool   // opens already, and seals once it is promoted
+	Staged  bool   // opens, and seals after Promote
 	Type    string // "AES256-GCM" or "XChaCha20-Poly1305"
 }
 
-// Generate makes a keyset of one AES-256-GCM key and one HMAC-SHA-256 key for fingerprints.
+// Generate returns a keyset of one AES-256-GCM key and one HMAC-SHA-256 key for fingerprints.
 //
-// AES-GCM draws a random 96-bit nonce for each text; one key is good for 2^32 texts, which at Cashfree's 100 calls a
-// minute is 80 years. (XChaCha20-Poly1305 keys, made with Tink's own tool, are accepted too.)
+// With AES-GCM's random 96-bit nonces one key is good for 2^32 texts: 80 years at 100 calls a minute. Parse also accepts
+// XChaCha20-Poly1305 keys made with Tink's tool.
 func Generate() (*Keyset, error) {
 	seals, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -63,31 +62,31 @@ func Generate() (*Keyset, error) {
 // fingerprints are plain SHA-256. It has no key to marshal or rotate.
 func Insecure() *Keyset { return &Keyset{m: &material{insecure: true}} }
 
-// Sealing tells whether texts are encrypted. It is false for Insecure.
+// Sealing reports whether texts are encrypted. It is false for Insecure.
 func (k *Keyset) Sealing() bool {
 	m, err := k.loaded()
 	return err == nil && !m.insecure
 }
 
-// Info lists the keys that seal and open, in the keyset's order. It is empty for Insecure.
+// Info returns the keys that seal and open, in the keyset's order; none for Insecure.
 func (k *Keyset) Info() []KeyInfo {
 	m, err := k.loaded()
 	if err != nil {
 		return nil
 	}
-	return append([]KeyInfo(nil), m.keys...)
+	return slices.Clone(m.keys)
 }
 
-// fingerprintBytes is the whole of an HMAC-SHA-256.
+// fingerprintBytes is the length of an HMAC-SHA-256.
 const fingerprintBytes = 32
 
-// Fingerprint tells inputs of one job apart without showing them: 64 hex digits, equal for equal kind, id and input,
-// under every keyset rotated from the same Generate. It is keyed since inputs are guessable: dates of birth are few.
+// Fingerprint returns 64 hex digits that are equal for equal kind, id and input, with every keyset rotated from the same
+// Generate. It is keyed, since inputs such as dates of birth can be guessed.
 func (k *Keyset) Fingerprint(kind, id string, input []byte) string {
 	message := join(fingerprintTag, kind, id, string(input))
 	m, err := k.loaded()
 	if err != nil {
-		panic("seal: Fingerprint of the zero Keyset") // an empty answer would make all inputs equal
+		panic("seal: Fingerprint of the zero Keyset") // an empty one would make all inputs equal
 	}
 	if m.insecure {
 		sum := sha256.Sum256(message)
@@ -95,12 +94,11 @@ func (k *Keyset) Fingerprint(kind, id string, input []byte) string {
 	}
 	sum, err := m.prf.ComputePrimaryPRF(message, fingerprintBytes)
 	if err != nil {
-		panic("seal: " + err.Error()) // only for a length that the key cannot give, and newKeyset has tried this one
+		panic("seal: " + err.Error()) // newKeyset has tried this length
 	}
 	return hex.EncodeToString(sum)
 }
 
-// newKeyset checks the two handles and makes the primitives.
 func newKeyset(seals, prints *keyset.Handle) (*Keyset, error) {
 	keys, err := checkSeals(seals)
 	if err != nil {
@@ -144,12 +142,7 @@ func (k *Keyset) withKeys() (*material, error) {
 }
 
 func (m *material) has(id uint32) bool {
-	for _, key := range m.keys {
-		if key.ID == id {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.keys, func(key KeyInfo) bool { return key.ID == id })
 }
 
 // String shows the key ids, never the keys.
@@ -176,10 +169,7 @@ func (k Keyset) String() string {
 	return "keyset(" + b.String() + ")"
 }
 
-// GoString is String, for %#v.
-func (k Keyset) GoString() string { return k.String() }
-
-// Format covers every verb, %#v and %x included.
+// Format prints String for every verb, also for %#v and %x.
 func (k Keyset) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.String()) }
 
 // MarshalText makes encoding/json, YAML and zerolog show the key ids; Marshal writes the keys.

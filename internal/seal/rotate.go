@@ -8,9 +8,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// Stage gives a keyset with one more key, which opens and does not seal yet; all old keys stay. Given to everybody, it
-// changes nothing: that is the first half of a rotation without a moment in which one process seals what another cannot
-// open. Promote is the second. One key can be staged at a time.
+// Stage returns the keyset with one more key, which opens but does not seal yet. Once all processes have it, Promote makes
+// that key seal: so at no moment does one process seal what another cannot open. One key can be staged at a time.
 func (k *Keyset) Stage() (*Keyset, error) {
 	m, err := k.withKeys()
 	if err != nil {
@@ -26,7 +25,7 @@ func (k *Keyset) Stage() (*Keyset, error) {
 	return m.managed(manager, "stage a key")
 }
 
-// Promote gives a keyset in which the staged key seals. Whoever has the keyset of Stage opens what it seals.
+// Promote returns the keyset with the staged key as the primary one. Processes with the keyset of Stage can open its texts.
 func (k *Keyset) Promote() (*Keyset, error) {
 	m, err := k.withKeys()
 	if err != nil {
@@ -43,11 +42,9 @@ func (k *Keyset) Promote() (*Keyset, error) {
 	return m.managed(manager, "promote a key")
 }
 
-// Rotate is Stage and Promote at once. All old keys stay, so what they sealed still opens. The fingerprint key never
-// changes, since fingerprints are compared over years.
-//
-// Whoever still has the old keyset cannot open what the new one seals: a worker parks such a job until it can. Stage and
-// Promote, given out one after the other, spare the fleet that.
+// Rotate is Stage and Promote at once. All old keys stay, so their texts still open. The fingerprint key never changes,
+// since fingerprints are compared over years. A process with the old keyset cannot open what the new one seals: a worker
+// postpones such a job until it can.
 func (k *Keyset) Rotate() (*Keyset, error) {
 	next, err := k.Stage()
 	if err != nil {
@@ -56,7 +53,7 @@ func (k *Keyset) Rotate() (*Keyset, error) {
 	return next.Promote()
 }
 
-// managed is the keyset that the manager has made of m.
+// managed returns the keyset with the manager's keys.
 func (m *material) managed(manager *keyset.Manager, op string) (*Keyset, error) {
 	seals, err := manager.Handle()
 	if err != nil {
@@ -65,8 +62,7 @@ func (m *material) managed(manager *keyset.Manager, op string) (*Keyset, error) 
 	return newKeyset(seals, m.prints)
 }
 
-// markStaged marks the last key where it is not the primary: keys are only ever added at the end, and the primary key is
-// only ever moved forward.
+// markStaged marks the last key unless it is the primary one: keys are added at the end, and the primary moves forward.
 func markStaged(keys []KeyInfo) {
 	if last := &keys[len(keys)-1]; !last.Primary {
 		last.Staged = true

@@ -1,12 +1,10 @@
-// Package seal keeps personal data unreadable where it rests: task payloads in Redis, inputs and answers in records,
-// manifest parts. It wraps Tink: authenticated encryption bound to the place where the text belongs, and keyed
-// fingerprints that tell whether two inputs are equal without showing either.
+// Package seal encrypts personal data at rest: task payloads in Redis, inputs and answers in records, parts of manifests.
+// It wraps Tink: authenticated encryption with associated data, and keyed fingerprints that show whether two inputs are
+// equal.
 //
-// Invariants: a sealed text opens only under the kind, id and purpose that it was sealed for; a change of any byte of
-// it is noticed; a text names the key that opens it, so that a worker without this key can say which one it lacks; no
-// error, print or log of this package shows key material or plain text.
-//
-// The package must not know what it seals, where the text is stored, or where the keyset comes from.
+// A sealed text opens only with the kind, id and purpose that it was sealed with, and any change of it is detected. It
+// names its key, so a worker without that key can say which one is missing. No error, print or log of this package
+// contains key material or plain text.
 package seal
 
 import (
@@ -26,17 +24,16 @@ const (
 )
 
 var (
-	// ErrKeyMissing says that the text is whole as far as can be told, but this keyset lacks the key that opens it:
-	// the key's id is not in the keyset, or the keyset is Insecure and has no key at all. Another worker, or this one
-	// with the right keyset, can open the text.
+	// ErrKeyMissing means that the keyset lacks the key of the text, or is Insecure. A worker with another keyset may be
+	// able to open the text.
 	ErrKeyMissing = errors.New("key missing")
 
-	// ErrBroken says that no keyset will open the text for this binding: it was changed, cut, moved from another job
-	// or purpose, was never a sealed text, or was written without sealing and is read with sealing on.
+	// ErrBroken means that no keyset opens the text for this binding: it was changed, cut, or moved from another job or
+	// purpose, is not a sealed text, or was written without sealing and is read with sealing on.
 	ErrBroken = errors.New("sealed text is broken")
 )
 
-// Binding says where a sealed text belongs. It is authenticated, not stored. All three fields are needed.
+// Binding is the associated data of a sealed text: authenticated, not stored. All three fields are required.
 type Binding struct {
 	Kind    string // the job's kind
 	ID      string // the verification_id; for a manifest part, the part's name
@@ -46,20 +43,19 @@ type Binding struct {
 const (
 	// scheme is the form's version; a change of the form needs another one.
 	scheme = "kq1"
-	// insecureKey stands in the place of the key id of a text that is not encrypted.
+	// insecureKey is the key id of a text that is not encrypted.
 	insecureKey = "insecure"
 
-	// associatedDataTag keeps sealed texts apart from other uses of the same Tink keyset, fingerprintTag likewise.
+	// The tags separate these uses of the keyset from others.
 	associatedDataTag = "kycq sealed v1"
 	fingerprintTag    = "kycq fingerprint v1"
 )
 
-// encoding is strict: it refuses set trailing bits. Line breaks, which every base64 decoder of the standard library
-// skips, are refused by parseText.
+// encoding refuses non-zero trailing bits. parseText refuses line breaks, which it would skip.
 var encoding = base64.RawURLEncoding.Strict()
 
-// Seal encrypts plain for the place b with the primary key. The text is of the form "kq1.<key id>.<base64url>": ASCII,
-// safe in JSON, a third longer than plain plus about 60 bytes. Sealing the same text twice gives different texts.
+// Seal encrypts plain with the primary key, bound to b. The result has the form "kq1.<key id>.<base64url>": ASCII, safe in
+// JSON, a third longer than plain plus about 60 bytes. It differs for each call.
 func (k *Keyset) Seal(plain []byte, b Binding) (string, error) {
 	m, err := k.loaded()
 	if err != nil {
@@ -79,10 +75,10 @@ func (k *Keyset) Seal(plain []byte, b Binding) (string, error) {
 	return formatText(formatID(m.primary), data), nil
 }
 
-// Open is the reverse of Seal. Its error is ErrKeyMissing or ErrBroken (errors.Is); it never holds part of the text.
+// Open is the reverse of Seal. Its error wraps ErrKeyMissing or ErrBroken and contains no part of the text.
 //
-// A keyset that seals refuses texts that were written without sealing (ErrBroken): whoever can write to Redis or S3
-// could otherwise slip in inputs of their own. An Insecure keyset finds sealed texts to be ErrKeyMissing.
+// A keyset with keys refuses texts that were written without sealing (ErrBroken): otherwise anyone with write access to
+// Redis or S3 could inject inputs. An Insecure keyset returns ErrKeyMissing for sealed texts.
 func (k *Keyset) Open(sealed string, b Binding) ([]byte, error) {
 	m, err := k.loaded()
 	if err != nil {
@@ -120,20 +116,18 @@ func (m *material) decrypt(key string, data, ad []byte) ([]byte, error) {
 	}
 	plain, err := m.aead.Decrypt(data, ad)
 	if err != nil {
-		// Tink's reason is always the same fixed text: authentication fails without telling why.
-		return nil, fmt.Errorf("open with key %d: changed, or sealed for another place: %w", id, ErrBroken)
+		return nil, fmt.Errorf("open with key %d: changed, or sealed with another binding: %w", id, ErrBroken)
 	}
 	return plain, nil
 }
 
-// madeByKey compares the key id in the text with the one that Tink puts before each ciphertext (a byte 0x01 and the id,
-// big endian). Without this a text that names the wrong one of two known keys would open all the same.
+// madeByKey compares the named key id with the one that Tink writes before each ciphertext (a byte 0x01 and the id, big
+// endian). Otherwise a text that names the wrong one of two known keys would open.
 func madeByKey(data []byte, id uint32) bool {
 	return len(data) > 5 && data[0] == 1 && binary.BigEndian.Uint32(data[1:5]) == id
 }
 
-// KeyID tells which key opens a sealed text, without needing that key. It is false for a text that is not of the form,
-// and for one that was written without sealing.
+// KeyID returns the id of the key of a sealed text. It is false for a malformed text and for one written without sealing.
 func KeyID(sealed string) (id uint32, ok bool) {
 	key, _, ok := parseText(sealed)
 	if !ok || key == insecureKey {
@@ -150,7 +144,7 @@ func (b Binding) associatedData() ([]byte, error) {
 	return join(associatedDataTag, b.Kind, b.ID, b.Purpose), nil
 }
 
-// join renders fields so that no two lists of fields give the same bytes: each goes behind its length.
+// join concatenates fields, each after its length, so different lists give different bytes.
 func join(fields ...string) []byte {
 	var out []byte
 	for _, f := range fields {
@@ -164,8 +158,8 @@ func formatText(key string, data []byte) string {
 	return scheme + "." + key + "." + encoding.EncodeToString(data)
 }
 
-// parseText takes a sealed text apart. It accepts exactly what formatText writes: a second spelling of the same text
-// (a key id with a leading zero, a line break in the base64) would be a change that nobody notices.
+// parseText accepts exactly what formatText writes: another spelling of the same text (a key id with a leading zero, a line
+// break in the base64) would be an undetected change.
 func parseText(sealed string) (key string, data []byte, ok bool) {
 	form, rest, _ := strings.Cut(sealed, ".")
 	key, text, found := strings.Cut(rest, ".")

@@ -22,7 +22,7 @@ import (
 
 const removalTimeout = 10 * time.Second
 
-// Start is StartMinIO where there is a real server or one is required, else StartFake.
+// Start is StartMinIO if there is a real server or one is required, else StartFake.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	if testenv.HasS3() || testenv.Required(testenv.RealMinIO) {
@@ -31,14 +31,14 @@ func Start(t testing.TB) *Server {
 	return StartFake(t)
 }
 
-// StartFake starts gofakes3 in memory. It honours conditional writes, takes any credentials, and knows no lifecycle.
+// StartFake starts gofakes3 in memory. It honours conditional writes, accepts any credentials, and has no lifecycle rules.
 func StartFake(t testing.TB) *Server {
 	t.Helper()
 	s := new(Server)
 	s.credentials("fake", "fake")
 	fake := gofakes3.New(s3mem.New(),
 		gofakes3.WithLogger(gofakes3.DiscardLog()),
-		gofakes3.WithTimeSkewLimit(0), // Advance may go further than the 15 minutes that S3 allows
+		gofakes3.WithTimeSkewLimit(0), // Advance may exceed the 15 minutes that S3 allows
 	).Server()
 	s.front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", s.date())
@@ -47,8 +47,8 @@ func StartFake(t testing.TB) *Server {
 	return s
 }
 
-// StartMinIO stands before the server of KYCQ_TEST_S3, with bucket names of the test's own, which are removed at its end.
-// It skips the test where there is none.
+// StartMinIO uses the server of KYCQ_TEST_S3 with bucket names of the test's own, and removes the buckets at its end. It
+// skips the test if there is no server.
 func StartMinIO(t testing.TB) *Server {
 	t.Helper()
 	target, err := url.Parse(testenv.S3(t))
@@ -79,8 +79,8 @@ func StartMinIO(t testing.TB) *Server {
 	return s
 }
 
-// removeBuckets uses MinIO's own header that removes a bucket with all that is in it. MinIO may wait long for a request
-// that a test has cut off; what it does not remove in time goes with its folder.
+// removeBuckets uses MinIO's header that deletes a bucket with its objects. MinIO may wait long for a request that a test
+// has cut off; what is not removed in time is deleted with the server's folder.
 func (s *Server) removeBuckets(t testing.TB, target *url.URL, transport http.RoundTripper) {
 	password, _ := target.User.Password()
 	client := s3.New(s3.Options{

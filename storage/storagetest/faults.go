@@ -6,10 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// Drop ends the connection without an answer.
+// Drop closes the connection without a response.
 func Drop() { panic(http.ErrAbortHandler) }
 
-// LoseReplies lets the first n matching requests happen and drops their answers.
+// LoseReplies executes the first n matching requests and drops their responses.
 func LoseReplies(n int64, matches func(*http.Request) bool) Intercept {
 	var left atomic.Int64
 	left.Store(n)
@@ -23,10 +23,10 @@ func LoseReplies(n int64, matches func(*http.Request) bool) Intercept {
 	}
 }
 
-// Down drops every request before it happens, as a store that has gone away.
+// Down drops every request before it is executed.
 func Down(http.ResponseWriter, *http.Request, http.Handler) { Drop() }
 
-// Count adds up the matching requests and lets all pass.
+// Count counts the matching requests and forwards all.
 func Count(total *atomic.Int64, matches func(*http.Request) bool) Intercept {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if matches(r) {

@@ -12,14 +12,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Object is an object as it stands in a bucket, with all that the server tells of it.
+// Object is an object of a bucket with its metadata.
 type Object struct {
 	Bucket, Key string
 	Metadata    map[string]string // headers, user metadata, and tags
 	Body        []byte
 }
 
-// Objects reads all three buckets whole. It is for small ones.
+// Objects reads all objects of the three buckets into memory.
 func (s *Server) Objects(ctx context.Context) ([]Object, error) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()

@@ -1,8 +1,7 @@
-// Package storagetest gives a test a store of its own: on a real S3-compatible server where KYCQ_TEST_S3 names one, else on
-// gofakes3 in memory. Both stand behind the same front, at which a test can lose replies, take the store down or let its
-// clock run ahead.
+// Package storagetest starts stores for tests: on the S3 server of KYCQ_TEST_S3 if set, else on gofakes3 in memory. Both are
+// behind a proxy with which a test can lose responses, take the store down, or set its clock forward.
 //
-// The package is for tests only and must not be imported by production code.
+// Production code must not import it.
 package storagetest
 
 import (
@@ -17,38 +16,37 @@ import (
 	"github.com/kycq/kycq/storage"
 )
 
-// Server is a store and its front.
+// Server is an S3 server behind the proxy.
 type Server struct {
 	config    storage.Config
-	ahead     atomic.Int64 // nanoseconds by which Date is ahead of the wall clock
+	ahead     atomic.Int64 // nanoseconds added to Date
 	mu        sync.Mutex
 	intercept Intercept
 }
 
-// Intercept stands in for the store: it may answer by itself, call next before or after, or drop the connection (Drop).
+// Intercept handles a request before the store (next): it may answer, forward it, or drop the connection (Drop).
 type Intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-// New returns a store with three fresh buckets, on the real server where there is one.
+// New returns a store with three new buckets, on the real server if there is one.
 func New(t testing.TB) *storage.Store { return Start(t).Store(t) }
 
-// NewFake returns a store with three fresh buckets on gofakes3 in memory.
+// NewFake returns a store with three new buckets on gofakes3.
 func NewFake(t testing.TB) *storage.Store { return StartFake(t).Store(t) }
 
-// NewMinIO returns a store with three fresh buckets on the real server; it skips the test where there is none.
+// NewMinIO returns a store with three new buckets on the real server. It skips the test if there is none.
 func NewMinIO(t testing.TB) *storage.Store { return StartMinIO(t).Store(t) }
 
-// NewConfig returns the configuration of New, for a test that runs programs of its own against the buckets.
+// NewConfig is New for a test that needs the configuration only.
 func NewConfig(t testing.TB) storage.Config {
 	server := Start(t)
 	server.Store(t)
 	return server.Config()
 }
 
-// Config returns how to reach the server, with bucket names that nobody else uses. The buckets are not there before Store
-// or Init.
+// Config returns the configuration of the store, with bucket names of its own. Store or Init creates the buckets.
 func (s *Server) Config() storage.Config { return s.config }
 
-// Store opens a store on the server and creates the buckets where they are missing.
+// Store opens the store and creates missing buckets.
 func (s *Server) Store(t testing.TB) *storage.Store {
 	t.Helper()
 	store := s.Open(t)
@@ -58,7 +56,7 @@ func (s *Server) Store(t testing.TB) *storage.Store {
 	return store
 }
 
-// Open opens a store and creates nothing.
+// Open opens the store without creating buckets.
 func (s *Server) Open(t testing.TB) *storage.Store {
 	t.Helper()
 	store, err := storage.Open(t.Context(), s.config)
@@ -68,18 +66,18 @@ func (s *Server) Open(t testing.TB) *storage.Store {
 	return store
 }
 
-// Advance makes every object look older by d: the server's Date runs ahead of Last-Modified. MinIO refuses requests once
-// that is more than 15 minutes, because the SDK's clock follows; the fake does not mind.
+// Advance makes all objects look older by d: it sets the server's Date forward. The SDK's clock follows, so MinIO refuses
+// requests beyond 15 minutes; the fake does not.
 func (s *Server) Advance(d time.Duration) { s.ahead.Add(int64(d)) }
 
-// Use puts an intercept before the store; nil takes it away.
+// Use sets the intercept; nil removes it.
 func (s *Server) Use(i Intercept) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = i
 }
 
-// front serves backend with the intercept in front of it, and fills in the configuration.
+// front starts the proxy and fills in the configuration.
 func (s *Server) front(t testing.TB, backend http.Handler) {
 	t.Helper()
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

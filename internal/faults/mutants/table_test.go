@@ -165,8 +165,8 @@ var mutants = []mutant{
 	{
 		name:  "plain-payload", // does not encrypt payloads
 		pkg:   "tasks",
-		old:   `	keyset := c.cfg.Keyset`,
-		new:   `	keyset := seal.Insecure()`,
+		old:   `	sealed, err := c.cfg.Keyset.Seal(`,
+		new:   `	sealed, err := seal.Insecure().Seal(`,
 		tests: []testName{{faults, "TestS3RepliesLost/sent"}},
 	},
 	{
