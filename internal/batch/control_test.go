@@ -10,7 +10,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-func TestACancelledBatchCallsNoMoreAndAmendGoesOn(t *testing.T) {
+func TestACancelStopsCallsAndAmendContinues(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	const rows = 700
@@ -36,7 +36,7 @@ func TestACancelledBatchCallsNoMoreAndAmendGoesOn(t *testing.T) {
 		records++
 	}
 	if records > targetDepth(h.rate) {
-		t.Errorf("%d records: rows that were never fed must get none", records)
+		t.Errorf("%d records: rows that were never fed have records", records)
 	}
 
 	if _, err := h.control.Amend(t.Context(), b.ID, 0); err != nil {
@@ -48,7 +48,7 @@ func TestACancelledBatchCallsNoMoreAndAmendGoesOn(t *testing.T) {
 	}
 }
 
-func TestACancelIsKeptByAWipedRedis(t *testing.T) {
+func TestACancelSurvivesAWipedRedis(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("kept", 300)
@@ -59,14 +59,14 @@ func TestACancelIsKeptByAWipedRedis(t *testing.T) {
 	}
 	h.wipe()
 	if stopped, err := h.control.Progress.Stopped(t.Context(), b.ID); err != nil || !stopped {
-		t.Fatalf("without Redis the batch counts as stopped: %v, %v", stopped, err)
+		t.Fatalf("stopped without Redis: %v, %v", stopped, err)
 	}
 	if s := h.finish(b.ID); s.Outcomes["valid"] != 10 || s.Outcomes["cancelled"] != 290 || h.vendor.total != 10 {
 		t.Errorf("%+v, %d calls", s, h.vendor.total)
 	}
 }
 
-func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
+func TestTheCallLimitIsKeptAndARaisedLimitContinues(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("capped", 400)
@@ -79,7 +79,7 @@ func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
 	}
 	s := h.status(b.ID)
 	if h.vendor.total != 150 || s.State != CallLimitReached || s.Outcomes["valid"] != 150 || s.Reason == "" {
-		t.Fatalf("%d calls at a cap of 150: %+v", h.vendor.total, s)
+		t.Fatalf("%d calls at a limit of 150: %+v", h.vendor.total, s)
 	}
 	if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 0); err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestTheCapIsNeverPassedAndARaisedCapGoesOn(t *testing.T) {
 	}
 }
 
-func TestTheCapIsKeptByAWipedRedis(t *testing.T) {
+func TestTheCallLimitSurvivesAWipedRedis(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("capwipe", 200)
@@ -104,25 +104,25 @@ func TestTheCapIsKeptByAWipedRedis(t *testing.T) {
 		h.work(1000)
 	}
 	if s := h.status(b.ID); h.vendor.total != 50 || s.State != CallLimitReached {
-		t.Errorf("%d calls at a cap of 50: %+v", h.vendor.total, s)
+		t.Errorf("%d calls at a limit of 50: %+v", h.vendor.total, s)
 	}
 }
 
-func TestAWorkerMakesNoCallBeyondTheCap(t *testing.T) {
+func TestAWorkerMakesNoCallBeyondTheLimit(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("strict", 40)
-	h.feed(b.ID) // all rows are in the queue before the cap is set
+	h.feed(b.ID) // all rows are in the queue before the limit is set
 	if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 15); err != nil {
 		t.Fatal(err)
 	}
 	h.work(100)
 	if h.vendor.total != 15 {
-		t.Errorf("%d calls at a cap of 15", h.vendor.total)
+		t.Errorf("%d calls at a limit of 15", h.vendor.total)
 	}
 }
 
-func TestRetryRunsTheChosenRowsAgain(t *testing.T) {
+func TestRetryRunsTheSelectedRowsAgain(t *testing.T) {
 	t.Parallel()
 	for _, wiped := range []bool{false, true} {
 		t.Run(fmt.Sprintf("wiped=%v", wiped), func(t *testing.T) {
@@ -185,7 +185,7 @@ func shared(row int) (id, number string) {
 	return fmt.Sprintf("shared-%05d", row), fmt.Sprintf("SPEC%05d", row)
 }
 
-func TestARowThatIsDoneElsewhereIsReportedAndNotCalled(t *testing.T) {
+func TestARowThatIsDoneAlreadyIsReportedAndNotCalled(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	first := h.batchOf("first", 200, shared)
@@ -197,7 +197,7 @@ func TestARowThatIsDoneElsewhereIsReportedAndNotCalled(t *testing.T) {
 	}
 }
 
-func TestARowInFlightElsewhereWaitsForItsRecord(t *testing.T) {
+func TestARowOwnedByAnotherBatchWaitsForItsRecord(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	first := h.batchOf("one", 100, shared)
@@ -206,7 +206,7 @@ func TestARowInFlightElsewhereWaitsForItsRecord(t *testing.T) {
 	h.feed(second.ID) // every id has a task already
 	h.work(60)
 	if s := h.status(second.ID); s.Ended != 0 {
-		t.Fatalf("rows of the second batch ended without being told: %+v", s)
+		t.Fatalf("rows of the second batch ended too early: %+v", s)
 	}
 	h.work(100)
 	a, b := h.finish(first.ID), h.finish(second.ID)
@@ -215,7 +215,7 @@ func TestARowInFlightElsewhereWaitsForItsRecord(t *testing.T) {
 	}
 }
 
-func TestAnotherInputUnderAKnownIDIsAConflictOfTheRow(t *testing.T) {
+func TestAnotherInputUnderAKnownIDIsAConflict(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	h.finish(h.batchOf("right", 20, shared).ID)
@@ -250,7 +250,7 @@ func TestABatchIsAcceptedOnceAndNeverMixedWithAnother(t *testing.T) {
 	}
 }
 
-func TestABatchThatHasEndedIsNotCancelled(t *testing.T) {
+func TestAnEndedBatchCannotBeCancelled(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("over", 5)

@@ -32,22 +32,22 @@ func TestEveryRowEndsWithOneCallAndAReport(t *testing.T) {
 		t.Fatalf("report.csv has %d lines, %v", len(lines), err)
 	}
 	if got := fmt.Sprint(lines[8][:6]); got != "[8 9 whole-00008 failed  specimen_rejected]" {
-		t.Errorf("row 8 is reported as %s", got)
+		t.Errorf("report line of row 8: %s", got)
 	}
 	if body := h.object(ReportKey(b.ID)) + h.object(summaryKey(b.ID)) + h.object(batchKey(b.ID)); strings.Contains(body, "SPECIMEN Person") ||
 		strings.Contains(body, "SPEC00008") || strings.Contains(body, "1990-01-31") {
-		t.Error("what the batch leaves in S3 holds personal data")
+		t.Error("objects that the batch stores unsealed hold personal data")
 	}
 }
 
-func TestTheBoardOfAnEndedBatchExpires(t *testing.T) {
+func TestTheProgressOfAnEndedBatchExpires(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("expires", 10)
 	h.finish(b.ID)
 	for _, key := range []string{progressKey(b.ID), rowsKey(b.ID)} {
 		if ttl := h.redis.TTL(t.Context(), key).Val(); ttl <= 0 {
-			t.Errorf("%s has no end of life", key)
+			t.Errorf("%s does not expire", key)
 		}
 	}
 	h.wipe()
@@ -69,7 +69,7 @@ func TestTheQueueStaysShallow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pending.Size > maxOutstanding || pending.Size < maxOutstanding/2 {
-		t.Errorf("%d tasks stand in the queue, want at most %d and not many fewer", pending.Size, maxOutstanding)
+		t.Errorf("%d tasks are in the queue, want at most %d and not many fewer", pending.Size, maxOutstanding)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			if info, err := h.inspector.GetTaskInfo(Queue, b.ID); err != nil || info.State.String() != "pending" {
-				t.Fatalf("the feed task is not there again: %v", err)
+				t.Fatalf("the feed task was not scheduled again: %v", err)
 			}
 			s := h.finish(b.ID)
 			if s.Outcomes["valid"] != rows || h.vendor.total != rows || h.vendor.most() != 1 {
@@ -137,7 +137,7 @@ func TestLostTasksAreFedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.feed(b.ID)
-	// The board is told that the rows have stood still for long.
+	// As if no row had ended for a long time.
 	old := time.Now().Add(-stalledAfter).UnixMilli()
 	if err := h.redis.HSet(t.Context(), progressKey(b.ID), "seen", 0, "seen_at", old).Err(); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestRowsWaitForAWorkerThatHasTheKey(t *testing.T) {
 	h.feeder.Keyset = seal.Insecure()
 	after, err := h.feeder.step(t.Context(), b.ID)
 	if err != nil || after != missingKeyDelay {
-		t.Errorf("got %v, %v: want to come back in %v", after, err, missingKeyDelay)
+		t.Errorf("got %v, %v, want a delay of %v", after, err, missingKeyDelay)
 	}
 }
 
@@ -169,11 +169,11 @@ func TestAHeldQueueIsNotFed(t *testing.T) {
 		t.Errorf("%d rows were fed", fed)
 	}
 	if s := h.status(b.ID); s.Reason != "held" {
-		t.Errorf("the status gives the reason %q", s.Reason)
+		t.Errorf("the reason is %q", s.Reason)
 	}
 }
 
-func TestStatesOfRowsTellOwnEndsFromOthers(t *testing.T) {
+func TestTheRecordDecidesTheStateOfARow(t *testing.T) {
 	t.Parallel()
 	rec := func(change func(*storage.Record)) *storage.Record {
 		r := &storage.Record{JobSpec: tasks.JobSpec{Batch: "b", Run: 1, Fingerprint: "f"}, State: storage.StateValid}
@@ -190,7 +190,7 @@ func TestStatesOfRowsTellOwnEndsFromOthers(t *testing.T) {
 		"not final":               {rec(func(r *storage.Record) { r.State = storage.StateSent }), 1, RowOpen},
 		"earlier run":             {rec(func(*storage.Record) {}), 2, RowOpen},
 		"later run":               {rec(func(r *storage.Record) { r.Run = 3 }), 2, RowValid},
-		"another's":               {rec(func(r *storage.Record) { r.Batch, r.State = "c", storage.StateFailed }), 1, RowDoneFailed},
+		"another batch's":         {rec(func(r *storage.Record) { r.Batch, r.State = "c", storage.StateFailed }), 1, RowDoneFailed},
 		"another input":           {rec(func(r *storage.Record) { r.Fingerprint = "g" }), 1, RowConflict},
 		"erased, no longer known": {rec(func(r *storage.Record) { r.Fingerprint, r.Erased = "", &storage.Erasure{} }), 1, RowValid},
 	} {
@@ -208,21 +208,21 @@ func TestRoomInTheQueueIsSharedAndBounded(t *testing.T) {
 		outstanding int
 		want        int
 	}{
-		"alone":                  {queueDepth{batches: 1}, Progress{}, 0, 300},
-		"filled":                 {queueDepth{batches: 1, pending: 300}, Progress{}, 300, 0},
-		"three batches":          {queueDepth{batches: 3}, Progress{}, 0, 100},
-		"many batches":           {queueDepth{batches: 100}, Progress{}, 0, minQuota},
-		"rows that wait a while": {queueDepth{batches: 1, delayed: 50}, Progress{}, 300, 50},
-		"all rows wait":          {queueDepth{batches: 1, delayed: 9000}, Progress{}, maxOutstanding, 0},
-		"cap":                    {queueDepth{batches: 1}, Progress{MaxCalls: 100, Calls: 60}, 30, 10},
-		"cap reached":            {queueDepth{batches: 1}, Progress{MaxCalls: 100, Calls: 90}, 30, 0},
-		"others fill the line":   {queueDepth{batches: 2, pending: 450}, Progress{}, 0, 0},
+		"alone":                 {queueDepth{batches: 1}, Progress{}, 0, 300},
+		"filled":                {queueDepth{batches: 1, pending: 300}, Progress{}, 300, 0},
+		"three batches":         {queueDepth{batches: 3}, Progress{}, 0, 100},
+		"many batches":          {queueDepth{batches: 100}, Progress{}, 0, minQuota},
+		"delayed rows":          {queueDepth{batches: 1, delayed: 50}, Progress{}, 300, 50},
+		"all rows delayed":      {queueDepth{batches: 1, delayed: 9000}, Progress{}, maxOutstanding, 0},
+		"call limit":            {queueDepth{batches: 1}, Progress{MaxCalls: 100, Calls: 60}, 30, 10},
+		"call limit reached":    {queueDepth{batches: 1}, Progress{MaxCalls: 100, Calls: 90}, 30, 0},
+		"others fill the queue": {queueDepth{batches: 2, pending: 450}, Progress{}, 0, 0},
 	} {
 		if got := c.queue.room(&c.p, c.outstanding, targetDepth(100)); got != c.want {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}
 	if targetDepth(100) != 300 || targetDepth(1) != minDepth || targetDepth(1e9) != maxDepth {
-		t.Error("the depth is three minutes of calls, within its bounds")
+		t.Error("the target depth is not three minutes of calls within its bounds")
 	}
 }

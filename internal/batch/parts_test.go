@@ -36,7 +36,7 @@ func writeParts(t *testing.T, store *storage.Store, keyset *tasks.Keyset, b *Bat
 	}
 }
 
-func TestAPartOpensOnlyInItsOwnPlace(t *testing.T) {
+func TestAPartOpensOnlyAsItself(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("parts", 1001)
@@ -45,9 +45,9 @@ func TestAPartOpensOnlyInItsOwnPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := manifest.OpenPart([]byte(body), h.keyset, b.Kind, b.ID, 0); err == nil {
-		t.Error("the second part passed for the first")
+		t.Error("part 1 opened as part 0")
 	}
 	if _, err := manifest.OpenPart([]byte(body), h.keyset, b.Kind, "other-00000000", 1); err == nil {
-		t.Error("a part passed for another batch's")
+		t.Error("a part opened as one of another batch")
 	}
 }

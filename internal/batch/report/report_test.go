@@ -68,7 +68,7 @@ func newReport(t *testing.T, state batch.State) *Report {
 	return &Report{Batch: b, Parts: parts, Records: store, Client: preparer{keyset}, Columns: columns, Format: CSV, Visited: func() {}}
 }
 
-func TestAReportJoinsEveryRowWithItsEnd(t *testing.T) {
+func TestAReportHasEveryRowWithItsOutcome(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if rows, err := newReport(t, batch.Running).Write(t.Context(), &out); err != nil || rows != 4 {
@@ -85,7 +85,7 @@ ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,0,0,,
 	}
 }
 
-func TestACancelledBatchSpeaksForRowsThatWereNeverCalled(t *testing.T) {
+func TestRowsOfACancelledBatchThatWereNeverCalledAreCancelled(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	j := newReport(t, batch.Cancelled)

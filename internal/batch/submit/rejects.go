@@ -19,7 +19,6 @@ import (
 type rejects struct {
 	path string
 	temp *os.File
-	buf  *bufio.Writer
 	out  *csv.Writer
 }
 
@@ -29,8 +28,7 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 		if err != nil {
 			return fmt.Errorf("write the rejects: %w", err)
 		}
-		r.temp, r.buf = f, bufio.NewWriterSize(f, 64<<10)
-		r.out = csv.NewWriter(r.buf)
+		r.temp, r.out = f, csv.NewWriter(bufio.NewWriterSize(f, 64<<10))
 	}
 	cells := append(make([]string, 0, len(row.Fields)+3), strconv.Itoa(row.Line), p.Code, p.Message)
 	for _, f := range row.Fields {
@@ -58,7 +56,7 @@ func (r *rejects) finish(columns []string) error {
 
 func (r *rejects) copy(columns []string) (err error) {
 	r.out.Flush()
-	if err := errors.Join(r.out.Error(), r.buf.Flush()); err != nil {
+	if err := r.out.Error(); err != nil {
 		return err
 	}
 	if _, err := r.temp.Seek(0, io.SeekStart); err != nil {

@@ -29,8 +29,8 @@ type silent struct{}
 func (silent) Begin(string, int64, string) {}
 func (silent) Add(int64)                   {}
 
-// bench is a manifest and a store whose writes can be made to fail.
-type bench struct {
+// fixture is a manifest, and a store whose writes can be made to fail.
+type fixture struct {
 	t      *testing.T
 	server *storagetest.Server
 	store  *storage.Store
@@ -38,7 +38,7 @@ type bench struct {
 	opt    Options
 }
 
-func setup(t *testing.T, kind tasks.Kind, text string) *bench {
+func setup(t *testing.T, kind tasks.Kind, text string) *fixture {
 	t.Helper()
 	keyset, err := seal.Generate()
 	if err != nil {
@@ -49,7 +49,7 @@ func setup(t *testing.T, kind tasks.Kind, text string) *bench {
 		t.Fatal(err)
 	}
 	server := storagetest.StartFake(t)
-	return &bench{t: t, server: server, store: server.Store(t), keyset: keyset, opt: Options{Kind: kind, Path: path}}
+	return &fixture{t: t, server: server, store: server.Store(t), keyset: keyset, opt: Options{Kind: kind, Path: path}}
 }
 
 func passports(rows int) string {
@@ -61,7 +61,7 @@ func passports(rows int) string {
 	return text.String()
 }
 
-func (b *bench) check() (*Source, *Plan) {
+func (b *fixture) check() (*Source, *Plan) {
 	b.t.Helper()
 	s, err := Open(b.t.Context(), b.opt, silent{})
 	if err != nil {
@@ -75,8 +75,8 @@ func (b *bench) check() (*Source, *Plan) {
 	return s, plan
 }
 
-// submit goes the whole way once, as one run of the command does.
-func (b *bench) submit(ctx context.Context) (*batch.Batch, error) {
+// submit is one run of the command, without enqueuing.
+func (b *fixture) submit(ctx context.Context) (*batch.Batch, error) {
 	s, err := Open(ctx, b.opt, silent{})
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (b *bench) submit(ctx context.Context) (*batch.Batch, error) {
 }
 
 // items reads the accepted rows back.
-func (b *bench) items(bt *batch.Batch) []manifest.Item {
+func (b *fixture) items(bt *batch.Batch) []manifest.Item {
 	b.t.Helper()
 	var items []manifest.Item
 	parts := batch.PartsOf(b.store, b.keyset, bt)
@@ -110,8 +110,8 @@ func (b *bench) items(bt *batch.Batch) []manifest.Item {
 	return items
 }
 
-// A submit that dies at any of its writes is finished by the same command, with every row once.
-func TestASubmitThatDiesAnywhereIsFinishedByTheSameCommand(t *testing.T) {
+// A submission that is killed at any of its writes is completed by the same command, with every row once.
+func TestAKilledSubmissionIsCompletedByTheSameCommand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, tasks.Passport, passports(4200))
 	died := 0
@@ -179,7 +179,7 @@ func TestAChangedFileIsAnotherBatch(t *testing.T) {
 	}
 }
 
-func TestRejectsNameLineCodeAndColumns(t *testing.T) {
+func TestRejectsHaveLineCodeAndColumns(t *testing.T) {
 	t.Parallel()
 	b := setup(t, tasks.Passport, `code,verification_id,file_number,dob,name
 c,A1,SPEC1,1990-01-31,=cmd
@@ -216,17 +216,17 @@ c,,spec6,1990-01-31,y
 		t.Errorf("others may read the rejects: %v", err)
 	}
 
-	// Mended, the old rejects go.
+	// Without rejects, the earlier file is removed.
 	if err := os.WriteFile(b.opt.Path, []byte(passports(2)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	b.check()
 	if _, err := os.Stat(s.RejectsPath()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("rejects of an earlier try are still there: %v", err)
+		t.Errorf("the earlier rejects still exist: %v", err)
 	}
 }
 
-func TestOtherRejectsNeverMixWithThisPlan(t *testing.T) {
+func TestPlansWithOtherRejectsNeverMix(t *testing.T) {
 	t.Parallel()
 	b := setup(t, tasks.Aadhaar, "verification_id,image\nA,a.png\nB,b.png\n")
 	b.image("a.png", 40)
@@ -238,8 +238,8 @@ func TestOtherRejectsNeverMixWithThisPlan(t *testing.T) {
 	}
 }
 
-// image puts a card of that width beside the manifest.
-func (b *bench) image(name string, width int) {
+// image writes an image of that width to the folder of the manifest.
+func (b *fixture) image(name string, width int) {
 	b.t.Helper()
 	var body bytes.Buffer
 	if err := png.Encode(&body, image.NewGray(image.Rect(0, 0, width, 20))); err != nil {
@@ -280,11 +280,11 @@ func TestImagesAreUploadedOnceAndTheInputNamesThem(t *testing.T) {
 		}
 	}
 	if !bt.Uploads {
-		t.Error("the batch does not know that the inbox holds its images")
+		t.Error("Uploads is not set")
 	}
 }
 
-func TestStandardInputNamesTheSameBatchAgain(t *testing.T) {
+func TestStandardInputGetsTheSameBatchAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, tasks.Passport, "")
 	ids := map[string]bool{}
