@@ -1,8 +1,6 @@
-// Package devstack is everything that kycq needs around it, in one process: Redis (miniredis), an S3-compatible store
-// (gofakes3) whose objects can be opened as files, and the simulator of Cashfree, each on a loopback port of its own. It
-// is for the demo and for trying things out: what it holds is gone when it is closed, but for the files.
-//
-// The package knows nothing of jobs. It must not be used in production, where nothing of it keeps a promise.
+// Package devstack runs the services that kycq needs in one process, for the demo: Redis (miniredis), an S3-compatible store
+// (gofakes3) that also writes its objects to files, and the simulator of Cashfree, each on its own loopback port. Everything
+// except the files is lost on Close. It must not be used in production.
 package devstack
 
 import (
@@ -21,10 +19,10 @@ import (
 	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
-// Credentials are the S3 keys of the stack, and the client ID and secret that its simulator takes.
+// Credentials are the S3 keys of the stack, and the client ID and secret of its simulator.
 const Credentials = "demo"
 
-// Config says where the files lie and which account is simulated.
+// Config configures a Stack.
 type Config struct {
 	// Dir holds the folder s3, with one folder per bucket. It must exist.
 	Dir string
@@ -37,7 +35,7 @@ type Stack struct {
 	RedisURL      string // redis://127.0.0.1:port/0
 	S3Endpoint    string // http://127.0.0.1:port
 	CashfreeURL   string // http://127.0.0.1:port/verification
-	SimulatorHost string // 127.0.0.1:port, as KYCQ_IMAGE_HOSTS wants it
+	SimulatorHost string // 127.0.0.1:port, for KYCQ_IMAGE_HOSTS
 	Simulator     *simulator.Simulator
 
 	redis   *miniredis.Miniredis
@@ -47,7 +45,7 @@ type Stack struct {
 	running sync.WaitGroup
 }
 
-// Start starts all of it. The caller closes what it returns.
+// Start starts all services. The caller must call Close.
 func Start(cfg Config) (*Stack, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Stack{stop: stop}
@@ -87,7 +85,7 @@ func (s *Stack) start(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// age lets miniredis' keys grow old: by itself it keeps its clock still for expiry.
+// age advances miniredis' clock, which does not advance by itself, so that keys expire.
 func (s *Stack) age(ctx context.Context) {
 	const step = time.Second
 	ticker := time.NewTicker(step)
@@ -109,11 +107,11 @@ func (s *Stack) serve(ctx context.Context, h http.Handler) (host string, err err
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	s.servers = append(s.servers, srv)
-	s.running.Go(func() { _ = srv.Serve(l) }) // it ends with Close
+	s.running.Go(func() { _ = srv.Serve(l) }) // ends with Close
 	return l.Addr().String(), nil
 }
 
-// Close stops everything at once, calls that hang included.
+// Close stops all services, including calls that hang.
 func (s *Stack) Close() error {
 	s.stop()
 	var errs []error

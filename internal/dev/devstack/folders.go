@@ -14,8 +14,8 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
-// folders is gofakes3's store in memory, which also writes every object to a folder: bucket/key is a file that can be
-// opened. The memory is the truth and the files are copies, so conditional writes are as good as the memory's.
+// folders is the in-memory store of gofakes3 that also writes every object to the file bucket/key. It reads from memory
+// only, so conditional writes work as in memory.
 type folders struct {
 	gofakes3.Backend
 	root *os.Root // keeps keys with .. inside

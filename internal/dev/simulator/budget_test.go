@@ -16,7 +16,7 @@ type upload struct{ *bytes.Reader }
 
 func (upload) Close() error { return nil }
 
-func TestImagesThatDoNotFitTheBudgetAreDecodedOneAfterTheOther(t *testing.T) {
+func TestImagesBeyondTheBudgetAreDecodedInSequence(t *testing.T) {
 	t.Parallel()
 	var card bytes.Buffer
 	if err := png.Encode(&card, image.NewGray(image.Rect(0, 0, 30, 25))); err != nil {

@@ -45,7 +45,7 @@ func fetch(t *testing.T, link string) reply {
 	return do(t, r)
 }
 
-func TestASpecimenCardComesBackMaskedInItsOwnFormat(t *testing.T) {
+func TestASpecimenCardIsMaskedInItsOwnFormat(t *testing.T) {
 	t.Parallel()
 	for layout, format := range map[specimen.Layout]string{specimen.PVC: "jpeg", specimen.Short: "png"} {
 		t.Run(string(layout)+" "+format, func(t *testing.T) {
@@ -84,7 +84,7 @@ func readable(img image.Image) bool {
 	return false
 }
 
-func TestWhatIsNoCardIsAnInvalidDocumentAndPaidFor(t *testing.T) {
+func TestOtherImagesAreInvalidDocumentsAndCharged(t *testing.T) {
 	t.Parallel()
 	srv := simtest.Start(t, account)
 	card := encoded(t, specimen.Draw(specimen.Card{Layout: specimen.Short, Person: specimen.NewPerson(1)}), "png")
@@ -111,7 +111,7 @@ func hugePNG() []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(chunk))
 }
 
-func TestALinkRunsOutAndCannotBeForged(t *testing.T) {
+func TestLinksExpireAndCannotBeForged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sim := newSim(t, simulator.Config{Masker: blank, LinkTTL: time.Minute, PublicURL: "https://images.example/"})
@@ -146,7 +146,7 @@ func TestALinkRunsOutAndCannotBeForged(t *testing.T) {
 	})
 }
 
-func TestEachAnswerHasALinkOfItsOwn(t *testing.T) {
+func TestEachAnswerHasItsOwnLink(t *testing.T) {
 	t.Parallel()
 	sim := newSim(t, simulator.Config{Masker: blank})
 	first := call(sim, maskRequest("", "a", picture(t))).ImageLink
@@ -156,7 +156,7 @@ func TestEachAnswerHasALinkOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheLinkArePaidFor(t *testing.T) {
+func TestFaultsOfTheLinkAreCharged(t *testing.T) {
 	t.Parallel()
 	cfg := account
 	cfg.Masker = blank
@@ -192,7 +192,7 @@ func TestFaultsOfTheLinkArePaidFor(t *testing.T) {
 	}
 }
 
-func TestOneUploadSentAgainAndAgainIsMaskedOnce(t *testing.T) {
+func TestARepeatedUploadIsMaskedOnce(t *testing.T) {
 	t.Parallel()
 	var masked atomic.Int32
 	cfg := account

@@ -43,7 +43,7 @@ func deleteFaults(t *testing.T, srv *simtest.Server) {
 	}
 }
 
-func TestEverySettingChangesWhileItRuns(t *testing.T) {
+func TestSettingsCanBeChangedAtRuntime(t *testing.T) {
 	t.Parallel()
 	srv := simtest.Start(t, account)
 	for path, body := range map[string]string{
@@ -78,7 +78,7 @@ func TestEverySettingChangesWhileItRuns(t *testing.T) {
 	}
 }
 
-func TestASettingThatMakesNoSenseIsRefusedAndChangesNothing(t *testing.T) {
+func TestInvalidSettingsAreRefused(t *testing.T) {
 	t.Parallel()
 	srv := simtest.Start(t, account)
 	_, before := control(t, http.MethodGet, srv.ControlURL+"/state", "")
@@ -113,7 +113,7 @@ func TestASettingThatMakesNoSenseIsRefusedAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestTheLedgerIsServedWholeOrNarrowed(t *testing.T) {
+func TestTheLedgerCanBeFiltered(t *testing.T) {
 	t.Parallel()
 	cfg := account
 	cfg.Masker = blank
@@ -150,7 +150,7 @@ func TestTheLedgerIsServedWholeOrNarrowed(t *testing.T) {
 	}
 }
 
-func TestTheStateCountsWhatHappened(t *testing.T) {
+func TestTheStateCountsCalls(t *testing.T) {
 	t.Parallel()
 	cfg := account
 	cfg.Balance = 3

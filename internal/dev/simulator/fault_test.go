@@ -34,7 +34,7 @@ func raw(t *testing.T, srv *simtest.Server, r *http.Request) ([]byte, error) {
 	return io.ReadAll(conn)
 }
 
-func TestEachFaultShowsOnTheWireAndInTheLedger(t *testing.T) {
+func TestEachFaultIsVisibleToTheClientAndInTheLedger(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		fault   simulator.Fault
@@ -127,7 +127,7 @@ func isTruncated(t *testing.T, got []byte, _ error) {
 	}
 }
 
-func TestACallThatHangsEndsWithItsClient(t *testing.T) {
+func TestAHangingCallEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	for fault, charged := range map[string]bool{"hang": false, "hang_after": true} {
 		for _, endpoint := range []simulator.Endpoint{simulator.Passport, simulator.AadhaarMasking} {
@@ -167,7 +167,7 @@ func TestACallThatHangsEndsWithItsClient(t *testing.T) {
 	}
 }
 
-func TestCloseLetsGoOfWhatHangs(t *testing.T) {
+func TestCloseEndsHangingCalls(t *testing.T) {
 	t.Parallel()
 	srv := simtest.Start(t, account)
 	addFault(t, srv.Sim, simulator.Fault{Fault: "hang"})
@@ -284,7 +284,7 @@ func TestASeedRepeatsRandomFaults(t *testing.T) {
 	}
 }
 
-func TestAClientThatGoesDuringTheLatencyIsChargedAllTheSame(t *testing.T) {
+func TestAClientThatDisconnectsDuringTheLatencyIsCharged(t *testing.T) {
 	t.Parallel()
 	cfg := account
 	cfg.Latency = 30 * time.Millisecond
@@ -304,7 +304,7 @@ func TestAClientThatGoesDuringTheLatencyIsChargedAllTheSame(t *testing.T) {
 	}
 }
 
-func TestAnUploadThatBreaksOffIsInTheLedgerAndFree(t *testing.T) {
+func TestAnInterruptedUploadIsInTheLedgerAndNotCharged(t *testing.T) {
 	t.Parallel()
 	cfg := account
 	cfg.TakeIDs, cfg.Masker = simulator.TakeOnArrival, blank

@@ -12,7 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
-func TestIDsTakenOnArrivalAreGoneAfterAnError(t *testing.T) {
+func TestIDsTakenOnArrivalAreUsedUpByErrors(t *testing.T) {
 	t.Parallel()
 	sim := newSim(t, simulator.Config{TakeIDs: simulator.TakeOnArrival})
 	addFault(t, sim, simulator.Fault{Fault: "500", Count: 1})
@@ -24,7 +24,7 @@ func TestIDsTakenOnArrivalAreGoneAfterAnError(t *testing.T) {
 	wantError(t, call(sim, passportRequest("", passportBody("b"))), 409, "verification_id_already_exists")
 }
 
-func TestIDsTakenOnSuccessSurviveAnError(t *testing.T) {
+func TestIDsTakenOnSuccessAreNotUsedUpByErrors(t *testing.T) {
 	t.Parallel()
 	sim := newSim(t, simulator.Config{TakeIDs: simulator.TakeOnSuccess})
 	for _, fault := range []string{"500", "502", "503", "504", "401", "403", "429", "422"} {
@@ -39,7 +39,7 @@ func TestIDsTakenOnSuccessSurviveAnError(t *testing.T) {
 	wantError(t, call(sim, passportRequest("", passportBody("a"))), 409, "verification_id_already_exists")
 }
 
-func TestARefusalAtTheDoorNeverTakesAnID(t *testing.T) {
+func TestRefusalsByTheGatewayDoNotTakeIDs(t *testing.T) {
 	t.Parallel()
 	sim := newSim(t, simulator.Config{TakeIDs: simulator.TakeOnArrival})
 	for _, fault := range []string{"401", "403", "429"} {
@@ -62,7 +62,7 @@ func TestAnInvalidRequestTakesNoID(t *testing.T) {
 	}
 }
 
-func TestAnIDIsTakenForItsOwnEndpointOnly(t *testing.T) {
+func TestIDsAreTakenPerEndpoint(t *testing.T) {
 	t.Parallel()
 	sim := newSim(t, simulator.Config{Masker: blank})
 	call(sim, passportRequest("", passportBody("a")))
@@ -89,7 +89,7 @@ func TestABalanceRunsOutAndIsToppedUp(t *testing.T) {
 }
 
 // The latency lets all calls arrive before the first of them is decided.
-func TestOfManyCallsWithOneIDExactlyOneIsCharged(t *testing.T) {
+func TestConcurrentCallsWithOneIDAreChargedOnce(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{simulator.TakeOnArrival, simulator.TakeOnSuccess} {
 		t.Run(mode, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestOfManyCallsWithOneIDExactlyOneIsCharged(t *testing.T) {
 	}
 }
 
-func TestManyCallsAtOnceNeverOverdrawTheBalance(t *testing.T) {
+func TestConcurrentCallsDoNotOverdrawTheBalance(t *testing.T) {
 	t.Parallel()
 	srv := simtest.Start(t, simulator.Config{Balance: 100})
 	c := client(t)

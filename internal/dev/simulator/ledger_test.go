@@ -29,7 +29,7 @@ func (s *spy) WriteHeader(status int) {
 	s.ResponseRecorder.WriteHeader(status)
 }
 
-func TestTheLedgersFileHoldsARequestBeforeItsAnswerLeaves(t *testing.T) {
+func TestRequestsAreInTheLedgerBeforeTheirAnswer(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
 	sim := newSim(t, simulator.Config{LedgerPath: path})
@@ -51,7 +51,7 @@ func TestTheLedgersFileHoldsARequestBeforeItsAnswerLeaves(t *testing.T) {
 }
 
 // The recorder's connection cannot be taken over; the reset then is a panic of http.ErrAbortHandler.
-func TestTheLedgersFileHoldsAChargeBeforeTheReset(t *testing.T) {
+func TestChargesAreInTheLedgerBeforeAReset(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
 	sim := newSim(t, simulator.Config{LedgerPath: path})
@@ -69,7 +69,7 @@ func TestTheLedgersFileHoldsAChargeBeforeTheReset(t *testing.T) {
 	}()
 }
 
-func TestALedgerThatExistsIsRemembered(t *testing.T) {
+func TestAnExistingLedgerIsRead(t *testing.T) {
 	t.Parallel()
 	cfg := simulator.Config{LedgerPath: filepath.Join(t.TempDir(), "ledger.jsonl"), TakeIDs: simulator.TakeOnArrival}
 	before := newSim(t, cfg)
@@ -92,7 +92,7 @@ func TestALedgerThatExistsIsRemembered(t *testing.T) {
 	}
 }
 
-func TestALastLineThatWasCutIsDropped(t *testing.T) {
+func TestAnIncompleteLastLineIsDropped(t *testing.T) {
 	t.Parallel()
 	cfg := simulator.Config{LedgerPath: filepath.Join(t.TempDir(), "ledger.jsonl")}
 	before := newSim(t, cfg)
@@ -117,7 +117,7 @@ func TestALastLineThatWasCutIsDropped(t *testing.T) {
 	}
 }
 
-func TestALedgerThatIsNoneIsRefused(t *testing.T) {
+func TestAFileThatIsNotALedgerIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
 	if err := os.WriteFile(path, []byte("not\na ledger\n"), 0o600); err != nil {
@@ -131,7 +131,7 @@ func TestALedgerThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
-func TestALedgerThatIsNoFileIsRefused(t *testing.T) {
+func TestALedgerMustBeARegularFile(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{os.DevNull, t.TempDir(), filepath.Join(t.TempDir(), "missing", "ledger.jsonl")} {
 		if _, err := simulator.New(simulator.Config{LedgerPath: path}); err == nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
-func TestThePassportTableOfThePackageComment(t *testing.T) {
+func TestPassportAnswersFollowThePackageComment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // fake time: today is 2000-01-01
 		sim := newSim(t, simulator.Config{})

@@ -13,7 +13,7 @@ import (
 
 // Everything is wrong with the account and the request; one thing after the other is mended. Each step must show the
 // next error of the order of precedence, for both endpoints.
-func TestErrorsComeInTheirOrderOfPrecedence(t *testing.T) {
+func TestErrorsFollowTheOrderOfPrecedence(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
 	for _, endpoint := range []simulator.Endpoint{simulator.Passport, simulator.AadhaarMasking} {
@@ -181,7 +181,7 @@ func TestAnErrorHasTheVendorsForm(t *testing.T) {
 	}
 }
 
-func TestOtherPathsAndMethodsAreNoCalls(t *testing.T) {
+func TestOtherPathsAndMethodsAreRefused(t *testing.T) {
 	t.Parallel()
 	srv := simtest.Start(t, account)
 	r := passportRequest(srv.URL, passportBody("a"))
@@ -210,7 +210,7 @@ func TestAnUploadOverTheLimitIsRefusedBeforeItIsRead(t *testing.T) {
 	}
 }
 
-func TestAnUploadOfUnknownLengthIsReadNoFurtherThanTheLimit(t *testing.T) {
+func TestAnUploadOfUnknownLengthIsReadUpToTheLimit(t *testing.T) {
 	t.Parallel()
 	sim := newSim(t, account)
 	id := "a"
@@ -225,7 +225,7 @@ func TestAnUploadOfUnknownLengthIsReadNoFurtherThanTheLimit(t *testing.T) {
 	}
 }
 
-func TestAnImageOfExactlyTenMegabytesIsTaken(t *testing.T) {
+func TestAnImageOfExactlyTenMegabytesIsAccepted(t *testing.T) {
 	t.Parallel()
 	cfg := account
 	cfg.Masker = blank

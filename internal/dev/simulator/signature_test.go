@@ -37,7 +37,7 @@ func sign(t *testing.T, key *rsa.PrivateKey, clientID string, at time.Time) stri
 	return base64.StdEncoding.EncodeToString(sealed)
 }
 
-func TestASignatureIsGoodForFiveMinutesAndForItsOwnClient(t *testing.T) {
+func TestASignatureIsValidForFiveMinutesAndItsClient(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
 	other, err := rsa.GenerateKey(rand.Reader, 2048)

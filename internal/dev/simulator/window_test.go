@@ -53,7 +53,7 @@ func limited(window string, calls, burst int) simulator.Config {
 	return simulator.Config{Limit: calls, Per: time.Minute, Window: window, Burst: burst}
 }
 
-func TestAFixedWindowCountsAnewAtEachBorder(t *testing.T) {
+func TestAFixedWindowResetsAtEachBorder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProbe(t, limited("fixed", 100, 0))
@@ -103,7 +103,7 @@ func TestABucketOfOneAdmitsExactSpacingAndNothingCloser(t *testing.T) {
 	})
 }
 
-func TestABucketLetsABurstThroughAndThenItsRate(t *testing.T) {
+func TestABucketAdmitsABurstAndThenItsRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProbe(t, limited("bucket", 60, 10))
@@ -114,7 +114,7 @@ func TestABucketLetsABurstThroughAndThenItsRate(t *testing.T) {
 	})
 }
 
-func TestEndpointsAreLimitedApart(t *testing.T) {
+func TestEndpointsHaveSeparateLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := limited("fixed", 1, 0)
@@ -143,7 +143,7 @@ func TestOneAddressIsLimitedOverBothEndpoints(t *testing.T) {
 	})
 }
 
-func TestARefusedCallIsFreeAndLeavesItsID(t *testing.T) {
+func TestARefusedCallIsNotChargedAndKeepsItsID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := limited("fixed", 1, 0)

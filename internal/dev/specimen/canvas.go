@@ -16,14 +16,14 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// The fonts come with golang.org/x/image, so that a card looks the same on every machine.
+// The fonts are part of golang.org/x/image, so a card is the same on every machine.
 var (
 	regular = mustFont(goregular.TTF)
 	bold    = mustFont(gobold.TTF)
 	mono    = mustFont(gomonobold.TTF)
 )
 
-// mustFont panics on a broken font: these are compiled in.
+// mustFont panics on an invalid font; the fonts are compiled in.
 func mustFont(ttf []byte) *opentype.Font {
 	f, err := opentype.Parse(ttf)
 	if err != nil {
@@ -53,7 +53,7 @@ func (c canvas) fill(b box, with color.Color) {
 	draw.Draw(c.img, c.pixels(b), image.NewUniform(with), image.Point{}, draw.Over)
 }
 
-// text writes with its base line's left end at (x, y); size is the em in units.
+// text writes from the base line start (x, y); size is the em in units.
 func (c canvas) text(f *opentype.Font, size, x, y float64, ink color.Color, text string) {
 	write(c.img, f, size*c.scale, x*c.scale, y*c.scale, ink, text)
 }
@@ -66,7 +66,7 @@ func write(dst draw.Image, f *opentype.Font, size, x, y float64, ink color.Color
 	d.DrawString(text)
 }
 
-// face panics as mustFont does: only a broken font can fail.
+// face panics on an invalid font.
 func face(f *opentype.Font, size float64) font.Face {
 	made, err := opentype.NewFace(f, &opentype.FaceOptions{Size: size, DPI: 72})
 	if err != nil {
@@ -75,7 +75,7 @@ func face(f *opentype.Font, size float64) font.Face {
 	return made
 }
 
-// watermark writes the word that every card bears, slanted over a box and thin enough to read through.
+// watermark writes SPECIMEN diagonally over a box, translucently.
 func (c canvas) watermark(b box, size, degrees float64) {
 	const text = "SPECIMEN"
 	width := float64(font.MeasureString(face(bold, size*c.scale), text)) / 64
@@ -90,7 +90,7 @@ func (c canvas) watermark(b box, size, degrees float64) {
 	}, layer, layer.Rect, draw.Over, nil)
 }
 
-// ellipse fills one, with soft edges; the portraits are made of them.
+// ellipse draws a filled ellipse with soft edges, for portraits.
 func (c canvas) ellipse(b box, within box, with color.RGBA) {
 	clip := c.pixels(within)
 	rx, ry := b.w/2*c.scale, b.h/2*c.scale

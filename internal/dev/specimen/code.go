@@ -12,7 +12,7 @@ import (
 	"github.com/makiuchi-d/gozxing/qrcode/encoder"
 )
 
-// content is what the card's QR code says, padded to fill the version: the density must be a real code's.
+// content is the content of the QR code, padded to fill the version, so that the density is that of real cards.
 func content(p Person, capacity int) string {
 	text := fmt.Sprintf(`<SPECIMEN note="NOT A REAL PERSON" uid=%q name=%q dob=%q gender=%q address=%q/>`,
 		p.Number, p.Name, p.Born, p.Gender, strings.Join(p.Address, ", "))
@@ -23,7 +23,7 @@ func content(p Person, capacity int) string {
 }
 
 // modules encodes the person at a version (1 to 40); error correction is level L up to version 40, as on real cards,
-// or M where tough is set.
+// or M if tough is set.
 func modules(p Person, version int, tough bool) *encoder.ByteMatrix {
 	level := decoder.ErrorCorrectionLevel_L
 	if tough {
@@ -43,8 +43,8 @@ func modules(p Person, version int, tough bool) *encoder.ByteMatrix {
 	return code.GetMatrix()
 }
 
-// code draws a QR code that fills a box exactly, with a quiet zone of 4 modules around it. A module is rarely a whole
-// number of pixels; each pixel gets the share of dark that it covers, as from a scanner.
+// code draws a QR code that fills a box, with a quiet zone of 4 modules around it. Each pixel has the dark share of the
+// modules that it covers, as from a scanner.
 func (c canvas) code(b box, matrix *encoder.ByteMatrix) {
 	n := matrix.GetWidth()
 	c.fill(b.grown(4*b.w/float64(n)), color.White)

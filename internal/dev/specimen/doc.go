@@ -1,12 +1,10 @@
-// Package specimen draws invented Aadhaar-like cards for examples and tests, and masks them the way the vendor does.
+// Package specimen draws invented Aadhaar-like cards for examples and tests, and masks them like the vendor.
 //
-// Invariants. Nobody on a card exists: the names are the Indian languages' words for "sample" and "example", the
-// addresses lie nowhere, and the numbers, although their Verhoeff check digit is right, begin with 0 or 1, which no
-// Aadhaar number does. Every card says SPECIMEN in letters that no thumbnail hides, and so does its QR code. The same
-// seed draws the same card.
+// Invariants. All persons are invented: names are words for "sample" and "example" in Indian languages, addresses do not
+// exist, and numbers have a valid Verhoeff check digit but begin with 0 or 1, unlike Aadhaar numbers. Every card and its QR
+// code say SPECIMEN, on the card large enough for thumbnails. The same seed draws the same card.
 //
-// Mask is the simulator's stand-in for the vendor's masking. It recognises the layouts of this package and nothing
-// else: the package must not be taken for a way to mask real documents.
+// Mask is for the simulator. It recognizes only the layouts of this package and cannot mask real documents.
 package specimen
 
 //go:generate go run ./gen ../../../examples

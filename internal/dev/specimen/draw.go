@@ -6,17 +6,17 @@ import (
 	"math/rand/v2"
 )
 
-// A Card is what to draw.
+// A Card describes a card to draw.
 type Card struct {
 	Layout Layout
 	Person Person
-	// Version is the QR code's, 1 to 40; 0 means one between 12 and 25 that depends on the person's number.
+	// Version is the version of the QR code, 1 to 40; 0 means 12 to 25, depending on the number.
 	Version int
-	// Tough asks for error correction level M instead of the L of real cards.
+	// Tough uses error correction level M instead of L, which real cards have.
 	Tough bool
 	// Scale is pixels per unit; 0 means 1: 300 dpi for PVC, about 220 dpi for Short, 150 dpi for Long.
 	Scale float64
-	// Uncoded leaves the QR codes out: older cards have none.
+	// Uncoded omits the QR codes, as on older cards.
 	Uncoded bool
 }
 
@@ -27,7 +27,7 @@ var (
 	teal    = color.RGBA{14, 100, 96, 255}
 	violet  = color.RGBA{78, 54, 128, 255}
 	paper   = color.RGBA{252, 251, 246, 255}
-	stamp   = color.RGBA{96, 14, 14, 104} // premultiplied, so that the ground shows through
+	stamp   = color.RGBA{96, 14, 14, 104} // premultiplied, translucent
 	white   = color.RGBA{255, 255, 255, 255}
 )
 
@@ -126,7 +126,7 @@ func (c canvas) drawLong(p plan, who Person) {
 	c.address(656, 1386, 17, who)
 }
 
-// person writes who it is, line under line.
+// person writes the personal fields, one per line.
 func (c canvas) person(x, y, size float64, who Person) {
 	c.text(bold, size*1.1, x, y, ink, who.Name)
 	c.text(regular, size, x, y+1.7*size, ink, "DOB: "+who.Born)
@@ -147,7 +147,7 @@ func (c canvas) number(b box, grouped string) {
 	c.text(mono, size, b.x, b.y+b.h/2+0.36*size, ink, grouped)
 }
 
-// portrait draws a face without features, in colours of the person's own.
+// portrait draws a face without features, in colours that depend on the person.
 func (c canvas) portrait(b box, who Person) {
 	seed := uint64(0)
 	for _, d := range who.Number {

@@ -2,10 +2,10 @@ package specimen
 
 import "image"
 
-// A Layout is one of the forms in which the card is printed.
+// A Layout is a form of the card.
 type Layout string
 
-// The layouts, after the forms in which Aadhaar is handed out.
+// The layouts follow the issued forms of Aadhaar.
 const (
 	Short Layout = "short" // the cut-out strip: front and back side by side
 	Long  Layout = "long"  // the letter: address, number and code above, the strip below
@@ -15,18 +15,18 @@ const (
 // Layouts lists every layout.
 func Layouts() []Layout { return []Layout{Short, Long, PVC} }
 
-// A box is a rectangle on a card, in the card's units: pixels at scale 1.
+// A box is a rectangle in card units: pixels at scale 1.
 type box struct{ x, y, w, h float64 }
 
 // grown adds a margin on all sides.
 func (b box) grown(m float64) box { return box{b.x - m, b.y - m, b.w + 2*m, b.h + 2*m} }
 
-// A plan says where on a card the things are that a mask must cover, and what the card's ground looks like.
+// A plan describes the areas of a card that a mask must cover, and the areas that identify its layout.
 type plan struct {
 	w, h    float64
 	codes   []box // the QR codes, without their quiet zones
 	numbers []box // the twelve digits in three groups, as wide as 14 letters
-	bands   []box // dark areas on the light card: what a layout is recognised by
+	bands   []box // dark areas, by which the layout is recognized
 }
 
 // plans are drawn by draw.go and recognised by mask.go.
@@ -59,16 +59,15 @@ var plans = map[Layout]plan{
 	},
 }
 
-// firstEight is the part of a number's box that holds its first eight digits and the space between them: 9 of 14
-// letters.
+// firstEight is the part of a number's box with its first eight digits and the space between them: 9 of 14 letters.
 func firstEight(number box) box { return box{number.x, number.y, number.w * 9 / 14, number.h} }
 
-// CodeAreas says where a layout's QR codes are drawn at a scale, in pixels.
+// CodeAreas returns the areas of the QR codes of a layout at a scale, in pixels.
 func CodeAreas(layout Layout, scale float64) []image.Rectangle {
 	return areas(plans[layout].codes, scale)
 }
 
-// DigitAreas says where the first eight digits of each number are drawn at a scale, in pixels.
+// DigitAreas returns the areas of the first eight digits of each number at a scale, in pixels.
 func DigitAreas(layout Layout, scale float64) []image.Rectangle {
 	var eights []box
 	for _, b := range plans[layout].numbers {

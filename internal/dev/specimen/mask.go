@@ -10,13 +10,13 @@ import (
 
 var blocked = color.RGBA{40, 40, 44, 255}
 
-// Mask gives a copy of the image with every QR code and, on a card of this package, the first eight digits of every
-// number painted over. It is false where there was nothing to mask; the image is then nil.
+// Mask returns a copy of the image with all QR codes covered and, on a card of this package, the first eight digits of all
+// numbers. It returns false, and no image, if there is nothing to mask.
 //
-// The digits are not read. A QR code's place, size and angle say where the card's edges and numbers would be on each
-// layout, and the layout is taken whose dark bands are where they should be; so copies that were turned, rescaled,
-// blurred, recompressed or turned grey are masked too, mirrored ones and ones in strong perspective are not. A card
-// whose codes cannot be seen is recognised only if it fills the image. On any other image only the QR codes are covered.
+// It does not read digits. For each layout, the position, size and angle of a QR code determine the position of the card; the
+// layout whose dark bands match is used. So rotated, scaled, blurred, recompressed and grey copies are masked, but not
+// mirrored ones or those in strong perspective. A card without a visible code is recognized only if it fills the image. On
+// other images only QR codes are covered.
 func Mask(img image.Image) (image.Image, bool) {
 	codes := qr.Find(img)
 	out := image.NewRGBA(image.Rectangle{Max: img.Bounds().Size()})
@@ -33,7 +33,7 @@ func Mask(img image.Image) (image.Image, bool) {
 			cover(out, card.place.corners(b.grown(0.02*b.w)))
 		}
 		for _, b := range card.plan.numbers {
-			// Half of a letter to the right is half of the space before the last four digits.
+			// The right margin is half of the space before the last four digits.
 			eight, letter := firstEight(b), b.w/14
 			cover(out, card.place.corners(box{eight.x - letter/2, eight.y - 0.1*b.h, eight.w + letter, 1.2 * b.h}))
 		}
@@ -45,7 +45,7 @@ func Mask(img image.Image) (image.Image, bool) {
 	return out, true
 }
 
-// cover paints a quadrilateral: every pixel whose centre lies in it.
+// cover fills a quadrilateral.
 func cover(dst *image.RGBA, corners [4]qr.Point) {
 	quad := qr.Code{Corners: corners}
 	area := quad.Bounds().Intersect(dst.Rect)
@@ -58,7 +58,7 @@ func cover(dst *image.RGBA, corners [4]qr.Point) {
 	}
 }
 
-// grownCorners moves corners away from their middle.
+// grownCorners moves corners away from their centre.
 func grownCorners(corners [4]qr.Point, by float64) [4]qr.Point {
 	var middle qr.Point
 	for _, p := range corners {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Person is invented. See the package comment for what makes that visible.
+// A Person is invented, see the package comment.
 type Person struct {
 	Name    string
 	Gender  string
@@ -24,9 +24,9 @@ var (
 	towns    = []string{"Namoonapur", "Udaharanagar", "Kalpit Nagar", "Farzigaon", "Nowhere Town"}
 )
 
-// NewPerson invents somebody; the same seed gives the same person.
+// NewPerson invents a person. It is deterministic for a seed.
 func NewPerson(seed uint64) Person {
-	rng := rand.New(rand.NewPCG(seed, 0x5bec1e4)) //nolint:gosec // reproducible on purpose; nothing here is secret
+	rng := rand.New(rand.NewPCG(seed, 0x5bec1e4)) //nolint:gosec // reproducible on purpose; not secret
 	p := Person{Gender: "Female", Name: pick(rng, women)}
 	if rng.IntN(2) == 0 {
 		p.Gender, p.Name = "Male", pick(rng, men)

@@ -8,7 +8,7 @@ import (
 	"github.com/kycq/kycq/internal/qr"
 )
 
-// A place is a similarity: it puts card units on an image, turned, scaled and moved.
+// A place is a similarity transformation from card units to an image.
 type place struct{ a, b, x, y float64 } // (u, v) → (a·u − b·v + x, b·u + a·v + y)
 
 func (p place) point(u, v float64) qr.Point {
@@ -39,7 +39,7 @@ func placed(b box, at [4]qr.Point) place {
 	return p
 }
 
-// A sighting is a card of a known layout in an image.
+// A sighting is a recognized card.
 type sighting struct {
 	plan  plan
 	place place
@@ -51,7 +51,7 @@ const (
 	maxStretch = 0.03
 )
 
-// recognise finds the card around each code; without any, the card that fills the image.
+// recognise finds the card around each code or, without a code, a card that fills the image.
 func recognise(img *image.RGBA, codes []qr.Code) []sighting {
 	var seen []sighting
 	for _, c := range codes {
@@ -76,7 +76,7 @@ func recognise(img *image.RGBA, codes []qr.Code) []sighting {
 	return seen
 }
 
-// filling tries the layouts on the whole image, in all four ways in which a card can lie.
+// filling tries the layouts on the whole image in all four orientations.
 func filling(img *image.RGBA) sighting {
 	var best sighting
 	w, h := float64(img.Rect.Dx()), float64(img.Rect.Dy())
@@ -108,7 +108,7 @@ func better(a, b sighting) sighting {
 	return a
 }
 
-// sight correlates the image's brightness with a layout: low on the bands, high on the paper just beside them.
+// sight correlates the brightness of the image with a layout: dark bands, light surroundings.
 func sight(img *image.RGBA, p plan, at place) sighting {
 	var xs, ys []float64
 	probes := 0
@@ -135,13 +135,13 @@ func sight(img *image.RGBA, p plan, at place) sighting {
 			}
 		}
 	}
-	if len(xs) < probes*2/3 { // most of such a card would lie outside of the image
+	if len(xs) < probes*2/3 { // most of the card would be outside of the image
 		return sighting{}
 	}
 	return sighting{p, at, correlation(xs, ys)}
 }
 
-// correlation is Pearson's; 0 where either side is constant.
+// correlation is Pearson's; 0 if either side is constant.
 func correlation(xs, ys []float64) float64 {
 	n := float64(len(xs))
 	var sx, sy, sxx, syy, sxy float64

@@ -1,6 +1,6 @@
 package specimen
 
-// The dihedral group D5 and its permutation, on which Verhoeff's check digit is built; Aadhaar numbers use it.
+// The dihedral group D5 and the permutation of Verhoeff's check digit, which Aadhaar numbers have.
 var (
 	dihedral = [10][10]byte{
 		{0, 1, 2, 3, 4, 5, 6, 7, 8, 9},
@@ -18,7 +18,7 @@ var (
 	inverse     = [10]byte{0, 4, 3, 2, 1, 5, 6, 7, 8, 9}
 )
 
-// checksum runs over the digits from the right; place 0 is the check digit's.
+// checksum processes the digits from the right; position 0 is the check digit.
 func checksum(digits string, place int) byte {
 	sum := byte(0)
 	for i := len(digits) - 1; i >= 0; i-- {
@@ -37,5 +37,5 @@ func withCheckDigit(digits string) string {
 	return digits + string('0'+inverse[checksum(digits, 1)])
 }
 
-// validNumber tells whether the last digit is the others' Verhoeff digit.
+// validNumber reports whether the last digit is the Verhoeff digit of the others.
 func validNumber(digits string) bool { return checksum(digits, 0) == 0 }

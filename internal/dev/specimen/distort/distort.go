@@ -1,5 +1,5 @@
-// Package distort does to pictures of cards what scanners, phones and messengers do: turn, blur, rescale, recompress,
-// cover. It is deterministic, and only for tests and for making examples.
+// Package distort rotates, blurs, scales, recompresses and covers images, as scanners, phones and messengers do. It is
+// deterministic. It is for tests and examples.
 package distort
 
 import (
@@ -14,10 +14,10 @@ import (
 	"golang.org/x/image/math/f64"
 )
 
-// Desk is the ground that a turned card lies on.
+// Desk is the background of a rotated card.
 var Desk = color.RGBA{142, 130, 116, 255}
 
-// Turn turns an image clockwise and gives a canvas on which all of it shows, with Desk around it.
+// Turn rotates an image clockwise onto a larger canvas with Desk as background.
 func Turn(img image.Image, degrees float64) *image.RGBA {
 	w, h := float64(img.Bounds().Dx()), float64(img.Bounds().Dy())
 	sin, cos := math.Sincos(degrees * math.Pi / 180)
@@ -78,7 +78,7 @@ func blurred(pix []byte, weights []float32, w, h, channels int) []byte {
 	return convolve(across, weights, h, w*channels, w*channels, func(line int) int { return line })
 }
 
-// convolve works on lines of n bytes each, step apart; at says where a line begins. The edge repeats outwards.
+// convolve processes lines of n bytes, step apart; at returns the start of a line. Edges are repeated.
 func convolve(pix []byte, weights []float32, n, lines, step int, at func(line int) int) []byte {
 	out := make([]byte, len(pix))
 	reach := len(weights) / 2
@@ -99,7 +99,7 @@ func convolve(pix []byte, weights []float32, n, lines, step int, at func(line in
 	return out
 }
 
-// JPEG encodes at a quality of 1 to 100. It panics where the encoder fails, which takes an image beyond JPEG's size.
+// JPEG encodes at a quality of 1 to 100. It panics if the image is too large for JPEG.
 func JPEG(img image.Image, quality int) []byte {
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: quality}); err != nil {
@@ -108,7 +108,7 @@ func JPEG(img image.Image, quality int) []byte {
 	return b.Bytes()
 }
 
-// Recompress gives an image the traces of a JPEG.
+// Recompress adds JPEG artefacts.
 func Recompress(img image.Image, quality int) image.Image {
 	out, err := jpeg.Decode(bytes.NewReader(JPEG(img, quality)))
 	if err != nil {
@@ -122,7 +122,7 @@ func Cover(img draw.Image, area image.Rectangle, with color.Color) {
 	draw.Draw(img, area, image.NewUniform(with), image.Point{}, draw.Src)
 }
 
-// Grey is a photocopy.
+// Grey converts to grey, like a photocopy.
 func Grey(img image.Image) *image.Gray {
 	out := image.NewGray(image.Rectangle{Max: img.Bounds().Size()})
 	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)

@@ -15,7 +15,7 @@ import (
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
-// cards makes the 24 images, in the order in which the manifest lists them.
+// cards draws the 24 images in the order of the manifest.
 func cards() []file {
 	scale := map[specimen.Layout]float64{specimen.PVC: 0.9, specimen.Short: 0.8, specimen.Long: 0.75}
 	seed := uint64(0)
@@ -46,7 +46,7 @@ func cards() []file {
 		picture("short-dense-code.png", card(specimen.Short, 24)),
 		jpeg("short-on-desk.jpg", distort.Turn(card(specimen.Short, 13), 24), 76),
 		jpeg("pvc-old-style.jpg", specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(90), Scale: 0.9, Uncoded: true}), 80),
-		// Out of focus, in the dark, and cut off: a header that decodes, and nothing that anybody could recognise.
+		// Out of focus, dark and cropped: decodable, but not recognizable.
 		jpeg("unreadable.jpg", unreadable(card(specimen.PVC, 14)), 60),
 		{"cards/e-aadhaar.pdf", pdf("SPECIMEN - a PDF is not accepted")},
 	}
@@ -61,12 +61,12 @@ func picture(name string, img image.Image) file {
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
 	if err := encoder.Encode(&b, paletted(img)); err != nil {
-		panic(fmt.Sprintf("gen: encode %s: %v", name, err)) // a buffer does not fail
+		panic(fmt.Sprintf("gen: encode %s: %v", name, err)) // writing to a buffer does not fail
 	}
 	return file{"cards/" + name, b.Bytes()}
 }
 
-// paletted keeps the files small, as scanners do, where the image is not grey anyway.
+// paletted reduces the file size of colour images, as scanners do.
 func paletted(img image.Image) image.Image {
 	if _, grey := img.(*image.Gray); grey {
 		return img
@@ -92,7 +92,7 @@ func unreadable(img image.Image) image.Image {
 	return out.SubImage(half)
 }
 
-// pdf is the smallest document with a line of text; its offsets are counted, so that viewers open it.
+// pdf is a minimal document with a line of text.
 func pdf(text string) []byte {
 	content := fmt.Sprintf("BT /F1 18 Tf 60 700 Td (%s) Tj ET", text)
 	objects := []string{

@@ -1,5 +1,4 @@
-// Command gen writes the files of examples/: specimen cards, and the manifests that name them. The same program writes
-// the same files, so that a change in them shows in review.
+// Command gen writes the files of examples/: specimen cards and the manifests that list them. Its output is reproducible.
 //
 //	go run ./internal/dev/specimen/gen examples
 package main
@@ -25,10 +24,10 @@ func run(args []string) error {
 	files = append(files, file{"aadhaar.csv", aadhaarCSV(files)}, file{"passports.csv", passportsCSV()})
 	for _, f := range files {
 		path := filepath.Join(args[0], filepath.FromSlash(f.name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil { //nolint:gosec // a developer's tool writes where it is told to
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil { //nolint:gosec // a development tool
 			return err
 		}
-		if err := os.WriteFile(path, f.data, 0o644); err != nil { //nolint:gosec // examples are for everybody to read
+		if err := os.WriteFile(path, f.data, 0o644); err != nil { //nolint:gosec // examples are public
 			return err
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/kycq/kycq/internal/dev/specimen"
 )
 
-// passportsCSV lists 40 invented passports. A file number's last four digits tell the simulator what to answer; the
-// rules stand in examples/README.md.
+// passportsCSV lists 40 invented passports. The last four digits of a file number determine the answer of the simulator,
+// see examples/README.md.
 func passportsCSV() []byte {
 	var b strings.Builder
 	b.WriteString("verification_id,file_number,dob,name\n")
