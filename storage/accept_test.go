@@ -61,7 +61,7 @@ func TestAcceptBeginsTheNextRunOfAFinishedJobAndKeepsItsAttempts(t *testing.T) {
 		}
 		finished(t, store, "AGAIN")
 		if s := mustAccept(t, store, entry("AGAIN", 1)); s.Created || !s.Final || s.State != "failed" {
-			t.Errorf("run 1 once more: %+v, want what stands", s)
+			t.Errorf("run 1 once more: %+v, want the existing job", s)
 		}
 		if s := mustAccept(t, store, entry("AGAIN", 3)); s.Created {
 			t.Error("run 3 began after run 1")
@@ -69,7 +69,7 @@ func TestAcceptBeginsTheNextRunOfAFinishedJobAndKeepsItsAttempts(t *testing.T) {
 		other := entry("AGAIN", 2)
 		other.Fingerprint = "f2"
 		if s := mustAccept(t, store, other); s.Created || s.Fingerprint != "f1" {
-			t.Errorf("another input: %+v, want what stands", s)
+			t.Errorf("another input: %+v, want the existing job", s)
 		}
 
 		if s := mustAccept(t, store, entry("AGAIN", 2)); !s.Created || s.Run != 2 || s.Final {

@@ -31,7 +31,7 @@ func TestInitCreatesWhatIsMissingAndMayBeRepeated(t *testing.T) {
 				{Bucket: cfg.RecordsBucket, What: "bucket", Existed: existed},
 				{Bucket: cfg.InboxBucket, What: "lifecycle", Existed: existed},
 			}
-			if lifecycle.Warning != "" { // gofakes3 knows no lifecycle, which is no reason to fail
+			if lifecycle.Warning != "" { // gofakes3 has no lifecycle rules, which is not a failure
 				want[3].Existed, want[3].Warning = false, lifecycle.Warning
 			}
 			if diff := cmp.Diff(want, steps); diff != "" {

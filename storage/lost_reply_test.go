@@ -31,9 +31,9 @@ func TestAWriteWhoseReplyWasLostCountsAsOurs(t *testing.T) {
 				if err != nil {
 					t.Fatalf("swap: %v", err)
 				}
-				standing, now, err := store.Record(t.Context(), tasks.Aadhaar, "LOST")
-				if err != nil || standing.WriteID != r.WriteID || now.ETag != v.ETag {
-					t.Errorf("what stands is not what was reported: %v", err)
+				stored, now, err := store.Record(t.Context(), tasks.Aadhaar, "LOST")
+				if err != nil || stored.WriteID != r.WriteID || now.ETag != v.ETag {
+					t.Errorf("the stored object is not the reported one: %v", err)
 				}
 			})
 		})
@@ -82,7 +82,7 @@ func TestAWriteInTheDarkIsUncertainAndNeverASuccess(t *testing.T) {
 	})
 }
 
-// The PUTs vanish, reads work: what stands is as it was, but a PUT may still be on its way.
+// The PUTs vanish, reads work: the object is unchanged, but a PUT may still arrive.
 func TestASilentSwapThatDidNotHappenIsUncertain(t *testing.T) {
 	contract(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
@@ -99,7 +99,7 @@ func TestASilentSwapThatDidNotHappenIsUncertain(t *testing.T) {
 	})
 }
 
-// A 503 after the write happened: the store blames itself, and the write stands.
+// A 503 after the write happened: the write is stored although the store reports a failure.
 func TestAWriteAnsweredWithAServerErrorIsReadBack(t *testing.T) {
 	contract(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)

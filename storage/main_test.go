@@ -37,7 +37,7 @@ func queued(id string) *storage.Record {
 	}
 }
 
-// created is a record that stands in the store.
+// created creates a record.
 func created(t *testing.T, store *storage.Store, id string) (*storage.Record, storage.Version) {
 	t.Helper()
 	r := queued(id)

@@ -75,9 +75,9 @@ func TestCreatingTwiceIsRefusedAndLeavesTheFirst(t *testing.T) {
 		if second.WriteID != "" || !second.UpdatedAt.IsZero() {
 			t.Error("a lost create changed the caller's record")
 		}
-		standing, _, err := store.Record(t.Context(), tasks.Aadhaar, "TWICE")
-		if err != nil || standing.WriteID != first.WriteID {
-			t.Errorf("write_id %q stands (%v), want the first's", standing.WriteID, err)
+		stored, _, err := store.Record(t.Context(), tasks.Aadhaar, "TWICE")
+		if err != nil || stored.WriteID != first.WriteID {
+			t.Errorf("write_id %q is stored (%v), want the first's", stored.WriteID, err)
 		}
 	})
 }
@@ -167,9 +167,9 @@ func assertWinner(t *testing.T, store *storage.Store, id string, winners []strin
 	if len(winners) != 1 {
 		t.Fatalf("%d writers won, want 1", len(winners))
 	}
-	standing, _, err := store.Record(t.Context(), tasks.Aadhaar, id)
-	if err != nil || standing.WriteID != winners[0] {
-		t.Errorf("what stands (%v, %v) is not the winner's", standing, err)
+	stored, _, err := store.Record(t.Context(), tasks.Aadhaar, id)
+	if err != nil || stored.WriteID != winners[0] {
+		t.Errorf("the stored record (%v, %v) is not the winner's", stored, err)
 	}
 }
 

@@ -50,7 +50,7 @@ func (r *Record) Result() Result {
 // Client with WithoutLedger: there the record appears only when a worker takes the job.
 //
 // Wait reads the record at growing intervals (0.1 s to 2 s) and keeps trying while S3 is unreachable. When ctx ends, the
-// error wraps ctx.Err(), and ErrUnreachable if the last read failed. The job itself goes on; Wait may be called again.
+// error wraps ctx.Err(), and ErrUnreachable if the last read failed. The job continues; Wait may be called again.
 func (s *Store) Wait(ctx context.Context, kind tasks.Kind, id string) (Result, error) {
 	for r, err := range s.Watch(ctx, kind, id) {
 		if err != nil {

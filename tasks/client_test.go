@@ -75,7 +75,7 @@ func TestEnqueueAcceptsInTheLedgerBeforeRedisHearsOfIt(t *testing.T) {
 		t.Fatalf("got %v, want the ledger's error", err)
 	}
 	if queues, _ := b.inspector.Queues(); len(queues) != 0 {
-		t.Errorf("a job that was not accepted stands in %v", queues)
+		t.Errorf("a job that was not accepted is in %v", queues)
 	}
 }
 

@@ -207,7 +207,7 @@ func keyMaterial(t *testing.T, k *seal.Keyset) []string {
 		for _, key := range parts[part].(map[string]any)["key"].([]any) {
 			value := key.(map[string]any)["keyData"].(map[string]any)["value"].(string)
 			raw := mustDecode(t, value)
-			raw = raw[len(raw)-16:] // the key stands at the end of the protobuf message
+			raw = raw[len(raw)-16:] // the key is at the end of the protobuf message
 			out = append(out, value[8:32], hex.EncodeToString(raw), fmt.Sprint(raw), string(raw))
 		}
 	}

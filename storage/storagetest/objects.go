@@ -69,7 +69,7 @@ func readObject(ctx context.Context, client *s3.Client, bucket, key string) (Obj
 	if o.Body, err = io.ReadAll(out.Body); err != nil {
 		return Object{}, err
 	}
-	if aws.ToInt32(out.TagCount) == 0 { // the fake knows no tags
+	if aws.ToInt32(out.TagCount) == 0 { // the fake has no tags
 		return o, nil
 	}
 	tags, err := client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &bucket, Key: &key})
