@@ -10,7 +10,7 @@
 //     slots late, or half the margin of a period if that is more, and at most 250 ms: every window has room for that.
 //   - Until then a call has a turn: the time at which to ask, so that processes do not ask for the same slot. A turn
 //     reserves nothing, except that bulk calls leave slots free for the turns of live calls.
-//   - In a process, the calls of a kind and lane form a wait queue; its head asks. A job that got a 429 keeps its place.
+//   - In a process, the calls of a kind and lane wait in a queue; the first one asks. A job that got a 429 keeps its place.
 //   - Live calls starve bulk calls if they use the whole limit.
 //   - No slot is granted twice, even if Redis has lost its last seconds: after an error, or if the hash is gone, the next
 //     slot is further ahead than any that can be in use. Instants from before the clock was set back are ignored.
@@ -23,6 +23,6 @@
 // Hold. It stops every kind until an operator resumes; then one test call decides: an answer lifts the hold, a refusal
 // restores it. The token of a test call or trial lasts 60 s.
 //
-// Nobody waits at a closed gate: Acquire returns a ClosedError. The package does not retry and knows nothing about the
-// calls: kinds are strings, jobs are hashed, and no personal data is kept.
+// While the account is on hold or the breaker is open, Acquire does not wait but returns a ClosedError. The package does
+// not retry. Kinds are strings, jobs are hashed, and no personal data is kept.
 package gate

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/rate"
+	"github.com/kycq/kycq/internal/sleep"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -84,7 +85,10 @@ type Permit struct {
 }
 
 // Wait waits until the slot. The error is ctx's.
-func (p *Permit) Wait(ctx context.Context) error { return sleep(ctx, time.Until(p.at)) }
+func (p *Permit) Wait(ctx context.Context) error {
+	_ = sleep.For(ctx, time.Until(p.at))
+	return ctx.Err()
+}
 
 // Acquire waits until the call may be made: no hold, breaker closed (or this call its trial), and a slot of the rate. It
 // returns a *ClosedError if waiting is pointless, ctx's error, ErrClosed, or an error of Redis; in each case the job is
@@ -106,11 +110,12 @@ func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
 		if err != nil {
 			return nil, err
 		}
-		if sleep(ctx, time.Until(p.at)-g.cfg.Lead) == nil && p.usable() {
+		_ = sleep.For(ctx, time.Until(p.at)-g.cfg.Lead)
+		if ctx.Err() == nil && p.usable() {
 			return p, nil
 		}
 		_ = g.Report(context.WithoutCancel(ctx), p, Outcome{Kind: Unused}) // after an error the slot is lost, no more
-		if sleep(ctx, min(time.Until(time.UnixMicro(k.quiet.Load())), maxSleep)) != nil {
+		if sleep.For(ctx, min(time.Until(time.UnixMicro(k.quiet.Load())), maxSleep)) != nil {
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -147,14 +152,4 @@ func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
 	}
 	g.log(p, reply[0], reply[1])
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d > 0 {
-		select {
-		case <-time.After(d):
-		case <-ctx.Done():
-		}
-	}
-	return ctx.Err()
 }

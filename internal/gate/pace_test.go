@@ -148,6 +148,30 @@ func TestClockSetBackDoesNotStopTheFleet(t *testing.T) {
 	})
 }
 
+func TestClockSetBackDoesNotBlockTheTrialOrTheTestCall(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(hundred)
+		fail(t, g, "1", "2", "3", "4", "5")
+		ahead := fmt.Sprint(time.Now().Add(time.Hour).UnixMicro())
+		f.mini.HSet(kindKey("aadhaar"), "open_until", ahead)
+		f.mini.HSet(kindKey("aadhaar"), "probe_until", ahead)
+		raise(t, g, true)
+		if err := g.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.mini.HSet(holdKey, "token", "lost", "token_until", ahead)
+		if p := acquire(t, g, Bulk, "6"); !p.Test {
+			t.Error("not a test call")
+		} else {
+			report(t, g, p, Outcome{Kind: Answered})
+		}
+		if p := acquire(t, g, Bulk, "7"); p.Test {
+			t.Error("an answer neither closed the breaker nor lifted the hold")
+		}
+	})
+}
+
 func TestSlotThatAProcessSleptThroughIsGivenBack(t *testing.T) {
 	t.Parallel()
 	for _, late := range []time.Duration{400 * time.Millisecond, 70 * time.Second} {

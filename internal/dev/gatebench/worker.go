@@ -104,7 +104,7 @@ func (c caller) bulk(ctx context.Context) {
 	}
 }
 
-// live makes calls at random times, whatever becomes of those before.
+// live makes calls at random times, independent of each other.
 func (c caller) live(ctx context.Context, every time.Duration, dice *rand.Rand) {
 	var calls sync.WaitGroup
 	defer calls.Wait()
