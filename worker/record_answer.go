@@ -170,7 +170,7 @@ func (d *delivery) hold(ctx context.Context, code string, text advice.Text) {
 		return
 	}
 	if first {
-		d.log.Error().Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the account is on hold: no worker makes calls")
+		d.log.Error().Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the whole fleet is on hold")
 		d.Observer.Held(code)
 	}
 	d.OnHold(ctx, h)
