@@ -8,8 +8,8 @@ var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopb
 
 // ownImports lists, for each folder, the packages of this module that its production code may import. Imports run one
 // way: cmd, worker and internal/batch at the top, then tasks and storage, then leaves. The siblings storage,
-// internal/cashfree, internal/gate, internal/maskcheck and internal/seal never import each other: whoever needs two of
-// them declares an interface, and cmd connects them.
+// internal/cashfree, internal/gate, internal/maskcheck and internal/seal never import each other: a package
+// that needs two of them declares an interface, and cmd connects them.
 //
 // A folder that is not listed, nor any folder above it, is a leaf: it may import only basics.
 var ownImports = map[string][]string{

@@ -137,7 +137,7 @@ func TestFailedConnectionsAreNotSent(t *testing.T) {
 	}
 	_ = closed.Close()
 	plain := wire(t, func(_ int, _ *net.TCPConn, r *bufio.Reader) { _, _ = r.Peek(1) }) // hangs up in the TLS handshake
-	foreign := httptest.NewTLSServer(http.NotFoundHandler())                            // a certificate of nobody's
+	foreign := httptest.NewTLSServer(http.NotFoundHandler())                            // an unknown certificate
 	foreign.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	t.Cleanup(foreign.Close)
 

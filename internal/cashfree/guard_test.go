@@ -111,7 +111,7 @@ func TestHostileLinksAreNotDialed(t *testing.T) {
 				t.Errorf("%d connections to loopback, %d elsewhere", tr.accepted.Load(), tr.public.Load())
 			}
 			if err != nil && (strings.Contains(err.Error(), "127.0") || strings.Contains(err.Error(), "example") || strings.Contains(err.Error(), tr.port)) {
-				t.Errorf("the error tells the link: %v", err)
+				t.Errorf("the error contains the link: %v", err)
 			}
 		})
 	}

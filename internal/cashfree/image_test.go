@@ -43,7 +43,7 @@ func fetchError(t *testing.T, c *Client, link redact.Secret) *LinkError {
 	}
 	mustNotLeak(t, err.Error())
 	if strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "masked.jpg") {
-		t.Errorf("the error tells the link: %v", err)
+		t.Errorf("the error contains the link: %v", err)
 	}
 	return linkErr
 }

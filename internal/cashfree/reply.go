@@ -12,31 +12,31 @@ import (
 type Class string
 
 const (
-	// Valid: 200 with status VALID and our id, and for Aadhaar an image_link.
+	// Valid means 200 with status VALID and our id, and for Aadhaar an image_link.
 	Valid Class = "valid"
-	// Invalid: 200 with status INVALID or INVALID_DOCUMENT and our id.
+	// Invalid means 200 with status INVALID or INVALID_DOCUMENT and our id.
 	Invalid Class = "invalid"
-	// Unexpected: any other 200, for example another id or no link. It may have been charged.
+	// Unexpected means any other 200, for example another id or no link. It may have been charged.
 	Unexpected Class = "unexpected"
-	// Credentials: 401, or 400 about x-client-id or x-client-secret.
+	// Credentials means 401, or 400 about x-client-id or x-client-secret.
 	Credentials Class = "credentials"
-	// NotAllowed: 403. The caller's address is not whitelisted, or the signature is missing.
+	// NotAllowed means 403. The caller's address is not whitelisted, or the signature is missing.
 	NotAllowed Class = "not_allowed"
-	// NoBalance: 422 insufficient_balance.
+	// NoBalance means 422 insufficient_balance.
 	NoBalance Class = "no_balance"
-	// Rejected: an answer about this request only: other 400 and 422, 404, 413.
+	// Rejected means an answer about this request only: other 400 and 422, 404, 413.
 	Rejected Class = "rejected"
-	// Duplicate: 409, the verification_id was used before.
+	// Duplicate means 409, the verification_id was used before.
 	Duplicate Class = "duplicate"
-	// RateLimited: 429.
+	// RateLimited means 429.
 	RateLimited Class = "rate_limited"
-	// OtherStatus: every other status, for example 500, 502, 503, 504, 3xx. The caller decides by HTTPStatus.
+	// OtherStatus means every other status, for example 500, 502, 503, 504, 3xx. The caller decides by HTTPStatus.
 	OtherStatus Class = "other_status"
-	// NotSent: no complete request can have reached the vendor. Name lookup, dial or TLS failed, or ctx had ended.
+	// NotSent means that no complete request can have reached the vendor. Name lookup, dial or TLS failed, or ctx had ended.
 	NotSent Class = "not_sent"
-	// Lost: the request may have arrived, but no complete answer was received. It may have been charged.
+	// Lost means that the request may have arrived, but no complete answer was received. It may have been charged.
 	Lost Class = "lost"
-	// SourceBroken: the image source failed during the request (see Err), so the vendor received an incomplete request.
+	// SourceBroken means that the image source failed during the request (see Err), so the vendor received an incomplete request.
 	// Treat it as Lost.
 	SourceBroken Class = "source_broken"
 )

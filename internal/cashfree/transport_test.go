@@ -13,7 +13,7 @@ func TestWriteErrorsAreDelayedUntilClose(t *testing.T) {
 		prepare func(c *delayedErrorConn)
 		want    time.Duration
 	}{
-		"nobody closes": {func(*delayedErrorConn) {}, answerGrace},
+		"not closed": {func(*delayedErrorConn) {}, answerGrace},
 		"the reader closes": {func(c *delayedErrorConn) {
 			time.AfterFunc(10*time.Millisecond, func() { _ = c.Close() })
 		}, 10 * time.Millisecond},

@@ -6,19 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
 
 	"github.com/kycq/kycq/internal/forms"
-)
-
-// Formats and Levels are the values that New accepts.
-var (
-	Formats = []string{"auto", "json", "console"}
-	Levels  = []string{"debug", "info", "warn", "error"}
 )
 
 // New builds a logger for messages of the given level and above. Format auto means console if w is a terminal, otherwise
@@ -29,7 +22,7 @@ func New(w io.Writer, format, level string) (zerolog.Logger, error) {
 	}
 	lvl, err := zerolog.ParseLevel(level)
 	if err != nil || lvl == zerolog.NoLevel {
-		return zerolog.Nop(), fmt.Errorf("log level %q: use one of %s", level, strings.Join(Levels, ", "))
+		return zerolog.Nop(), fmt.Errorf("log level %q: use debug, info, warn or error", level)
 	}
 	switch format {
 	case "json":
@@ -40,7 +33,7 @@ func New(w io.Writer, format, level string) (zerolog.Logger, error) {
 			w = console(w)
 		}
 	default:
-		return zerolog.Nop(), fmt.Errorf("log format %q: use one of %s", format, strings.Join(Formats, ", "))
+		return zerolog.Nop(), fmt.Errorf("log format %q: use auto, json or console", format)
 	}
 	return zerolog.New(w).Level(lvl).Hook(utcTime{}), nil
 }

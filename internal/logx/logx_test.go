@@ -10,7 +10,7 @@ import (
 	"github.com/kycq/kycq/internal/logx"
 )
 
-func TestLinesAreJSONWithUTCTimeWhereNobodyWatches(t *testing.T) {
+func TestLinesAreJSONWithUTCTimeWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"auto", "json", ""} {
 		var out bytes.Buffer

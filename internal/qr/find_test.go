@@ -33,7 +33,7 @@ func strip(version int) (*image.RGBA, image.Rectangle) {
 	return specimen.Draw(card), specimen.CodeAreas(specimen.Short, 1)[0]
 }
 
-// near tells whether rectangles differ by at most a margin on every side.
+// near reports whether rectangles differ by at most a margin on every side.
 func near(a, b image.Rectangle, margin int) bool {
 	return a.In(b.Inset(-margin)) && b.In(a.Inset(-margin))
 }

@@ -189,7 +189,7 @@ func TestCloseEndsHangingCalls(t *testing.T) {
 	}
 }
 
-// await polls the state of a real server; nothing else tells when a request has arrived.
+// await polls the state of a real server; there is no other sign that a request has arrived.
 func await(t *testing.T, srv *simtest.Server, arrived func(simulator.State) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -232,7 +232,7 @@ func TestRulesFireByCountAfterEndpointAndID(t *testing.T) {
 		want  string
 	}{
 		{"count", simulator.Fault{Fault: "503", Count: 2}, make([]string, 4), "503 503 200 200"},
-		{"for ever", simulator.Fault{Fault: "503"}, make([]string, 4), "503 503 503 503"},
+		{"unlimited", simulator.Fault{Fault: "503"}, make([]string, 4), "503 503 503 503"},
 		{"after", simulator.Fault{Fault: "503", After: 2, Count: 1}, make([]string, 4), "200 200 503 200"},
 		{"id", simulator.Fault{Fault: "503", VerificationID: "x", Count: 2}, []string{"", "x", "", "x", "x"}, "200 503 200 503 200"},
 		{"other endpoint", simulator.Fault{Fault: "503", Endpoint: simulator.AadhaarMasking}, make([]string, 2), "200 200"},

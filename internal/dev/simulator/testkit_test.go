@@ -171,7 +171,7 @@ func picture(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// blank stands for a masker that finds a card everywhere.
+// blank is a masker that finds a card everywhere.
 func blank(img image.Image) (image.Image, bool) { return image.NewRGBA(img.Bounds()), true }
 
 func wantError(t *testing.T, got reply, status int, code string) {

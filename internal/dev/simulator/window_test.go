@@ -9,7 +9,7 @@ import (
 	"github.com/kycq/kycq/internal/dev/simulator"
 )
 
-// probe sends calls under fake time and tells which were let through.
+// probe sends calls under fake time and returns which were admitted.
 type probe struct {
 	t   *testing.T
 	sim *simulator.Simulator
