@@ -92,7 +92,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 		a.Note("no rows match the selection; nothing changed. This batch has: %s", countsText(selected.Codes))
 		return a.printRetry(id, 0)
 	}
-	if err := a.confirm(f.yes, "this runs %d rows again (%d paid calls or more)", n, n); err != nil {
+	if err := a.confirm(f.yes, "this runs %s again (%s or more)", count(n, "row"), count(n, "paid call")); err != nil {
 		return err
 	}
 	selection := strings.Replace(f.Selection.String(), "=", ":", 1)
@@ -145,8 +145,15 @@ func countsText(counts map[string]int) string {
 
 func (a *app) printRetry(id string, rows int) error {
 	return a.Answer(map[string]any{"batch": id, "rows": rows}, func() string {
-		return fmt.Sprintf("%s: %d rows run again\n", id, rows)
+		return fmt.Sprintf("%s: %s run again\n", id, count(rows, "row"))
 	})
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func newBatchResume(a *app) *cobra.Command {
@@ -185,7 +192,7 @@ func newBatchResume(a *app) *cobra.Command {
 }
 
 func (a *app) resumeBatch(ctx context.Context, d *batchDeps, b *batch.Batch, maxCalls int, yes bool) error {
-	limit := fmt.Sprintf("at most %d calls", maxCalls)
+	limit := "at most " + count(maxCalls, "call")
 	if maxCalls == 0 {
 		limit = "any number of calls"
 	}

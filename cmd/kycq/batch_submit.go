@@ -313,7 +313,7 @@ func (s *submitAnswer) existing(b *batch.Batch) {
 
 func (s submitAnswer) text() string {
 	var text strings.Builder
-	counts := fmt.Sprintf("%d rows", s.Rows+s.Rejected)
+	counts := count(s.Rows+s.Rejected, "row")
 	if s.Rejected > 0 {
 		counts += fmt.Sprintf(": %d good, %d rejected", s.Rows, s.Rejected)
 	}
