@@ -178,7 +178,7 @@ func TestRefusedAccountHoldsTheFleetUntilResumed(t *testing.T) {
 					t.Errorf("%s: %s %q", id, rec.State, rec.Code)
 				}
 			}
-			if n := strings.Count(worker.read(t), "the whole fleet is on hold"); n != 1 {
+			if n := strings.Count(worker.read(t), "the account is on hold"); n != 1 {
 				t.Errorf("the hold was logged %d times", n)
 			}
 		})
@@ -207,7 +207,7 @@ func TestTerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 	go func() {
 		defer close(released)
 		for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
-			if strings.Contains(first.read(t), "stopping: calls in flight") {
+			if strings.Contains(first.read(t), "stopping: waiting for calls in flight") {
 				break
 			}
 		}

@@ -15,7 +15,7 @@ import (
 
 // parallelScenarios is how many scenarios run at once. Most of the time they wait for leases and outages, so that the number
 // of processors does not matter.
-const parallelScenarios = "24"
+const parallelScenarios = "32"
 
 var workspace string
 
