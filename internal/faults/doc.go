@@ -1,6 +1,6 @@
-// Package faults proves that no row is lost and nothing is paid for twice, whatever fails. Its tests run the built
-// program, with real processes, a real Redis and a real MinIO, break something, and let one oracle judge what is left
-// (oracle_test.go). docs/FAULTS.md says what each scenario proves, and which broken builds turn which of them red.
+// Package faults tests that no job is lost and no call is paid for twice under faults. Its tests run the built program with
+// a real Redis and a real MinIO, cause a fault, and check the result with one oracle (oracle_test.go). docs/FAULTS.md
+// describes the scenarios; the package mutants checks that they notice a missing precaution.
 //
 // The package holds tests only.
 package faults
