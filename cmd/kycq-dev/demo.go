@@ -50,6 +50,8 @@ const (
 	demoRate      = "600/m"
 	demoCalls     = 600
 	demoRetryBase = "500ms"
+	// demoTimeout covers a slow machine: a call that times out would change the outcomes.
+	demoTimeout = "2m"
 )
 
 // demo is a running demo.
@@ -153,7 +155,7 @@ func (d *demo) start(ctx context.Context, build cli.Build) error {
 		"KYCQ_REDIS_URL=" + d.stack.RedisURL, "KYCQ_S3_ENDPOINT=" + d.stack.S3Endpoint, "KYCQ_CASHFREE_URL=" + d.stack.CashfreeURL,
 		"KYCQ_CASHFREE_CLIENT_ID=" + devstack.Credentials, "KYCQ_CASHFREE_CLIENT_SECRET=" + devstack.Credentials,
 		"KYCQ_IMAGE_HOSTS=" + d.stack.SimulatorHost, "KYCQ_KEYSET_FILE=" + keyset,
-		"KYCQ_AADHAAR_RATE=" + demoRate, "KYCQ_PASSPORT_RATE=" + demoRate, "KYCQ_RETRY_BASE=" + demoRetryBase,
+		"KYCQ_AADHAAR_RATE=" + demoRate, "KYCQ_PASSPORT_RATE=" + demoRate, "KYCQ_RETRY_BASE=" + demoRetryBase, "KYCQ_CASHFREE_TIMEOUT=" + demoTimeout,
 	}
 	cfg, err := config.Load(config.Sources{Environ: d.env})
 	if err != nil {
