@@ -95,7 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 		started = append(started, srv)
 	}
 	<-ctx.Done()
-	s.cfg.Log.Info().Dur("timeout_ms", s.cfg.ShutdownTimeout).Msg("stopping: waiting for calls in flight to be recorded")
+	s.cfg.Log.Info().Dur("timeout_ms", s.cfg.ShutdownTimeout).Msg("stopping: calls in flight are finished and recorded")
 	// Stop takes up to one poll interval. The tasks that are fetched meanwhile are returned, too.
 	s.cfg.Processor.Drain()
 	forAll(started, (*asynq.Server).Stop)
