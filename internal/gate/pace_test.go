@@ -137,7 +137,7 @@ func TestClockSetBackDoesNotStopTheFleet(t *testing.T) {
 		g := f.process(hundred)
 		report(t, g, acquire(t, g, Live, "a"), Outcome{Kind: Answered})
 		ahead := fmt.Sprint(time.Now().Add(time.Hour).UnixMicro())
-		for _, field := range []string{"last", "turn_live", "turn_bulk", "until", "margin_at", "floor_until", "limited_at"} {
+		for _, field := range []string{"last", "estimate_live", "estimate_bulk", "until", "margin_at", "floor_until", "limited_at"} {
 			f.mini.HSet(kindKey("aadhaar"), field, ahead)
 		}
 		start := time.Now()

@@ -8,10 +8,10 @@ import (
 
 // lane is the wait queue of one kind and lane. The first caller asks Redis for slots.
 type lane struct {
-	mu      sync.Mutex
-	waiting []*waiter // by ticket
-	turn    int64     // see take.lua
-	ask     time.Time // when to ask next
+	mu       sync.Mutex
+	waiting  []*waiter // by ticket
+	estimate int64     // see take.lua
+	ask      time.Time // when to ask next
 }
 
 type waiter struct {
@@ -37,16 +37,16 @@ func (l *lane) leave(w *waiter) {
 	defer l.mu.Unlock()
 	l.waiting = slices.DeleteFunc(l.waiting, func(other *waiter) bool { return other == w })
 	if len(l.waiting) == 0 {
-		l.turn, l.ask = 0, time.Time{}
+		l.estimate, l.ask = 0, time.Time{}
 	}
 	l.wake()
 }
 
-// plan sets the turn of the lane and when its first caller asks.
-func (l *lane) plan(turn int64, ask time.Time) {
+// plan sets the estimate of the lane and when its first caller asks.
+func (l *lane) plan(estimate int64, ask time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn, l.ask = turn, ask
+	l.estimate, l.ask = estimate, ask
 	l.wake()
 }
 
@@ -59,8 +59,8 @@ func (l *lane) wake() {
 	}
 }
 
-// next returns the turn of the lane and a timer for when the caller asks, nil while it is not the first.
-func (l *lane) next(w *waiter) (turn int64, due <-chan time.Time) {
+// next returns the estimate of the lane and a timer for when the caller asks, nil while it is not the first.
+func (l *lane) next(w *waiter) (estimate int64, due <-chan time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.waiting[0] != w {
@@ -70,7 +70,7 @@ func (l *lane) next(w *waiter) (turn int64, due <-chan time.Time) {
 	if d > maxSleep+maxSleep/4 {
 		d = maxSleep
 	}
-	return l.turn, time.After(d)
+	return l.estimate, time.After(d)
 }
 
 func (l *lane) len() int {

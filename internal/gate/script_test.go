@@ -55,14 +55,14 @@ func newTaker(t *testing.T, client *redis.Client) taker {
 }
 
 // taken is a result of take.lua.
-type taken struct{ code, wait, slot, test, turn, ask int64 }
+type taken struct{ code, wait, slot, test, estimate, ask int64 }
 
-// at is the slot or, if none is granted yet, the turn.
-func (r taken) at() int64 { return max(r.slot, r.turn) }
+// at is the slot or, if none is granted yet, the estimate.
+func (r taken) at() int64 { return max(r.slot, r.estimate) }
 
-func (k taker) take(process, lane string, turn, newest int64) taken {
+func (k taker) take(process, lane string, estimate, newest int64) taken {
 	k.t.Helper()
-	r := k.run(takeScript, 100, k.per.Microseconds(), lane, "job", "nonce", newest, k.doubt, turn, k.more, process, 1, 1)
+	r := k.run(takeScript, 100, k.per.Microseconds(), lane, "job", "nonce", newest, k.doubt, estimate, k.more, process, 1, 1)
 	if len(r) < 7 {
 		return taken{code: r[0], wait: r[1]}
 	}
@@ -72,13 +72,13 @@ func (k taker) take(process, lane string, turn, newest int64) taken {
 // granted asks until there is a slot.
 func (k taker) granted(process, lane string, newest int64) taken {
 	k.t.Helper()
-	var turn int64
+	var estimate int64
 	for range 20 {
-		got := k.take(process, lane, turn, newest)
+		got := k.take(process, lane, estimate, newest)
 		if got.code == codeGranted {
 			return got
 		}
-		turn = got.turn
+		estimate = got.estimate
 		time.Sleep(micros(got.wait))
 	}
 	k.t.Fatal("no slot")
@@ -142,22 +142,22 @@ func TestScriptGivesProcessesTurnsOneAfterTheOther(t *testing.T) {
 				k := newTaker(t, client)
 				k.per = time.Hour
 				const step = 36_734_694 // of 100/h
-				var turns []int64
+				var estimates []int64
 				for _, process := range []string{"a", "b", "c"} {
 					got := k.take(process, lane, 0, 0)
-					if got.code != codeLater || got.turn == 0 {
-						t.Fatalf("process %s: %+v, want a turn", process, got)
+					if got.code != codeLater || got.estimate == 0 {
+						t.Fatalf("process %s: %+v, want an estimate", process, got)
 					}
-					if n := len(turns); n > 0 && got.turn != turns[n-1]+step {
-						t.Errorf("process %s: turn %d behind %d", process, got.turn, turns[n-1])
+					if n := len(estimates); n > 0 && got.estimate != estimates[n-1]+step {
+						t.Errorf("process %s: estimate %d behind %d", process, got.estimate, estimates[n-1])
 					}
-					turns = append(turns, got.turn)
+					estimates = append(estimates, got.estimate)
 				}
-				if again := k.take("b", lane, turns[1], 0); again.code != codeLater || again.turn != turns[1] {
-					t.Errorf("asked too early: %+v, want the turn %d again", again, turns[1])
+				if again := k.take("b", lane, estimates[1], 0); again.code != codeLater || again.estimate != estimates[1] {
+					t.Errorf("asked too early: %+v, want the estimate %d again", again, estimates[1])
 				}
-				if forgotten := k.take("b", lane, turns[2]+1, 0); forgotten.turn != turns[2]+step {
-					t.Errorf("turn %d, which is not in Redis: %+v, want a new one", turns[2]+1, forgotten)
+				if forgotten := k.take("b", lane, estimates[2]+1, 0); forgotten.estimate != estimates[2]+step {
+					t.Errorf("estimate %d, which is not in Redis: %+v, want a new one", estimates[2]+1, forgotten)
 				}
 			})
 		})
@@ -170,8 +170,8 @@ func TestScriptGivesTheNextTurnWithASlot(t *testing.T) {
 		k := newTaker(t, client)
 		k.more = true
 		got := k.granted("a", Bulk, 0)
-		if got.turn != got.slot+step || got.ask > step {
-			t.Errorf("%+v, want a turn a step behind the slot", got)
+		if got.estimate != got.slot+step || got.ask > step {
+			t.Errorf("%+v, want an estimate a step behind the slot", got)
 		}
 	})
 }
@@ -182,14 +182,14 @@ func TestScriptLeavesSlotsToLiveCallsThatWait(t *testing.T) {
 		k := newTaker(t, client)
 		live := k.take("a", Live, 0, 0)
 		bulk := k.take("b", Bulk, 0, 0)
-		if bulk.code != codeLater || bulk.turn != live.turn+step {
-			t.Errorf("bulk: %+v, want a turn behind that of a live call, %d", bulk, live.turn)
+		if bulk.code != codeLater || bulk.estimate != live.estimate+step {
+			t.Errorf("bulk: %+v, want an estimate behind that of a live call, %d", bulk, live.estimate)
 		}
 		time.Sleep(micros(live.wait))
-		if bulk := k.take("b", Bulk, live.turn, 0); bulk.code == codeGranted && bulk.slot <= live.turn {
+		if bulk := k.take("b", Bulk, live.estimate, 0); bulk.code == codeGranted && bulk.slot <= live.estimate {
 			t.Errorf("bulk: %+v, took the slot of the live call that waits", bulk)
 		}
-		if live := k.take("a", Live, live.turn, 0); live.code != codeGranted {
+		if live := k.take("a", Live, live.estimate, 0); live.code != codeGranted {
 			t.Errorf("live: %+v", live)
 		}
 	})

@@ -1,17 +1,17 @@
 -- take.lua grants the next slot of a kind to one call, or returns why it does not and when to ask again. A slot is
--- granted at most NEAR ahead; until then a caller has a turn, which is only the time at which to ask.
+-- granted at most NEAR ahead; until then a caller has an estimate of its slot, which only says when to ask.
 --
 -- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold
 -- ARGV[1]  calls and ARGV[2] period: the configured rate, in force unless SetRate stored another
 -- ARGV[3]  lane, ARGV[4] hash of the job, ARGV[5] nonce for a test call
 -- ARGV[6]  newest slot granted to the process; ARGV[7] 1: Redis failed since then and may have lost its last seconds
--- ARGV[8]  turn that the process holds in this lane, 0 none; ARGV[9] 1: more calls wait behind this one
+-- ARGV[8]  the process' estimate for this lane, 0 none; ARGV[9] 1: more calls wait behind this one
 -- ARGV[10] process, ARGV[11] live and ARGV[12] bulk calls that wait in it, including this one
 --
--- Result: {code, wait, slot, test, turn, ask, tolerance}. Times are in µs, instants by Redis' clock.
+-- Result: {code, wait, slot, test, estimate, ask, tolerance}. Times are in µs, instants by Redis' clock.
 --   0 granted: the slot is wait from now and may be used tolerance later; test is 1 for a test call; the next call of the
---     lane has the turn and asks in ask
---   1 not yet: ask again in wait, with the turn
+--     lane has the estimate, and asks in ask
+--   1 not yet: ask again in wait, with the estimate
 --   2 on hold; 3 on hold, a test call is out; 4 breaker open for wait; 5 breaker half-open, the trial call is out
 local kind, hold, lane, job, nonce = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
 local SECOND, NEAR = 1000000, 150000
@@ -78,29 +78,29 @@ local step = math.ceil(per / calls / (1 - margin / 1000000))
 local last = number('last')
 if not s.last or ARGV[7] == '1' then last = now + NEAR end
 last = math.min(math.max(last, tonumber(ARGV[6])), now + NEAR)
-local slot, turn, ask = math.max(last + step, instant('until', 120 * SECOND), now), tonumber(ARGV[8]), 0
+local slot, estimate, ask = math.max(last + step, instant('until', 120 * SECOND), now), tonumber(ARGV[8]), 0
 local far = slot - now + 100 * step
-local turns = {live = instant('turn_live', far), bulk = instant('turn_bulk', far)}
-local function next_turn(after)
-  turn = math.max(turns[lane], after) + step
-  if lane == 'bulk' then turn = math.max(turn, turns.live + step) end -- live calls wait for the slots before
-  set('turn_' .. lane, turn)
+local estimates = {live = instant('estimate_live', far), bulk = instant('estimate_bulk', far)}
+local function next_estimate(after)
+  estimate = math.max(estimates[lane], after) + step
+  if lane == 'bulk' then estimate = math.max(estimate, estimates.live + step) end -- live calls wait for the slots before
+  set('estimate_' .. lane, estimate)
 end
 
-local due, waiting = turn - NEAR <= now, {live = tonumber(ARGV[11]), bulk = tonumber(ARGV[12])}
-if due and slot == now then slot = math.max(slot, turn) end -- time for the caller to prepare its call
-local granted = slot - NEAR <= now and (lane == 'live' or slot > turns.live)
+local due, waiting = estimate - NEAR <= now, {live = tonumber(ARGV[11]), bulk = tonumber(ARGV[12])}
+if due and slot == now then slot = math.max(slot, estimate) end -- time for the caller to prepare its call
+local granted = slot - NEAR <= now and (lane == 'live' or slot > estimates.live)
 if granted then
-  last, turn = slot, 0
+  last, estimate = slot, 0
   if ARGV[9] == '1' then
-    next_turn(slot)
-    ask = math.max(turn - NEAR - now, 0)
+    next_estimate(slot)
+    ask = math.max(estimate - NEAR - now, 0)
   end
   waiting[lane] = waiting[lane] - 1
   local bucket = math.floor(slot / (10 * SECOND)) -- see lastMinute
   set('n' .. bucket % 7, math.max(number('n' .. bucket % 7), bucket * SECOND) + 1)
-elseif due or turn > turns[lane] then
-  next_turn(slot - step)
+elseif due or estimate > estimates[lane] then
+  next_estimate(slot - step)
 end
 set('last', last)
 set('step', step)
@@ -123,7 +123,7 @@ if granted and open_until > 0 then
   set('others', 0)
 end
 redis.call('HSET', kind, unpack(writes))
-if not granted then return {1, math.max(turn - NEAR - now, 1000), 0, 0, turn, 0, 0} end
+if not granted then return {1, math.max(estimate - NEAR - now, 1000), 0, 0, estimate, 0, 0} end
 -- A call that is late by less than the margin of a period fits into every window.
 local tolerance = math.min(math.max(step / 2, 10000, per * margin / 2000000), 250000)
-return {0, slot - now, slot, test, turn, ask, math.floor(tolerance)}
+return {0, slot - now, slot, test, estimate, ask, math.floor(tolerance)}
