@@ -178,7 +178,7 @@ func TestRefusedAccountHoldsTheFleetUntilResumed(t *testing.T) {
 					t.Errorf("%s: %s %q", id, rec.State, rec.Code)
 				}
 			}
-			if n := strings.Count(worker.read(t), "the account is on hold"); n != 1 {
+			if n := strings.Count(worker.read(t), "the whole fleet is on hold"); n != 1 {
 				t.Errorf("the hold was logged %d times", n)
 			}
 		})

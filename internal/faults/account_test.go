@@ -75,7 +75,7 @@ func (s *stack) waitForHold(w *process) {
 	s.t.Helper()
 	until(s.t, "the fleet is on hold", func() bool { return s.held() })
 	until(s.t, "no call is in flight", func() bool { return s.sim.Sim.State().InFlight == 0 && count(s.unfinished(), s.isSent) == 0 })
-	if n := strings.Count(w.output(), "the account is on hold"); n != 1 {
+	if n := strings.Count(w.output(), "the whole fleet is on hold"); n != 1 {
 		s.t.Errorf("the hold was logged %d times", n)
 	}
 	if len(s.unfinished()) == 0 {
