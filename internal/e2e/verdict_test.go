@@ -207,7 +207,7 @@ func TestTerminatedWorkerFinishesItsCallsAndCallsNothingTwice(t *testing.T) {
 	go func() {
 		defer close(released)
 		for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
-			if strings.Contains(first.read(t), "stopping: waiting for calls in flight") {
+			if strings.Contains(first.read(t), "stopping: calls in flight") {
 				break
 			}
 		}
