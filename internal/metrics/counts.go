@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/cashfree"
@@ -14,19 +15,12 @@ import (
 	"github.com/kycq/kycq/worker"
 )
 
-// counts are the counters and histograms of this process. It implements worker.Observer.
+// counts are the counters and histograms of this process. They implement worker.Observer.
 type counts struct {
-	calls        *prometheus.CounterVec
-	callDuration *prometheus.HistogramVec
-	attempts     *prometheus.CounterVec
-	reissues     *prometheus.CounterVec
-	gateWait     *prometheus.HistogramVec
-	finished     *prometheus.CounterVec
-	jobAttempts  *prometheus.HistogramVec
-	holds        *prometheus.CounterVec
-	maskChecks   *prometheus.CounterVec
-	writes       *prometheus.CounterVec
-	conflicts    *prometheus.CounterVec
+	calls, attempts, reissues, finished *prometheus.CounterVec
+	holds, maskChecks                   *prometheus.CounterVec
+	writes, conflicts                   *prometheus.CounterVec
+	callDuration, gateWait, jobAttempts *prometheus.HistogramVec
 }
 
 var _ worker.Observer = (*counts)(nil)
@@ -42,21 +36,27 @@ var (
 	attemptRuns = []float64{1, 2, 3, 4, 6, 10, 18}
 )
 
-func newCounts() *counts {
+func newCounts(registry prometheus.Registerer) *counts {
+	create := promauto.With(registry)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return create.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, bounds []float64, labels ...string) *prometheus.HistogramVec {
+		return create.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: bounds}, labels)
+	}
 	c := &counts{
-		calls: counter("kycq_vendor_calls_total", "finished calls to Cashfree, by class of the answer", "kind", "answer"),
-		callDuration: histogram("kycq_vendor_call_duration_seconds", "time from the start of a call to the end of its answer, for answered calls",
-			callSeconds, "kind"),
-		attempts: counter("kycq_attempts_total", "requests recorded in S3 and sent to Cashfree", "kind"),
-		reissues: counter("kycq_reissues_total", "attempts that repeat a call whose answer was lost", "kind"),
-		gateWait: histogram("kycq_gate_wait_seconds", "time a job waited for its slot, or until it was requeued", waitSeconds, "kind", "lane"),
-		finished: counter("kycq_jobs_finished_total", "records that became final, by outcome and code", "kind", "outcome", "code"),
-		jobAttempts: histogram("kycq_job_attempts", "counted attempts of a finished run",
-			attemptRuns, "kind"),
+		calls:      counter("kycq_vendor_calls_total", "finished calls to Cashfree, by class of the answer", "kind", "answer"),
+		attempts:   counter("kycq_attempts_total", "requests recorded in S3 and sent to Cashfree", "kind"),
+		reissues:   counter("kycq_reissues_total", "attempts that repeat a call whose answer was lost", "kind"),
+		finished:   counter("kycq_jobs_finished_total", "records that became final, by outcome and code", "kind", "outcome", "code"),
 		holds:      counter("kycq_holds_total", "account holds raised by this worker", "code"),
 		maskChecks: counter("kycq_mask_checks_total", "checked masked images, by result", "result"),
 		writes:     counter("kycq_records_written_total", "records written to S3", "kind"),
 		conflicts:  counter("kycq_record_conflicts_total", "record writes that lost against another writer", "kind"),
+
+		callDuration: histogram("kycq_vendor_call_duration_seconds", "time from the start of a call to the end of its answer, for answered calls", callSeconds, "kind"),
+		gateWait:     histogram("kycq_gate_wait_seconds", "time a job waited for its slot, or until it was requeued", waitSeconds, "kind", "lane"),
+		jobAttempts:  histogram("kycq_job_attempts", "counted attempts of a finished run", attemptRuns, "kind"),
 	}
 	c.init()
 	return c
@@ -83,12 +83,6 @@ func (c *counts) init() {
 	}
 	for _, result := range maskResults {
 		c.maskChecks.WithLabelValues(result)
-	}
-}
-
-func (c *counts) collectors() []prometheus.Collector {
-	return []prometheus.Collector{
-		c.calls, c.callDuration, c.attempts, c.reissues, c.gateWait, c.finished, c.jobAttempts, c.holds, c.maskChecks, c.writes, c.conflicts,
 	}
 }
 
@@ -160,12 +154,4 @@ func known(code string) string {
 		return code
 	}
 	return other
-}
-
-func counter(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-}
-
-func histogram(name, help string, bounds []float64, labels ...string) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: bounds}, labels)
 }

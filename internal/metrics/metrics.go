@@ -7,12 +7,12 @@ package metrics
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/redis/go-redis/v9"
 )
@@ -38,28 +38,22 @@ func New(cfg Config) (*Metrics, error) {
 	if cfg.Redis == nil || cfg.Gate == nil || len(cfg.Queues) == 0 {
 		return nil, errors.New("metrics: redis, gate and queues are needed")
 	}
-	m := &Metrics{counts: newCounts(), registry: prometheus.NewRegistry()}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		&shared{redis: cfg.Redis, gate: cfg.Gate, queues: cfg.Queues},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	promauto.With(registry).NewGauge(prometheus.GaugeOpts{
 		Name: "kycq_build_info", Help: "1, with the build in the labels",
 		ConstLabels: prometheus.Labels{"version": cfg.Version, "commit": cfg.Commit, "go": runtime.Version()},
-	})
-	build.Set(1)
-	all := append(m.counts.collectors(), build, &shared{redis: cfg.Redis, gate: cfg.Gate, queues: cfg.Queues},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, c := range all {
-		if err := m.registry.Register(c); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
-		}
-	}
-	return m, nil
+	}).Set(1)
+	return &Metrics{counts: newCounts(registry), registry: registry}, nil
 }
 
 // Handler serves the metrics. It answers 200 even if some metrics cannot be read; these are left out.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError,
-		MaxRequestsInFlight: maxScrapes, // each scrape reads Redis
+		MaxRequestsInFlight: 4, // each scrape reads Redis
 	})
 }
-
-const maxScrapes = 4

@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,128 +35,96 @@ const sampleSize = 8
 
 const pendingState = "pending"
 
-var states = []struct {
-	name       string
-	key        func(asynqx.Keys) string
-	list       bool // otherwise a sorted set
-	unfinished bool
-}{
-	{"active", func(k asynqx.Keys) string { return k.Active }, true, true},
-	{pendingState, func(k asynqx.Keys) string { return k.Pending }, true, true},
-	{"scheduled", func(k asynqx.Keys) string { return k.Scheduled }, false, true},
-	{"retry", func(k asynqx.Keys) string { return k.Retry }, false, true},
-	{"archived", func(k asynqx.Keys) string { return k.Archived }, false, false},
-	{"completed", func(k asynqx.Keys) string { return k.Completed }, false, false},
-}
-
-// queueReading holds the replies of Redis about one queue.
-type queueReading struct {
-	queue             string
-	keys              asynqx.Keys
-	processed, failed *redis.StringCmd
-	paused            *redis.IntCmd
-	states            []stateReading     // as in states
-	pendingSince      []*redis.StringCmd // of the sampled pending tasks, the oldest last
-}
-
-type stateReading struct {
+// queueState is the commands and replies of Redis about the tasks of a queue in one state of asynq.
+type queueState struct {
+	name      string
+	key       string
+	list      bool // a list, read from its end; otherwise a sorted set
+	final     bool
 	size      *redis.IntCmd
 	sample    *redis.StringSliceCmd // task ids
 	bytes     *redis.IntCmd         // of the list or set itself
 	taskBytes []*redis.IntCmd       // of the sampled tasks
 }
 
-// readQueue adds the first round of commands: the sizes, and the ids of the sampled tasks.
-func readQueue(ctx context.Context, pipe redis.Pipeliner, queue string) *queueReading {
+func statesOf(k asynqx.Keys) []*queueState {
+	return []*queueState{
+		{name: "active", key: k.Active, list: true},
+		{name: pendingState, key: k.Pending, list: true},
+		{name: "scheduled", key: k.Scheduled},
+		{name: "retry", key: k.Retry},
+		{name: "archived", key: k.Archived, final: true},
+		{name: "completed", key: k.Completed, final: true},
+	}
+}
+
+// read adds the commands for the size and for the ids of the sampled tasks.
+func (s *queueState) read(ctx context.Context, pipe redis.Pipeliner) {
+	s.bytes = pipe.MemoryUsage(ctx, s.key)
+	if s.list {
+		s.size, s.sample = pipe.LLen(ctx, s.key), pipe.LRange(ctx, s.key, -sampleSize, -1)
+	} else {
+		s.size, s.sample = pipe.ZCard(ctx, s.key), pipe.ZRange(ctx, s.key, 0, sampleSize-1)
+	}
+}
+
+func (s *shared) collectQueue(ctx context.Context, to chan<- prometheus.Metric, queue string) {
 	keys := asynqx.KeysOf(queue)
-	r := &queueReading{
-		queue: queue, keys: keys,
-		processed: pipe.Get(ctx, keys.Processed), failed: pipe.Get(ctx, keys.Failed), paused: pipe.Exists(ctx, keys.Paused),
-	}
-	for _, s := range states {
-		key := s.key(keys)
-		state := stateReading{bytes: pipe.MemoryUsage(ctx, key)}
-		if s.list {
-			state.size, state.sample = pipe.LLen(ctx, key), pipe.LRange(ctx, key, -sampleSize, -1)
-		} else {
-			state.size, state.sample = pipe.ZCard(ctx, key), pipe.ZRange(ctx, key, 0, sampleSize-1)
-		}
-		r.states = append(r.states, state)
-	}
-	return r
-}
-
-// readSample adds the second round of commands, about the sampled tasks.
-func (r *queueReading) readSample(ctx context.Context, pipe redis.Pipeliner) {
-	for i, s := range states {
-		for _, id := range r.states[i].sample.Val() {
-			key := r.keys.TaskPrefix + id
-			r.states[i].taskBytes = append(r.states[i].taskBytes, pipe.MemoryUsage(ctx, key))
-			if s.name == pendingState {
-				r.pendingSince = append(r.pendingSince, pipe.HGet(ctx, key, "pending_since"))
-			}
-		}
-	}
-}
-
-func (s *shared) collectQueues(ctx context.Context, to chan<- prometheus.Metric) {
+	states := statesOf(keys)
 	pipe := s.redis.Pipeline()
-	readings := make([]*queueReading, len(s.queues))
-	for i, queue := range s.queues {
-		readings[i] = readQueue(ctx, pipe, queue)
+	processed, failed, paused := pipe.Get(ctx, keys.Processed), pipe.Get(ctx, keys.Failed), pipe.Exists(ctx, keys.Paused)
+	for _, state := range states {
+		state.read(ctx, pipe)
 	}
 	// Each command keeps its own error, so a missing key affects one value only.
 	_, _ = pipe.Exec(ctx)
-	pipe = s.redis.Pipeline()
-	for _, r := range readings {
-		r.readSample(ctx, pipe)
-	}
-	_, _ = pipe.Exec(ctx)
-	for _, r := range readings {
-		r.collect(to)
-	}
-}
-
-func (r *queueReading) collect(to chan<- prometheus.Metric) {
 	var size, unfinished int64
-	for i, s := range states {
-		n, err := r.states[i].size.Result()
+	var pendingSince []*redis.StringCmd // of the sampled pending tasks, the oldest last
+	pipe = s.redis.Pipeline()
+	for _, state := range states {
+		n, err := state.size.Result()
 		if err != nil {
 			return // the connection broke: a missing number is better than a wrong one
 		}
 		size += n
-		if s.unfinished {
+		if !state.final {
 			unfinished += n
 		}
-		gauge(to, tasksEnqueued, float64(n), r.queue, s.name)
+		gauge(to, tasksEnqueued, float64(n), queue, state.name)
+		for _, id := range state.sample.Val() {
+			state.taskBytes = append(state.taskBytes, pipe.MemoryUsage(ctx, keys.TaskPrefix+id))
+			if state.name == pendingState {
+				pendingSince = append(pendingSince, pipe.HGet(ctx, keys.TaskPrefix+id, "pending_since"))
+			}
+		}
 	}
-	gauge(to, queueSize, float64(size), r.queue)
-	gauge(to, queueDepth, float64(unfinished), r.queue)
-	gauge(to, queuePaused, float64(r.paused.Val()), r.queue)
-	total(to, tasksProcessed, r.processed, r.queue)
-	total(to, tasksFailed, r.failed, r.queue)
-
-	age := r.oldest(time.Now())
-	gauge(to, queueLatency, age.Seconds(), r.queue)
-	gauge(to, queueOldest, age.Seconds(), r.queue)
-	if bytes, ok := r.memory(); ok {
-		gauge(to, queueMemory, bytes, r.queue)
+	_, _ = pipe.Exec(ctx)
+	gauge(to, queueSize, float64(size), queue)
+	gauge(to, queueDepth, float64(unfinished), queue)
+	gauge(to, queuePaused, float64(paused.Val()), queue)
+	total(to, tasksProcessed, processed, queue)
+	total(to, tasksFailed, failed, queue)
+	age := oldest(pendingSince).Seconds()
+	gauge(to, queueLatency, age, queue)
+	gauge(to, queueOldest, age, queue)
+	if bytes, ok := memory(states); ok {
+		gauge(to, queueMemory, bytes, queue)
 	}
 }
 
 // oldest returns the age of the oldest sampled pending task that still exists.
-func (r *queueReading) oldest(now time.Time) time.Duration {
-	for i := len(r.pendingSince) - 1; i >= 0; i-- {
-		if ns, err := strconv.ParseInt(r.pendingSince[i].Val(), 10, 64); err == nil {
-			return max(0, now.Sub(time.Unix(0, ns)))
+func oldest(pendingSince []*redis.StringCmd) time.Duration {
+	for _, cmd := range slices.Backward(pendingSince) {
+		if ns, err := strconv.ParseInt(cmd.Val(), 10, 64); err == nil {
+			return max(0, time.Since(time.Unix(0, ns)))
 		}
 	}
 	return 0
 }
 
 // memory extrapolates from the sampled tasks. It returns false if Redis does not support MEMORY USAGE.
-func (r *queueReading) memory() (bytes float64, ok bool) {
-	for _, state := range r.states {
+func memory(states []*queueState) (bytes float64, ok bool) {
+	for _, state := range states {
 		own, err := state.bytes.Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return 0, false

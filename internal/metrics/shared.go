@@ -47,16 +47,18 @@ var (
 	holdStarted = describe("kycq_hold_started_timestamp_seconds", "Unix time at which the hold was raised; missing if there is no hold", "code")
 )
 
+// described are the descriptions of all metrics that are read from Redis.
+var described []*prometheus.Desc
+
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
+	d := prometheus.NewDesc(name, help, labels, nil)
+	described = append(described, d)
+	return d
 }
 
 // Describe implements prometheus.Collector.
 func (s *shared) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		redisUp, memoryUsed, memoryMax, openJobs, rateLimit, rateUsed, gateWaiting, limited, breaker, held, holdStarted,
-		queueSize, queueLatency, queueMemory, tasksEnqueued, tasksProcessed, tasksFailed, queuePaused, queueDepth, queueOldest,
-	} {
+	for _, d := range described {
 		to <- d
 	}
 }
@@ -70,7 +72,9 @@ func (s *shared) Collect(to chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	s.collectQueues(ctx, to)
+	for _, queue := range s.queues {
+		s.collectQueue(ctx, to, queue)
+	}
 	s.collectGate(ctx, to)
 	s.collectMemory(ctx, to)
 	s.collectOpen(ctx, to)
