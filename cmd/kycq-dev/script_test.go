@@ -7,7 +7,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/kycq/kycq/internal/cli/clitest"
+	"github.com/kycq/kycq/internal/dev/clitest"
 )
 
 func TestMain(m *testing.M) {

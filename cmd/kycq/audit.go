@@ -9,8 +9,6 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
-	"github.com/kycq/kycq/storage"
 )
 
 func newAudit(a *app) *cobra.Command {
@@ -18,28 +16,27 @@ func newAudit(a *app) *cobra.Command {
 }
 
 func newAuditVerify(a *app) *cobra.Command {
-	return cli.Uses(&cobra.Command{
+	return a.command(&cobra.Command{
 		Use:   "verify",
 		Short: "check that no event of the audit trail was changed or removed",
 		Long: `verify reads each writer's hash chain of events in S3 and reports missing and changed events. It exits with code 3 if it
 finds any. Keep the printed hashes elsewhere: compared with a later run, they reveal a chain that was replaced entirely.`,
 		Example: "  kycq audit verify\n  kycq audit verify --json | jq .findings",
 		Args:    cobra.NoArgs,
-		RunE: withStore(a, func(ctx context.Context, store *storage.Store, _ []string) error {
-			report, err := audit.Verify(ctx, store)
-			if err != nil {
-				return err
-			}
-			if err := a.Answer(report, func() string { return describeAudit(report) }); err != nil {
-				return err
-			}
-			if len(report.Findings) > 0 {
-				return cli.Exit(cli.ExitSomeFailed)
-			}
-			a.Note("%d chains, nothing is wrong", len(report.Chains))
-			return nil
-		}),
-	}, config.S3)
+	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
+		report, err := audit.Verify(ctx, d.store)
+		if err != nil {
+			return err
+		}
+		if err := a.Answer(report, func() string { return describeAudit(report) }); err != nil {
+			return err
+		}
+		if len(report.Findings) > 0 {
+			return cli.Exit(cli.ExitSomeFailed)
+		}
+		a.Note("%d chains, no findings", len(report.Chains))
+		return nil
+	})
 }
 
 func describeAudit(r audit.Report) string {

@@ -8,16 +8,12 @@ import (
 	"io"
 	"strings"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
-	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/logx"
-	"github.com/kycq/kycq/internal/wire"
 )
 
 func newBatch(a *app) *cobra.Command {
@@ -26,48 +22,19 @@ func newBatch(a *app) *cobra.Command {
 		newBatchRetry(a), newBatchResume(a), newBatchCancel(a), newBatchAmend(a))
 }
 
-// batchDeps is what the batch commands use.
+// batchDeps is what the batch commands work with.
 type batchDeps struct {
-	*producer
+	*deps
 	control *batch.Control
-	gate    *gate.Gate
-}
-
-func openBatchDeps(ctx context.Context, cfg *config.Config) (*batchDeps, error) {
-	p, err := openProducer(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	g, err := wire.OpenGate(p.redis, cfg, zerolog.Nop())
-	if err != nil {
-		p.Close()
-		return nil, err
-	}
-	return &batchDeps{producer: p, control: batch.NewControl(p.redis, p.store), gate: g}, nil
-}
-
-func (d *batchDeps) Close() {
-	d.gate.Close()
-	d.producer.Close()
 }
 
 func (d *batchDeps) partsOf(b *batch.Batch) *batch.Parts { return batch.PartsOf(d.store, d.keyset, b) }
 
-// batchCommand makes fn the command's code.
+// batchCommand makes fn the code of cmd.
 func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *batchDeps, args []string) error) *cobra.Command {
-	cmd.RunE = a.Command(func(cmd *cobra.Command, args []string) error {
-		cfg, err := a.Settings(cmd)
-		if err != nil {
-			return err
-		}
-		d, err := openBatchDeps(cmd.Context(), cfg)
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		return batchError(fn(cmd.Context(), d, args))
+	return a.command(cmd, batchAreas, func(ctx context.Context, d *deps, args []string) error {
+		return batchError(fn(ctx, &batchDeps{d, batch.NewControl(d.redis, d.store)}, args))
 	})
-	return cli.Uses(cmd, config.Redis, config.S3, config.Sealing, config.Rates)
 }
 
 // batchError gives errors that the user can fix the exit code of usage.

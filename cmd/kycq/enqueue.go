@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -19,8 +18,6 @@ func newEnqueue(a *app) *cobra.Command {
 is queued or done is not enqueued again, and nothing is paid twice.`,
 	}, newEnqueueAadhaar(a), newEnqueuePassport(a))
 }
-
-var enqueueAreas = []config.Area{config.Redis, config.S3, config.Sealing}
 
 // jobFlags are the flags of both kinds.
 type jobFlags struct{ id, lane string }
@@ -52,8 +49,8 @@ type enqueued struct {
 	Next string `json:"next"` // command to run next
 }
 
-func (p *producer) enqueue(ctx context.Context, job tasks.Job) (enqueued, error) {
-	receipt, err := p.client.Enqueue(ctx, job)
+func (d *deps) enqueue(ctx context.Context, job tasks.Job) (enqueued, error) {
+	receipt, err := d.client.Enqueue(ctx, job)
 	if err != nil {
 		return enqueued{}, err
 	}

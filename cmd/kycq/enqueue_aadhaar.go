@@ -36,41 +36,33 @@ given as s3://bucket/key.`,
 			}
 			return a.enqueueAadhaar(cmd, job, image)
 		}),
-	}, enqueueAreas...)
+	}, jobAreas...)
 	f.register(cmd)
 	cmd.Flags().StringVar(&image, "image", "", "JPEG or PNG file, or s3://bucket/key")
 	return cmd
 }
 
 func (a *app) enqueueAadhaar(cmd *cobra.Command, job tasks.Job, image string) error {
-	ctx := cmd.Context()
 	source, err := findImage(image)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	cfg, err := a.Settings(cmd)
-	if err != nil {
-		return err
-	}
-	p, err := openProducer(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	ref, err := source.reference(ctx, p.store, job.VerificationID)
-	if err != nil {
-		return err
-	}
-	job.Input.Image = &ref
-	answer, err := p.enqueue(ctx, job)
-	if unwanted(answer, err) {
-		err = errors.Join(err, dropUpload(ctx, p.store, ref))
-	}
-	if err != nil {
-		return err
-	}
-	return a.printEnqueued(answer)
+	return a.withDeps(cmd, func(ctx context.Context, d *deps) error {
+		ref, err := source.reference(ctx, d.store, job.VerificationID)
+		if err != nil {
+			return err
+		}
+		job.Input.Image = &ref
+		answer, err := d.enqueue(ctx, job)
+		if ref.Uploaded && unwanted(answer, err) {
+			err = errors.Join(err, d.store.DeleteUpload(ctx, ref))
+		}
+		if err != nil {
+			return err
+		}
+		return a.printEnqueued(answer)
+	})
 }
 
 // unwanted reports whether no job will use, and thus delete, the upload: the id belongs to a job with another image, or the
@@ -78,13 +70,6 @@ func (a *app) enqueueAadhaar(cmd *cobra.Command, job tasks.Job, image string) er
 func unwanted(answer enqueued, err error) bool {
 	return errors.Is(err, tasks.ErrDifferentInput) ||
 		answer.Status == tasks.AlreadyDone && (answer.Outcome == string(storage.StateValid) || answer.Outcome == string(storage.StateInvalid))
-}
-
-func dropUpload(ctx context.Context, store *storage.Store, ref tasks.Image) error {
-	if !ref.Uploaded {
-		return nil
-	}
-	return store.DeleteUpload(ctx, ref)
 }
 
 // imageSource is an image on disk (file) or in S3 (ref).

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,9 +33,9 @@ Flags are visible in the process list: use stdin for real data.`,
 			if err != nil {
 				return err
 			}
-			return a.enqueuePassports(cmd, jobs)
+			return a.withDeps(cmd, func(ctx context.Context, d *deps) error { return a.enqueuePassports(ctx, d, jobs) })
 		}),
-	}, enqueueAreas...)
+	}, jobAreas...)
 	f.register(cmd)
 	cmd.Flags().StringVar(&fields.FileNumber, "file-number", "", "the passport's file number: 1 to 20 letters and digits")
 	cmd.Flags().StringVar(&fields.DOB, "dob", "", "date of birth, YYYY-MM-DD")
@@ -133,18 +134,9 @@ func readPassport(object []byte, lane string) (tasks.Job, error) {
 	return fields.job(lane)
 }
 
-func (a *app) enqueuePassports(cmd *cobra.Command, jobs []tasks.Job) error {
-	cfg, err := a.Settings(cmd)
-	if err != nil {
-		return err
-	}
-	p, err := openProducer(cmd.Context(), cfg)
-	if err != nil {
-		return err
-	}
-	defer p.Close()
+func (a *app) enqueuePassports(ctx context.Context, d *deps, jobs []tasks.Job) error {
 	for i, job := range jobs {
-		answer, err := p.enqueue(cmd.Context(), job)
+		answer, err := d.enqueue(ctx, job)
 		if err != nil && len(jobs) > 1 {
 			err = fmt.Errorf("stdin, object %d (%s): %w (the %d before it are enqueued; the same input can be sent again)", i+1, job.VerificationID, err, i)
 		}

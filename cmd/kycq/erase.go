@@ -7,14 +7,13 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
 
 func newErase(a *app) *cobra.Command {
 	var reason string
-	cmd := cli.Uses(&cobra.Command{
+	cmd := a.command(&cobra.Command{
 		Use:   "erase KIND ID",
 		Short: "erase a person's stored data",
 		Long: `erase deletes the masked image, the encrypted input and answer (also in Redis), and the uploaded image of a finished job.
@@ -34,23 +33,22 @@ It does not touch your own objects in S3, nor the row in the encrypted manifest 
 			}
 			return tasks.ValidateID(args[1])
 		},
-		RunE: with(a, openProducer, func(ctx context.Context, p *producer, args []string) error {
-			return a.erase(ctx, p, tasks.Kind(args[0]), args[1], reason)
-		}),
-	}, config.Redis, config.S3, config.Sealing)
+	}, jobAreas, func(ctx context.Context, d *deps, args []string) error {
+		return a.erase(ctx, d, tasks.Kind(args[0]), args[1], reason)
+	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
 	return cmd
 }
 
-func (a *app) erase(ctx context.Context, p *producer, kind tasks.Kind, id, reason string) error {
+func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason string) error {
 	user, _, err := audit.Here()
 	if err != nil {
 		return err
 	}
-	if err := appendAudit(ctx, p.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
+	if err := appendAudit(ctx, d.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
-	rec, err := worker.Erase(ctx, p.store, worker.ForgetInRedis(p.redis), p.keyset, kind, id, user, reason)
+	rec, err := worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
 	if err != nil {
 		return err
 	}

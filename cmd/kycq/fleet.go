@@ -9,7 +9,6 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/tasks"
@@ -21,22 +20,16 @@ func newFleet(a *app) *cobra.Command {
 		newFleetStatus(a), newFleetPause(a), newFleetResume(a), newFleetRate(a))
 }
 
-// fleetCommand opens what fn uses.
-func (a *app) fleetCommand(cmd *cobra.Command, fn func(ctx context.Context, d *fleetDeps, args []string) error) *cobra.Command {
-	cmd.RunE = with(a, openFleetDeps, fn)
-	return cli.Uses(cmd, config.Redis, config.S3, config.Rates)
-}
-
 func newFleetPause(a *app) *cobra.Command {
 	var reason string
-	cmd := a.fleetCommand(&cobra.Command{
+	cmd := a.command(&cobra.Command{
 		Use:   "pause",
 		Short: "stop all calls of all workers",
 		Long: `pause puts the fleet on hold: no worker makes a call until kycq fleet resume. Calls in flight complete; jobs stay in
 their queues.`,
 		Example: `  kycq fleet pause --reason "top-up on its way"`,
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
+	}, fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		if reason == "" {
 			return cli.Usagef("--reason: say why: kycq fleet status shows it")
 		}
@@ -62,14 +55,14 @@ their queues.`,
 }
 
 func newFleetResume(a *app) *cobra.Command {
-	return a.fleetCommand(&cobra.Command{
+	return a.command(&cobra.Command{
 		Use:   "resume",
 		Short: "lift a hold (one test call first)",
 		Long: `resume lets workers make one test call. If Cashfree accepts it, the hold ends; if Cashfree refuses it, the hold remains.
 No job is lost either way.`,
 		Example: "  kycq fleet resume && kycq fleet status --watch",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
+	}, fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.resume"}); err != nil {
 			return err
 		}
@@ -87,14 +80,14 @@ No job is lost either way.`,
 }
 
 func newFleetRate(a *app) *cobra.Command {
-	return a.fleetCommand(&cobra.Command{
+	return a.command(&cobra.Command{
 		Use:   "rate KIND RATE",
 		Short: "change the rate limit of a kind for all workers",
 		Long: `rate changes the rate limit that all workers share. It takes effect within 2 seconds and is stored in Redis; if Redis
 loses its data, the workers' configured rates apply again.`,
 		Example: "  kycq fleet rate aadhaar 200/m\n  kycq fleet rate passport 50/m",
 		Args:    cobra.ExactArgs(2),
-	}, func(ctx context.Context, d *fleetDeps, args []string) error {
+	}, fleetAreas, func(ctx context.Context, d *deps, args []string) error {
 		kind, err := tasks.ParseKind(args[0])
 		if err != nil {
 			return cli.UsageError(err)
@@ -111,12 +104,12 @@ loses its data, the workers' configured rates apply again.`,
 			return err
 		}
 		return a.AnswerLine(map[string]string{"kind": string(kind), "rate": limit.String()},
-			func() string { return fmt.Sprintf("%s is paced at %s from now on\n", kind, limit) })
+			func() string { return fmt.Sprintf("%s: rate limit is now %s\n", kind, limit) })
 	})
 }
 
 // printHold prints the present hold.
-func (a *app) printHold(ctx context.Context, d *fleetDeps) error {
+func (a *app) printHold(ctx context.Context, d *deps) error {
 	hold, err := d.gate.Hold(ctx)
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ type kindStatus struct {
 
 func newFleetStatus(a *app) *cobra.Command {
 	var watch bool
-	cmd := a.fleetCommand(&cobra.Command{
+	cmd := a.command(&cobra.Command{
 		Use:   "status",
 		Short: "show the hold, and rate, queues, 429s and breaker of each kind",
 		Long: `status shows for each kind the configured and the effective rate, the calls of the last minute, the waiting jobs of each
@@ -37,7 +37,7 @@ lane, the 429s, the circuit breaker, and how long the queued jobs take at the pr
 enqueued yet are not included; see kycq batch status.`,
 		Example: "  kycq fleet status\n  kycq fleet status --watch\n  kycq fleet status --json | jq .hold",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, d *fleetDeps, _ []string) error {
+	}, fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		for {
 			st, err := readFleet(ctx, d)
 			if err != nil {
@@ -55,7 +55,7 @@ enqueued yet are not included; see kycq batch status.`,
 	return cmd
 }
 
-func readFleet(ctx context.Context, d *fleetDeps) (fleetStatus, error) {
+func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 	kinds, hold, err := d.gate.Status(ctx)
 	if err != nil {
 		return fleetStatus{}, err

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/worker"
 )
@@ -16,23 +16,22 @@ import (
 func newJobRetry(a *app) *cobra.Command {
 	var name jobName
 	var yes bool
-	cmd := cli.Uses(&cobra.Command{
+	cmd := a.command(&cobra.Command{
 		Use:   "retry ID",
 		Short: "run a finished job again, which costs a further call",
 		Long: `retry starts another run of a finished job. Its calls use a derived verification_id, so they are charged again. If an
 earlier run was, or may have been, charged, retry needs --yes.`,
 		Example: "  kycq job retry ABC00123\n  kycq job retry ABC00123 --yes && kycq job wait ABC00123",
-		RunE: with(a, openProducer, func(ctx context.Context, p *producer, _ []string) error {
-			return a.retryJob(ctx, p, name, yes)
-		}),
-	}, config.Redis, config.S3, config.Sealing)
+	}, jobAreas, func(ctx context.Context, d *deps, _ []string) error {
+		return a.retryJob(ctx, d, name, yes)
+	})
 	name.register(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "pay again for a job that was, or may have been, paid for")
+	cmd.Flags().BoolVar(&yes, "yes", false, "pay again for a job that was, or may have been, charged")
 	return cmd
 }
 
-func (a *app) retryJob(ctx context.Context, p *producer, name jobName, yes bool) error {
-	rec, err := name.find(ctx, p.store)
+func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) error {
+	rec, err := name.find(ctx, d.store)
 	if err != nil {
 		return err
 	}
@@ -41,10 +40,10 @@ func (a *app) retryJob(ctx context.Context, p *producer, name jobName, yes bool)
 		return cli.Usagef("%s: %s: add --yes to pay for it again", id, why)
 	}
 	act := audit.Act{Action: "job.retry", Kind: string(rec.Kind), VerificationID: id, Detail: map[string]string{"after": string(rec.State)}}
-	if err := appendAudit(ctx, p.store, act); err != nil {
+	if err := appendAudit(ctx, d.store, act); err != nil {
 		return err
 	}
-	next, err := worker.Rerun(ctx, p.store, redisx.NewOpenSet(p.redis), p.client.Push, rec.Kind, id)
+	next, err := worker.Rerun(ctx, d.store, redisx.NewOpenSet(d.redis), d.client.Push, rec.Kind, id)
 	if err != nil {
 		return err
 	}
@@ -53,4 +52,26 @@ func (a *app) retryJob(ctx context.Context, p *producer, name jobName, yes bool)
 	}
 	return a.AnswerLine(map[string]any{"kind": next.Kind, "verification_id": id, "run": next.Run, "status": "enqueued"},
 		func() string { return fmt.Sprintf("%s %s: run %d is queued\n", next.Kind, id, next.Run) })
+}
+
+func newJobReconcile(a *app) *cobra.Command {
+	return a.command(&cobra.Command{
+		Use:   "reconcile",
+		Short: "restore the state in Redis from the records in S3",
+		Long: `reconcile lists all records and enqueues each unfinished job that has no task in Redis. Workers do the same when they
+detect that Redis has lost its data. It is safe to run at any time and repeatedly, also while workers run.`,
+		Example: "  kycq job reconcile\n  kycq job reconcile --json",
+		Args:    cobra.NoArgs,
+	}, jobAreas, func(ctx context.Context, d *deps, _ []string) error {
+		sweeper := &worker.Sweeper{
+			Records: d.store, Listing: d.store, OpenSet: redisx.NewOpenSet(d.redis), Push: d.client.Push, Log: zerolog.Nop(),
+		}
+		found, err := sweeper.Reconcile(ctx)
+		if err != nil {
+			return err
+		}
+		return a.AnswerLine(found, func() string {
+			return fmt.Sprintf("%d records, %d of them open, %d enqueued again\n", found.Records, found.Open, found.Enqueued)
+		})
+	})
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/cli/clitest"
+	"github.com/kycq/kycq/internal/dev/clitest"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 	"github.com/kycq/kycq/tasks"

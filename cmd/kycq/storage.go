@@ -9,8 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
 )
@@ -21,7 +19,7 @@ func newStorage(a *app) *cobra.Command {
 
 func newStorageInit(a *app) *cobra.Command {
 	var wait time.Duration
-	cmd := cli.Uses(&cobra.Command{
+	cmd := a.command(&cobra.Command{
 		Use:   "init",
 		Short: "create missing buckets and check the store",
 		Long: `init creates the inbox, masked and records buckets if missing, lets objects in the inbox expire after 30 days (if the
@@ -31,18 +29,17 @@ be repeated and changes nothing that exists.
 Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, roles).`,
 		Example: `  AWS_ACCESS_KEY_ID=minioadmin AWS_SECRET_ACCESS_KEY=minioadmin kycq storage init --s3-endpoint http://127.0.0.1:9000`,
 		Args:    cobra.NoArgs,
-		RunE: withStore(a, func(ctx context.Context, store *storage.Store, _ []string) error {
-			steps, err := initStore(ctx, store, wait)
-			if printErr := a.Answer(map[string]any{"steps": steps}, func() string { return describeSteps(steps) }); printErr != nil {
-				return printErr
-			}
-			if err != nil {
-				return fmt.Errorf("storage init: %w", err)
-			}
-			a.Note("the store is ready")
-			return nil
-		}),
-	}, config.S3)
+	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
+		steps, err := initStore(ctx, d.store, wait)
+		if printErr := a.Answer(map[string]any{"steps": steps}, func() string { return describeSteps(steps) }); printErr != nil {
+			return printErr
+		}
+		if err != nil {
+			return fmt.Errorf("storage init: %w", err)
+		}
+		a.Note("the store is ready")
+		return nil
+	})
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a store that is not reachable yet")
 	return cmd
 }

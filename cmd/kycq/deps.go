@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/wire"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// The areas of settings that groups of commands read, and thus what they open.
+var (
+	storeAreas = []config.Area{config.S3}
+	jobAreas   = []config.Area{config.Redis, config.S3, config.Sealing}
+	fleetAreas = []config.Area{config.Redis, config.S3, config.Rates}
+	batchAreas = []config.Area{config.Redis, config.S3, config.Sealing, config.Rates}
+)
+
+// deps is what a command works with. What its areas of settings do not configure is nil.
+type deps struct {
+	store  *storage.Store
+	keyset *tasks.Keyset
+	redis  redis.UniversalClient
+	client *tasks.Client // if the areas include those of jobs
+	gate   *gate.Gate    // if the areas include those of the fleet
+}
+
+// command makes fn the code of cmd. It runs with what the areas configure.
+func (a *app) command(cmd *cobra.Command, areas []config.Area, fn func(ctx context.Context, d *deps, args []string) error) *cobra.Command {
+	cmd.RunE = a.Command(func(cmd *cobra.Command, args []string) error {
+		return a.withDeps(cmd, func(ctx context.Context, d *deps) error { return fn(ctx, d, args) })
+	})
+	return cli.Uses(cmd, areas...)
+}
+
+// withDeps reads the settings of cmd, opens what they configure, calls fn, and closes it.
+func (a *app) withDeps(cmd *cobra.Command, fn func(ctx context.Context, d *deps) error) error {
+	cfg, err := a.Settings(cmd)
+	if err != nil {
+		return err
+	}
+	d := &deps{}
+	defer d.Close()
+	if err := d.open(cmd.Context(), cfg, cli.AreasOf(cmd)); err != nil {
+		return err
+	}
+	return fn(cmd.Context(), d)
+}
+
+// open checks all settings before it connects to Redis.
+func (d *deps) open(ctx context.Context, cfg *config.Config, areas []config.Area) (err error) {
+	uses := func(area config.Area) bool { return slices.Contains(areas, area) }
+	if uses(config.Sealing) {
+		if d.keyset, err = wire.OpenKeyset(cfg); err != nil {
+			return err
+		}
+	}
+	if d.store, err = wire.OpenStore(ctx, cfg); err != nil || !uses(config.Redis) {
+		return err
+	}
+	if d.redis, err = wire.OpenRedis(ctx, cfg); err != nil {
+		return err
+	}
+	if uses(config.Rates) {
+		if d.gate, err = wire.OpenGate(d.redis, cfg, zerolog.Nop()); err != nil {
+			return err
+		}
+	}
+	if uses(config.Sealing) {
+		d.client, err = tasks.NewClient(tasks.ClientConfig{Redis: d.redis, Ledger: d.store, Keyset: d.keyset})
+	}
+	return err
+}
+
+func (d *deps) Close() {
+	if d.gate != nil {
+		d.gate.Close()
+	}
+	if d.redis != nil {
+		_ = d.redis.Close()
+	}
+}
+
+// appendAudit writes the audit event of what an operator is about to do. If that fails, the action must not happen.
+func appendAudit(ctx context.Context, store *storage.Store, act audit.Act) error {
+	user, host, err := audit.Here()
+	if err != nil {
+		return err
+	}
+	trail, err := audit.New(audit.Config{Objects: store, User: user, Host: host})
+	if err != nil {
+		return err
+	}
+	if _, err := trail.Append(ctx, act); err != nil {
+		return fmt.Errorf("refused, because the audit entry cannot be written: %w", err)
+	}
+	return nil
+}
