@@ -43,7 +43,7 @@ type Feeder struct {
 	batches  *Store
 	open     *redisx.OpenSet
 	headroom *redisx.Headroom
-	pace     *paceCache
+	rates    *cache[tasks.Kind, float64]
 
 	draining context.Context
 	drain    context.CancelFunc
@@ -57,7 +57,7 @@ func NewFeeder(cfg FeederConfig) *Feeder {
 	draining, drain := context.WithCancel(context.Background())
 	return &Feeder{
 		FeederConfig: cfg, batches: NewStore(cfg.Store), open: redisx.NewOpenSet(cfg.Redis), headroom: redisx.NewHeadroom(cfg.Redis),
-		pace: &paceCache{gate: cfg.Gate, known: map[tasks.Kind]knownPace{}}, draining: draining, drain: drain,
+		rates: &cache[tasks.Kind, float64]{life: paceLife}, draining: draining, drain: drain,
 	}
 }
 

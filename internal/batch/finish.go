@@ -3,13 +3,8 @@ package batch
 import (
 	"context"
 	"encoding/csv"
-	"fmt"
 	"io"
-	"strconv"
 	"time"
-
-	"github.com/kycq/kycq/internal/batch/manifest"
-	"github.com/kycq/kycq/internal/forms"
 )
 
 // finish writes the report and the summary of a batch that has no open rows, and lets its progress expire. It returns false
@@ -62,7 +57,7 @@ func (t *feed) writeReport(ctx context.Context) (summary *Summary, open []*Row, 
 	summary = newSummary(t.b)
 	err = t.Store.PutStream(ctx, ReportKey(t.b.ID), "text/csv; charset=utf-8", func(w io.Writer) error {
 		out := csv.NewWriter(w)
-		if err := out.Write(reportHeader); err != nil {
+		if err := out.Write(reportColumns); err != nil {
 			return err
 		}
 		err := t.b.Walk(ctx, t.parts, t.Store, t.Client, func(r *Row) error {
@@ -96,49 +91,4 @@ func (t *feed) reopenFound(ctx context.Context, rows []*Row) error {
 		return err
 	}
 	return t.push(ctx, rows)
-}
-
-// reportHeader is the header of report.csv, which holds ids, outcomes, codes and times but no personal data.
-var reportHeader = []string{
-	"row", "line", "verification_id", "outcome", "already_done", "code", "reference_id", "masked_image", "run", "calls",
-	"first_called_at", "completed_at",
-}
-
-func reportLine(r *Row) []string {
-	line := []string{
-		strconv.Itoa(r.Item.Row), strconv.Itoa(r.Item.Line), manifest.EscapeFormula(r.Item.ID), r.State.Outcome(),
-		"", r.Code(), "", "", "", strconv.Itoa(r.Calls()), TimeText(r.FirstCall()), "",
-	}
-	if r.State.AlreadyDone() {
-		line[4] = "yes"
-	}
-	if r.Own() {
-		line[6], line[7], line[8] = ReferenceText(r), MaskedURI(r), strconv.Itoa(r.Record.Run)
-		line[11] = TimeText(r.Record.CompletedAt)
-	}
-	return line
-}
-
-// TimeText formats a time for reports; empty if it is zero.
-func TimeText(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return forms.FormatTime(t)
-}
-
-// ReferenceText is Cashfree's reference_id, empty if there is none.
-func ReferenceText(r *Row) string {
-	if !r.Own() || r.Record.ReferenceID == 0 {
-		return ""
-	}
-	return strconv.FormatInt(r.Record.ReferenceID, 10)
-}
-
-// MaskedURI is the s3:// address of the masked image, empty if there is none.
-func MaskedURI(r *Row) string {
-	if !r.Own() || r.Record.MaskedImage == nil {
-		return ""
-	}
-	return fmt.Sprintf("s3://%s/%s", r.Record.MaskedImage.Bucket, r.Record.MaskedImage.Key)
 }

@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
@@ -48,28 +47,10 @@ func DurationText(d time.Duration) string {
 // paceLife is how long a rate is cached: a feeder needs it ten times a second.
 const paceLife = 2 * time.Second
 
-// paceCache caches rates. It is safe for concurrent use.
-type paceCache struct {
-	gate  Gate
-	mu    sync.Mutex
-	known map[tasks.Kind]knownPace
-}
-
-type knownPace struct {
-	perMinute float64
-	at        time.Time
-}
-
-func (c *paceCache) perMinute(ctx context.Context, kind tasks.Kind) (float64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if k, ok := c.known[kind]; ok && time.Since(k.at) < paceLife {
-		return k.perMinute, nil
-	}
-	rate, _, err := Pace(ctx, c.gate, kind)
-	if err != nil {
-		return 0, err
-	}
-	c.known[kind] = knownPace{rate, time.Now()}
-	return rate, nil
+// perMinute returns the present rate of a kind.
+func (f *Feeder) perMinute(ctx context.Context, kind tasks.Kind) (float64, error) {
+	return f.rates.get(kind, func() (float64, error) {
+		rate, _, err := Pace(ctx, f.Gate, kind)
+		return rate, err
+	})
 }

@@ -22,9 +22,9 @@ func TestTheRateIsReadOnceInTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &countingGate{}
-		c := &paceCache{gate: g, known: map[tasks.Kind]knownPace{}}
+		f := NewFeeder(FeederConfig{Gate: g})
 		for range 30 { // 3 seconds
-			if rate, err := c.perMinute(t.Context(), tasks.Passport); err != nil || rate != 98 {
+			if rate, err := f.perMinute(t.Context(), tasks.Passport); err != nil || rate != 98 {
 				t.Fatal(rate, err)
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -32,7 +32,7 @@ func TestTheRateIsReadOnceInTwoSeconds(t *testing.T) {
 		if g.reads != 2 {
 			t.Errorf("the gate was read %d times", g.reads)
 		}
-		if _, err := c.perMinute(t.Context(), tasks.Aadhaar); err == nil {
+		if _, err := f.perMinute(t.Context(), tasks.Aadhaar); err == nil {
 			t.Error("a kind without a rate has one")
 		}
 	})

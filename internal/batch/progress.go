@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,22 +24,14 @@ import (
 //
 // It is safe for concurrent use.
 type ProgressStore struct {
-	redis   redis.UniversalClient
-	batches *Store
-
-	mu    sync.Mutex
-	known map[string]knownState
-}
-
-// knownState is the state in S3 of a batch that has no progress in Redis.
-type knownState struct {
-	cancelled bool
-	at        time.Time
+	redis     redis.UniversalClient
+	batches   *Store
+	cancelled *cache[string, bool] // for batches without progress
 }
 
 // NewProgressStore keeps progress in redis. The state of a batch without progress is read from batches.
 func NewProgressStore(client redis.UniversalClient, batches *Store) *ProgressStore {
-	return &ProgressStore{redis: client, batches: batches, known: map[string]knownState{}}
+	return &ProgressStore{redis: client, batches: batches, cancelled: &cache[string, bool]{life: stateLife}}
 }
 
 func progressKey(id string) string      { return "kycq:{" + id + "}:progress" }
@@ -59,8 +50,8 @@ const (
 	fieldCalls   = "calls"
 	fieldMissing = "blank"
 	fieldReason  = "reason"
-	fieldSeen    = "seen"    // number of ended rows at seen_at
-	fieldSeenAt  = "seen_at" // Unix milliseconds
+	fieldSeen    = "seen"
+	fieldSeenAt  = "seen_at"
 )
 
 func countField(s RowState) string { return "n" + strconv.Itoa(int(s)) }
@@ -119,32 +110,17 @@ func (s *ProgressStore) Stopped(ctx context.Context, id string) (bool, error) {
 	case !errors.Is(err, redis.Nil):
 		return false, progressError(id, err)
 	}
-	return s.stoppedInS3(ctx, id)
+	return s.cancelled.get(id, func() (bool, error) {
+		b, err := s.batches.Load(ctx, id)
+		if errors.Is(err, ErrNotFound) { // a record may name any batch
+			return false, nil
+		}
+		return err == nil && b.State == Cancelled, err
+	})
 }
 
-// stateLife bounds how late a cancel is noticed without Redis; calls must stop within five seconds.
+// stateLife bounds how late a cancel is noticed without progress in Redis; calls must stop within five seconds.
 const stateLife = 2 * time.Second
-
-func (s *ProgressStore) stoppedInS3(ctx context.Context, id string) (bool, error) {
-	s.mu.Lock()
-	k, ok := s.known[id]
-	s.mu.Unlock()
-	if ok && time.Since(k.at) < stateLife {
-		return k.cancelled, nil
-	}
-	b, err := s.batches.Load(ctx, id)
-	if err != nil && !errors.Is(err, ErrNotFound) { // a record may name any batch
-		return false, err
-	}
-	k = knownState{cancelled: err == nil && b.State == Cancelled, at: time.Now()}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.known) > 100 {
-		clear(s.known)
-	}
-	s.known[id] = k
-	return k.cancelled, nil
-}
 
 // TakeCall counts a call that is about to be made. It returns false if the batch has reached its call limit.
 func (s *ProgressStore) TakeCall(ctx context.Context, id string) (bool, error) {
@@ -220,6 +196,8 @@ type Progress struct {
 
 	// missing is how many rows in a row had no record; -1 if records need not be read.
 	missing int
+	// seen is the number of ended rows at seenAt, in Unix milliseconds.
+	seen, seenAt int
 }
 
 // rebuilding reports whether the progress was lost and is being restored from the records.
@@ -264,6 +242,7 @@ func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 		State: State(fields[fieldState]), Reason: fields[fieldReason],
 		Run: number(fieldRun), Cursor: number(fieldCursor), Rows: number(fieldRows),
 		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missing: number(fieldMissing),
+		seen: number(fieldSeen), seenAt: number(fieldSeenAt),
 	}
 	for s := RowValid; int(s) < rowStates; s++ {
 		p.Counts[s] = number(countField(s))
@@ -284,8 +263,8 @@ func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was
 			rows[i] = byte(rowEarlier<<4 | rowEarlier)
 		}
 		fields[fieldRun], fields[fieldCursor], fields[fieldCalls] = was.Runs, b.run(was.Runs).Rows, was.Calls
-		for state, n := range was.counts() {
-			fields[countField(state)] = n
+		for state, n := range was.progress().Counts {
+			fields[countField(RowState(state))] = n
 		}
 	}
 	args := []any{string(rows), fieldState, string(b.State)}
@@ -336,18 +315,11 @@ func (s *ProgressStore) setReason(ctx context.Context, id string, p *Progress, r
 }
 
 // idleFor returns for how long no row has ended.
-func (s *ProgressStore) idleFor(ctx context.Context, id string, ended int) (time.Duration, error) {
-	seen, err := s.redis.HMGet(ctx, progressKey(id), fieldSeen, fieldSeenAt).Result()
-	if err != nil {
-		return 0, progressError(id, err)
+func (s *ProgressStore) idleFor(ctx context.Context, id string, p *Progress) (time.Duration, error) {
+	if p.seenAt == 0 || p.seen != p.Ended() {
+		return 0, s.noteEnded(ctx, id, p.Ended())
 	}
-	count, _ := seen[0].(string)
-	at, _ := seen[1].(string)
-	millis, err := strconv.ParseInt(at, 10, 64)
-	if err != nil || count != strconv.Itoa(ended) {
-		return 0, s.noteEnded(ctx, id, ended)
-	}
-	return time.Since(time.UnixMilli(millis)), nil
+	return time.Since(time.UnixMilli(int64(p.seenAt))), nil
 }
 
 func (s *ProgressStore) noteEnded(ctx context.Context, id string, ended int) error {

@@ -36,21 +36,20 @@ type queueDepth struct {
 
 // queueDepth counts the queue, and notes that the batch is being fed.
 func (f *Feeder) queueDepth(ctx context.Context, b *Batch) (queueDepth, error) {
-	queue := asynqx.KeysOf(tasks.Queue(b.Kind, tasks.Bulk))
+	depth, err := asynqx.ReadDepth(ctx, f.Redis, tasks.Queue(b.Kind, tasks.Bulk))
+	if err != nil {
+		return queueDepth{}, err
+	}
 	at, feeding := time.Now(), feedingKey(b.Kind)
 	pipe := f.Redis.Pipeline()
-	paused := pipe.Exists(ctx, queue.Paused)
-	pending := pipe.LLen(ctx, queue.Pending)
-	retry := pipe.ZCard(ctx, queue.Retry)
-	scheduled := pipe.ZCard(ctx, queue.Scheduled)
 	pipe.ZAdd(ctx, feeding, redis.Z{Score: float64(at.UnixMilli()), Member: b.ID})
 	pipe.ZRemRangeByScore(ctx, feeding, "-inf", strconv.FormatInt(at.Add(-activeFor).UnixMilli(), 10))
 	batches := pipe.ZCard(ctx, feeding)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return queueDepth{}, fmt.Errorf("count the queue: %w", err)
+		return queueDepth{}, fmt.Errorf("count the batches that are being fed: %w", err)
 	}
 	return queueDepth{
-		paused: paused.Val() > 0, pending: int(pending.Val()), delayed: int(retry.Val() + scheduled.Val()),
+		paused: depth.Paused, pending: int(depth.Pending), delayed: int(depth.Retry + depth.Scheduled),
 		batches: int(max(1, batches.Val())),
 	}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -51,21 +50,16 @@ var ownState = map[storage.State]RowState{
 	storage.StateFailed: RowFailed, storage.StateCancelled: RowCancelled,
 }
 
-// Outcome is the outcome of a row that has ended, else empty.
-func (s RowState) Outcome() string {
-	switch s {
-	case RowValid, RowDoneValid:
-		return string(storage.StateValid)
-	case RowInvalid, RowDoneInvalid:
-		return string(storage.StateInvalid)
-	case RowFailed, RowDoneFailed, RowConflict:
-		return string(storage.StateFailed)
-	case RowCancelled, RowDoneCancelled:
-		return string(storage.StateCancelled)
-	case RowOpen, rowEarlier:
-	}
-	return ""
+// outcomes are the outcomes of rows that have ended. rowEarlier has none.
+var outcomes = map[RowState]storage.State{
+	RowValid: storage.StateValid, RowDoneValid: storage.StateValid,
+	RowInvalid: storage.StateInvalid, RowDoneInvalid: storage.StateInvalid,
+	RowFailed: storage.StateFailed, RowDoneFailed: storage.StateFailed, RowConflict: storage.StateFailed,
+	RowCancelled: storage.StateCancelled, RowDoneCancelled: storage.StateCancelled,
 }
+
+// Outcome is the outcome of a row that has ended, else empty.
+func (s RowState) Outcome() string { return string(outcomes[s]) }
 
 // AlreadyDone reports whether the final record came from another batch or a single job.
 func (s RowState) AlreadyDone() bool { return s >= RowDoneValid && s <= RowDoneCancelled }
@@ -118,12 +112,15 @@ func (r *Row) Calls() int {
 	return len(r.Record.Attempts)
 }
 
-// FirstCall is when the first request for the row was sent; zero if none was.
-func (r *Row) FirstCall() time.Time {
-	if !r.Own() || len(r.Record.Attempts) == 0 {
-		return time.Time{}
+// outcome is the outcome of a row that has ended, else the state of its record.
+func (r *Row) outcome() string {
+	if o := r.State.Outcome(); o != "" {
+		return o
 	}
-	return r.Record.Attempts[0].SentAt
+	if r.Own() {
+		return string(r.Record.State)
+	}
+	return "queued"
 }
 
 // judge returns the state of the row by its record.

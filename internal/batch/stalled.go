@@ -52,7 +52,7 @@ func (t *feed) checkForeign(ctx context.Context) error {
 // waitForRows waits for open rows. If none has ended for a while, it reads all their records: a row with a final record is
 // counted, a row that lost its task is enqueued again.
 func (t *feed) waitForRows(ctx context.Context, p *Progress, outstanding int) (time.Duration, error) {
-	idle, err := t.Progress.idleFor(ctx, t.b.ID, p.Ended())
+	idle, err := t.Progress.idleFor(ctx, t.b.ID, p)
 	if err != nil || idle < stalledAfter {
 		return 0, err
 	}

@@ -49,34 +49,28 @@ func (c *Control) StatusOf(ctx context.Context, b *Batch) (*Status, error) {
 		Batch: b.ID, Kind: b.Kind, State: b.State, Reason: b.Reason, Runs: len(b.Runs), Rows: b.Rows, MaxCalls: b.MaxCalls,
 		Done: b.Done(), CreatedAt: b.CreatedAt, EndedAt: b.EndedAt, Outcomes: map[string]int{},
 	}
-	if b.Done() {
-		sum, err := c.Batches.Summary(ctx, b.ID)
-		if err != nil {
-			return nil, err
-		}
-		if sum != nil {
-			s.setSummary(sum)
-			return s, nil
-		}
-	}
-	p, err := c.Progress.Read(ctx, b.ID)
+	p, err := c.progressOf(ctx, b)
 	if err != nil {
 		return nil, err
 	}
 	if p == nil {
 		s.Rebuilding, s.Waiting = true, b.Rows
-		return s, nil
+	} else {
+		s.setProgress(b, p)
 	}
-	s.setProgress(b, p)
 	return s, nil
 }
 
-func (s *Status) setSummary(sum *Summary) {
-	s.Run, s.Ended, s.Calls = sum.Runs, sum.Rows, sum.Calls
-	s.Outcomes, s.DifferentInput = sum.Outcomes, sum.DifferentInput
-	for _, n := range sum.AlreadyDone {
-		s.AlreadyDone += n
+// progressOf reads the progress of a batch, nil if there is none.
+func (c *Control) progressOf(ctx context.Context, b *Batch) (*Progress, error) {
+	if b.Done() {
+		if sum, err := c.Batches.summary(ctx, b.ID); err != nil {
+			return nil, err
+		} else if sum != nil {
+			return sum.progress(), nil
+		}
 	}
+	return c.Progress.Read(ctx, b.ID)
 }
 
 func (s *Status) setProgress(b *Batch, p *Progress) {

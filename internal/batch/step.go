@@ -130,7 +130,7 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, run Run, outstanding i
 	} else if err != nil {
 		return 0, 0, err
 	}
-	rate, err := t.pace.perMinute(ctx, t.b.Kind)
+	rate, err := t.perMinute(ctx, t.b.Kind)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -179,7 +179,7 @@ func (t *feed) readProgress(ctx context.Context) (*Progress, error) {
 }
 
 func (t *feed) createProgress(ctx context.Context) error {
-	was, err := t.batches.Summary(ctx, t.b.ID)
+	was, err := t.batches.summary(ctx, t.b.ID)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (t *feed) finishOrWait(ctx context.Context, p *Progress, outstanding int) (
 		}
 		return done, nil
 	case t.b.State == Running && p.limitReached():
-		idle, err := t.Progress.idleFor(ctx, t.b.ID, p.Ended())
+		idle, err := t.Progress.idleFor(ctx, t.b.ID, p)
 		if err == nil && idle > limitAfter {
 			err = t.stopAtLimit(ctx, p)
 		}

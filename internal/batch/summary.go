@@ -59,26 +59,24 @@ func (s *Summary) add(r *Row) {
 	s.Calls += r.Calls()
 }
 
-// counts returns the counts by row state, from which a later retry continues.
-func (s *Summary) counts() map[RowState]int {
-	counts := map[RowState]int{RowConflict: s.DifferentInput}
+// progress returns the counts as those of a batch whose runs are over.
+func (s *Summary) progress() *Progress {
+	p := &Progress{Run: s.Runs, Rows: s.Rows, Calls: s.Calls, missing: -1}
 	for state, own := range ownState {
-		counts[own+doneOffset] = s.AlreadyDone[string(state)]
-		counts[own] = s.Outcomes[string(state)] - s.AlreadyDone[string(state)]
+		done := s.AlreadyDone[string(state)]
+		p.Counts[own], p.Counts[own+doneOffset] = s.Outcomes[string(state)]-done, done
 	}
-	counts[RowFailed] -= s.DifferentInput
-	return counts
+	p.Counts[RowFailed] -= s.DifferentInput
+	p.Counts[RowConflict] = s.DifferentInput
+	return p
 }
 
-// Summary reads the summary of the batch's last end, nil if there is none.
-func (s *Store) Summary(ctx context.Context, id string) (*Summary, error) {
+// summary reads the summary of the batch's last end, nil if there is none.
+func (s *Store) summary(ctx context.Context, id string) (*Summary, error) {
 	sum := new(Summary)
 	_, err := s.get(ctx, summaryKey(id), sum)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
+	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
-	case err != nil:
-		return nil, err
 	}
-	return sum, nil
+	return sum, err
 }

@@ -9,9 +9,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/kycq/kycq/internal/advice"
@@ -45,11 +43,11 @@ type Report struct {
 
 // Write writes the report and returns the number of its rows.
 func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
-	fields := allFields
+	columns := allColumns
 	if r.FailuresOnly {
-		fields = failureFields
+		columns = failureColumns
 	}
-	write, flush, err := r.writer(w, fields)
+	write, flush, err := r.writer(w, columns)
 	if err != nil {
 		return 0, err
 	}
@@ -67,15 +65,15 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	return rows, flush()
 }
 
-func (r *Report) writer(w io.Writer, fields []field) (write func(*batch.Row) error, flush func() error, err error) {
+func (r *Report) writer(w io.Writer, columns []string) (write func(*batch.Row) error, flush func() error, err error) {
 	if r.Format == JSONL {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
-		return func(row *batch.Row) error { return e.Encode(r.object(row, fields)) }, func() error { return nil }, nil
+		return func(row *batch.Row) error { return e.Encode(r.object(row, columns)) }, func() error { return nil }, nil
 	}
 	out := csv.NewWriter(w)
-	header, fields := r.header(fields)
-	write = func(row *batch.Row) error { return out.Write(r.cells(row, fields)) }
+	header, columns := r.header(columns)
+	write = func(row *batch.Row) error { return out.Write(r.cells(row, columns)) }
 	flush = func() error {
 		out.Flush()
 		return out.Error()
@@ -91,42 +89,23 @@ func failed(r *batch.Row) bool {
 	return false
 }
 
-// field is a column that kycq adds.
-type field struct {
-	name string
-	of   func(r *batch.Row) any // string, int or bool
-}
-
+// The columns that kycq adds.
 var (
-	codeField    = field{"code", func(r *batch.Row) any { return r.Code() }}
-	messageField = field{"message", func(r *batch.Row) any { return explain(r).Message }}
-	allFields    = []field{
-		{"line", func(r *batch.Row) any { return r.Item.Line }},
-		{manifest.ColumnID, func(r *batch.Row) any { return r.Item.ID }},
-		{"outcome", func(r *batch.Row) any { return outcome(r) }},
-		{"already_done", func(r *batch.Row) any { return r.State.AlreadyDone() }},
-		codeField,
-		messageField,
-		{"next_action", func(r *batch.Row) any { return explain(r).NextAction }},
-		{"reference_id", func(r *batch.Row) any { return batch.ReferenceText(r) }},
-		{"masked_image", func(r *batch.Row) any { return batch.MaskedURI(r) }},
-		{"calls", func(r *batch.Row) any { return r.Calls() }},
-		{"run", func(r *batch.Row) any { return run(r) }},
-		{"first_called_at", func(r *batch.Row) any { return batch.TimeText(r.FirstCall()) }},
-		{"completed_at", func(r *batch.Row) any { return completed(r) }},
+	allColumns = []string{
+		"line", manifest.ColumnID, "outcome", "already_done", "code", "message", "next_action", "reference_id", "masked_image",
+		"calls", "run", "first_called_at", "completed_at",
 	}
-	failureFields = []field{codeField, messageField}
+	failureColumns = []string{"code", "message"}
 )
 
-// outcome is the outcome of a row that has ended, else the state of its record.
-func outcome(r *batch.Row) string {
-	if o := r.State.Outcome(); o != "" {
-		return o
+func value(r *batch.Row, column string) any {
+	switch column {
+	case "message":
+		return explain(r).Message
+	case "next_action":
+		return explain(r).NextAction
 	}
-	if r.Own() {
-		return string(r.Record.State)
-	}
-	return "queued"
+	return r.Value(column)
 }
 
 // explain returns the texts of the row's record, or those for its code if the row has no record of its own.
@@ -137,76 +116,46 @@ func explain(r *batch.Row) advice.Text {
 	return advice.For(r.Code())
 }
 
-func run(r *batch.Row) int {
-	if r.Own() {
-		return r.Record.Run
-	}
-	return 0
-}
-
-func completed(r *batch.Row) string {
-	if !r.Own() || !r.Record.State.Final() {
-		return ""
-	}
-	return batch.TimeText(r.Record.CompletedAt)
-}
-
-// header returns the headings of a CSV report and the fields it has. A column of ours is renamed if the input has one of
-// that name; the verification_id is left out instead.
-func (r *Report) header(all []field) (header []string, fields []field) {
+// header returns the headings of a CSV report and those of our columns that it has. A column of ours is renamed if the input
+// has one of that name; the verification_id is left out instead.
+func (r *Report) header(all []string) (header, columns []string) {
 	taken := map[string]bool{}
 	for _, name := range r.Columns {
 		taken[strings.ToLower(strings.TrimSpace(name))] = true
 		header = append(header, manifest.EscapeFormula(name))
 	}
-	fields = slices.DeleteFunc(slices.Clone(all), func(f field) bool { return f.name == manifest.ColumnID && taken[f.name] })
-	for _, f := range fields {
-		name := f.name
-		if taken[name] {
-			name = "kycq_" + name
+	for _, name := range all {
+		switch {
+		case !taken[name]:
+			header, columns = append(header, name), append(columns, name)
+		case name != manifest.ColumnID:
+			header, columns = append(header, "kycq_"+name), append(columns, name)
 		}
-		header = append(header, name)
 	}
-	return header, fields
+	return header, columns
 }
 
 // cells returns a line of a CSV report.
-func (r *Report) cells(row *batch.Row, fields []field) []string {
-	cells := make([]string, 0, len(r.Columns)+len(fields))
-	for i := range r.Columns {
-		cell := ""
-		if i < len(row.Item.Fields) {
-			cell = row.Item.Fields[i]
-		}
-		cells = append(cells, manifest.EscapeFormula(cell))
+func (r *Report) cells(row *batch.Row, columns []string) []string {
+	cells := make([]string, len(r.Columns), len(r.Columns)+len(columns))
+	for i := range min(len(r.Columns), len(row.Item.Fields)) {
+		cells[i] = manifest.EscapeFormula(row.Item.Fields[i])
 	}
-	for _, f := range fields {
-		cells = append(cells, manifest.EscapeFormula(text(f.of(row))))
+	for _, column := range columns {
+		cells = append(cells, batch.Cell(value(row, column)))
 	}
 	return cells
 }
 
-func text(value any) string {
-	switch value {
-	case true:
-		return "yes"
-	case false:
-		return ""
-	}
-	return fmt.Sprint(value)
-}
-
 // object returns a line of a JSONL report. The input has an object of its own, so that no names can clash.
-func (r *Report) object(row *batch.Row, fields []field) map[string]any {
+func (r *Report) object(row *batch.Row, columns []string) map[string]any {
 	input := make(map[string]string, len(r.Columns))
-	for i, name := range r.Columns {
-		if i < len(row.Item.Fields) {
-			input[name] = row.Item.Fields[i]
-		}
+	for i := range min(len(r.Columns), len(row.Item.Fields)) {
+		input[r.Columns[i]] = row.Item.Fields[i]
 	}
 	object := map[string]any{"input": input}
-	for _, f := range fields {
-		object[f.name] = f.of(row)
+	for _, column := range columns {
+		object[column] = value(row, column)
 	}
 	return object
 }
