@@ -72,15 +72,11 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 	if err != nil {
 		return err
 	}
-	if err := a.checkExposure(l, login == nil); err != nil {
+	if err := a.announceDashboard(l.Addr(), login == nil); err != nil {
 		_ = l.Close()
 		return err
 	}
-	if err := a.announceDashboard(l.Addr()); err != nil {
-		_ = l.Close()
-		return err
-	}
-	return cli.Serve(ctx, l, page, nil)
+	return cli.Serve(ctx, l, page, cli.ShutdownTimeout, nil)
 }
 
 const prometheusTimeout = 10 * time.Second
@@ -104,19 +100,15 @@ func openLogin(cfg *config.Config, noLogin bool) (*dashboard.Login, error) {
 	return login, nil
 }
 
-// checkExposure checks the actual address of the listener.
-func (a *app) checkExposure(l net.Listener, open bool) error {
-	local := loopback.Is(l.Addr().String())
+// announceDashboard prints the URL. It refuses an address that other machines reach without a login.
+func (a *app) announceDashboard(addr net.Addr, noLogin bool) error {
+	local := loopback.Is(addr.String())
 	switch {
-	case open && !local:
-		return cli.Usagef("--no-login works on a loopback address only, not on %s", l.Addr())
+	case noLogin && !local:
+		return cli.Usagef("--no-login works on a loopback address only, not on %s", addr)
 	case !local:
 		a.Warn("the dashboard serves plain HTTP to other machines: put a TLS proxy in front of it")
 	}
-	return nil
-}
-
-func (a *app) announceDashboard(addr net.Addr) error {
 	url := fmt.Sprintf("http://%s%s", addr, dashboard.Root)
 	return a.AnswerLine(map[string]string{"url": url}, func() string { return url + "\n" })
 }

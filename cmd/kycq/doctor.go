@@ -43,47 +43,55 @@ The exit code is 0 if no check fails, else the highest of: 6 unreachable, 5 bala
 
 // openTarget opens what the settings allow. What it cannot open becomes a problem of the target.
 func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) {
-	load := func(areas ...config.Area) (*config.Config, error) {
-		return config.Load(config.Sources{Environ: a.Environ, Flags: cmd.Flags()}, areas...)
-	}
-	problem := func(err error) { t.Problems = append(t.Problems, lines(err)...) }
 	t.Zone = variable(a.Environ, "TZ")
-	if all, err := load(); err != nil {
-		problem(err)
-	} else {
-		t.Warnings = all.Warnings()
+	open := func(fn func(*config.Config) error, areas ...config.Area) {
+		cfg, err := config.Load(config.Sources{Environ: a.Environ, Flags: cmd.Flags()}, areas...)
+		switch {
+		case err == nil:
+			err = fn(cfg)
+		case len(areas) > 0:
+			return // reported for all areas together
+		}
+		if err != nil {
+			t.Problems = append(t.Problems, lines(err)...)
+		}
 	}
 	var closers []func()
-	if cfg, err := load(config.Redis, config.Work); err == nil {
+	open(func(cfg *config.Config) error {
+		t.Warnings = cfg.Warnings()
+		return nil
+	})
+	open(func(cfg *config.Config) error {
 		t.AllowVolatile = cfg.AllowVolatileRedis
-		if rdb, err := wire.NewRedis(cfg); err != nil {
-			problem(err)
-		} else {
+		rdb, err := wire.NewRedis(cfg)
+		if err == nil {
 			t.Redis = redisTarget{rdb}
 			closers = append(closers, func() { _ = rdb.Close() })
 		}
-	}
-	if cfg, err := load(config.S3); err == nil {
-		if store, err := wire.OpenStore(cmd.Context(), cfg); err != nil {
-			problem(err)
-		} else {
+		return err
+	}, config.Redis, config.Work)
+	open(func(cfg *config.Config) error {
+		store, err := wire.OpenStore(cmd.Context(), cfg)
+		if err == nil {
 			t.Store = store
 		}
-	}
-	if cfg, err := load(config.Sealing); err == nil {
+		return err
+	}, config.S3)
+	open(func(cfg *config.Config) error {
 		t.Keyset, t.KeysetErr = wire.OpenKeyset(cfg)
-	}
-	if cfg, err := load(config.Cashfree); err == nil {
-		if t.VendorErr = cfg.RequireCredentials(); t.VendorErr == nil {
-			vendor, err := wire.OpenVendor(cfg, a.Build)
-			if err != nil {
-				t.VendorErr = err
-			} else {
-				t.Vendor = vendor
-				closers = append(closers, vendor.Close)
-			}
+		return nil
+	}, config.Sealing)
+	open(func(cfg *config.Config) error {
+		if t.VendorErr = cfg.RequireCredentials(); t.VendorErr != nil {
+			return nil
 		}
-	}
+		vendor, err := wire.OpenVendor(cfg, a.Build)
+		if t.VendorErr = err; err == nil {
+			t.Vendor = vendor
+			closers = append(closers, vendor.Close)
+		}
+		return nil
+	}, config.Cashfree)
 	return t, func() {
 		for _, c := range closers {
 			c()

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Listen opens the command's HTTP address. If the default address is in use, it warns and takes any free port of the same
-// host, so that two workers on one machine need no settings. An asked address that is in use is an error.
-func (a *App) Listen(ctx context.Context, asked, byDefault string) (net.Listener, error) {
+// Listen opens the HTTP address of a command: that of the setting or, if it is empty, the default. If the default is in use,
+// Listen warns and takes a free port of the same host: two workers on one machine need no settings.
+func (a *App) Listen(ctx context.Context, setting, byDefault string) (net.Listener, error) {
 	var lc net.ListenConfig
-	if asked != "" {
-		l, err := lc.Listen(ctx, "tcp", asked)
+	if setting != "" {
+		l, err := lc.Listen(ctx, "tcp", setting)
 		if err != nil {
 			return nil, fmt.Errorf("listen (KYCQ_LISTEN): %w", err)
 		}
@@ -36,14 +36,14 @@ func (a *App) Listen(ctx context.Context, asked, byDefault string) (net.Listener
 	return l, nil
 }
 
-const (
-	headerTimeout   = 10 * time.Second
-	shutdownTimeout = 10 * time.Second
-)
+const headerTimeout = 10 * time.Second
 
-// Serve answers requests until ctx ends, then gives requests in flight 10 seconds. closeHandler is called before that
-// wait, so that it can release requests that hang; it may be nil.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, closeHandler func() error) error {
+// ShutdownTimeout is the usual grace of Serve.
+const ShutdownTimeout = 10 * time.Second
+
+// Serve answers requests until ctx ends, and closes connections whose requests do not complete within grace after that.
+// When ctx ends, it calls closeHandler first, which can release requests that hang; it may be nil.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration, closeHandler func() error) error {
 	if closeHandler == nil {
 		closeHandler = func() error { return nil }
 	}
@@ -56,7 +56,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, closeHandler fun
 	case <-ctx.Done():
 	}
 	closed := closeHandler()
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := srv.Shutdown(stopping); err != nil {
 		_ = srv.Close()

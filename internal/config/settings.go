@@ -75,19 +75,6 @@ func chosen(c *Config, areas []Area) []Setting {
 	return slices.DeleteFunc(table(c), func(s Setting) bool { return len(areas) > 0 && !slices.Contains(areas, s.Area) })
 }
 
-// External is an environment variable that a library reads.
-type External struct{ Name, Help string }
-
-// Externals lists the relevant variables of libraries.
-func Externals() []External {
-	return []External{
-		{"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "S3 credentials; all other sources of the AWS credential chain (profiles, web identity, instance roles) work too"},
-		{"AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE", "S3 credentials from a file, for example a container's secret"},
-		{"AWS_CA_BUNDLE", "file with CA certificates, for an S3 server with a private CA"},
-		{"NO_COLOR", "if set, the console log has no colours"},
-	}
-}
-
 // maxConcurrency catches typing errors: 100 calls a minute of 2 s each need 4.
 const maxConcurrency = 1024
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -87,12 +86,14 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 		Ping:    func(ctx context.Context) error { return w.redis.Ping(ctx).Err() },
 		Metrics: w.metrics.Handler(),
 	})
-	feeder, board := newFeeder(w.redis, w.store, keyset, w.Client, w.gate, w.log)
-	w.feeder = feeder
+	progress := batch.NewProgressStore(w.redis, batch.NewStore(w.store))
+	w.feeder = batch.NewFeeder(batch.FeederConfig{
+		Redis: w.redis, Store: w.store, Keyset: keyset, Client: w.Client, Progress: progress, Gate: w.gate, Log: w.log,
+	})
 	pause := worker.NewQueuePause(w.redis)
 	processor, err := worker.NewProcessor(worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
-		CheckMask: maskcheck.Check, Hints: redisx.NewHints(w.redis), Batches: board, Observer: w.metrics,
+		CheckMask: maskcheck.Check, Hints: redisx.NewHints(w.redis), Batches: progress, Observer: w.metrics,
 		OnHold: func(ctx context.Context, _ gate.Hold) {
 			if err := pause.Pause(ctx); err != nil {
 				w.log.Warn().Err(err).Msg("cannot pause the queues; the gate is closed nevertheless")
@@ -171,27 +172,20 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // ServeAdmin serves health and metrics on l until stop is called. When ctx ends, the worker reports that it is not ready.
 func (w *Worker) ServeAdmin(ctx context.Context, l net.Listener) (stop func()) {
-	const (
-		headerTimeout = 10 * time.Second
-		stopTimeout   = 2 * time.Second
-	)
+	const stopTimeout = 2 * time.Second
 	w.log.Info().Str("address", l.Addr().String()).Msg("serving health and metrics")
 	cancelDrain := context.AfterFunc(ctx, w.admin.Drain)
-	srv := &http.Server{Handler: w.admin, ReadHeaderTimeout: headerTimeout}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := cli.Serve(serving, l, w.admin, stopTimeout, nil); err != nil {
 			w.log.Error().Err(err).Msg("stopped serving health and metrics; the worker continues")
 		}
 	}()
 	return func() {
 		cancelDrain()
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		if err := srv.Shutdown(stopping); err != nil {
-			_ = srv.Close()
-		}
+		cancel()
 		<-ended
 	}
 }
