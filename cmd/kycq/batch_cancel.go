@@ -63,37 +63,33 @@ Rows that the cancel ended are called; rows that ended before are not. The name 
 		},
 	}
 	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, _ []string) error {
-		return a.amend(ctx, d, f)
+		return a.runSubmission(ctx, d, f, (*submission).amend)
 	})
 	f.registerCommon(cmd)
 	return cmd
 }
 
-func (a *app) amend(ctx context.Context, d *batchDeps, f submitFlags) error {
-	s := &submission{app: a, deps: d, flags: f}
-	if err := s.open(ctx); err != nil {
-		return err
-	}
-	defer s.close()
-	b, err := d.control.Batches.Load(ctx, s.source.ID)
+func (s *submission) amend(ctx context.Context) error {
+	control := s.deps.control
+	b, err := control.Batches.Load(ctx, s.source.ID)
 	switch {
 	case errors.Is(err, batch.ErrNotFound):
 		return fmt.Errorf("%w: was the file changed, or submitted under another --name?", err)
 	case err != nil:
-		return a.interrupted(ctx, err, f.command)
+		return err
 	case b.Content != s.source.Content:
 		return batch.ErrOtherManifest
 	}
 	s.answer.Status = "already_submitted"
 	if b.State == batch.Cancelled {
 		s.answer.Status = "amended"
-		if err := auditBatch(ctx, d, "batch.amend", b, nil); err != nil {
+		if err := auditBatch(ctx, s.deps, "batch.amend", b, nil); err != nil {
 			return err
 		}
 	}
-	if b, err = d.control.Amend(ctx, b.ID, f.maxCalls); err != nil {
-		return a.interrupted(ctx, err, f.command)
+	if b, err = control.Amend(ctx, b.ID, s.flags.maxCalls); err != nil {
+		return err
 	}
 	s.answer.existing(b)
-	return s.finish(ctx)
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/batch"
@@ -40,25 +39,18 @@ the exit code is 3 if rows failed. Stopping the watch does not affect the batch.
 
 // watcher follows one batch.
 type watcher struct {
-	app  *app
-	mode string
-	bar  *progressbar.ProgressBar
-
+	*progress
 	began          time.Time
 	endedAtBegin   int
 	line, holdLine string // printed last
 }
 
 func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
-	mode, err := a.progressMode(f.progress)
-	if err != nil {
-		return cli.UsageError(err)
-	}
-	w := &watcher{app: a, mode: mode, endedAtBegin: -1}
+	w := &watcher{progress: a.newProgress(f.progress), endedAtBegin: -1}
 	every := f.every
 	if every <= 0 {
 		every = 10 * time.Second
-		if mode == "bar" || mode == "json" || a.JSON {
+		if w.mode == "bar" || w.mode == "json" || a.JSON {
 			every = time.Second
 		}
 	}
@@ -82,7 +74,7 @@ const endingEvery = 500 * time.Millisecond
 
 // follow returns the status when the batch is done.
 func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every time.Duration) (*batchStatus, error) {
-	defer w.clearBar()
+	defer w.Clear()
 	for {
 		st, err := readBatch(ctx, d, id)
 		if err != nil {
@@ -122,14 +114,18 @@ func (w *watcher) show(st *batchStatus) error {
 	case w.app.JSON:
 		return w.app.PrintLine(st)
 	case w.mode == "json":
-		return w.app.noteJSON(st)
+		w.app.noteJSON(st)
+		return nil
 	case w.mode == "none":
 		return nil
 	}
 	w.showHold(st)
 	if w.mode == "bar" {
-		w.showBar(st)
-		return nil
+		if w.bar == nil {
+			w.Begin("", int64(st.Rows), "rows")
+		}
+		w.bar.Describe(progressLine(st))
+		return w.bar.Set(st.Ended)
 	}
 	if line := fmt.Sprintf("%d of %d: %s", st.Ended, st.Rows, progressLine(st)); line != w.line {
 		w.line = line
@@ -145,26 +141,10 @@ func (w *watcher) showHold(st *batchStatus) {
 		line = holdLine(st.Hold)
 	}
 	if line != w.holdLine && line != "" {
-		w.clearBar()
+		w.Clear()
 		w.app.Note("%s", line)
 	}
 	w.holdLine = line
-}
-
-func (w *watcher) showBar(st *batchStatus) {
-	if w.bar == nil {
-		w.bar = progressbar.NewOptions(st.Rows, progressbar.OptionSetWriter(w.app.Err), progressbar.OptionShowCount(),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
-	}
-	w.bar.Describe(progressLine(st))
-	_ = w.bar.Set(st.Ended)
-}
-
-func (w *watcher) clearBar() {
-	if w.bar != nil {
-		_ = w.bar.Clear()
-		w.bar = nil
-	}
 }
 
 func progressLine(st *batchStatus) string {
