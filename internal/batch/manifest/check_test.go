@@ -101,11 +101,11 @@ func codeOf(p *Problem) string {
 }
 
 func columnsOf(kind tasks.Kind, names ...string) *Columns {
-	c := newColumns()
+	c := newColumns(kind, nil)
 	for _, n := range names {
 		c.add(n)
 	}
-	c.bind(kind, nil)
+	c.bind()
 	return c
 }
 

@@ -66,10 +66,10 @@ const maxPart = 4 * PartRows * MaxRow
 // OpenPart opens a part that Seal wrote. Errors: seal.ErrKeyMissing, seal.ErrBroken, or a part that is not valid.
 func OpenPart(body []byte, k *tasks.Keyset, kind tasks.Kind, batch string, number int) (*Part, error) {
 	plain, err := k.Open(string(body), binding(kind, batch, number))
-	if err != nil {
-		return nil, fmt.Errorf("open part %d of the manifest: %w", number, err)
+	var p *Part
+	if err == nil {
+		p, err = decodePart(plain)
 	}
-	p, err := decodePart(plain)
 	if err != nil {
 		return nil, fmt.Errorf("open part %d of the manifest: %w", number, err)
 	}

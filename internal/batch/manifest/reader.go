@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -108,16 +109,16 @@ func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Read
 		_, _ = in.Discard(len(bom))
 		head = head[len(bom):]
 	}
-	r := &Reader{columns: newColumns()}
+	r := &Reader{columns: newColumns(kind, mapping)}
 	switch first := bytes.TrimLeft(head, " \t\r\n"); {
 	case len(first) == 0:
 		return nil, fileError(0, "the file is empty")
 	case first[0] == '[':
 		return nil, fileError(1, "this is a JSON array: write one object per line (jq -c '.[]' FILE)")
 	case first[0] == '{':
-		r.rows = newJSONLReader(in, kind, mapping, r.columns)
+		r.rows = &jsonlReader{in: in, columns: r.columns}
 	default:
-		if r.rows, err = newCSVReader(in, kind, mapping, r.columns); err != nil {
+		if r.rows, err = newCSVReader(in, r.columns); err != nil {
 			return nil, err
 		}
 	}
@@ -147,8 +148,8 @@ func refuseOthers(head []byte) error {
 	return nil
 }
 
-// Columns are the headings read so far.
-func (r *Reader) Columns() *Columns { return r.columns }
+// Columns returns the headings read so far.
+func (r *Reader) Columns() []string { return slices.Clone(r.columns.names) }
 
 // Next reads the next row into row, and shares no memory with the previous one. It returns io.EOF at the end, and a
 // *FileError if the rest cannot be read.

@@ -103,15 +103,11 @@ func (c *check) run(ctx context.Context, progress Progress) (err error) {
 func (c *check) checkRows(ctx context.Context) error {
 	results := make([]result, len(c.rows))
 	group, ctx := errgroup.WithContext(ctx)
-	for first := range checkParallel {
-		group.Go(func() error {
-			for i := first; i < len(c.rows); i += checkParallel {
-				var err error
-				if results[i].accepted, results[i].problem, err = c.checker.Check(ctx, &c.rows[i]); err != nil {
-					return err
-				}
-			}
-			return nil
+	group.SetLimit(checkParallel)
+	for i := range c.rows {
+		group.Go(func() (err error) {
+			results[i].accepted, results[i].problem, err = c.checker.Check(ctx, &c.rows[i])
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {

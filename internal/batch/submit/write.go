@@ -34,7 +34,7 @@ type Writer struct {
 
 	checker *manifest.Checker
 	parts   *batch.Parts
-	uploads chan struct{} // a slot for each upload
+	slots   chan struct{} // limits the rows that are checked and uploaded at once
 }
 
 // draft is a part that is to be written.
@@ -60,7 +60,7 @@ func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	w.Plan.lines = nil // no longer needed; a million ids take 40 MB
 	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
 	w.parts = batch.PartsOf(w.Store, w.Keyset, b)
-	w.uploads = make(chan struct{}, uploadParallel)
+	w.slots = make(chan struct{}, uploadParallel)
 	step := "writing"
 	if w.Plan.Uploads {
 		step = "uploading"
@@ -129,19 +129,14 @@ func (w *Writer) write(ctx context.Context, d draft) error {
 	part := &manifest.Part{Number: d.number, Sources: sources, Items: make([]manifest.Item, len(d.rows))}
 	group, gctx := errgroup.WithContext(ctx)
 	for i := range d.rows {
-		if w.Plan.Uploads { // otherwise goroutines would only cost time
-			select {
-			case w.uploads <- struct{}{}:
-			case <-gctx.Done():
-				return errors.Join(group.Wait(), gctx.Err())
+		group.Go(func() error {
+			w.slots <- struct{}{}
+			defer func() { <-w.slots }()
+			if err := gctx.Err(); err != nil {
+				return err
 			}
-			group.Go(func() error {
-				defer func() { <-w.uploads }()
-				return w.item(gctx, &part.Items[i], &d, i)
-			})
-		} else if err := w.item(ctx, &part.Items[i], &d, i); err != nil {
-			return err
-		}
+			return w.item(gctx, &part.Items[i], &d, i)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
