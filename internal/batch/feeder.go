@@ -22,7 +22,7 @@ type Client interface {
 	Push(ctx context.Context, p tasks.Payload) (tasks.Status, error)
 }
 
-// FeederConfig configures a Feeder. All fields are required but Concurrency and Log.
+// FeederConfig configures a Feeder. All fields but Log are required.
 type FeederConfig struct {
 	Redis    redis.UniversalClient
 	Store    *storage.Store
@@ -30,9 +30,7 @@ type FeederConfig struct {
 	Client   Client
 	Progress *ProgressStore
 	Gate     Gate
-	// Concurrency is how many batches this process feeds at once; 4 if zero. More batches take turns.
-	Concurrency int
-	Log         zerolog.Logger
+	Log      zerolog.Logger
 }
 
 // Feeder feeds batches. Each batch that is not done has one task in the queue `feed`. Its handler runs one feed step and
@@ -51,9 +49,6 @@ type Feeder struct {
 
 // NewFeeder returns a feeder; Run starts it.
 func NewFeeder(cfg FeederConfig) *Feeder {
-	if cfg.Concurrency == 0 {
-		cfg.Concurrency = 4
-	}
 	draining, drain := context.WithCancel(context.Background())
 	return &Feeder{
 		FeederConfig: cfg, batches: NewStore(cfg.Store), open: redisx.NewOpenSet(cfg.Redis), headroom: redisx.NewHeadroom(cfg.Redis),
@@ -66,6 +61,8 @@ const (
 	// Queue is the queue of the feed tasks.
 	Queue    = "feed"
 	feedType = "kycq:feed"
+	// feedParallel is how many batches a process feeds at once. More batches take turns.
+	feedParallel = 4
 	// feedTimeout bounds one delivery: the report of the longest batch takes about an hour.
 	feedTimeout = 6 * time.Hour
 	// feedPoll is how often asynq looks for tasks in the queue.
@@ -105,7 +102,7 @@ func (f *Feeder) ScheduleAll(ctx context.Context) error {
 func (f *Feeder) Run(ctx context.Context) error {
 	srv := asynq.NewServerFromRedisClient(f.Redis, asynq.Config{
 		Queues:                   map[string]int{Queue: 1},
-		Concurrency:              f.Concurrency,
+		Concurrency:              feedParallel,
 		TaskCheckInterval:        feedPoll,
 		DelayedTaskCheckInterval: feedPoll,
 		RetryDelayFunc:           retryDelay,
