@@ -6,9 +6,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
 	"github.com/kycq/kycq/internal/forms"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -30,8 +29,8 @@ type Config struct {
 	// AccessKeyID and SecretAccessKey; if both are empty, the AWS chain (environment, profile, container or machine role).
 	AccessKeyID     string
 	SecretAccessKey Secret
-	// InboxLifecycle is after how many whole days the store deletes an upload from the inbox; zero means 30 days. Init sets
-	// the rule.
+	// InboxLifecycle is after how many whole days the store deletes an upload from the inbox; zero means 30 days.
+	// `kycq storage init` sets the rule.
 	InboxLifecycle time.Duration
 }
 
@@ -82,8 +81,10 @@ func (c Config) validate() error {
 
 // Store accesses the three buckets. It is safe for concurrent use.
 type Store struct {
-	cfg    Config
-	client *s3.Client
+	cfg     Config
+	buckets *objects.Buckets
+
+	records, uploads, quarantine, masked *objects.Bucket
 }
 
 // Open checks the configuration and returns a Store. It does not connect.
@@ -92,12 +93,19 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	client, err := newClient(ctx, cfg)
+	b, err := objects.Open(ctx, objects.Config(cfg))
 	if err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg, client: client}, nil
+	return &Store{
+		cfg: cfg, buckets: b,
+		records: b.Records.Within(recordsPrefix, "record"), masked: b.Masked.Within(maskedPrefix, "masked image"),
+		uploads: b.Inbox.Within("", "upload"), quarantine: b.Inbox.Within(quarantinePrefix, "quarantine"),
+	}, nil
 }
 
 // Config returns the configuration with defaults.
 func (s *Store) Config() Config { return s.cfg }
+
+// Buckets returns the object layer, which is internal to kycq.
+func (s *Store) Buckets() *objects.Buckets { return s.buckets }

@@ -201,7 +201,7 @@ func (s *stack) cmdObject(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		found = append(found, o.Key)
 		if args[0] == "-rm" {
-			ts.Check(s.store.DeleteObject(context.Background(), o.Key))
+			ts.Check(s.store.Buckets().Records.Delete(context.Background(), o.Key))
 		}
 	}
 	if neg == (len(found) > 0) {

@@ -13,15 +13,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kycq/kycq/internal/audit"
-	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
 var reveal = audit.Act{Action: "reveal", Kind: "passport", VerificationID: "ABC00123", Reason: "asked by the bank", Detail: map[string]string{"run": "2"}}
 
-func newTrail(t *testing.T, objects audit.Objects, user string, now func() time.Time) *audit.Trail {
+func newTrail(t *testing.T, bucket audit.Bucket, user string, now func() time.Time) *audit.Trail {
 	t.Helper()
-	trail, err := audit.New(audit.Config{Objects: objects, User: user, Host: "ops1", Now: now})
+	trail, err := audit.New(audit.Config{Bucket: bucket, User: user, Host: "ops1", Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,9 +42,9 @@ func key(seq int) string { return fmt.Sprintf("audit/anil_ops1/%012d.json", seq)
 const headKey = "audit/anil_ops1/head.json"
 
 // codes gives the report's findings as "code seq".
-func codes(t *testing.T, objects audit.Objects) []string {
+func codes(t *testing.T, bucket audit.Bucket) []string {
 	t.Helper()
-	r, err := audit.Verify(t.Context(), objects)
+	r, err := audit.Verify(t.Context(), bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,13 +75,13 @@ func TestAnEntryHasTheDocumentedForm(t *testing.T) {
 
 func TestEveryWriterHasAChainThatHolds(t *testing.T) {
 	t.Parallel()
-	for name, objects := range map[string]audit.Objects{"memory": newMemory(), "store": storagetest.New(t)} {
+	for name, bucket := range map[string]audit.Bucket{"memory": newMemory(), "store": audit.BucketOf(storagetest.New(t).Buckets())} {
 		t.Run(name, func(t *testing.T) {
-			anil := newTrail(t, objects, "anil", nil)
+			anil := newTrail(t, bucket, "anil", nil)
 			appendN(t, anil, 3)
-			appendN(t, newTrail(t, objects, "DOMAIN\\renée d'Or", nil), 2)
-			appendN(t, newTrail(t, objects, "anil", nil), 2) // another process of the same writer
-			r, err := audit.Verify(t.Context(), objects)
+			appendN(t, newTrail(t, bucket, "DOMAIN\\renée d'Or", nil), 2)
+			appendN(t, newTrail(t, bucket, "anil", nil), 2) // another process of the same writer
+			r, err := audit.Verify(t.Context(), bucket)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,12 +101,12 @@ func TestEveryWriterHasAChainThatHolds(t *testing.T) {
 
 func TestConcurrentWritersOfOneChainLeaveNoGap(t *testing.T) {
 	t.Parallel()
-	for name, objects := range map[string]audit.Objects{"memory": newMemory(), "store": storagetest.New(t)} {
+	for name, bucket := range map[string]audit.Bucket{"memory": newMemory(), "store": audit.BucketOf(storagetest.New(t).Buckets())} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var wg sync.WaitGroup
 			for range 4 {
-				trail := newTrail(t, objects, "anil", nil)
+				trail := newTrail(t, bucket, "anil", nil)
 				wg.Go(func() {
 					for range 5 {
 						if _, err := trail.Append(t.Context(), reveal); err != nil {
@@ -116,7 +116,7 @@ func TestConcurrentWritersOfOneChainLeaveNoGap(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			r, err := audit.Verify(t.Context(), objects)
+			r, err := audit.Verify(t.Context(), bucket)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,11 +174,11 @@ func TestAnEntryWhoseHeadDidNotMoveLeavesTheChainWhole(t *testing.T) {
 	appendN(t, trail, 1)
 	m.before = func(op, _ string) error {
 		if op == "swap" { // the author dies between the entry and the head
-			return storage.ErrUncertain
+			return objects.ErrUncertain
 		}
 		return nil
 	}
-	if _, err := trail.Append(t.Context(), reveal); !errors.Is(err, storage.ErrUncertain) {
+	if _, err := trail.Append(t.Context(), reveal); !errors.Is(err, objects.ErrUncertain) {
 		t.Fatalf("Append = %v, want ErrUncertain", err)
 	}
 	m.before = nil
@@ -243,11 +243,11 @@ func TestACancelledContextWritesNothing(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	store := storagetest.New(t)
-	if _, err := newTrail(t, store, "anil", nil).Append(ctx, reveal); !errors.Is(err, context.Canceled) {
+	bucket := audit.BucketOf(storagetest.New(t).Buckets())
+	if _, err := newTrail(t, bucket, "anil", nil).Append(ctx, reveal); !errors.Is(err, context.Canceled) {
 		t.Errorf("Append = %v, want context.Canceled", err)
 	}
-	for o, err := range store.List(t.Context(), "audit/") {
+	for o, err := range bucket.List(t.Context(), "audit/") {
 		t.Errorf("written: %v, %v", o, err)
 	}
 }

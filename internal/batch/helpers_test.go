@@ -281,9 +281,9 @@ func (openGate) RaiseHold(context.Context, gate.Hold) (first bool, err error) { 
 // object reads an object of the records bucket.
 func (h *setup) object(key string) string {
 	h.t.Helper()
-	body, _, err := h.store.Object(h.t.Context(), key)
+	found, err := h.store.Buckets().Records.Get(h.t.Context(), key)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return string(body)
+	return string(found.Body)
 }

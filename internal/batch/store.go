@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -21,10 +22,12 @@ import (
 //	batches/<id>/passes/<list>/<part>    rows and runs of a retry
 //	batches/<id>/report.csv summary.json written at the end
 //	batches/_open/<id>                   marks a batch that is not done, so that listing those is cheap
-type Store struct{ objects *storage.Store }
+type Store struct{ objects *objects.Bucket }
 
 // NewStore returns a Store for the records bucket of s3.
-func NewStore(s3 *storage.Store) *Store { return &Store{objects: s3} }
+func NewStore(s3 *storage.Store) *Store { return &Store{objects: objectsOf(s3)} }
+
+func objectsOf(s3 *storage.Store) *objects.Bucket { return s3.Buckets().Records.Within(root, "object") }
 
 const (
 	root       = "batches/"
@@ -55,7 +58,7 @@ func (s *Store) load(ctx context.Context, id string) (b *Batch, etag string, err
 	b = new(Batch)
 	etag, err = s.get(ctx, batchKey(id), b)
 	switch {
-	case errors.Is(err, storage.ErrNotFound):
+	case errors.Is(err, objects.ErrNotFound):
 		return nil, "", fmt.Errorf("%s: %w", id, ErrNotFound)
 	case err != nil:
 		return nil, "", err
@@ -69,21 +72,21 @@ func (s *Store) load(ctx context.Context, id string) (b *Batch, etag string, err
 
 // get reads a JSON object.
 func (s *Store) get(ctx context.Context, key string, v any) (etag string, err error) {
-	body, version, err := s.objects.Object(ctx, key)
+	found, err := s.objects.Get(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", key, err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := json.Unmarshal(found.Body, v); err != nil {
 		return "", fmt.Errorf("read %s: not written by kycq", key)
 	}
-	return version.ETag, nil
+	return found.ETag, nil
 }
 
 // put writes a JSON object unconditionally.
 func (s *Store) put(ctx context.Context, key string, v any) error {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {
-		err = s.objects.PutObject(ctx, key, body, jsonType)
+		err = s.objects.Put(ctx, key, body, jsonType)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
@@ -103,11 +106,11 @@ func (s *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) 
 	if err != nil {
 		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
 	}
-	_, err = s.objects.PutNewObject(ctx, batchKey(b.ID), body, jsonType)
+	_, err = s.objects.Create(ctx, batchKey(b.ID), body)
 	if err == nil {
 		return true, nil
 	}
-	if !errors.Is(err, storage.ErrExists) {
+	if !errors.Is(err, objects.ErrExists) {
 		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
 	}
 	existing, err := s.Load(ctx, b.ID)
@@ -141,11 +144,11 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 		if err != nil {
 			return nil, fmt.Errorf("change batch %s: %w", id, err)
 		}
-		_, err = s.objects.SwapObject(ctx, batchKey(id), body, etag)
+		_, err = s.objects.Swap(ctx, batchKey(id), body, etag)
 		if err == nil {
 			return b, nil
 		}
-		if !errors.Is(err, storage.ErrConflict) || ctx.Err() != nil {
+		if !errors.Is(err, objects.ErrConflict) || ctx.Err() != nil {
 			return nil, fmt.Errorf("change batch %s: %w", id, err)
 		}
 	}
@@ -157,7 +160,7 @@ func (s *Store) Mark(ctx context.Context, id string) error {
 }
 
 func (s *Store) unmark(ctx context.Context, id string) error {
-	if err := s.objects.DeleteObject(ctx, markerKey(id)); err != nil {
+	if err := s.objects.Delete(ctx, markerKey(id)); err != nil {
 		return fmt.Errorf("mark batch %s as done: %w", id, err)
 	}
 	return nil

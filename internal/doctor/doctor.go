@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
-	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -55,10 +55,10 @@ type Redis interface {
 	Queued(ctx context.Context) ([]tasks.Payload, error)
 }
 
-// Store is *storage.Store.
+// Store is *objects.Buckets.
 type Store interface {
 	Clock(ctx context.Context) (ahead time.Duration, err error)
-	CheckBuckets(ctx context.Context) []storage.BucketCheck
+	Check(ctx context.Context) []objects.BucketCheck
 }
 
 // Vendor is *cashfree.Client.

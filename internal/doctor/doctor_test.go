@@ -12,9 +12,9 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
-	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -34,18 +34,18 @@ func (r fakeRedis) Queued(context.Context) ([]tasks.Payload, error) { return r.q
 type fakeStore struct {
 	ahead  time.Duration
 	err    error
-	trials []storage.BucketCheck
+	trials []objects.BucketCheck
 }
 
-func (s fakeStore) Clock(context.Context) (time.Duration, error)       { return s.ahead, s.err }
-func (s fakeStore) CheckBuckets(context.Context) []storage.BucketCheck { return s.trials }
+func (s fakeStore) Clock(context.Context) (time.Duration, error) { return s.ahead, s.err }
+func (s fakeStore) Check(context.Context) []objects.BucketCheck  { return s.trials }
 
 type fakeVendor cashfree.Reply
 
 func (v fakeVendor) Check(context.Context) *cashfree.Reply { r := cashfree.Reply(v); return &r }
 
-func trials(err error) []storage.BucketCheck {
-	return []storage.BucketCheck{
+func trials(err error) []objects.BucketCheck {
+	return []objects.BucketCheck{
 		{Role: "inbox", Bucket: "a", Err: err}, {Role: "masked", Bucket: "b", Err: err}, {Role: "records", Bucket: "c", Err: err},
 	}
 }
@@ -86,17 +86,17 @@ func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
 		store fakeStore
 		want  string
 	}{
-		"refused":          {fakeStore{trials: trials(fmt.Errorf("x: %w", storage.ErrDenied))}, "fail s3 credentials"},
-		"silent":           {fakeStore{trials: trials(storage.ErrUnreachable)}, "fail s3 unreachable"},
-		"silent at once":   {fakeStore{err: storage.ErrUnreachable, trials: trials(storage.ErrUnreachable)}, "fail s3 unreachable"},
-		"no credentials":   {fakeStore{err: storage.ErrDenied, trials: trials(storage.ErrDenied)}, "fail s3 credentials"},
-		"clock behind":     {fakeStore{ahead: -20 * time.Minute, trials: trials(storage.ErrDenied)}, "fail clock environment"},
+		"refused":          {fakeStore{trials: trials(fmt.Errorf("x: %w", objects.ErrDenied))}, "fail s3 credentials"},
+		"silent":           {fakeStore{trials: trials(objects.ErrUnreachable)}, "fail s3 unreachable"},
+		"silent at once":   {fakeStore{err: objects.ErrUnreachable, trials: trials(objects.ErrUnreachable)}, "fail s3 unreachable"},
+		"no credentials":   {fakeStore{err: objects.ErrDenied, trials: trials(objects.ErrDenied)}, "fail s3 credentials"},
+		"clock behind":     {fakeStore{ahead: -20 * time.Minute, trials: trials(objects.ErrDenied)}, "fail clock environment"},
 		"clock odd":        {fakeStore{ahead: time.Minute, trials: trials(nil)}, "warn clock "},
-		"one refused":      {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrDenied})}, "fail s3-records credentials"},
-		"one public":       {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Public: true})}, "fail s3-records environment"},
-		"another fault":    {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
-		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoConditions})}, "fail s3-records environment"},
-		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoBucket})}, "fail s3-records environment"},
+		"one refused":      {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrDenied})}, "fail s3-records credentials"},
+		"one public":       {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Public: true})}, "fail s3-records environment"},
+		"another fault":    {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
+		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrNoConditions})}, "fail s3-records environment"},
+		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrNoBucket})}, "fail s3-records environment"},
 	} {
 		target := healthy(t)
 		target.Store = c.store

@@ -154,7 +154,7 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 		}
 		return errors.Join(refused...)
 	}
-	return w.store.SelfTest(ctx)
+	return w.store.Buckets().SelfTest(ctx)
 }
 
 // Run works until ctx ends. The queues stop first, the parts that they use after them.

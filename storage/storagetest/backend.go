@@ -31,6 +31,17 @@ func Start(t testing.TB) *Server {
 	return StartFake(t)
 }
 
+// Each runs a test in parallel on gofakes3 and on the real server, which it skips if there is none.
+func Each(t *testing.T, test func(t *testing.T, server *Server)) {
+	t.Parallel()
+	for name, start := range map[string]func(testing.TB) *Server{"gofakes3": StartFake, "minio": StartMinIO} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t))
+		})
+	}
+}
+
 // StartFake starts gofakes3 in memory. It honours conditional writes, accepts any credentials, and has no lifecycle rules.
 func StartFake(t testing.TB) *Server {
 	t.Helper()

@@ -50,7 +50,7 @@ func (s *Server) Config() storage.Config { return s.config }
 func (s *Server) Store(t testing.TB) *storage.Store {
 	t.Helper()
 	store := s.Open(t)
-	if _, err := store.Init(t.Context()); err != nil {
+	if _, err := store.Buckets().Init(t.Context()); err != nil {
 		t.Fatalf("create the test buckets: %v", err)
 	}
 	return store

@@ -213,10 +213,10 @@ var mutants = []mutant{
 	},
 	{
 		name:  "skip-lifecycle", // does not set the lifecycle rule of the inbox
-		pkg:   "storage",
-		old:   `	lifecycle, err := s.makeLifecycle(ctx)`,
-		new:   `	lifecycle, err := InitStep{Bucket: s.cfg.InboxBucket, What: "lifecycle"}, error(nil)`,
-		tests: []testName{{"storage", "TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules"}},
+		pkg:   "internal/objects",
+		old:   `	lifecycle, err := b.makeLifecycle(ctx)`,
+		new:   `	lifecycle, err := InitStep{Bucket: b.Inbox.name, What: "lifecycle"}, error(nil)`,
+		tests: []testName{{"internal/objects", "TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules"}},
 	},
 	{
 		name:  "keep-unused-slot", // does not return the slot of a call that was not made
