@@ -1,7 +1,7 @@
 // Package submit turns a manifest file into a batch.
 //
-// It reads the file three times and never holds it in memory: for its hash, which is part of the batch's id (source.go); to
-// check every row (check.go); to upload the images and write the sealed parts (write.go). The caller then writes
+// It reads the file several times and never holds it in memory: for its hash, which is part of the batch's id (source.go); for
+// its columns and to check every row (check.go); to upload the images and write the sealed parts (write.go). The caller then writes
 // batch.json, which accepts all rows at once. A submission that is killed before that accepts nothing and causes no call,
 // and the same command continues it from what is in S3. The keys of the parts contain a hash of the accepted rows, so that
 // submissions with different rejects never mix.
