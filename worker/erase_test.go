@@ -110,7 +110,7 @@ func TestAnErasureRemovesUploadAndQuarantineButNoObjectOfTheUsers(t *testing.T) 
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
-			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.ReadableQR}
+			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.VisibleQR}
 		}
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,12 +76,10 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 	if err != nil {
 		return Report{}, err
 	}
-	var reviews []string
-	for _, code := range codes {
-		if code.Readable {
-			return Report{}, unsafe(ReadableQR)
-		}
+	if slices.ContainsFunc(codes, func(c qr.Code) bool { return c.Finders > 1 }) {
+		return Report{}, unsafe(VisibleQR)
 	}
+	var reviews []string
 	if len(codes) > 0 {
 		reviews = append(reviews, ReviewFinderPatterns)
 	}

@@ -11,7 +11,7 @@ type pattern struct {
 }
 
 const (
-	// A pattern on a single line is a coincidence. gozxing requires two lines too.
+	// A pattern on a single line is a coincidence.
 	quorum = 2
 	// More patterns than this are a texture. Those seen on the most lines are kept.
 	maxPatterns = 48
@@ -170,4 +170,12 @@ func merge(found []pattern, p pattern) []pattern {
 		return found
 	}
 	return append(found, p)
+}
+
+// code returns the pattern as a Code.
+func (p pattern) code() Code {
+	r := p.chord / 2
+	return Code{Finders: 1, Corners: [4]Point{
+		{p.at.X - r, p.at.Y - r}, {p.at.X + r, p.at.Y - r}, {p.at.X + r, p.at.Y + r}, {p.at.X - r, p.at.Y + r},
+	}}
 }

@@ -2,7 +2,7 @@ package qr
 
 import "math"
 
-// sureLikeness is the least correlation of a lone pattern with a perfect one. With a dark mask along two of its sides a
+// sureLikeness is the least correlation of a single pattern with a perfect one. With a dark mask along two of its sides a
 // pattern still has 0.67; the letter o between two others has 0.60.
 const sureLikeness = 0.65
 
@@ -39,3 +39,11 @@ func (f *field) correlation(middle, step Point, bright bool) float64 {
 	}
 	return (n*sxy - sx*sy) / math.Sqrt(spread)
 }
+
+// offset goes u steps from a point, and v steps at a right angle to them.
+func offset(from, step Point, u, v int) Point {
+	x, y := float64(u), float64(v)
+	return Point{from.X + x*step.X - y*step.Y, from.Y + x*step.Y + y*step.X}
+}
+
+func abs(i int) int { return max(i, -i) }
