@@ -19,30 +19,24 @@ func lumas(img image.Image) []*image.Gray {
 	src, ok := img.(interface{ Opaque() bool })
 	opaque := !ok || src.Opaque()
 	row := rows(img, opaque)
-	bare := image.NewGray(area)
+	planes := []*image.Gray{image.NewGray(area)}
+	if !opaque {
+		planes = append(planes, image.NewGray(area))
+	}
 	for y := range area.Max.Y {
-		out := bare.Pix[y*bare.Stride:][:area.Max.X]
+		out := planes[0].Pix[y*area.Max.X:][:area.Max.X]
 		for x, quads := 0, row(y); x < len(out); x++ {
 			p := quads[4*x : 4*x+4 : 4*x+4]
-			out[x] = brightness(p[0], p[1], p[2])
+			// The weights of ITU-R BT.601, as in image/color.
+			bare := (19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16
+			out[x] = uint8(bare)
+			if !opaque {
+				alpha := uint32(p[3])
+				planes[1].Pix[y*area.Max.X+x] = uint8((bare*alpha + 255*(255-alpha) + 127) / 255)
+			}
 		}
 	}
-	if opaque {
-		return []*image.Gray{bare}
-	}
-	onWhite := image.NewGray(area)
-	for y := range area.Max.Y {
-		for x, quads := 0, row(y); x < area.Max.X; x++ {
-			i, alpha := y*onWhite.Stride+x, uint32(quads[4*x+3])
-			onWhite.Pix[i] = uint8((uint32(bare.Pix[i])*alpha + 255*(255-alpha) + 127) / 255)
-		}
-	}
-	return []*image.Gray{bare, onWhite}
-}
-
-// brightness has the weights of ITU-R BT.601, as in image/color.
-func brightness(r, g, b uint8) uint8 {
-	return uint8((19595*uint32(r) + 38470*uint32(g) + 7471*uint32(b) + 1<<15) >> 16)
+	return planes
 }
 
 // rows returns a function that reads a row of an image as in image.NRGBA: four bytes a pixel, not premultiplied. The result is

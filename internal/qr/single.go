@@ -26,10 +26,11 @@ func (f *field) correlation(middle, step Point, bright bool) float64 {
 	for v := -4; v <= 4; v++ {
 		for u := -4; u <= 4; u++ {
 			x := 0.0
-			if ring := max(abs(u), abs(v)); (ring == 2 || ring == 4) != bright {
+			if ring := max(u, -u, v, -v); (ring == 2 || ring == 4) != bright {
 				x = 1
 			}
-			y := f.grey(offset(middle, step, u, v))
+			across, down := float64(u), float64(v)
+			y := f.grey(Point{middle.X + across*step.X - down*step.Y, middle.Y + across*step.Y + down*step.X})
 			n, sx, sy, sxx, syy, sxy = n+1, sx+x, sy+y, sxx+x*x, syy+y*y, sxy+x*y
 		}
 	}
@@ -39,11 +40,3 @@ func (f *field) correlation(middle, step Point, bright bool) float64 {
 	}
 	return (n*sxy - sx*sy) / math.Sqrt(spread)
 }
-
-// offset goes u steps from a point, and v steps at a right angle to them.
-func offset(from, step Point, u, v int) Point {
-	x, y := float64(u), float64(v)
-	return Point{from.X + x*step.X - y*step.Y, from.Y + x*step.Y + y*step.X}
-}
-
-func abs(i int) int { return max(i, -i) }

@@ -99,11 +99,9 @@ func globalField(g *image.Gray) *field {
 	for y := 0; y < f.h; y += 2 {
 		for _, v := range g.Pix[y*g.Stride:][:f.w] {
 			histogram[v]++
+			sum += float64(v)
 		}
-	}
-	for v, n := range histogram {
-		total += n
-		sum += n * float64(v)
+		total += float64(f.w)
 	}
 	best, below, sumBelow, threshold := -1.0, 0.0, 0.0, 127
 	for v, n := range histogram {
@@ -147,9 +145,6 @@ func (f *field) levelAt(p Point) float64 {
 }
 
 func (f *field) threshold(x, y int) int32 {
-	if len(f.grid) == 1 {
-		return f.grid[0]
-	}
 	c0, c1, fx := between(x, f.cols)
 	r0, r1, fy := between(y, f.rows)
 	top := f.grid[r0*f.cols+c0]*(2*blockSize-fx) + f.grid[r0*f.cols+c1]*fx
