@@ -41,7 +41,7 @@ func (a *app) newProgress(mode string) *progress {
 	return &progress{app: a, mode: mode}
 }
 
-// Lines go to logs, so they are written less often than the bar.
+// Lines end up in logs, so they are written less often than the bar is redrawn.
 const (
 	plainEvery = 5 * time.Second
 	barEvery   = 100 * time.Millisecond

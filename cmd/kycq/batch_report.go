@@ -50,7 +50,7 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 		return a.writeReport(ctx, d, args[0], f)
 	})
 	cli.ChoiceFlag(cmd, &f.format, "format", "form of the rows", string(batchreport.CSV), string(batchreport.JSONL))
-	cmd.Flags().StringVar(&f.out, "out", "", "write to this file, readable by you alone, instead of stdout")
+	cmd.Flags().StringVar(&f.out, "out", "", "write to this file (mode 0600) instead of stdout")
 	addProgressFlag(cmd, &f.progress)
 	return cmd
 }
@@ -84,13 +84,13 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 	}
 	shown.Clear()
 	if !b.Done() {
-		a.Note("the batch has not ended: rows without an outcome are still open")
+		a.Note("the batch has not ended: rows without an outcome are unfinished")
 	}
 	a.Note("%d rows written", rows)
 	return nil
 }
 
-// writeTo writes to stdout, or to a file that exists only when it is complete.
+// writeTo writes to stdout, or to a file that appears only when it is complete.
 func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int, err error) {
 	if path == "" {
 		out := bufio.NewWriterSize(a.Out, 64<<10)

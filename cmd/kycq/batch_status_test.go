@@ -22,7 +22,7 @@ func TestAHoldIsOneLineWithItsDuration(t *testing.T) {
 	}
 }
 
-func TestProgressLinesSayWhatTheBatchWaitsFor(t *testing.T) {
+func TestProgressLinesShowTheReasonOfAWait(t *testing.T) {
 	t.Parallel()
 	outcomes := map[string]int{"valid": 60}
 	for want, st := range map[string]batchStatus{

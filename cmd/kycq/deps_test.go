@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The production binary must not link the development tools, nor what they are made of.
+// The production binary must not link the development tools, nor their dependencies.
 func TestProductionLinksNoDevelopmentCode(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()

@@ -13,7 +13,7 @@ import (
 )
 
 func newJob(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "job", Short: "show, await, retry and recover single jobs"},
+	return a.Group(&cobra.Command{Use: "job", Short: "show, wait for, retry and reconcile jobs"},
 		newJobShow(a), newJobWait(a), newJobRetry(a), newJobReconcile(a))
 }
 

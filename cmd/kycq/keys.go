@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -136,9 +134,7 @@ the others decrypt. Records hold encrypted data until it is erased, so keep old 
 }
 
 func describeKeys(keys []keyStatus) string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "KEY\tTYPE\tROLE")
+	lines := []string{"KEY\tTYPE\tROLE"}
 	for _, key := range keys {
 		role := "decrypts"
 		switch {
@@ -147,10 +143,9 @@ func describeKeys(keys []keyStatus) string {
 		case key.Staged:
 			role = "staged"
 		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", key.ID, key.Type, role)
+		lines = append(lines, fmt.Sprintf("%d\t%s\t%s", key.ID, key.Type, role))
 	}
-	_ = w.Flush()
-	return text.String()
+	return cli.Table(lines)
 }
 
 func addOutFlag(cmd *cobra.Command, path *string) {

@@ -80,7 +80,7 @@ func TestAHealthyTargetHasNoFindings(t *testing.T) {
 	}
 }
 
-func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
+func TestAFaultOfAllBucketsIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		store fakeStore
@@ -106,7 +106,7 @@ func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerOfCashfreesMeansOneThing(t *testing.T) {
+func TestFindingForEachClassOfReply(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("connection refused")
 	for _, c := range []struct {
@@ -134,7 +134,7 @@ func TestEveryAnswerOfCashfreesMeansOneThing(t *testing.T) {
 	}
 }
 
-func TestRedisThatLosesDataIsAWarningWhereThatIsAccepted(t *testing.T) {
+func TestAVolatileRedisIsAWarningIfAllowed(t *testing.T) {
 	t.Parallel()
 	target := healthy(t)
 	target.Redis = fakeRedis{found: []redisx.Finding{{Code: "eviction", Refuse: true, Volatile: true}}}
@@ -147,7 +147,7 @@ func TestRedisThatLosesDataIsAWarningWhereThatIsAccepted(t *testing.T) {
 	}
 }
 
-func TestRedisMemoryIsJudgedByItsHeadroom(t *testing.T) {
+func TestRedisMemoryLevels(t *testing.T) {
 	t.Parallel()
 	for used, want := range map[int64]string{10: "", 49: "", 51: "warn redis-memory ", 70: "fail redis-memory environment", 100: "fail redis-memory environment"} {
 		target := healthy(t)
@@ -158,7 +158,7 @@ func TestRedisMemoryIsJudgedByItsHeadroom(t *testing.T) {
 	}
 }
 
-func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
+func TestTheKeysetMustDecryptQueuedJobs(t *testing.T) {
 	t.Parallel()
 	target := healthy(t)
 	foreign := healthy(t).Keyset
@@ -185,7 +185,7 @@ func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeLookedAtIsSkipped(t *testing.T) {
+func TestDependentChecksAreSkipped(t *testing.T) {
 	t.Parallel()
 	target := doctor.Target{Problems: []string{"KYCQ_LISTEN: \"x\" is not an address: write host:port"}}
 	if got := findings(target); got != "fail settings settings" {

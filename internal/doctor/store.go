@@ -52,24 +52,24 @@ func checkClock(ahead time.Duration) Finding {
 	return fine(check, "the clocks of this machine and S3 agree")
 }
 
-func checkBuckets(check string, trials []objects.BucketCheck) []Finding {
+func checkBuckets(check string, buckets []objects.BucketCheck) []Finding {
 	var lines []Finding
-	refused, silent := 0, 0
-	for _, t := range trials {
+	deniedCount, unreachableCount := 0, 0
+	for _, t := range buckets {
 		lines = append(lines, checkBucket(check+"-"+t.Role, t))
 		switch {
 		case errors.Is(t.Err, objects.ErrDenied):
-			refused++
+			deniedCount++
 		case errors.Is(t.Err, objects.ErrUnreachable):
-			silent++
+			unreachableCount++
 		}
 	}
 	// If all buckets fail alike, report it once.
-	switch len(trials) {
-	case refused:
-		return []Finding{denied(check, trials[0].Err)}
-	case silent:
-		return []Finding{unreachable(check, trials[0].Err)}
+	switch len(buckets) {
+	case deniedCount:
+		return []Finding{denied(check, buckets[0].Err)}
+	case unreachableCount:
+		return []Finding{unreachable(check, buckets[0].Err)}
 	}
 	return append([]Finding{fine(check, "reachable")}, lines...)
 }
