@@ -1,6 +1,7 @@
 package cashfree
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -64,11 +65,13 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cashfree url: %w", err)
 	}
-	if err := checkHeaderValue(cfg.ClientID); err != nil {
-		return nil, fmt.Errorf("cashfree client id: %w", err)
-	}
-	if err := checkHeaderValue(cfg.ClientSecret.Reveal()); err != nil {
-		return nil, fmt.Errorf("cashfree client secret: %w", err)
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, defaultUserAgent)
+	for _, header := range []struct{ name, value string }{
+		{"client id", cfg.ClientID}, {"client secret", cfg.ClientSecret.Reveal()}, {"user agent", cfg.UserAgent},
+	} {
+		if err := checkHeaderValue(header.value); err != nil {
+			return nil, fmt.Errorf("cashfree %s: %w", header.name, err)
+		}
 	}
 	if cfg.Timeout < 0 || cfg.ImageTimeout < 0 {
 		return nil, errors.New("cashfree timeout: must not be negative")
@@ -77,15 +80,9 @@ func New(cfg Config) (*Client, error) {
 		base:      base,
 		id:        cfg.ClientID,
 		secret:    cfg.ClientSecret,
-		timeout:   orDuration(cfg.Timeout, defaultTimeout),
+		timeout:   cmp.Or(cfg.Timeout, defaultTimeout),
 		userAgent: cfg.UserAgent,
 		transport: newCallTransport(cfg.Proxy),
-	}
-	if c.userAgent == "" {
-		c.userAgent = defaultUserAgent
-	}
-	if err := checkHeaderValue(c.userAgent); err != nil {
-		return nil, fmt.Errorf("cashfree user agent: %w", err)
 	}
 	if cfg.PublicKeyPEM != "" {
 		if c.signer, err = newSigner(cfg.ClientID, cfg.PublicKeyPEM); err != nil {
@@ -96,7 +93,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cashfree image hosts: %w", err)
 	}
-	c.images = newFetcher(hosts, orDuration(cfg.ImageTimeout, defaultImageTimeout), c.userAgent, net.Dialer{})
+	c.images = newFetcher(hosts, cmp.Or(cfg.ImageTimeout, defaultImageTimeout), c.userAgent, net.Dialer{})
 	return c, nil
 }
 
@@ -141,11 +138,4 @@ func checkHeaderValue(s string) error {
 		}
 	}
 	return nil
-}
-
-func orDuration(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }

@@ -2,6 +2,7 @@ package cashfree
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -86,7 +87,8 @@ func (f *fetcher) fetch(ctx context.Context, link redact.Secret) (*FetchedImage,
 	req.Header.Set("Accept", "image/*")
 	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
-		return nil, &LinkError{Refused: asRefusal(err), err: cause(err)}
+		var refused refusal
+		return nil, &LinkError{Refused: errors.As(err, &refused), err: cause(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {

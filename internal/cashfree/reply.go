@@ -79,11 +79,6 @@ type Reply struct {
 	Duration time.Duration
 }
 
-func (r *Reply) set(f finding) {
-	r.Class, r.Code, r.Message, r.NextAction = f.class, f.code, f.message, f.nextAction
-	r.ReferenceID, r.Image, r.Passport = f.referenceID, f.image, f.passport
-}
-
 func (r Reply) String() string {
 	return fmt.Sprintf("class=%s status=%d code=%q duration=%s", r.Class, r.HTTPStatus, r.Code, r.Duration)
 }
