@@ -82,17 +82,15 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 const clearScreen = "\x1b[H\x1b[2J"
 
 func (a *app) printFleet(st fleetStatus, watch bool) error {
-	if a.JSON {
-		if watch {
-			return a.PrintLine(st)
+	if !watch {
+		return a.Answer(st, func() string { return describeFleet(st) })
+	}
+	return a.AnswerLine(st, func() string {
+		if logx.IsTerminal(a.Out) {
+			return clearScreen + describeFleet(st)
 		}
-		return a.PrintJSON(st)
-	}
-	text := describeFleet(st)
-	if watch && logx.IsTerminal(a.Out) {
-		text = clearScreen + text
-	}
-	return a.Print("%s", text)
+		return describeFleet(st)
+	})
 }
 
 // describeFleet formats the status as text.
