@@ -23,7 +23,7 @@ var errStuck = errors.New("timed out while reading the image source")
 // call sends one request and reads the answer. It never returns nil.
 func (c *Client) call(ctx context.Context, e endpoint, id, contentType string, up *upload) *Reply {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	defer up.over.Store(true)
 
@@ -81,9 +81,9 @@ func (c *Client) request(ctx context.Context, e endpoint, contentType string, up
 	}).WithContext(httptrace.WithClientTrace(ctx, trace))
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
-	req.Header.Set("x-client-id", c.id)
-	req.Header.Set("x-client-secret", c.secret.Reveal())
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("x-client-id", c.cfg.ClientID)
+	req.Header.Set("x-client-secret", c.cfg.ClientSecret.Reveal())
 	if c.signer != nil {
 		signature, err := c.signer.sign(time.Now())
 		if err != nil {

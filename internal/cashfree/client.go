@@ -50,11 +50,8 @@ type Config struct {
 // Client makes the calls. It is safe for concurrent use and keeps idle connections until Close.
 type Client struct {
 	base      *url.URL
-	id        string
-	secret    redact.Secret
+	cfg       Config  // with defaults
 	signer    *signer // nil without a public key
-	timeout   time.Duration
-	userAgent string
 	transport *http.Transport
 	images    *fetcher
 }
@@ -76,14 +73,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Timeout < 0 || cfg.ImageTimeout < 0 {
 		return nil, errors.New("cashfree timeout: must not be negative")
 	}
-	c := &Client{
-		base:      base,
-		id:        cfg.ClientID,
-		secret:    cfg.ClientSecret,
-		timeout:   cmp.Or(cfg.Timeout, defaultTimeout),
-		userAgent: cfg.UserAgent,
-		transport: newCallTransport(cfg.Proxy),
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaultTimeout)
+	cfg.ImageTimeout = cmp.Or(cfg.ImageTimeout, defaultImageTimeout)
+	c := &Client{base: base, cfg: cfg, transport: newCallTransport(cfg.Proxy)}
 	if cfg.PublicKeyPEM != "" {
 		if c.signer, err = newSigner(cfg.ClientID, cfg.PublicKeyPEM); err != nil {
 			return nil, fmt.Errorf("cashfree public key: %w", err)
@@ -93,7 +85,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cashfree image hosts: %w", err)
 	}
-	c.images = newFetcher(hosts, cmp.Or(cfg.ImageTimeout, defaultImageTimeout), c.userAgent, net.Dialer{})
+	c.images = newFetcher(hosts, cfg.ImageTimeout, cfg.UserAgent, net.Dialer{})
 	return c, nil
 }
 

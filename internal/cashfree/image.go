@@ -2,7 +2,6 @@ package cashfree
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -87,8 +86,7 @@ func (f *fetcher) fetch(ctx context.Context, link redact.Secret) (*FetchedImage,
 	req.Header.Set("Accept", "image/*")
 	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
-		var refused refusal
-		return nil, &LinkError{Refused: errors.As(err, &refused), err: cause(err)}
+		return nil, &LinkError{Refused: is[refusal](err), err: cause(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
