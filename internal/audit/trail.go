@@ -21,6 +21,7 @@ import (
 	"iter"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/kycq/kycq/internal/objects"
@@ -89,6 +90,11 @@ type head struct {
 	etag string
 }
 
+func (h head) encode() []byte {
+	body, _ := json.Marshal(h) // numbers and text: never fails
+	return body
+}
+
 // Append writes the event for act. If it fails, the caller must not act; the event may have been written nevertheless.
 func (t *Trail) Append(ctx context.Context, act Act) (Event, error) {
 	if err := act.validate(); err != nil {
@@ -147,11 +153,7 @@ func (t *Trail) openHead(ctx context.Context) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	body, err := json.Marshal(h)
-	if err != nil {
-		return head{}, fmt.Errorf("encode head: %w", err)
-	}
-	etag, err := t.bucket.Create(ctx, headKey(t.writer), body)
+	etag, err := t.bucket.Create(ctx, headKey(t.writer), h.encode())
 	if errors.Is(err, objects.ErrExists) { // another process created it
 		return readHead(ctx, t.bucket, t.writer)
 	}
@@ -161,34 +163,36 @@ func (t *Trail) openHead(ctx context.Context) (head, error) {
 
 // lastEvent finds the end of a chain that has no head.
 func (t *Trail) lastEvent(ctx context.Context) (head, error) {
-	var h head
-	for o, err := range t.bucket.List(ctx, prefix+t.writer+"/") {
-		if err != nil {
-			return head{}, err
-		}
-		if _, seq, ok := parseKey(o.Key); ok {
-			h.Seq = max(h.Seq, seq)
-		}
+	seqs, err := listEvents(ctx, t.bucket, t.writer)
+	if err != nil || len(seqs) == 0 {
+		return head{}, err
 	}
-	if h.Seq == 0 {
-		return head{}, nil
-	}
-	line, err := t.bucket.Get(ctx, eventKey(t.writer, h.Seq))
+	last := seqs[len(seqs)-1]
+	line, err := t.bucket.Get(ctx, eventKey(t.writer, last))
 	if err != nil {
 		return head{}, err
 	}
-	h.Hash, h.Lost = hash(line.Body), true
-	return h, nil
+	return head{Seq: last, Hash: hash(line.Body), Lost: true}, nil
+}
+
+// listEvents returns the numbers of a writer's events, in order.
+func listEvents(ctx context.Context, bucket Bucket, writer string) (seqs []int64, err error) {
+	for o, err := range bucket.List(ctx, prefix+writer+"/") {
+		if err != nil {
+			return nil, err
+		}
+		if _, seq, ok := parseKey(o.Key); ok && seq > 0 {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs, nil
 }
 
 // advance moves the head to next, unless it is there or beyond already.
 func (t *Trail) advance(ctx context.Context, h, next head) error {
-	body, err := json.Marshal(next)
-	if err != nil {
-		return fmt.Errorf("encode head: %w", err)
-	}
 	for range maxConflicts {
-		_, err := t.bucket.Swap(ctx, headKey(t.writer), body, h.etag)
+		_, err := t.bucket.Swap(ctx, headKey(t.writer), next.encode(), h.etag)
 		if !errors.Is(err, objects.ErrConflict) {
 			return err
 		}

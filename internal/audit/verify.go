@@ -108,17 +108,10 @@ func (r *Report) chain(ctx context.Context, bucket Bucket, writer string) error 
 	case h.Lost:
 		r.find(writer, 0, HeadLost, "the head was missing and was created anew: entries may be missing at the end")
 	}
-	var seqs []int64
-	for o, err := range bucket.List(ctx, prefix+writer+"/") {
-		if err != nil {
-			return err
-		}
-		if _, seq, ok := parseKey(o.Key); ok && seq > 0 {
-			seqs = append(seqs, seq)
-		}
+	seqs, err := listEvents(ctx, bucket, writer)
+	if err != nil {
+		return err
 	}
-	slices.Sort(seqs)
-
 	w := walk{report: r, writer: writer, head: h}
 	for part := range slices.Chunk(seqs, window) {
 		lines, err := readEvents(ctx, bucket, writer, part)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,14 +104,13 @@ func (s *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) 
 	b.Version, b.CreatedAt = batchVersion, now()
 	b.UpdatedAt = b.CreatedAt
 	body, err := json.Marshal(b)
-	if err != nil {
-		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
-	}
-	_, err = s.objects.Create(ctx, batchKey(b.ID), body)
 	if err == nil {
-		return true, nil
+		_, err = s.objects.Create(ctx, batchKey(b.ID), body)
 	}
-	if !errors.Is(err, objects.ErrExists) {
+	switch {
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, objects.ErrExists):
 		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
 	}
 	existing, err := s.Load(ctx, b.ID)
@@ -141,14 +141,13 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 		}
 		b.UpdatedAt = now()
 		body, err := json.Marshal(b)
-		if err != nil {
-			return nil, fmt.Errorf("change batch %s: %w", id, err)
-		}
-		_, err = s.objects.Swap(ctx, batchKey(id), body, etag)
 		if err == nil {
-			return b, nil
+			_, err = s.objects.Swap(ctx, batchKey(id), body, etag)
 		}
-		if !errors.Is(err, objects.ErrConflict) || ctx.Err() != nil {
+		switch {
+		case err == nil:
+			return b, nil
+		case !errors.Is(err, objects.ErrConflict), ctx.Err() != nil:
 			return nil, fmt.Errorf("change batch %s: %w", id, err)
 		}
 	}
@@ -205,29 +204,21 @@ func (s *Store) All(ctx context.Context) ([]*Batch, error) {
 
 // loadAll reads the batches that keep accepts. Submissions that were never accepted are skipped.
 func (s *Store) loadAll(ctx context.Context, ids []string, keep func(*Batch) bool) ([]*Batch, error) {
-	found := make([]*Batch, len(ids))
+	batches := make([]*Batch, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readParallel)
 	for i, id := range ids {
-		group.Go(func() error {
-			b, err := s.Load(ctx, id)
-			if errors.Is(err, ErrNotFound) {
+		group.Go(func() (err error) {
+			if batches[i], err = s.Load(ctx, id); errors.Is(err, ErrNotFound) {
 				return nil
 			}
-			found[i] = b
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	var batches []*Batch
-	for _, b := range found {
-		if b != nil && keep(b) {
-			batches = append(batches, b)
-		}
-	}
-	return batches, nil
+	return slices.DeleteFunc(batches, func(b *Batch) bool { return b == nil || !keep(b) }), nil
 }
 
 // Rerun is a row of a retry. It holds no personal data.

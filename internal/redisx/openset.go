@@ -2,6 +2,7 @@ package redisx
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,16 +29,14 @@ const addChunk = 1000
 
 // AddAll adds many jobs, addChunk per round trip.
 func (o *OpenSet) AddAll(ctx context.Context, kind string, ids []string, at time.Time) error {
-	for len(ids) > 0 {
-		n := min(len(ids), addChunk)
-		members := make([]redis.Z, 0, n)
-		for _, id := range ids[:n] {
-			members = append(members, redis.Z{Score: float64(at.UnixMilli()), Member: id})
+	for chunk := range slices.Chunk(ids, addChunk) {
+		members := make([]redis.Z, len(chunk))
+		for i, id := range chunk {
+			members[i] = redis.Z{Score: float64(at.UnixMilli()), Member: id}
 		}
 		if err := o.client.ZAdd(ctx, openKey(kind), members...).Err(); err != nil {
 			return wrap("add to the open set", err)
 		}
-		ids = ids[n:]
 	}
 	return nil
 }
