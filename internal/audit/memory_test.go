@@ -12,13 +12,13 @@ import (
 	"github.com/kycq/kycq/internal/objects"
 )
 
-// memory is a store in memory whose calls a test can let fail.
+// memory is a bucket in memory whose calls can be made to fail.
 type memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	etags   map[string]string
 	writes  int
-	// before runs ahead of each call; its error is the call's.
+	// before is called before each operation, which returns its error.
 	before func(op, key string) error
 }
 
@@ -99,7 +99,7 @@ func (m *memory) keys() []string {
 	return slices.Sorted(maps.Keys(m.objects))
 }
 
-// text, set and remove are what somebody does to the bucket behind kycq's back.
+// text, set and remove access the bucket without kycq.
 func (m *memory) text(key string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

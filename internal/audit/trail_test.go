@@ -41,7 +41,7 @@ func key(seq int) string { return fmt.Sprintf("audit/anil_ops1/%012d.json", seq)
 
 const headKey = "audit/anil_ops1/head.json"
 
-// codes gives the report's findings as "code seq".
+// codes returns the report's findings as "code seq".
 func codes(t *testing.T, bucket audit.Bucket) []string {
 	t.Helper()
 	r, err := audit.Verify(t.Context(), bucket)
@@ -73,7 +73,7 @@ func TestAnEntryHasTheDocumentedForm(t *testing.T) {
 	}
 }
 
-func TestEveryWriterHasAChainThatHolds(t *testing.T) {
+func TestEveryWriterHasAValidChain(t *testing.T) {
 	t.Parallel()
 	for name, bucket := range map[string]audit.Bucket{"memory": newMemory(), "store": audit.BucketOf(storagetest.New(t).Buckets())} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestASlowWriterDoesNotSetTheHeadBack(t *testing.T) {
 	}
 }
 
-func TestNoEntryNoDeed(t *testing.T) {
+func TestAppendFailsIfTheEntryCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	down := errors.New("store is down")
 	for _, op := range []string{"create audit/anil_ops1/0", "create audit/anil_ops1/head", "read", "swap"} {
@@ -173,7 +173,7 @@ func TestAnEntryWhoseHeadDidNotMoveLeavesTheChainWhole(t *testing.T) {
 	trail := newTrail(t, m, "anil", nil)
 	appendN(t, trail, 1)
 	m.before = func(op, _ string) error {
-		if op == "swap" { // the author dies between the entry and the head
+		if op == "swap" { // the process ends between writing the entry and moving the head
 			return objects.ErrUncertain
 		}
 		return nil
@@ -187,14 +187,14 @@ func TestAnEntryWhoseHeadDidNotMoveLeavesTheChainWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e.Seq != 3 {
-		t.Errorf("the next entry is %d, want 3: behind the one that the head did not know", e.Seq)
+		t.Errorf("the next entry is %d, want 3, after the one that the head does not include", e.Seq)
 	}
 	if got := codes(t, m); got != nil {
 		t.Errorf("findings: %v", got)
 	}
 }
 
-func TestWhatIsNotAWordStaysOutOfTheTrail(t *testing.T) {
+func TestFreeTextIsRefusedExceptInTheReason(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	trail := newTrail(t, m, "anil", nil)
@@ -222,7 +222,7 @@ func TestWhatIsNotAWordStaysOutOfTheTrail(t *testing.T) {
 		}
 	}
 	if keys := m.keys(); len(keys) != 0 {
-		t.Errorf("written all the same: %v", keys)
+		t.Errorf("refused events were written: %v", keys)
 	}
 }
 

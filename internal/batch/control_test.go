@@ -180,7 +180,7 @@ func (h *setup) selectRows(id string, s Selection) *Selected {
 	return selected
 }
 
-// shared gives the rows of two batches the same ids and inputs.
+// shared returns the id and the file number of a row, which are the same in every batch.
 func shared(row int) (id, number string) {
 	return fmt.Sprintf("shared-%05d", row), fmt.Sprintf("SPEC%05d", row)
 }

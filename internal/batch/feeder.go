@@ -67,7 +67,7 @@ const (
 	feedTimeout = 6 * time.Hour
 	// feedPoll is how often asynq looks for tasks in the queue.
 	feedPoll = 500 * time.Millisecond
-	// maxRetry is as high as asynq's int32 safely takes: a feed task is delivered for as long as its batch lives.
+	// maxRetry is near the limit of asynq's int32: a feed task is delivered until its batch is done.
 	maxRetry = 1 << 30
 	// shutdownTimeout is for a feed step in progress.
 	shutdownTimeout = 20 * time.Second
@@ -106,7 +106,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 		TaskCheckInterval:        feedPoll,
 		DelayedTaskCheckInterval: feedPoll,
 		RetryDelayFunc:           retryDelay,
-		// A feed task comes back by failing; that must not spend its retries.
+		// The handler returns an error to be called again; that must not count as a retry.
 		IsFailure:       func(error) bool { return false },
 		ShutdownTimeout: shutdownTimeout,
 		Logger:          asynqx.NewLogger(f.Log),
@@ -125,7 +125,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 	return nil
 }
 
-// again makes asynq deliver a feed task again. Its text is stored in Redis and shown: it is a code and nothing else.
+// again makes asynq deliver a feed task again. Its text is stored in Redis and shown, so it contains only a code.
 type again struct {
 	after time.Duration
 	code  string

@@ -113,7 +113,7 @@ func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
 	}
 }
 
-func TestAFeederThatDiesBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
+func TestAFeederKilledBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("dies", 250)

@@ -143,7 +143,8 @@ func (s *ProgressStore) Conflicted(ctx context.Context, id string, row int) erro
 	return s.setRows(ctx, id, rowChange{row: row, to: RowConflict})
 }
 
-// rowChange sets the state of a row (from 1). was is the state to discount if the stored one is rowEarlier.
+// rowChange sets the state of a row (from 1). was is the state
+// whose count is decremented if the stored state is rowEarlier.
 type rowChange struct {
 	row     int
 	to, was RowState
@@ -191,17 +192,17 @@ type Progress struct {
 	MaxCalls int
 	// Counts is the number of rows in each state but RowOpen.
 	Counts [rowStates]int
-	// Reason is why nothing is being fed; empty if rows are.
+	// Reason is why no rows are being fed; empty if rows are being fed.
 	Reason string
 
-	// missing is how many rows in a row had no record; -1 if records need not be read.
-	missing int
+	// missingStreak counts the last consecutive rows without a record; -1 if records need not be read.
+	missingStreak int
 	// seen is the number of ended rows at seenAt, in Unix milliseconds.
 	seen, seenAt int
 }
 
 // rebuilding reports whether the progress was lost and is being restored from the records.
-func (p *Progress) rebuilding() bool { return p.missing >= 0 }
+func (p *Progress) rebuilding() bool { return p.missingStreak >= 0 }
 
 // limitReached reports whether the batch has made MaxCalls calls.
 func (p *Progress) limitReached() bool { return p.MaxCalls > 0 && p.Calls >= p.MaxCalls }
@@ -241,7 +242,7 @@ func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 	p := &Progress{
 		State: State(fields[fieldState]), Reason: fields[fieldReason],
 		Run: number(fieldRun), Cursor: number(fieldCursor), Rows: number(fieldRows),
-		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missing: number(fieldMissing),
+		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missingStreak: number(fieldMissing),
 		seen: number(fieldSeen), seenAt: number(fieldSeenAt),
 	}
 	for s := RowValid; int(s) < rowStates; s++ {
@@ -250,8 +251,8 @@ func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 	return p, nil
 }
 
-// create creates the progress of a batch unless it exists. If neverFed, no record needs to be read before rows are fed. was
-// is the summary of an earlier end, nil if there is none.
+// create creates the progress of a batch unless it exists. If neverFed, records are not read before rows are fed. was is the
+// summary of an earlier end, nil if there is none.
 func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was *Summary) error {
 	rows := make([]byte, (b.Rows+1)/2)
 	fields := map[string]int{fieldRun: 1, fieldCursor: 0, fieldRows: b.Rows, fieldLimit: b.MaxCalls, fieldCalls: 0}
@@ -275,7 +276,7 @@ func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was
 	return err
 }
 
-// Sync copies state and call limit from batch.json, for the workers, and keeps progress that was about to expire.
+// Sync copies state and call limit from batch.json, for the workers. Progress that was about to expire no longer does.
 func (s *ProgressStore) Sync(ctx context.Context, b *Batch) error {
 	for _, key := range batchKeys(b.ID) {
 		if err := s.redis.Persist(ctx, key).Err(); err != nil {
@@ -285,12 +286,12 @@ func (s *ProgressStore) Sync(ctx context.Context, b *Batch) error {
 	return s.set(ctx, b.ID, fieldState, string(b.State), fieldLimit, b.MaxCalls)
 }
 
-// advance moves the cursor from p.Cursor, unless another feeder did. calls are those found in records of lost progress;
-// missing replaces Progress.missing while that is being restored.
-func (s *ProgressStore) advance(ctx context.Context, id string, p *Progress, to, calls, missing int) error {
+// advance moves the cursor from p.Cursor, unless another feeder did. While lost progress is restored, calls is the number
+// of calls found in records, and streak replaces p.missingStreak.
+func (s *ProgressStore) advance(ctx context.Context, id string, p *Progress, to, calls, streak int) error {
 	args := []any{p.Run, p.Cursor, to, calls}
 	if p.rebuilding() {
-		args = append(args, missing)
+		args = append(args, streak)
 	}
 	_, err := s.eval(ctx, advanceScript, id, args...)
 	return err

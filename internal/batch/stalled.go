@@ -12,14 +12,14 @@ const (
 	// foreignEvery and foreignLimit bound how often and how many foreign rows are checked.
 	foreignEvery = 5 * time.Second
 	foreignLimit = 200
-	// stalledAfter is how long no row may end before the open rows are checked. Longer than the breaker's five minutes
-	// would be too late to matter, much shorter would check often for nothing.
+	// stalledAfter is how long no row may end before the records of the open rows are read. A shorter time would read them
+	// often without need.
 	stalledAfter = 2 * time.Minute
 )
 
 // checkForeign checks rows whose verification_id had a task already when they were fed: another batch's, a single job's, or
-// their own after a feeder died. Such a row ends when the record is final, whichever task made it so. A row without a
-// record is enqueued again, since the other task may be gone.
+// their own after a feeder died. Such a row ends when the record is final, even if another task ended it. A row without
+// a record is enqueued again, since the other task may have been deleted.
 func (t *feed) checkForeign(ctx context.Context) error {
 	if time.Since(t.foreignChecked) < foreignEvery {
 		return nil

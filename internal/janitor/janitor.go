@@ -143,7 +143,7 @@ return {extra}
 // task, ARGV[3] first and ARGV[4] last index to visit. It returns how many ids were visited, given a lease and removed.
 //
 // asynq's recoverer reads only the leases, so an active task without one is never delivered again and blocks its id. Adding
-// a fresh lease is enough: a live worker goes on extending it (ExtendLease only updates existing leases), and that of a
+// a fresh lease is enough: a live worker keeps extending it (ExtendLease only updates existing leases), and that of a
 // dead worker expires, so no task is delivered to a second worker while the first lives.
 var activeScript = redis.NewScript(`
 local ids = redis.call('LRANGE', KEYS[1], ARGV[3], ARGV[4])

@@ -10,7 +10,7 @@ import (
 )
 
 // OpenSet is a sorted set per kind of the jobs without a final record, by the time of the last visit. A job is added
-// before its record is written and removed after all else, so it may stay too long but is never missing. The sweep finds
+// before its record is written and removed last, so the set may contain finished jobs but never lacks an open one. The sweep finds
 // in it the jobs that have no task.
 type OpenSet struct{ client redis.UniversalClient }
 

@@ -28,10 +28,10 @@ func known(kind tasks.Kind) (required, all []string) {
 // Columns are the headings of a file, as they are in the file.
 type Columns struct {
 	kind    tasks.Kind
-	mapping map[string]string // our name → heading of the file
+	mapping map[string]string // kycq's name → heading of the file
 	names   []string
 	index   map[string]int // by folded name
-	known   map[string]int // our name → position
+	known   map[string]int // kycq's name → position
 }
 
 // fold makes headings comparable, without case and surrounding space.
@@ -52,7 +52,7 @@ func (c *Columns) add(heading string) bool {
 	return true
 }
 
-// heading returns the heading of one of our columns.
+// heading returns the heading of a column that kycq reads.
 func (c *Columns) heading(name string) string {
 	if heading := c.mapping[name]; heading != "" {
 		return heading

@@ -14,8 +14,8 @@ import (
 
 var outside = &Problem{"image_outside_folder", "the image's path leads out of the folder of the images"}
 
-// Folder is the folder of a manifest's images. No path and no symbolic link leads out of it: a manifest must not be a way
-// to send other files of this machine to the vendor.
+// Folder is the folder of a manifest's images. Paths and symbolic links that lead out of it are refused, because a manifest
+// must not send other files of this machine to the vendor.
 type Folder struct {
 	root *os.Root
 	path string
@@ -37,7 +37,7 @@ func OpenFolder(path string) (*Folder, error) {
 // Close closes the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// Open opens an image. The Problem is set if the row is the cause, err if the machine is.
+// Open opens an image. It returns a Problem if the row is wrong, and an error if the file system failed.
 func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	name = f.relative(name)
 	if strings.IndexByte(name, 0) >= 0 || !filepath.IsLocal(name) {
@@ -61,7 +61,7 @@ func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
 		return nil, nil, fmt.Errorf("open an image: %w", errno(err))
 	}
-	return nil, outside, nil // os.Root has no error value for a link that leads out
+	return nil, outside, nil // os.Root has no error value for a symbolic link that leads out
 }
 
 // Stat returns size and modification time (Unix nanoseconds) of an image, or zeros if it is not in the folder.

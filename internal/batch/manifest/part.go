@@ -32,7 +32,7 @@ type Part struct {
 	Items   []Item `json:"-"`
 }
 
-// binding prevents that a part is exchanged for another one.
+// binding binds a sealed part to its batch and number, so it cannot replace another part.
 func binding(kind tasks.Kind, batch string, number int) seal.Binding {
 	return seal.Binding{Kind: string(kind), ID: fmt.Sprintf("%s/%d", batch, number), Purpose: seal.PurposeManifest}
 }

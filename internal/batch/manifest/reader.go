@@ -1,11 +1,11 @@
 // Package manifest reads the file of a backfill, CSV or JSONL with one job per row, and stores it as sealed parts.
 //
 // The file is not trusted: it may be one line of 2 GB, a renamed zip, or contain a path to /etc/passwd. Memory is bounded by
-// MaxRow and MaxColumns, whatever the file holds. A *FileError makes the whole file unreadable, a *Problem rejects one row.
+// MaxRow and MaxColumns, whatever the file holds. A *FileError rejects the whole file, a *Problem one row.
 // Neither quotes a cell, because cells are personal data. Reading the same bytes again gives the same rows with the same
 // numbers.
 //
-// The package must not know Redis, queues or progress, and opens images only through Folder.
+// The package must not use Redis, queues or progress, and must open images only through Folder.
 package manifest
 
 import (
@@ -33,7 +33,7 @@ const (
 
 // FileError means that the file cannot be read.
 type FileError struct {
-	Line    int    // 0 if no line is to blame
+	Line    int    // 0 if the error is not about one line
 	Message string // what is wrong, and what to do about it
 }
 
@@ -74,7 +74,7 @@ type Row struct {
 	columns *Columns
 }
 
-// Get returns the trimmed cell of one of our columns, empty if the file does not have it.
+// Get returns the trimmed cell of a column that kycq reads, empty if the file does not have it.
 func (r *Row) Get(name string) string {
 	at, ok := r.columns.known[name]
 	if !ok || at >= len(r.Fields) {
@@ -95,7 +95,7 @@ type rowReader interface {
 	read(row *Row) error
 }
 
-// NewReader detects the format and, for CSV, reads the headings. The error is a *FileError if the file is the cause.
+// NewReader detects the format and, for CSV, reads the headings. It returns a *FileError if the file is not valid.
 func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Reader, error) {
 	in := bufio.NewReaderSize(src, 64<<10)
 	head, err := in.Peek(512)

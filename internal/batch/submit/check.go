@@ -42,7 +42,7 @@ const (
 // be read to its end.
 func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progress) (*Plan, error) {
 	progress.Begin("reading the columns", s.Size, "bytes")
-	columns, err := s.readRows(ctx, counter{progress}, func(manifest.Row) error { return nil }) // JSONL has the last one anywhere
+	columns, err := s.readRows(ctx, counter{progress}, func(manifest.Row) error { return nil }) // the last row of a JSONL file may add one
 	if err != nil {
 		return nil, err
 	}
