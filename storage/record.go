@@ -41,7 +41,7 @@ func (s State) Final() bool {
 type Record struct {
 	Version int `json:"version"`
 	tasks.JobSpec
-	// WriteID is set by every write, so a writer recognises its own.
+	// WriteID is random and new with every write.
 	WriteID string `json:"write_id"`
 
 	State State `json:"state"`
@@ -114,9 +114,9 @@ type Attempt struct {
 	Code       string `json:"code"`
 	// Result is empty while the outcome is unknown.
 	Result  string `json:"result,omitempty"`
-	Counted bool   `json:"counted"` // whether it counts towards max-attempts
-	Reissue bool   `json:"reissue,omitempty"`
-	Probe   bool   `json:"probe,omitempty"`
+	Counted bool   `json:"counted"`           // whether it counts towards max-attempts
+	Reissue bool   `json:"reissue,omitempty"` // whether it repeats a call whose answer was lost, with a new provider id
+	Probe   bool   `json:"probe,omitempty"`   // whether it was the test call after a hold
 }
 
 // Erasure records that the personal data of a job was erased.

@@ -170,7 +170,7 @@ func TestADeliveryAfterAnErasureRestoresNothing(t *testing.T) {
 		rec := erase(t, w, tasks.Aadhaar, "A")
 		w.putJob(tasks.Aadhaar, "B", storage.StateValid) // its worker crashed before the tail
 		before := erase(t, w, tasks.Aadhaar, "B")
-		for _, late := range []tasks.Payload{job, PayloadOf(rec), PayloadOf(before)} {
+		for _, late := range []tasks.JobSpec{job, rec.JobSpec, before.JobSpec} {
 			if v := p.Process(t.Context(), late); v.Decision != Final {
 				t.Errorf("%+v", v)
 			}

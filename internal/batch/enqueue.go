@@ -189,7 +189,7 @@ func (t *feed) push(ctx context.Context, rows []*Row) error {
 	group.SetLimit(pushParallel)
 	for i, r := range rows {
 		group.Go(func() error {
-			status, err := t.Client.Push(gctx, r.payload)
+			status, err := t.Client.Push(gctx, r.spec)
 			queued[i] = status == tasks.AlreadyQueued
 			return err
 		})

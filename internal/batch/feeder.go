@@ -19,7 +19,7 @@ import (
 // Client puts tasks into Redis: *tasks.Client.
 type Client interface {
 	Preparer
-	Push(ctx context.Context, p tasks.Payload) (tasks.Status, error)
+	Push(ctx context.Context, p tasks.JobSpec) (tasks.Status, error)
 }
 
 // FeederConfig configures a Feeder. All fields but Log are required.

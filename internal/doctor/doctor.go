@@ -52,7 +52,7 @@ type Redis interface {
 	Check(ctx context.Context) ([]redisx.Finding, error)
 	Memory(ctx context.Context) (redisx.Memory, error)
 	// Queued reads a few tasks of each queue.
-	Queued(ctx context.Context) ([]tasks.Payload, error)
+	Queued(ctx context.Context) ([]tasks.JobSpec, error)
 }
 
 // Store is *objects.Buckets.

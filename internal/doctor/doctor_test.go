@@ -24,12 +24,12 @@ type fakeRedis struct {
 	found  []redisx.Finding
 	err    error
 	memory redisx.Memory
-	queued []tasks.Payload
+	queued []tasks.JobSpec
 }
 
 func (r fakeRedis) Check(context.Context) ([]redisx.Finding, error) { return r.found, r.err }
 func (r fakeRedis) Memory(context.Context) (redisx.Memory, error)   { return r.memory, nil }
-func (r fakeRedis) Queued(context.Context) ([]tasks.Payload, error) { return r.queued, r.err }
+func (r fakeRedis) Queued(context.Context) ([]tasks.JobSpec, error) { return r.queued, r.err }
 
 type fakeStore struct {
 	ahead  time.Duration
@@ -162,23 +162,23 @@ func TestTheKeysetMustDecryptQueuedJobs(t *testing.T) {
 	t.Parallel()
 	target := healthy(t)
 	foreign := healthy(t).Keyset
-	job := func(by *tasks.Keyset, sealedFor string) tasks.Payload {
+	job := func(by *tasks.Keyset, sealedFor string) tasks.JobSpec {
 		sealed, err := by.Seal([]byte("specimen"), tasks.InputBinding(tasks.Passport, sealedFor))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tasks.Payload{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: sealed}}
+		return tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: sealed}
 	}
 	for name, c := range map[string]struct {
-		job  tasks.Payload
+		job  tasks.JobSpec
 		want string
 	}{
 		"its own":         {job(target.Keyset, "A"), ""},
 		"another keyset":  {job(foreign, "A"), "fail keyset-queues settings"},
 		"another job's":   {job(target.Keyset, "B"), "fail keyset-queues environment"},
-		"nothing is open": {tasks.Payload{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}}, "fail keyset-queues environment"},
+		"nothing is open": {tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}, "fail keyset-queues environment"},
 	} {
-		target.Redis = fakeRedis{queued: []tasks.Payload{c.job}}
+		target.Redis = fakeRedis{queued: []tasks.JobSpec{c.job}}
 		if got := findings(target); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}

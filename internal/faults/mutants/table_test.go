@@ -122,7 +122,7 @@ var mutants = []mutant{
 	{
 		name:  "skip-open-set", // forgets jobs that have a record and no task
 		pkg:   "tasks",
-		old:   `	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {`,
+		old:   `	if err := c.open.Add(ctx, string(job.Kind), job.VerificationID, time.Now()); err != nil {`,
 		new:   `	if err := error(nil); err != nil && time.Now().IsZero() {`,
 		tests: []testName{{faults, "TestProducerKilled"}},
 	},
@@ -181,7 +181,7 @@ var mutants = []mutant{
 	{
 		name:  "enqueue-ignores-fingerprint", // takes another input under a known id for the same job
 		pkg:   "tasks",
-		old:   `	if !existing.Created && existing.Fingerprint != p.Fingerprint {`,
+		old:   `	if !existing.Created && existing.Fingerprint != job.Fingerprint {`,
 		new:   `	if false {`,
 		tests: []testName{{"tasks", "TestTheSameIDWithAnotherInputIsAnErrorAndNotAnotherJob"}},
 	},
