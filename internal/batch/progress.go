@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -342,26 +341,25 @@ func (s *ProgressStore) expire(ctx context.Context, b *Batch) error {
 // addForeign adds rows whose task belongs to another batch or a single job. They stay until the record of their
 // verification_id is final.
 func (s *ProgressStore) addForeign(ctx context.Context, id string, rows []*Row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	return progressError(id, s.redis.SAdd(ctx, foreignKey(id), foreignMembers(rows)...).Err())
+	return changeForeign(ctx, s.redis.SAdd, id, rows)
 }
 
 // dropForeign removes rows that addForeign added.
 func (s *ProgressStore) dropForeign(ctx context.Context, id string, rows []*Row) error {
+	return changeForeign(ctx, s.redis.SRem, id, rows)
+}
+
+func changeForeign(
+	ctx context.Context, change func(ctx context.Context, key string, members ...any) *redis.IntCmd, id string, rows []*Row,
+) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return progressError(id, s.redis.SRem(ctx, foreignKey(id), foreignMembers(rows)...).Err())
-}
-
-func foreignMembers(rows []*Row) []any {
 	members := make([]any, len(rows))
 	for i, r := range rows {
 		members[i] = fmt.Sprintf("%d/%d", r.Item.Row, r.run)
 	}
-	return members
+	return progressError(id, change(ctx, foreignKey(id), members...).Err())
 }
 
 // foreign returns at most limit rows that addForeign added, at random.
@@ -372,11 +370,8 @@ func (s *ProgressStore) foreign(ctx context.Context, id string, limit int) ([]Re
 	}
 	rows := make([]Rerun, 0, len(members))
 	for _, m := range members {
-		row, run, _ := strings.Cut(m, "/")
 		var r Rerun
-		r.Row, _ = strconv.Atoi(row)
-		r.Run, _ = strconv.Atoi(run)
-		if r.Row > 0 && r.Run > 0 {
+		if _, err := fmt.Sscanf(m, "%d/%d", &r.Row, &r.Run); err == nil && r.Row > 0 && r.Run > 0 {
 			rows = append(rows, r)
 		}
 	}
