@@ -115,7 +115,7 @@ type Attempt struct {
 	// Result is empty while the outcome is unknown.
 	Result  string `json:"result,omitempty"`
 	Counted bool   `json:"counted"`           // whether it counts towards max-attempts
-	Reissue bool   `json:"reissue,omitempty"` // whether it repeats a call whose answer was lost, with a new provider id
+	Reissue bool   `json:"reissue,omitempty"` // whether it may pay again: an earlier call with another id was answered, or its answer was lost
 	Probe   bool   `json:"probe,omitempty"`   // whether it was the test call after a hold
 }
 

@@ -72,23 +72,20 @@ func classify(parent context.Context, op, bucket string, err error) error {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized, advice[code] != "":
 		return fmt.Errorf("%s: %w: bucket %q: %s", op, ErrDenied, bucket, explain(status, code))
 	case status >= http.StatusInternalServerError:
-		return fmt.Errorf("%s: %w: it responded with %s", op, ErrUnreachable, named(status, code))
+		return fmt.Errorf("%s: %w: it responded with %s", op, ErrUnreachable, explain(status, code))
 	}
-	return fmt.Errorf("%s: bucket %q: S3 responded with %s", op, bucket, named(status, code))
+	return fmt.Errorf("%s: bucket %q: S3 responded with %s", op, bucket, explain(status, code))
 }
 
 // unnameable are the codes for keys that the store does not support, so there is no such object.
 var unnameable = map[string]bool{"KeyTooLongError": true, "InvalidObjectName": true, "XMinioInvalidObjectName": true}
 
+// explain says what to do about a refusal if it is known, else names it.
 func explain(status int, code string) string {
-	if text := advice[code]; text != "" {
-		return text
-	}
-	return named(status, code)
-}
-
-func named(status int, code string) string {
-	if code == "" {
+	switch {
+	case advice[code] != "":
+		return advice[code]
+	case code == "":
 		return fmt.Sprintf("HTTP status %d", status)
 	}
 	return fmt.Sprintf("%s (HTTP status %d)", code, status)

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,44 +70,41 @@ func (b *Bucket) selfTest(ctx context.Context, use func(key string)) error {
 // testConditions does not use Create and Swap: their look at the stored object would hide what the store does.
 func (b *Bucket) testConditions(ctx context.Context, key string) error {
 	id := NewWriteID()
-	put := func(body, ifMatch string) (etag string, err error) {
-		etag, err = b.putIf(ctx, key, []byte(body), id, ifMatch)
-		if err == nil && etag == "" {
-			return "", errors.New("the store answered a PUT without an ETag")
+	var first, last string // ETags
+	for _, step := range []struct {
+		body    string
+		swap    bool   // with the first ETag
+		refused string // what the store must refuse; empty: it must accept
+	}{
+		{body: "1"},
+		{body: "2", refused: "a create of an object that exists"},
+		{body: "3", swap: true},
+		{body: "4", swap: true, refused: "a swap with an outdated ETag"},
+	} {
+		ifMatch := ""
+		if step.swap {
+			ifMatch = first
 		}
-		return etag, err
+		next, err := b.putIf(ctx, key, []byte(step.body), id, ifMatch)
+		_, code := answerOf(err)
+		switch {
+		case err == nil && step.refused != "":
+			return noConditions("accepted " + step.refused)
+		case code == "NotImplemented":
+			return noConditions("answered NotImplemented")
+		case err == nil && next == "":
+			return errors.New("test the store: it answered a PUT without an ETag")
+		case err == nil:
+			first, last = cmp.Or(first, next), next
+		case step.refused == "" || !isRefusal(err, ifMatch):
+			return classify(ctx, "test the store", b.name, err)
+		}
 	}
-	first, err := put("1", "")
-	if err != nil {
-		return b.testFailure(ctx, err)
-	}
-	if _, err = put("2", ""); !isRefusal(err, "") {
-		return b.notRefused(ctx, "a create of an object that exists", err)
-	}
-	second, err := put("3", first)
-	if err != nil {
-		return b.testFailure(ctx, err)
-	}
-	if _, err = put("4", first); !isRefusal(err, first) {
-		return b.notRefused(ctx, "a swap with an outdated ETag", err)
-	}
-	return b.testRead(ctx, key, "3", second, id)
+	return b.testRead(ctx, key, "3", last, id)
 }
 
-// notRefused explains a write that succeeded, or failed for another reason, where a refusal was due.
-func (b *Bucket) notRefused(ctx context.Context, what string, err error) error {
-	if err != nil {
-		return b.testFailure(ctx, err)
-	}
-	return fmt.Errorf("test the store: %w: it accepted %s; use a store that does, such as AWS S3 or MinIO", ErrNoConditions, what)
-}
-
-// testFailure names a store that rejects the condition headers; other errors it classifies.
-func (b *Bucket) testFailure(ctx context.Context, err error) error {
-	if _, code := answerOf(err); code == "NotImplemented" {
-		return fmt.Errorf("test the store: %w: it answered NotImplemented; use a store that does, such as AWS S3 or MinIO", ErrNoConditions)
-	}
-	return classify(ctx, "test the store", b.name, err)
+func noConditions(what string) error {
+	return fmt.Errorf("test the store: %w: it %s; use a store that does, such as AWS S3 or MinIO", ErrNoConditions, what)
 }
 
 // testRead checks that a read returns the last write, its ETag, the write id, and the headers from which Object.Age is
@@ -116,12 +114,12 @@ func (b *Bucket) testRead(parent context.Context, key, body, etag, writeID strin
 	defer cancel()
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &key})
 	if err != nil {
-		return b.testFailure(parent, err)
+		return classify(parent, "test the store", b.name, err)
 	}
 	defer out.Body.Close()
 	found, err := io.ReadAll(io.LimitReader(out.Body, maxObject))
 	if err != nil {
-		return b.testFailure(parent, err)
+		return classify(parent, "test the store", b.name, err)
 	}
 	_, dated := awsmiddleware.GetServerTime(out.ResultMetadata)
 	switch {

@@ -33,16 +33,6 @@ func New(t testing.TB) *storage.Store { return Start(t).Store(t) }
 // NewFake returns a store with three new buckets on gofakes3.
 func NewFake(t testing.TB) *storage.Store { return StartFake(t).Store(t) }
 
-// NewMinIO returns a store with three new buckets on the real server. It skips the test if there is none.
-func NewMinIO(t testing.TB) *storage.Store { return StartMinIO(t).Store(t) }
-
-// NewConfig is New for a test that needs the configuration only.
-func NewConfig(t testing.TB) storage.Config {
-	server := Start(t)
-	server.Store(t)
-	return server.Config()
-}
-
 // Config returns the configuration of the store, with bucket names of its own. Store or Init creates the buckets.
 func (s *Server) Config() storage.Config { return s.config }
 
