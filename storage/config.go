@@ -36,8 +36,7 @@ type Config struct {
 
 const day = 24 * time.Hour
 
-// WithDefaults returns the configuration with defaults for empty fields.
-func (c Config) WithDefaults() Config {
+func (c Config) withDefaults() Config {
 	setDefault := func(s *string, value string) {
 		if *s == "" {
 			*s = value
@@ -89,7 +88,7 @@ type Store struct {
 
 // Open checks the configuration and returns a Store. It does not connect.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	cfg = cfg.WithDefaults()
+	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}

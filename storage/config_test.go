@@ -27,7 +27,11 @@ func TestAConfigurationThatCannotWorkIsRefusedAtOnce(t *testing.T) {
 
 func TestTheDefaultsOfAConfiguration(t *testing.T) {
 	t.Parallel()
-	got := storage.Config{MaskedBucket: "own-masked"}.WithDefaults()
+	store, err := storage.Open(t.Context(), storage.Config{MaskedBucket: "own-masked"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := store.Config()
 	want := storage.Config{
 		Region: "ap-south-1", InboxBucket: "kycq-inbox", MaskedBucket: "own-masked", RecordsBucket: "kycq-records",
 		InboxLifecycle: 30 * 24 * time.Hour,

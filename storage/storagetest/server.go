@@ -82,7 +82,7 @@ func (s *Server) front(t testing.TB, backend http.Handler) {
 	}))
 	t.Cleanup(front.Close)
 	s.config.Endpoint = front.URL
-	s.config = s.config.WithDefaults()
+	s.config = s.Open(t).Config()
 }
 
 func (s *Server) date() string {
