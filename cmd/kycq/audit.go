@@ -34,7 +34,7 @@ finds any. Keep the printed hashes elsewhere: compared with a later run, they re
 		if len(report.Findings) > 0 {
 			return cli.Exit(cli.ExitSomeFailed)
 		}
-		a.Note("%d chains, nothing is wrong", len(report.Chains))
+		a.Note("%s, no events missing or changed", count(len(report.Chains), "chain"))
 		return nil
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/sleep"
 )
 
@@ -40,9 +41,9 @@ the exit code is 3 if rows failed. Stopping the watch does not affect the batch.
 // watcher follows one batch.
 type watcher struct {
 	*progress
-	began          time.Time
-	endedAtBegin   int
-	line, holdLine string // printed last
+	began        time.Time
+	endedAtBegin int
+	line, notice string // printed last
 }
 
 func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
@@ -119,12 +120,12 @@ func (w *watcher) show(st *batchStatus) error {
 	case w.mode == "none":
 		return nil
 	}
-	w.showHold(st)
+	w.showNotice(st)
 	if w.mode == "bar" {
 		if w.bar == nil {
 			w.Begin("", int64(st.Rows), "rows")
 		}
-		w.bar.Describe(progressLine(st))
+		w.bar.Describe(fitBar(progressLine(st), st.Rows, logx.Width(w.app.Err)))
 		return w.bar.Set(st.Ended)
 	}
 	if line := fmt.Sprintf("%d of %d: %s", st.Ended, st.Rows, progressLine(st)); line != w.line {
@@ -134,17 +135,30 @@ func (w *watcher) show(st *batchStatus) error {
 	return nil
 }
 
-// showHold prints a line for a hold, again when its duration has changed by a minute.
-func (w *watcher) showHold(st *batchStatus) {
+// showNotice prints a line if the operator has to act: for a hold, again when its duration has changed by a minute, and for a
+// call limit that was reached.
+func (w *watcher) showNotice(st *batchStatus) {
 	line := ""
-	if st.Hold != nil {
+	switch {
+	case st.Hold != nil:
 		line = holdLine(st.Hold)
+	case st.State == batch.CallLimitReached:
+		line = st.stateText()
 	}
-	if line != w.holdLine && line != "" {
+	if line != w.notice && line != "" {
 		w.Clear()
 		w.app.Note("%s", line)
 	}
-	w.holdLine = line
+	w.notice = line
+}
+
+// fitBar shortens the text beside the bar, since a bar that is wider than the terminal is not redrawn in place.
+func fitBar(text string, rows, columns int) string {
+	counts := len(fmt.Sprintf(" 100%% || (%d/%d) ", rows, rows))
+	if free := columns - counts; columns > 0 && len(text) > free {
+		return text[:max(0, free-3)] + "..."
+	}
+	return text
 }
 
 func progressLine(st *batchStatus) string {
@@ -152,6 +166,8 @@ func progressLine(st *batchStatus) string {
 	switch {
 	case st.Hold != nil:
 		return text + "; on hold"
+	case st.State == batch.CallLimitReached:
+		return text + "; call limit reached"
 	case st.State != batch.Running, st.Reason != "":
 		return text + "; " + st.stateText()
 	case st.Ended == st.Rows:

@@ -46,7 +46,7 @@ their queues.`,
 			return err
 		}
 		if !first {
-			a.Note("the fleet was on hold already: see kycq fleet status")
+			a.Note("the fleet was on hold already; its hold keeps this reason:")
 		}
 		return a.printHold(ctx, d)
 	})
@@ -104,7 +104,7 @@ loses its data, the workers' configured rates apply again.`,
 			return err
 		}
 		return a.AnswerLine(map[string]string{"kind": string(kind), "rate": limit.String()},
-			func() string { return fmt.Sprintf("%s is paced at %s from now on\n", kind, limit) })
+			func() string { return fmt.Sprintf("%s: %s for all workers\n", kind, limit) })
 	})
 }
 

@@ -116,7 +116,7 @@ func describeHold(h *gate.Hold) string {
 	case h == nil:
 		return "hold: none"
 	case h.Probing:
-		return fmt.Sprintf("hold: probing with one call, on hold since %s (%s: %s)", stamp(h.Since), h.Code, h.Reason)
+		return fmt.Sprintf("hold: one test call decides; on hold since %s (%s: %s)", stamp(h.Since), h.Code, h.Reason)
 	}
 	return fmt.Sprintf("hold: %s: %s, since %s\nnext: %s", h.Code, h.Reason, stamp(h.Since), h.NextAction)
 }
