@@ -139,6 +139,9 @@ func explain(r ruling, a answer) advice.Text {
 		}
 		return fromReply.Then("run `kycq job retry`")
 	case cashfree.Rejected, cashfree.Invalid:
+		if a.HTTPStatus == http.StatusNotFound { // the URL is at fault, not the row
+			return fromReply.Then("run `kycq job retry`")
+		}
 		return fromReply.Then("submit the row under a new verification_id")
 	}
 	return text

@@ -114,7 +114,7 @@ func TestTextsFollowTheVendorsTableAndTheDisposition(t *testing.T) {
 		"retried":                 {Policy{}, vendors(cashfree.OtherStatus, 502, ""), "what happened", advice.Retrying},
 		"undocumented status":     {Policy{}, vendors(cashfree.OtherStatus, 418, ""), advice.For("unexpected_status").Message, advice.For("unexpected_status").NextAction},
 		"504 may have been paid":  {Policy{}, vendors(cashfree.OtherStatus, 504, ""), advice.For("gateway_timeout").Message, advice.For("gateway_timeout").NextAction},
-		"kept by an old version":  {Policy{}, answer{Class: cashfree.Rejected, HTTPStatus: 404}, advice.For("not_found").Message, advice.For("not_found").NextAction + "; then submit the row under a new verification_id"},
+		"kept by an old version":  {Policy{}, answer{Class: cashfree.Rejected, HTTPStatus: 404}, advice.For("not_found").Message, advice.For("not_found").NextAction + "; then run `kycq job retry`"},
 		"a duplicate of no known": {Policy{}, vendors(cashfree.Duplicate, 409, ""), advice.For("duplicate_verification_id").Message, advice.For("duplicate_verification_id").NextAction},
 	} {
 		r := c.policy.WithDefaults().rule(c.answer, nil, false)

@@ -233,7 +233,11 @@ func (s *submission) refuse(plan *submit.Plan) error {
 	if err := s.app.Answer(s.answer, s.answer.text); err != nil {
 		return err
 	}
-	s.app.Note("fix the rows, or add --allow-rejects to submit the other %d", plan.Rows)
+	next := "fix the rows"
+	if plan.Rows > 0 {
+		next += fmt.Sprintf(", or add --allow-rejects to submit the other %d", plan.Rows)
+	}
+	s.app.Note("%s", next)
 	return cli.Exit(cli.ExitUsage)
 }
 

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -51,7 +53,10 @@ type enqueued struct {
 
 func (d *deps) enqueue(ctx context.Context, job tasks.Job) (enqueued, error) {
 	receipt, err := d.client.Enqueue(ctx, job)
-	if err != nil {
+	switch {
+	case errors.Is(err, storage.ErrUncertain):
+		return enqueued{}, fmt.Errorf("%w (run the command again: no job is enqueued twice)", err)
+	case err != nil:
 		return enqueued{}, err
 	}
 	next := "wait"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/kycq/kycq/internal/config"
@@ -29,8 +30,11 @@ func (a *app) revealRecord(cfg *config.Config, rec *storage.Record) error {
 			return nil, nil
 		}
 		plain, err := keyset.Open(sealed, b)
+		if errors.Is(err, seal.ErrKeyMissing) {
+			err = fmt.Errorf("%w (kycq keys status lists the keys of this keyset)", err)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("open the sealed %s: %w", what, err)
+			return nil, fmt.Errorf("decrypt the %s: %w", what, err)
 		}
 		return withoutLink(plain), nil
 	}

@@ -57,5 +57,5 @@ func checkQueued(ctx context.Context, t Target) Finding {
 	case len(queued) == 0:
 		return fine(check, "the queues are empty")
 	}
-	return fine(check, fmt.Sprintf("decrypts the %d queued jobs checked", len(queued)))
+	return fine(check, fmt.Sprintf("all queued jobs checked can be decrypted: %d", len(queued)))
 }

@@ -95,5 +95,5 @@ func (b *Bucket) listOne(ctx context.Context) (*s3.ListObjectsV2Output, error) {
 // and without the permission to list, S3 answers 403 for a missing object, so kycq could not work anyway.
 func (b *Bucket) checkAccess(ctx context.Context) error {
 	_, err := b.listOne(ctx)
-	return classify(ctx, "look into bucket", b.name, err)
+	return classify(ctx, "access bucket", b.name, err)
 }

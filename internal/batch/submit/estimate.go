@@ -72,7 +72,7 @@ func (e *Estimate) String() string {
 	if e.Calls > 0 {
 		_, _ = fmt.Fprintf(&text, "time: about %s at %.1f calls a minute", batch.DurationText(e.duration()), e.PerMinute)
 		if e.Ahead > 0 {
-			_, _ = fmt.Fprintf(&text, ", with %d rows of other batches", e.Ahead)
+			_, _ = fmt.Fprintf(&text, ", rows of other batches included: %d", e.Ahead)
 		}
 		_, _ = fmt.Fprintln(&text)
 	}
