@@ -30,13 +30,10 @@ func (f *jobFlags) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{string(tasks.Live), string(tasks.Bulk)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// job checks the flags and returns a job without input.
+// job returns a job without input. It does not check the id.
 func (f *jobFlags) job(kind tasks.Kind) (tasks.Job, error) {
 	if f.id == "" {
 		return tasks.Job{}, cli.Usagef("--id is missing: name the job, for example --id ABC00123")
-	}
-	if err := tasks.ValidateID(f.id); err != nil {
-		return tasks.Job{}, cli.UsageError(err)
 	}
 	lane, err := tasks.ParseLane(f.lane)
 	if err != nil {

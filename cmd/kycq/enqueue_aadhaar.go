@@ -31,6 +31,9 @@ given as s3://bucket/key.`,
 			if err != nil {
 				return err
 			}
+			if err := tasks.ValidateID(f.id); err != nil {
+				return cli.UsageError(err)
+			}
 			if image == "" {
 				return cli.Usagef("--image is missing: name a JPEG or PNG file, or s3://bucket/key")
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -102,7 +103,7 @@ func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
 		if err := d.Decode(&object); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, cli.Usagef("stdin, object %d: is not JSON: write one object a line, each like {\"verification_id\":...,\"file_number\":...,\"dob\":...}", n)
+			return nil, cli.Usagef("stdin, object %d: not JSON: write one object a line, like {\"verification_id\":...,\"file_number\":...,\"dob\":...}", n)
 		}
 		job, err := readPassport(object, lane)
 		if err != nil {
@@ -120,16 +121,16 @@ func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
 func readPassport(object []byte, lane string) (tasks.Job, error) {
 	var names map[string]json.RawMessage
 	if err := json.Unmarshal(object, &names); err != nil {
-		return tasks.Job{}, errors.New("is not a JSON object")
+		return tasks.Job{}, errors.New("not a JSON object")
 	}
 	for name := range names {
 		if !slices.Contains(passportFieldNames, name) {
-			return tasks.Job{}, fmt.Errorf("holds an unknown field: known are %v", passportFieldNames)
+			return tasks.Job{}, fmt.Errorf("unknown field: use %s", strings.Join(passportFieldNames, ", "))
 		}
 	}
 	var fields passportFields
 	if err := json.Unmarshal(object, &fields); err != nil {
-		return tasks.Job{}, errors.New("holds a field that is not a string: put values into quotes")
+		return tasks.Job{}, errors.New("a field is not a string: put values into quotes")
 	}
 	return fields.job(lane)
 }

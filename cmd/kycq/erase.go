@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
@@ -49,6 +52,9 @@ func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason st
 		return err
 	}
 	rec, err := worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
+	if errors.Is(err, storage.ErrNotFound) {
+		return fmt.Errorf("no %s job %s: %w", kind, id, storage.ErrNotFound)
+	}
 	if err != nil {
 		return err
 	}

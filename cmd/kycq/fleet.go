@@ -86,7 +86,12 @@ func newFleetRate(a *app) *cobra.Command {
 		Long: `rate changes the rate limit that all workers share. It takes effect within 2 seconds and is stored in Redis; if Redis
 loses its data, the workers' configured rates apply again.`,
 		Example: "  kycq fleet rate aadhaar 200/m\n  kycq fleet rate passport 50/m",
-		Args:    cobra.ExactArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return cli.Usagef("want a kind and a rate: kycq fleet rate aadhaar 200/m")
+			}
+			return nil
+		},
 	}, fleetAreas, func(ctx context.Context, d *deps, args []string) error {
 		kind, err := tasks.ParseKind(args[0])
 		if err != nil {

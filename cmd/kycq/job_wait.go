@@ -65,7 +65,7 @@ func (a *app) waitForRecord(ctx context.Context, store *storage.Store, name jobN
 		case err == nil:
 			a.noteState(rec, &last)
 		case errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, storage.ErrUnreachable):
-			return nil, fmt.Errorf("%s is not final after %s (%s)", name.id, timeout, last)
+			return nil, fmt.Errorf("%s is not final after %s (%s): wait again, or see kycq fleet status", name.id, timeout, last)
 		}
 	}
 	return nil, err
