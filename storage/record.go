@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"net/http"
 	"slices"
 	"time"
 
@@ -112,12 +113,29 @@ type Attempt struct {
 	// HTTPStatus is 0 if no response came.
 	HTTPStatus int    `json:"http_status,omitempty"`
 	Code       string `json:"code"`
-	// Result is empty while the outcome is unknown.
+	// Result is empty or ResultUnknown while it is not known whether Cashfree has processed the request.
 	Result  string `json:"result,omitempty"`
 	Counted bool   `json:"counted"` // whether it counts towards max-attempts
 	Reissue bool   `json:"reissue,omitempty"`
 	Probe   bool   `json:"probe,omitempty"`
 }
+
+// ResultUnknown is the result of an attempt whose answer did not arrive. The other results are the worker's.
+const ResultUnknown = "unknown"
+
+// FateUnknown reports whether the request may have been processed without an answer that says so.
+func (a Attempt) FateUnknown() bool {
+	return a.Result == "" || a.Result == ResultUnknown || a.HTTPStatus == http.StatusGatewayTimeout
+}
+
+// MayHavePaid reports whether the request was, or may have been, charged: it has no known end, or was answered with 200.
+func (a Attempt) MayHavePaid() bool { return a.FateUnknown() || a.HTTPStatus == http.StatusOK }
+
+// MayHavePaid reports whether any request of any run was, or may have been, charged. A further run then may pay again.
+func (r *Record) MayHavePaid() bool { return slices.ContainsFunc(r.Attempts, Attempt.MayHavePaid) }
+
+// MaybeCharged reports whether the fate of any request of any run is unknown.
+func (r *Record) MaybeCharged() bool { return slices.ContainsFunc(r.Attempts, Attempt.FateUnknown) }
 
 // Erasure records that the personal data of a job was erased.
 type Erasure struct {

@@ -26,6 +26,7 @@ type answer struct {
 	Probe       bool                 `json:"probe,omitempty"`
 	Class       cashfree.Class       `json:"class"`
 	HTTPStatus  int                  `json:"http_status,omitempty"`
+	Foreign     bool                 `json:"foreign,omitempty"` // not in Cashfree's form
 	Code        string               `json:"code,omitempty"`
 	Message     string               `json:"message,omitempty"`     // from internal/advice, not from Cashfree
 	NextAction  string               `json:"next_action,omitempty"` // likewise
@@ -41,7 +42,7 @@ type passportAnswer = cashfree.PassportFields[string]
 func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, source maskcheck.SourceInfo) answer {
 	a := answer{
 		Kind: job.Kind, Run: at.Run, ProviderID: at.ProviderID, SentAt: at.SentAt, EndedAt: time.Now().UTC(), Probe: at.Probe,
-		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Code: reply.Code, Message: reply.Message, NextAction: reply.NextAction, ReferenceID: reply.ReferenceID,
+		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Foreign: reply.Foreign, Code: reply.Code, Message: reply.Message, NextAction: reply.NextAction, ReferenceID: reply.ReferenceID,
 		ImageLink: reply.Image.Reveal(), Body: reply.Body, Source: source,
 	}
 	if p := reply.Passport; p != nil {

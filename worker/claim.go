@@ -49,7 +49,7 @@ func (d *delivery) resume(ctx context.Context) transition {
 		return goTo(stepMask)
 	case state == storage.StateSent:
 		return d.takeOver(ctx)
-	case unresolved(d.rec, 1):
+	case d.rec.MaybeCharged():
 		// The worker that made the call may have received the answer without being able to write it to S3.
 		if t, found := d.useKeptAnswer(ctx); found {
 			return t
@@ -115,7 +115,7 @@ func (d *delivery) keptAnswer(ctx context.Context) (*answer, error) {
 	}
 	i := attemptOf(d.rec, a)
 	switch {
-	case i < 0 || !isUnknown(d.rec.Attempts[i]): // the attempt has its result already
+	case i < 0 || !d.rec.Attempts[i].FateUnknown(): // the attempt has its result already
 		return nil, nil
 	case d.rec.State == storage.StateSent && i == len(d.rec.Attempts)-1, a.decisive():
 		return &a, nil

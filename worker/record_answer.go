@@ -80,7 +80,7 @@ func (d *delivery) applyAnswer(mayReissue bool) (*storage.Record, ruling, error)
 	at.Counted = r.counted && (!a.Probe || r.next != toRetry)
 	if counted, sent := spent(rec); d.policy.exhausted(r, counted, sent) {
 		r.next, r.state, r.code = toFinal, storage.StateFailed, "provider_error"
-		if unresolved(rec, rec.Run) {
+		if paidInRun(rec) {
 			r.code = "answer_lost" // one of the calls may have been charged
 		}
 	}

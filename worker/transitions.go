@@ -123,7 +123,7 @@ func (d *delivery) cancelIfStopped(ctx context.Context) (t transition, stop bool
 	case !stopped:
 		return transition{}, false
 	}
-	if unresolved(d.rec, d.rec.Run) {
+	if paidInRun(d.rec) {
 		return d.endJob(ctx, storage.StateCancelled, "answer_lost"), true
 	}
 	return d.endJob(ctx, storage.StateCancelled, "cancelled"), true

@@ -102,6 +102,7 @@ type finding struct {
 	referenceID int64
 	image       redact.Secret
 	passport    *PassportAnswer
+	foreign     bool // an error answer in another form than the vendor's
 }
 
 // classify returns the class of an answer by status, then code, then message. If an error body is not JSON, the status
@@ -112,7 +113,10 @@ func classify(e endpoint, id string, status int, body []byte) finding {
 	}
 	p := readProblem(body)
 	r := match(status, p)
-	f := finding{class: r.class, code: p.code, message: r.text.Message, nextAction: r.text.NextAction}
+	f := finding{
+		class: r.class, code: p.code, message: r.text.Message, nextAction: r.text.NextAction,
+		foreign: p.foreign,
+	}
 	if p.code == "" && r.phrase != "" && !strings.HasSuffix(r.code, "*") {
 		f.code = r.code
 	}
