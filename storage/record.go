@@ -134,7 +134,7 @@ func (a Attempt) MayHavePaid() bool { return a.FateUnknown() || a.HTTPStatus == 
 // MayHavePaid reports whether any request of any run was, or may have been, charged. A further run then may pay again.
 func (r *Record) MayHavePaid() bool { return slices.ContainsFunc(r.Attempts, Attempt.MayHavePaid) }
 
-// MaybeCharged reports whether the fate of any request of any run is unknown.
+// MaybeCharged reports whether the fate of any request of any run is unknown. The record's JSON has it as maybe_charged.
 func (r *Record) MaybeCharged() bool { return slices.ContainsFunc(r.Attempts, Attempt.FateUnknown) }
 
 // Erasure records that the personal data of a job was erased.

@@ -121,6 +121,7 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 	}
 	if text := explain(r, a); r.next != toAnswered {
 		rec.Message, rec.NextAction = text.Message, text.NextAction
+		noteCharge(rec)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@
 // Cashfree's own messages are never shown, because they can repeat the input or an IP address.
 package advice
 
+import "strings"
+
 // Text explains a code. It holds no personal data and is safe to store, log and show.
 type Text struct {
 	Message    string // what happened
@@ -13,6 +15,15 @@ type Text struct {
 // Then adds a second step to the next action.
 func (t Text) Then(step string) Text {
 	t.NextAction += "; then " + step
+	return t
+}
+
+// Charged adds that a call of the job may have been charged, unless the text says so.
+func (t Text) Charged() Text {
+	if !strings.Contains(t.Message, "may have been charged") {
+		t.Message += "; a call of this job may have been charged, but its answer did not arrive"
+		t.NextAction += "; before a retry, look the job up in Cashfree's dashboard"
+	}
 	return t
 }
 

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -263,5 +265,33 @@ func TestAnEndedBatchCannotBeCancelled(t *testing.T) {
 	}
 	if all, err := h.control.Batches.All(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("all batches: %v, %v", all, err)
+	}
+}
+
+func TestARowWhoseCallMayHaveBeenChargedIsSelectedAsLostWhateverItsCode(t *testing.T) {
+	t.Parallel()
+	lost := storage.Attempt{Result: storage.ResultUnknown}
+	refused := storage.Attempt{Result: "refused", HTTPStatus: 503}
+	for name, c := range map[string]struct {
+		record storage.Record
+		want   Selection
+		paid   int
+	}{
+		"an error":             {storage.Record{State: storage.StateFailed, Code: "unexpected_status", Attempts: []storage.Attempt{refused}}, Selection{Failed: true}, 0},
+		"an error after a 200": {storage.Record{State: storage.StateFailed, Code: "unsafe_mask", Attempts: []storage.Attempt{{HTTPStatus: 200, Result: "answered"}}}, Selection{Failed: true}, 1},
+		"an error after a loss": {
+			storage.Record{State: storage.StateFailed, Code: "unexpected_status", Attempts: []storage.Attempt{lost, refused}}, Selection{Lost: true}, 1,
+		},
+		"a lost answer":  {storage.Record{State: storage.StateFailed, Code: "answer_lost", Attempts: []storage.Attempt{lost}}, Selection{Lost: true}, 1},
+		"a lost cancel":  {storage.Record{State: storage.StateCancelled, Code: "answer_lost", Attempts: []storage.Attempt{lost}}, Selection{Lost: true}, 1},
+		"a later result": {storage.Record{State: storage.StateInvalid, Code: "invalid_passport", Attempts: []storage.Attempt{lost, {HTTPStatus: 200}}}, Selection{Invalid: true}, 1},
+	} {
+		for _, s := range []Selection{{Failed: true}, {Lost: true}, {Invalid: true}} {
+			selected := &Selected{Codes: map[string]int{}}
+			selected.add(&Row{Item: &manifest.Item{}, Record: &c.record, State: ownState[c.record.State]}, s)
+			if got := len(selected.Rows) == 1; got != (s == c.want) || got && selected.PaidBefore != c.paid {
+				t.Errorf("%s: %s selects it: %v, paid before %d", name, s, got, selected.PaidBefore)
+			}
+		}
 	}
 }
