@@ -27,7 +27,8 @@ const (
 	StateCancelled State = "cancelled" // final for this run
 )
 
-// Final reports whether the run has ended. A final record changes only by a new run or an erasure.
+// Final reports whether the run has ended. A final record changes only by a new run, an erasure, or a paid answer of a call
+// whose fate was unknown.
 func (s State) Final() bool {
 	switch s {
 	case StateValid, StateInvalid, StateFailed, StateCancelled:

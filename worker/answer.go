@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +57,24 @@ func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, sou
 // received reports whether an answer came.
 func (a answer) received() bool { return a.HTTPStatus != 0 }
 
-// decisive reports whether the answer was paid for. Such an answer overrides what another worker has done meanwhile.
-func (a answer) decisive() bool { return a.Class == cashfree.Valid || a.Class == cashfree.Invalid }
+// paid reports whether the answer was paid for.
+func (a answer) paid() bool {
+	return a.Class == cashfree.Valid || a.Class == cashfree.Invalid || a.Class == cashfree.Unexpected
+}
+
+// takes reports whether the record takes the answer to its attempt i. A paid answer overrides whatever another worker has
+// done meanwhile, and every end but an erasure and the result of another paid answer of the current run.
+func takes(rec *storage.Record, i int, a answer) bool {
+	switch {
+	case i < 0 || !rec.Attempts[i].FateUnknown():
+		return false
+	case rec.State == storage.StateSent && i == len(rec.Attempts)-1:
+		return true
+	}
+	return a.paid() && rec.Erased == nil && !slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
+		return at.Run == rec.Run && at.HTTPStatus == http.StatusOK && at.Result != resultLinkGone
+	})
+}
 
 // of reports whether the answer belongs to the attempt.
 func (a answer) of(at storage.Attempt) bool {

@@ -113,14 +113,10 @@ func (d *delivery) keptAnswer(ctx context.Context) (*answer, error) {
 		d.log.Error().Err(err).Msg("a kept answer cannot be read and counts as lost")
 		return nil, nil
 	}
-	i := attemptOf(d.rec, a)
-	switch {
-	case i < 0 || !d.rec.Attempts[i].FateUnknown(): // the attempt has its result already
+	if !takes(d.rec, attemptOf(d.rec, a), a) {
 		return nil, nil
-	case d.rec.State == storage.StateSent && i == len(d.rec.Attempts)-1, a.decisive():
-		return &a, nil
 	}
-	return nil, nil
+	return &a, nil
 }
 
 // differentInput acknowledges a delivery whose verification_id belongs to a job with another input.

@@ -69,8 +69,7 @@ func (d *delivery) tryRecordAnswer(ctx context.Context) (transition, error) {
 func (d *delivery) applyAnswer(mayReissue bool) (*storage.Record, ruling, error) {
 	rec, a := d.rec.Clone(), *d.answer
 	i := attemptOf(rec, a)
-	ours := rec.State == storage.StateSent && i == len(rec.Attempts)-1
-	if i < 0 || rec.State.Final() || !ours && (!a.decisive() || rec.State == storage.StateAnswered) {
+	if !takes(rec, i, a) {
 		return nil, ruling{}, nil
 	}
 	r := d.policy.rule(a, earlierWith(rec, i), mayReissue)
