@@ -114,6 +114,9 @@ type Attempt struct {
 	// HTTPStatus is 0 if no response came.
 	HTTPStatus int    `json:"http_status,omitempty"`
 	Code       string `json:"code"`
+	// LinkGone counts the fetches that found the image link gone, LinkWaitMS is the time from the answer to the last of them.
+	LinkGone   int   `json:"link_gone,omitempty"`
+	LinkWaitMS int64 `json:"link_wait_ms,omitempty"`
 	// Result is empty or ResultUnknown while it is not known whether Cashfree has processed the request.
 	Result  string `json:"result,omitempty"`
 	Counted bool   `json:"counted"` // whether it counts towards max-attempts

@@ -84,6 +84,10 @@ const (
 	// linkPatience is how long the fetch from an image link is retried after the answer was written. How long links are
 	// valid is unknown.
 	linkPatience = 24 * time.Hour
+	// A link is gone only when goneTries fetches over goneFor have found it gone: object stores and their proxies answer 403
+	// or 404 for a while, too, until an object is everywhere.
+	goneTries = 5
+	goneFor   = 10 * time.Minute
 	// linkSlowdown makes the delay between two fetches a tenth of the answer's age.
 	linkSlowdown = 10
 )
