@@ -109,8 +109,10 @@ type Attempt struct {
 	ProviderID string    `json:"provider_id"` // the verification_id that Cashfree saw
 	SentAt     time.Time `json:"sent_at,omitzero"`
 	// TimeoutMS is the call's timeout in milliseconds; the takeover age is counted from it.
-	TimeoutMS int64     `json:"timeout_ms,omitempty"`
-	EndedAt   time.Time `json:"ended_at,omitzero"`
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	// SendWithinMS is the greatest age of the attempt, in milliseconds, at which its request is sent; 0: 5000.
+	SendWithinMS int64     `json:"send_within_ms,omitempty"`
+	EndedAt      time.Time `json:"ended_at,omitzero"`
 	// HTTPStatus is 0 if no response came.
 	HTTPStatus int    `json:"http_status,omitempty"`
 	Code       string `json:"code"`

@@ -73,7 +73,7 @@ func (d *delivery) takeOver(ctx context.Context) transition {
 	if last == nil { // not written by kycq: no request can be in flight
 		return goTo(stepCheck)
 	}
-	age := takeoverAge(time.Duration(last.TimeoutMS) * time.Millisecond)
+	age := takeoverAge(*last)
 	if rest := age - d.version.Age; rest > 0 {
 		return done(later(rest, "call_in_flight"))
 	}

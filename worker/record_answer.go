@@ -132,7 +132,7 @@ func remainingCallTime(rec *storage.Record, r ruling) time.Duration {
 	if r.result != resultUnknown || last == nil {
 		return 0
 	}
-	age := takeoverAge(time.Duration(last.TimeoutMS) * time.Millisecond)
+	age := takeoverAge(*last)
 	return min(age-time.Since(last.SentAt), age)
 }
 

@@ -124,6 +124,7 @@ var texts = map[string]Text{
 	"image_not_fetched":      {"the masked image cannot be fetched at the moment", none},
 	"cashfree_unreachable":   {"Cashfree cannot be reached: nothing was sent", "none if it passes; else check the network, DNS and KYCQ_CASHFREE_URL with `kycq doctor`"},
 	"storage_unreachable":    {"S3 cannot be reached", "none if it passes; else run `kycq doctor`"},
+	"storage_slow":           {"S3 takes so long to write that the call was not made", "none if it passes; else run `kycq doctor`"},
 	"redis_unreachable":      {"Redis cannot be reached", "none if it passes; else run `kycq doctor`"},
 	"mask_check_unreachable": {"the check of the masked image failed to run", "none if it passes; else see the worker's log"},
 	"answer_unknown":         {"the request was sent, but its answer is unknown", "none: kycq sends it again with the same id"},
