@@ -32,10 +32,9 @@ var ErrRedisFull = redisx.ErrFull
 type ClientConfig struct {
 	Redis  redis.UniversalClient // required; the caller closes it
 	Keyset *Keyset               // required
-	// Ledger stores the jobs, usually a *storage.Store. Required unless WithoutLedger is set.
+	// Ledger stores the jobs, usually a *storage.Store. Required: a job is accepted by its record, and only the record shows
+	// that an id belongs to another input.
 	Ledger Ledger
-	// WithoutLedger makes Enqueue write to Redis only: if Redis loses its data, jobs that no worker has claimed are lost.
-	WithoutLedger bool
 }
 
 // Client enqueues jobs. It is safe for concurrent use.
@@ -53,8 +52,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, errors.New("tasks client: Redis is missing")
 	case cfg.Keyset == nil:
 		return nil, errors.New("tasks client: the keyset is missing: create one with `kycq keys generate`")
-	case cfg.Ledger == nil && !cfg.WithoutLedger:
-		return nil, errors.New("tasks client: Ledger is missing: set it to a storage.Store, or set WithoutLedger and accept that losing Redis loses jobs")
+	case cfg.Ledger == nil:
+		return nil, errors.New("tasks client: Ledger is missing: set it to a storage.Store")
 	}
 	return &Client{
 		cfg:      cfg,
@@ -98,20 +97,19 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	if err := c.headroom.Check(ctx); err != nil {
 		return Receipt{}, err
 	}
-	receipt := Receipt{Kind: p.Kind, VerificationID: p.VerificationID, Queue: Queue(p.Kind, p.Lane), Run: p.Run}
-	if !c.cfg.WithoutLedger {
-		existing, err := c.accept(ctx, p)
-		if err != nil {
-			return Receipt{}, err
-		}
-		p.Run, receipt.Run = existing.Run, existing.Run
-		if existing.Final {
-			receipt.Status, receipt.Outcome = AlreadyDone, existing.State
-			receipt.TaskID = TaskID(p.VerificationID, p.Run)
-			return receipt, nil
-		}
+	existing, err := c.accept(ctx, p)
+	if err != nil {
+		return Receipt{}, err
 	}
-	receipt.TaskID = TaskID(p.VerificationID, p.Run)
+	p.Run = existing.Run
+	receipt := Receipt{
+		Kind: p.Kind, VerificationID: p.VerificationID, Queue: Queue(p.Kind, p.Lane), Run: p.Run,
+		TaskID: TaskID(p.VerificationID, p.Run),
+	}
+	if existing.Final {
+		receipt.Status, receipt.Outcome = AlreadyDone, existing.State
+		return receipt, nil
+	}
 	receipt.Status, err = c.Push(ctx, p)
 	return receipt, err
 }
