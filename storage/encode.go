@@ -38,6 +38,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		Row            int        `json:"row,omitempty"`
 		Run            int        `json:"run"`
 		plainRecord
+		MaybeCharged    bool      `json:"maybe_charged,omitempty"`
 		SealedInput     string    `json:"sealed_input,omitempty"`
 		Sealed          string    `json:"sealed,omitempty"`
 		Fingerprint     string    `json:"fingerprint,omitempty"`
@@ -51,7 +52,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		CompletedAt     stamp     `json:"completed_at,omitzero"`
 	}{
 		r.Version, r.Kind, r.VerificationID, r.Lane, r.Batch, r.Row, r.Run,
-		plainRecord(r),
+		plainRecord(r), r.MaybeCharged(),
 		r.SealedInput, r.Sealed, r.Fingerprint,
 		attempts, stamp(r.NotBefore), r.Reason, stamp(r.UploadDeletedAt), r.Erased,
 		stamp(r.CreatedAt), stamp(r.UpdatedAt), stamp(r.CompletedAt),

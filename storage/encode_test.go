@@ -160,3 +160,35 @@ func serveBody(body string) storagetest.Intercept {
 		_, _ = w.Write([]byte(body))
 	}
 }
+
+func TestWhetherAJobMayHaveBeenChargedIsReadFromItsAttempts(t *testing.T) {
+	t.Parallel()
+	type at = storage.Attempt
+	for name, c := range map[string]struct {
+		attempts      []at
+		paid, unknown bool
+	}{
+		"no attempt":        {nil, false, false},
+		"in flight":         {[]at{{}}, true, true},
+		"no answer":         {[]at{{Result: storage.ResultUnknown}}, true, true},
+		"a cut answer":      {[]at{{Result: storage.ResultUnknown, HTTPStatus: 502}}, true, true},
+		"504":               {[]at{{Result: "refused", HTTPStatus: 504}}, true, true},
+		"200":               {[]at{{Result: "answered", HTTPStatus: 200}}, true, false},
+		"an odd 200":        {[]at{{Result: "refused", HTTPStatus: 200}}, true, false},
+		"a link gone":       {[]at{{Result: "link_gone", HTTPStatus: 200}}, true, false},
+		"not sent":          {[]at{{Result: "not_sent"}}, false, false},
+		"500, 429, 401":     {[]at{{Result: "error", HTTPStatus: 500}, {Result: "limited", HTTPStatus: 429}, {Result: "held", HTTPStatus: 401}}, false, false},
+		"409":               {[]at{{Result: "duplicate", HTTPStatus: 409}}, false, false},
+		"of an earlier run": {[]at{{Run: 1, Result: storage.ResultUnknown}, {Run: 2, Result: "error", HTTPStatus: 502}}, true, true},
+	} {
+		r := &storage.Record{JobSpec: tasks.JobSpec{Run: 2}, Attempts: c.attempts}
+		raw, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		field := strings.Contains(string(raw), `"maybe_charged":true`)
+		if r.MayHavePaid() != c.paid || r.MaybeCharged() != c.unknown || field != c.unknown {
+			t.Errorf("%s: may have paid %v, fate unknown %v, maybe_charged %v", name, r.MayHavePaid(), r.MaybeCharged(), field)
+		}
+	}
+}

@@ -26,7 +26,8 @@ const (
 	StateCancelled State = "cancelled" // final for this run
 )
 
-// Final reports whether the run has ended. A final record changes only by a new run or an erasure.
+// Final reports whether the run has ended. A final record changes only by a new run, an erasure, or a paid answer of a call
+// whose fate was unknown.
 func (s State) Final() bool {
 	switch s {
 	case StateValid, StateInvalid, StateFailed, StateCancelled:
@@ -107,17 +108,39 @@ type Attempt struct {
 	ProviderID string    `json:"provider_id"` // the verification_id that Cashfree saw
 	SentAt     time.Time `json:"sent_at,omitzero"`
 	// TimeoutMS is the call's timeout in milliseconds; the takeover age is counted from it.
-	TimeoutMS int64     `json:"timeout_ms,omitempty"`
-	EndedAt   time.Time `json:"ended_at,omitzero"`
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	// SendWithinMS is the greatest age of the attempt, in milliseconds, at which its request is sent; 0: 5000.
+	SendWithinMS int64     `json:"send_within_ms,omitempty"`
+	EndedAt      time.Time `json:"ended_at,omitzero"`
 	// HTTPStatus is 0 if no response came.
 	HTTPStatus int    `json:"http_status,omitempty"`
 	Code       string `json:"code"`
-	// Result is empty while the outcome is unknown.
+	// LinkGone counts the fetches that found the image link gone, LinkWaitMS is the time from the answer to the last of them.
+	LinkGone   int   `json:"link_gone,omitempty"`
+	LinkWaitMS int64 `json:"link_wait_ms,omitempty"`
+	// Result is empty or ResultUnknown while it is not known whether Cashfree has processed the request.
 	Result  string `json:"result,omitempty"`
 	Counted bool   `json:"counted"`           // whether it counts towards max-attempts
 	Reissue bool   `json:"reissue,omitempty"` // whether it may pay again: an earlier call with another id was answered, or its answer was lost
 	Probe   bool   `json:"probe,omitempty"`   // whether it was the test call after a hold
 }
+
+// ResultUnknown is the result of an attempt whose answer did not arrive. The other results are the worker's.
+const ResultUnknown = "unknown"
+
+// FateUnknown reports whether the request may have been processed without an answer that says so.
+func (a Attempt) FateUnknown() bool {
+	return a.Result == "" || a.Result == ResultUnknown || a.HTTPStatus == 504
+}
+
+// MayHavePaid reports whether the request was, or may have been, charged: it has no known end, or was answered with 200.
+func (a Attempt) MayHavePaid() bool { return a.FateUnknown() || a.HTTPStatus == 200 }
+
+// MayHavePaid reports whether any request of any run was, or may have been, charged. A further run then may pay again.
+func (r *Record) MayHavePaid() bool { return slices.ContainsFunc(r.Attempts, Attempt.MayHavePaid) }
+
+// MaybeCharged reports whether the fate of any request of any run is unknown. The record's JSON has it as maybe_charged.
+func (r *Record) MaybeCharged() bool { return slices.ContainsFunc(r.Attempts, Attempt.FateUnknown) }
 
 // Erasure records that the personal data of a job was erased.
 type Erasure struct {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +28,7 @@ type answer struct {
 	Probe       bool                 `json:"probe,omitempty"`
 	Class       cashfree.Class       `json:"class"`
 	HTTPStatus  int                  `json:"http_status,omitempty"`
+	Foreign     bool                 `json:"foreign,omitempty"` // not in Cashfree's form
 	Code        string               `json:"code,omitempty"`
 	Message     string               `json:"message,omitempty"`     // from internal/advice, not from Cashfree
 	NextAction  string               `json:"next_action,omitempty"` // likewise
@@ -41,7 +44,7 @@ type passportAnswer = cashfree.PassportFields[string]
 func newAnswer(job tasks.JobSpec, at storage.Attempt, reply *cashfree.Reply, source maskcheck.SourceInfo) answer {
 	a := answer{
 		Kind: job.Kind, Run: at.Run, ProviderID: at.ProviderID, SentAt: at.SentAt, EndedAt: time.Now().UTC(), Probe: at.Probe,
-		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Code: reply.Code, Message: reply.Message, NextAction: reply.NextAction, ReferenceID: reply.ReferenceID,
+		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Foreign: reply.Foreign, Code: reply.Code, Message: reply.Message, NextAction: reply.NextAction, ReferenceID: reply.ReferenceID,
 		ImageLink: reply.Image.Reveal(), Body: reply.Body, Source: source,
 	}
 	if p := reply.Passport; p != nil {
@@ -54,8 +57,24 @@ func newAnswer(job tasks.JobSpec, at storage.Attempt, reply *cashfree.Reply, sou
 // received reports whether an answer came.
 func (a answer) received() bool { return a.HTTPStatus != 0 }
 
-// decisive reports whether the answer was paid for. Such an answer overrides what another worker has done meanwhile.
-func (a answer) decisive() bool { return a.Class == cashfree.Valid || a.Class == cashfree.Invalid }
+// paid reports whether the answer was paid for.
+func (a answer) paid() bool {
+	return a.Class == cashfree.Valid || a.Class == cashfree.Invalid || a.Class == cashfree.Unexpected
+}
+
+// takes reports whether the record takes the answer to its attempt i. A paid answer overrides whatever another worker has
+// done meanwhile, and every end but an erasure and the result of another paid answer of the current run.
+func takes(rec *storage.Record, i int, a answer) bool {
+	switch {
+	case i < 0 || !rec.Attempts[i].FateUnknown():
+		return false
+	case rec.State == storage.StateSent && i == len(rec.Attempts)-1:
+		return true
+	}
+	return a.paid() && rec.Erased == nil && !slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
+		return at.Run == rec.Run && at.HTTPStatus == http.StatusOK && at.Result != resultLinkGone
+	})
+}
 
 // of reports whether the answer belongs to the attempt.
 func (a answer) of(at storage.Attempt) bool {

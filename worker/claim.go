@@ -49,7 +49,7 @@ func (d *delivery) resume(ctx context.Context) transition {
 		return goTo(stepMask)
 	case state == storage.StateSent:
 		return d.takeOver(ctx)
-	case unresolved(d.rec, 1):
+	case d.rec.MaybeCharged():
 		// The worker that made the call may have received the answer without being able to write it to S3.
 		if t, found := d.useKeptAnswer(ctx); found {
 			return t
@@ -73,7 +73,7 @@ func (d *delivery) takeOver(ctx context.Context) transition {
 	if last == nil { // not written by kycq: no request can be in flight
 		return goTo(stepCheck)
 	}
-	age := takeoverAge(time.Duration(last.TimeoutMS) * time.Millisecond)
+	age := takeoverAge(*last)
 	if rest := age - d.version.Age; rest > 0 {
 		return done(later(rest, "call_in_flight"))
 	}
@@ -113,14 +113,10 @@ func (d *delivery) keptAnswer(ctx context.Context) (*answer, error) {
 		d.log.Error().Err(err).Msg("a kept answer cannot be read and counts as lost")
 		return nil, nil
 	}
-	i := attemptOf(d.rec, a)
-	switch {
-	case i < 0 || !isUnknown(d.rec.Attempts[i]): // the attempt has its result already
+	if !takes(d.rec, attemptOf(d.rec, a), a) {
 		return nil, nil
-	case d.rec.State == storage.StateSent && i == len(d.rec.Attempts)-1, a.decisive():
-		return &a, nil
 	}
-	return nil, nil
+	return &a, nil
 }
 
 // differentInput acknowledges a delivery whose verification_id belongs to a job with another input.

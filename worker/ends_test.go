@@ -131,6 +131,18 @@ func TestAnImageLinkThatFailsForADayIsALostAnswer(t *testing.T) {
 	})
 }
 
+func TestAFetchThatFailsOnceAfterADayWithoutWorkersIsRetried(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.vendor.fetched = []error{&cashfree.LinkError{HTTPStatus: 500}, &cashfree.LinkError{HTTPStatus: 500}}
+		job := w.payload(tasks.Aadhaar, "A")
+		p.Process(t.Context(), job)
+		time.Sleep(48 * time.Hour)
+		w.processUntilFinal(t, p, job)
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+	})
+}
+
 func TestTheRecordOfALongOutageStaysSmall(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

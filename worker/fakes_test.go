@@ -364,27 +364,25 @@ func (v *fakeVendor) serve(id string) *cashfree.Reply {
 	if v.used[id] {
 		return &cashfree.Reply{Class: cashfree.Duplicate, HTTPStatus: 409}
 	}
-	v.used[id] = v.onArrival
-	if len(v.script) > 0 {
-		reply := v.script[0]
-		v.script = v.script[1:]
-		if reply.Class != cashfree.Valid && reply.Class != cashfree.Invalid {
-			return reply
-		}
-		v.used[id] = true
-		v.charges++
-		return reply
-	}
-	if v.chaos.hit(0.2) {
-		return []*cashfree.Reply{
+	reply := validReply()
+	switch {
+	case len(v.script) > 0:
+		reply, v.script = v.script[0], v.script[1:]
+	case v.chaos.hit(0.2):
+		reply = []*cashfree.Reply{
 			{Class: cashfree.OtherStatus, HTTPStatus: 502},
 			{Class: cashfree.OtherStatus, HTTPStatus: 500},
 			{Class: cashfree.RateLimited, HTTPStatus: 429},
 		}[v.chaos.rand.IntN(3)]
 	}
-	v.used[id] = true
-	v.charges++
-	return validReply()
+	switch reply.HTTPStatus {
+	case 200:
+		v.used[id] = true
+		v.charges++
+	case 500, 502: // the other answers come before Cashfree looks at the id
+		v.used[id] = v.onArrival
+	}
+	return reply
 }
 
 func validReply() *cashfree.Reply {

@@ -14,10 +14,16 @@ import (
 const finishPatience = 30 * time.Second
 
 // finish runs the tail of a job with a final record: it deletes the upload, reports the batch row, and removes the job from
-// the open set. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again.
+// the open set. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again. A
+// paid answer that was kept in Redis meanwhile comes first.
 func (d *delivery) finish(ctx context.Context) transition {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
 	defer cancel()
+	if d.rec.MaybeCharged() {
+		if t, found := d.useKeptAnswer(ctx); found {
+			return t
+		}
+	}
 	switch err := d.deleteUpload(ctx); {
 	case errors.Is(err, seal.ErrKeyMissing):
 		return d.keyMissing(err)
@@ -29,7 +35,7 @@ func (d *delivery) finish(ctx context.Context) transition {
 	}
 	kind, id := string(d.job.Kind), d.job.VerificationID
 	err := d.reportRows(ctx)
-	if err == nil {
+	if err == nil && !d.rec.MaybeCharged() { // else an answer may be kept at this moment: it expires
 		err = d.Hints.DropAnswer(ctx, kind, id)
 	}
 	if err == nil {

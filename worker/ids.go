@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"net/http"
 	"slices"
 
 	"github.com/kycq/kycq/internal/vendorid"
@@ -36,17 +35,14 @@ func nextProviderID(rec *storage.Record) (id string, ok bool) {
 // answered with 200, or its answer is unknown.
 func isReissue(rec *storage.Record, next string) bool {
 	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
-		answered := at.HTTPStatus == http.StatusOK || at.Result == resultAnswered || at.Result == resultLinkGone
-		return at.ProviderID != next && (answered || isUnknown(at))
+		return at.ProviderID != next && at.MayHavePaid()
 	})
 }
 
-// unresolved reports whether an attempt of run from, or of a later one, may have been charged and has no answer.
-func unresolved(rec *storage.Record, from int) bool {
-	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Run >= from && isUnknown(at) })
+// paidInRun reports whether a call of the current run may have been charged.
+func paidInRun(rec *storage.Record) bool {
+	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Run == rec.Run && at.MayHavePaid() })
 }
-
-func isUnknown(at storage.Attempt) bool { return at.Result == "" || at.Result == resultUnknown }
 
 // longHistory is the number of attempts from which on a record drops those that did nothing.
 const longHistory = 500

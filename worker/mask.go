@@ -83,23 +83,52 @@ func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImag
 	return d.saveThen(ctx, rec, stepFinish)
 }
 
-// notFetched follows a failed fetch. A link that is gone, or that fails for linkPatience, is a lost answer.
+// notFetched follows a failed fetch. After linkPatience, every failure counts as a link that is gone.
 func (d *delivery) notFetched(ctx context.Context, err error) transition {
 	var link *cashfree.LinkError
+	age := d.answerAge()
 	switch {
 	case ctx.Err() != nil:
 		return done(later(0, "interrupted"))
-	case errors.As(err, &link) && link.Gone:
-		return d.linkGone(ctx)
 	case errors.As(err, &link) && link.Refused:
 		d.log.Error().Err(err).Msg("the image link is refused")
 		return d.fail(ctx, "image_link_refused")
-	case d.version.Age > linkPatience:
-		d.log.Error().Err(err).Msg("the masked image could not be fetched in time: the answer counts as lost")
-		return d.linkGone(ctx)
+	case errors.As(err, &link) && link.Gone, age > linkPatience:
+		return d.foundGone(ctx, age)
 	}
 	d.log.Warn().Err(err).Msg("the masked image cannot be fetched: the fetch is retried")
-	return done(later(min(max(linkDelay, d.version.Age/linkSlowdown), linkDelayMax), "image_not_fetched"))
+	return done(later(linkDelayAt(age), "image_not_fetched"))
+}
+
+// answerAge is the time since the answer was written, by S3's clock. Each write of foundGone begins to count anew.
+func (d *delivery) answerAge() time.Duration {
+	age := d.version.Age
+	if last := d.rec.LastAttempt(); last != nil {
+		age += time.Duration(last.LinkWaitMS) * time.Millisecond
+	}
+	return age
+}
+
+// linkDelayAt is the delay of the next fetch, if the answer has this age.
+func linkDelayAt(age time.Duration) time.Duration {
+	return min(max(linkDelay, age/linkSlowdown), linkDelayMax)
+}
+
+// foundGone counts in the record that a fetch has found the link gone. After goneTries over goneFor, the answer is lost. The delays grow so that goneTries take about goneFor.
+func (d *delivery) foundGone(ctx context.Context, age time.Duration) transition {
+	rec := d.rec.Clone()
+	last := rec.LastAttempt()
+	if last == nil || last.LinkGone+1 >= goneTries && age >= goneFor {
+		d.log.Error().Msg("the masked image could not be fetched: the answer counts as lost")
+		return d.linkGone(ctx)
+	}
+	last.LinkGone++
+	last.LinkWaitMS = age.Milliseconds()
+	if err := d.save(ctx, rec); err != nil {
+		return d.notSaved(err)
+	}
+	d.log.Warn().Int("tries", last.LinkGone).Msg("the image link seems to be gone: the fetch is retried")
+	return done(later(max(goneFor/(goneTries-1), linkDelayAt(age)), "image_not_fetched"))
 }
 
 // linkGone buys the answer again if the policy allows it, and else ends the job for an operator to decide.

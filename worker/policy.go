@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/kycq/kycq/storage"
 )
 
 // Policy is the configuration of the state machine. See WithDefaults for what zero means.
@@ -59,8 +61,14 @@ func (p Policy) Validate() error {
 }
 
 const (
-	// sendWithin is the greatest age of the intent when the request leaves. A takeover relies on it.
-	sendWithin = 5 * time.Second
+	// An intent is sent while it is not older than twice the time of the last write of one, within these limits. It is in the
+	// attempt, and a takeover relies on it.
+	minSendWithin = 5 * time.Second
+	maxSendWithin = 30 * time.Second
+	// maxIntents is how often a delivery writes an intent until its request can leave.
+	maxIntents = 4
+	// sourceIdle is how long an open image may wait for its request.
+	sourceIdle = 10 * time.Second
 	// takeoverMargin allows for the write of the answer and for the precision of clocks.
 	takeoverMargin = 10 * time.Second
 	// minRemaining is the time that must remain before the task's deadline to acquire a permit.
@@ -84,13 +92,22 @@ const (
 	// linkPatience is how long the fetch from an image link is retried after the answer was written. How long links are
 	// valid is unknown.
 	linkPatience = 24 * time.Hour
+	// A link is gone only when goneTries fetches over goneFor have found it gone: object stores and their proxies answer 403
+	// or 404 for a while, too, until an object is everywhere.
+	goneTries = 5
+	goneFor   = 10 * time.Minute
 	// linkSlowdown makes the delay between two fetches a tenth of the answer's age.
 	linkSlowdown = 10
 )
 
-// takeoverAge is the age of a record in state sent from which on no request can be in flight.
-func takeoverAge(callTimeout time.Duration) time.Duration {
-	return sendWithin + callTimeout + takeoverMargin
+// takeoverAge is the age of a record in state sent from which on its last attempt cannot be in flight.
+func takeoverAge(at storage.Attempt) time.Duration {
+	return sendWithin(at) + time.Duration(at.TimeoutMS)*time.Millisecond + takeoverMargin
+}
+
+// sendWithin is the greatest age of the attempt at which its request is sent.
+func sendWithin(at storage.Attempt) time.Duration {
+	return cmp.Or(time.Duration(at.SendWithinMS)*time.Millisecond, minSendWithin)
 }
 
 // backoff returns the wait after attempt n: exponential from RetryBase up to RetryMax, the upper half of it random, so that

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -40,6 +41,8 @@ func later(after time.Duration, reason string) Verdict {
 type Processor struct {
 	Parts
 	policy Policy
+	// lastPut is how long the last write of an intent took, in nanoseconds.
+	lastPut atomic.Int64
 	// parsing is locked while untrusted bytes are parsed: see guardCrash.
 	parsing sync.RWMutex
 	// draining ends when no further call may begin.
@@ -100,6 +103,10 @@ type delivery struct {
 	input   tasks.Input
 	info    tasks.ImageInfo
 	source  maskcheck.SourceInfo
+	body    source
+	permit  *gate.Permit // nil if it was reported
+	// intended is when the write of the current intent began.
+	intended time.Time
 	// answer is to be written into the record. reissue caches whether it may be bought again; nil until that was decided.
 	answer  *answer
 	reissue *bool

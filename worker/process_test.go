@@ -476,21 +476,62 @@ func TestAMissingKeyParksTheJobAndFailsNothing(t *testing.T) {
 	})
 }
 
-func TestALinkThatIsGoneIsALostAnswer(t *testing.T) {
+func TestALinkThatStaysGoneIsALostAnswer(t *testing.T) {
 	t.Parallel()
-	gone := &cashfree.LinkError{Gone: true}
 	withWorld(t, Policy{ReissueLostAnswers: true, ReissuesPerDay: 1}, func(t *testing.T, w *world, p *Processor) {
-		w.vendor.fetched = []error{gone}
-		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
-			t.Fatalf("%+v", v)
-		}
+		w.vendor.fetched = linkErrors(goneTries)
+		began := time.Now()
+		w.processUntilFinal(t, p, w.payload(tasks.Aadhaar, "A"))
 		if rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, ""); !rec.Attempts[1].Reissue {
 			t.Errorf("%+v", rec.Attempts)
 		}
-		w.vendor.fetched = []error{gone}
-		p.Process(t.Context(), w.payload(tasks.Aadhaar, "B"))
+		if took := time.Since(began); took < goneFor || took > 2*goneFor {
+			t.Errorf("the link was given up after %s", took)
+		}
+		w.vendor.fetched = linkErrors(2 * goneTries)
+		w.processUntilFinal(t, p, w.payload(tasks.Aadhaar, "B"))
 		wantState(t, w, tasks.Aadhaar, "B", storage.StateFailed, "answer_lost") // the day's only reissue is taken
 	})
+}
+
+// linkErrors are n answers to the fetch of a link that is gone.
+func linkErrors(n int) []error {
+	return slices.Repeat([]error{&cashfree.LinkError{Gone: true}}, n)
+}
+
+// A proxy answers 404 for a while, and deliveries come in any number: neither many tries nor a late first one is enough.
+func TestALinkThatIsGoneForAWhileCostsNoImage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		gone  int
+		every time.Duration // how often the task is delivered
+		first time.Duration // when the second delivery comes
+	}{
+		"once":                           {1, time.Minute, time.Minute},
+		"many times within a minute":     {30, 2 * time.Second, time.Second},
+		"after the workers slept a day":  {2, time.Minute, 23 * time.Hour},
+		"a few times, and days in total": {goneTries - 1, 6 * time.Hour, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				w.vendor.fetched = linkErrors(c.gone)
+				job := w.payload(tasks.Aadhaar, "A")
+				p.Process(t.Context(), job)
+				time.Sleep(c.first)
+				for range 100 {
+					if p.Process(t.Context(), job).Decision == Final {
+						break
+					}
+					time.Sleep(c.every)
+				}
+				wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+				if len(w.vendor.calls) != 1 {
+					t.Errorf("%d calls", len(w.vendor.calls))
+				}
+			})
+		})
+	}
 }
 
 func TestDrainReturnsJobsWithoutACall(t *testing.T) {

@@ -69,8 +69,7 @@ func (d *delivery) tryRecordAnswer(ctx context.Context) (transition, error) {
 func (d *delivery) applyAnswer(mayReissue bool) (*storage.Record, ruling, error) {
 	rec, a := d.rec.Clone(), *d.answer
 	i := attemptOf(rec, a)
-	ours := rec.State == storage.StateSent && i == len(rec.Attempts)-1
-	if i < 0 || rec.State.Final() || !ours && (!a.decisive() || rec.State == storage.StateAnswered) {
+	if !takes(rec, i, a) {
 		return nil, ruling{}, nil
 	}
 	r := d.policy.rule(a, earlierWith(rec, i), mayReissue)
@@ -80,7 +79,7 @@ func (d *delivery) applyAnswer(mayReissue bool) (*storage.Record, ruling, error)
 	at.Counted = r.counted && (!a.Probe || r.next != toRetry)
 	if counted, sent := spent(rec); d.policy.exhausted(r, counted, sent) {
 		r.next, r.state, r.code = toFinal, storage.StateFailed, "provider_error"
-		if unresolved(rec, rec.Run) {
+		if paidInRun(rec) {
 			r.code = "answer_lost" // one of the calls may have been charged
 		}
 	}
@@ -121,6 +120,7 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 	}
 	if text := explain(r, a); r.next != toAnswered {
 		rec.Message, rec.NextAction = text.Message, text.NextAction
+		noteCharge(rec)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func remainingCallTime(rec *storage.Record, r ruling) time.Duration {
 	if r.result != resultUnknown || last == nil {
 		return 0
 	}
-	age := takeoverAge(time.Duration(last.TimeoutMS) * time.Millisecond)
+	age := takeoverAge(*last)
 	return min(age-time.Since(last.SentAt), age)
 }
 

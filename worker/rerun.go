@@ -46,19 +46,3 @@ func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind t
 	}
 	return next, nil
 }
-
-// PaidBefore returns why a further run would pay again for what a call has, or may have, been charged for; empty if no
-// earlier call was charged.
-func PaidBefore(rec *storage.Record) string {
-	switch {
-	case rec.State == storage.StateValid || rec.State == storage.StateInvalid:
-		return fmt.Sprintf("it is %s already", rec.State)
-	case rec.Code == "answer_lost":
-		return "its answer was lost after a call that may have been charged"
-	case rec.Code == "unexpected_answer", rec.Code == "image_link_refused":
-		return "it was answered, and may have been charged, although the answer could not be used"
-	case rec.Code == "unsafe_mask":
-		return "its masked image was paid for, and is in quarantine"
-	}
-	return ""
-}

@@ -88,27 +88,3 @@ func TestOnlyOneOfTwoOperatorsBeginsTheRun(t *testing.T) {
 		}
 	})
 }
-
-func TestPaidBeforeNamesEveryEndThatMayHaveBeenCharged(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		state storage.State
-		code  string
-		paid  bool
-	}{
-		{storage.StateValid, "", true},
-		{storage.StateInvalid, "invalid_document", true},
-		{storage.StateFailed, "answer_lost", true},
-		{storage.StateCancelled, "answer_lost", true},
-		{storage.StateFailed, "unexpected_answer", true},
-		{storage.StateFailed, "image_link_refused", true},
-		{storage.StateFailed, "unsafe_mask", true},
-		{storage.StateFailed, "provider_error", false},
-		{storage.StateFailed, "image_missing", false},
-		{storage.StateCancelled, "cancelled", false},
-	} {
-		if why := PaidBefore(&storage.Record{State: c.state, Code: c.code}); (why != "") != c.paid {
-			t.Errorf("%s %s: %q", c.state, c.code, why)
-		}
-	}
-}

@@ -123,7 +123,7 @@ func (d *delivery) cancelIfStopped(ctx context.Context) (t transition, stop bool
 	case !stopped:
 		return transition{}, false
 	}
-	if unresolved(d.rec, d.rec.Run) {
+	if paidInRun(d.rec) {
 		return d.endJob(ctx, storage.StateCancelled, "answer_lost"), true
 	}
 	return d.endJob(ctx, storage.StateCancelled, "cancelled"), true
@@ -135,6 +135,15 @@ func end(rec *storage.Record, state storage.State, code string) {
 	rec.State, rec.Code, rec.Message, rec.NextAction = state, code, text.Message, text.NextAction
 	rec.NotBefore, rec.Reason = time.Time{}, ""
 	rec.CompletedAt = now()
+	noteCharge(rec)
+}
+
+// noteCharge adds to the text of a run that ended without a result that a call may have been charged.
+func noteCharge(rec *storage.Record) {
+	if rec.MaybeCharged() && (rec.State == storage.StateFailed || rec.State == storage.StateCancelled) {
+		text := advice.Text{Message: rec.Message, NextAction: rec.NextAction}.Charged()
+		rec.Message, rec.NextAction = text.Message, text.NextAction
+	}
 }
 
 // wait puts rec into state waiting. The caller saves it. A job that waits with a lost answer is about to buy it again.

@@ -28,12 +28,13 @@ const (
 const (
 	resultAnswered  = "answered"  // a 200 of the documented form
 	resultRefused   = "refused"   // a final error answer
-	resultError     = "error"     // an error answer that may be retried
+	resultError     = "error"     // an error answer of Cashfree's that may be retried
+	resultForeign   = "foreign"   // the same, but not in Cashfree's form: it says nothing about the id
 	resultHeld      = "held"      // Cashfree refused the account
 	resultLimited   = "limited"   // 429
 	resultDuplicate = "duplicate" // 409
 	resultNotSent   = "not_sent"  // the request was not sent
-	resultUnknown   = "unknown"   // the request was sent, its answer is unknown
+	resultUnknown   = storage.ResultUnknown
 	resultLinkGone  = "link_gone" // answered, but the image can no longer be fetched
 )
 
@@ -76,39 +77,47 @@ func (p Policy) rule(a answer, earlier []storage.Attempt, mayReissue bool) rulin
 	case cashfree.Lost, cashfree.SourceBroken:
 		return ruling{next: toRetry, result: resultUnknown, code: "answer_unknown", counted: true}
 	case cashfree.OtherStatus:
-		if slices.Contains(p.RetryCodes, a.HTTPStatus) {
-			return ruling{next: toRetry, result: resultError, code: cmp.Or(a.Code, "provider_error"), counted: true}
-		}
-		if a.HTTPStatus == http.StatusGatewayTimeout {
-			return failed(resultUnknown, "unexpected_status") // it may have been charged
-		}
-		return failed(resultRefused, "unexpected_status")
+		return p.ruleOtherStatus(a)
 	}
 	return failed(resultRefused, "unexpected_answer")
 }
 
-// ruleDuplicate interprets a 409 by the earlier requests with the same id. If none was sent, another system has used the
-// id. If Cashfree answered all of them, it uses up ids with failed calls. Otherwise one of their answers is lost.
-func ruleDuplicate(earlier []storage.Attempt, mayReissue bool) ruling {
-	sent, unknown := false, false
-	for _, at := range earlier {
-		switch at.Result {
-		case resultNotSent:
-		case "", resultUnknown, resultAnswered, resultLinkGone:
-			sent, unknown = true, true
-		default:
-			sent = true
-		}
+// ruleOtherStatus rules on the statuses that Cashfree's tables do not explain, and on 500 and 502. After a 504, the call may
+// have been charged.
+func (p Policy) ruleOtherStatus(a answer) ruling {
+	result := resultError
+	switch {
+	case a.HTTPStatus == http.StatusGatewayTimeout:
+		result = resultUnknown
+	case a.Foreign:
+		result = resultForeign
 	}
 	switch {
-	case !sent:
-		return ruling{next: toFinal, state: storage.StateFailed, result: resultDuplicate, code: "duplicate_verification_id"}
-	case !unknown:
-		return ruling{next: toDerivedID, result: resultDuplicate, code: "vendor_id_consumed"}
-	case mayReissue:
-		return ruling{next: toDerivedID, result: resultDuplicate, code: "answer_lost"}
+	case slices.Contains(p.RetryCodes, a.HTTPStatus):
+		return ruling{next: toRetry, result: result, code: cmp.Or(a.Code, "provider_error"), counted: true}
+	case result == resultUnknown:
+		return failed(resultUnknown, "unexpected_status")
 	}
-	return ruling{next: toFinal, state: storage.StateFailed, result: resultDuplicate, code: "answer_lost"}
+	return failed(resultRefused, "unexpected_status")
+}
+
+// ruleDuplicate interprets a 409 by the earlier requests with the same id. If one of them may have been charged, its answer
+// is lost. If Cashfree itself failed with one, it uses up ids with failed calls. All other answers come before Cashfree looks
+// at the id, so another system has used it.
+func ruleDuplicate(earlier []storage.Attempt, mayReissue bool) ruling {
+	failedWith := func(at storage.Attempt) bool {
+		return at.Result == resultError && (at.HTTPStatus == http.StatusInternalServerError || at.HTTPStatus == http.StatusBadGateway)
+	}
+	lost := slices.ContainsFunc(earlier, storage.Attempt.MayHavePaid)
+	switch {
+	case lost && mayReissue:
+		return ruling{next: toDerivedID, result: resultDuplicate, code: "answer_lost"}
+	case lost:
+		return ruling{next: toFinal, state: storage.StateFailed, result: resultDuplicate, code: "answer_lost"}
+	case slices.ContainsFunc(earlier, failedWith):
+		return ruling{next: toDerivedID, result: resultDuplicate, code: "vendor_id_consumed"}
+	}
+	return ruling{next: toFinal, state: storage.StateFailed, result: resultDuplicate, code: "duplicate_verification_id"}
 }
 
 // exhausted reports whether a job that would be retried has used up its attempts.
@@ -129,7 +138,7 @@ func explain(r ruling, a answer) advice.Text {
 		return advice.For("answer_reissued")
 	case r.code == "unexpected_status" && a.HTTPStatus == http.StatusGatewayTimeout:
 		return advice.For("gateway_timeout")
-	case r.next == toRetry && r.result == resultError:
+	case r.next == toRetry && a.Class == cashfree.OtherStatus:
 		return advice.Text{Message: fromReply.Message, NextAction: advice.Retrying}
 	}
 	switch a.Class {

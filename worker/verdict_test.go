@@ -13,13 +13,10 @@ import (
 func TestVerdictTable(t *testing.T) {
 	t.Parallel()
 	const none = storage.State("")
-	earlier := func(results ...string) []storage.Attempt {
-		var list []storage.Attempt
-		for _, r := range results {
-			list = append(list, storage.Attempt{Run: 1, ProviderID: "A", Result: r})
-		}
-		return list
+	at := func(result string, status int) storage.Attempt {
+		return storage.Attempt{Run: 1, ProviderID: "A", Result: result, HTTPStatus: status}
 	}
+	earlier := func(list ...storage.Attempt) []storage.Attempt { return list }
 	hold := Policy{}.WithDefaults()
 	fail := Policy{FailOnAccountError: true}.WithDefaults()
 	wide := Policy{RetryCodes: []int{500, 502, 503}}.WithDefaults()
@@ -47,10 +44,18 @@ func TestVerdictTable(t *testing.T) {
 		"413":                   {answer: answer{Class: cashfree.Rejected, HTTPStatus: 413}, want: ruling{toFinal, storage.StateFailed, resultRefused, "file_size_exceeded", true}},
 		"422 other":             {answer: answer{Class: cashfree.Rejected, HTTPStatus: 422, Code: "other"}, want: ruling{toFinal, storage.StateFailed, resultRefused, "other", true}},
 		"409, none of ours":     {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
-		"409, only unsent":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultNotSent), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
-		"409, all errors":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultError, resultLimited, resultHeld), want: ruling{toDerivedID, none, resultDuplicate, "vendor_id_consumed", false}},
-		"409, one unknown":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultError, resultUnknown), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
-		"409, unknown, reissue": {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(resultUnknown), reissue: true, want: ruling{toDerivedID, none, resultDuplicate, "answer_lost", false}},
+		"409, only unsent":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultNotSent, 0)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409 after a 429":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultLimited, 429)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409 after a hold":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultHeld, 401)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409 after a 503":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultError, 503)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409 after a proxy":     {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultForeign, 502)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409 after a 500":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultError, 500), at(resultLimited, 429), at(resultHeld, 401)), want: ruling{toDerivedID, none, resultDuplicate, "vendor_id_consumed", false}},
+		"409 after a 502":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultError, 502)), want: ruling{toDerivedID, none, resultDuplicate, "vendor_id_consumed", false}},
+		"409 after a 504":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultUnknown, 504)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
+		"409 after a 200":       {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultAnswered, 200)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
+		"409, one in flight":    {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultError, 500), at("", 0)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
+		"409, one unknown":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultError, 500), at(resultUnknown, 0)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
+		"409, unknown, reissue": {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultUnknown, 0)), reissue: true, want: ruling{toDerivedID, none, resultDuplicate, "answer_lost", false}},
 		"429":                   {answer: answer{Class: cashfree.RateLimited, HTTPStatus: 429}, want: ruling{toWaitRate, none, resultLimited, "rate_limited", false}},
 		"500":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 500, Code: "internal_error"}, want: ruling{toRetry, none, resultError, "internal_error", true}},
 		"502":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 502}, want: ruling{toRetry, none, resultError, "provider_error", true}},
@@ -59,6 +64,8 @@ func TestVerdictTable(t *testing.T) {
 		"source broke off":      {answer: answer{Class: cashfree.SourceBroken}, want: ruling{toRetry, none, resultUnknown, "answer_unknown", true}},
 		"503":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 503}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_status", true}},
 		"503, listed":           {policy: wide, answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 503}, want: ruling{toRetry, none, resultError, "provider_error", true}},
+		"502 of a proxy":        {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 502, Foreign: true}, want: ruling{toRetry, none, resultForeign, "provider_error", true}},
+		"504, listed":           {policy: Policy{RetryCodes: []int{504}, MaxAttempts: 6}, answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 504}, want: ruling{toRetry, none, resultUnknown, "provider_error", true}},
 		"504":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 504}, want: ruling{toFinal, storage.StateFailed, resultUnknown, "unexpected_status", true}},
 		"302":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 302}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_status", true}},
 	} {

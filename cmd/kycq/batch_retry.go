@@ -30,8 +30,8 @@ func newBatchRetry(a *app) *cobra.Command {
 		Use:   "retry BATCH",
 		Short: "run selected rows of a batch again, at the price of new calls",
 		Long: `retry runs the rows selected by --code, --failed, --invalid or --lost again, after showing how many there are. Each row
-costs at least one call, under a derived verification_id. --failed leaves out the rows whose answer was lost after a call
-that may have been charged; --lost selects them.
+costs at least one call, under a derived verification_id. --failed leaves out the rows for which a call may have been
+charged although its answer did not arrive, whatever their code is; --lost selects them.
 
 A batch that has reached its call limit is continued by kycq batch resume.`,
 		Example: `  kycq batch retry customers-1f00c3aa --failed
@@ -92,8 +92,15 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 		a.Note("no rows match the selection; nothing changed. This batch has: %s", countsText(selected.Codes))
 		return a.printRetry(id, 0)
 	}
-	if err := a.confirm(f.yes, "this runs %s again (%s or more)", count(n, "row"), count(n, "paid call")); err != nil {
+	cost := fmt.Sprintf("this runs %s again (%s or more)", count(n, "row"), count(n, "paid call"))
+	if paid := selected.PaidBefore; paid > 0 {
+		cost += fmt.Sprintf("; %s may have been charged before", count(paid, "row"))
+	}
+	if err := a.confirm(f.yes, "%s", cost); err != nil {
 		return err
+	}
+	if f.yes {
+		a.Note("%s", cost)
 	}
 	selection := strings.Replace(f.Selection.String(), "=", ":", 1)
 	if err := auditBatch(ctx, d, "batch.retry", b, map[string]string{"rows": strconv.Itoa(n), "choice": selection}); err != nil {

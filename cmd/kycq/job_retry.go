@@ -10,6 +10,7 @@ import (
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/worker"
 )
 
@@ -36,8 +37,8 @@ func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) err
 		return err
 	}
 	id := rec.VerificationID
-	if why := worker.PaidBefore(rec); why != "" && !yes {
-		return cli.Usagef("%s: %s: add --yes to pay for it again", id, why)
+	if rec.MayHavePaid() && !yes {
+		return cli.Usagef("%s: %s: add --yes to pay for it again", id, paidBefore(rec))
 	}
 	act := audit.Act{Action: "job.retry", Kind: string(rec.Kind), VerificationID: id, Detail: map[string]string{"after": string(rec.State)}}
 	if err := appendAudit(ctx, d.store, act); err != nil {
@@ -52,6 +53,19 @@ func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) err
 	}
 	return a.AnswerLine(map[string]any{"kind": next.Kind, "verification_id": id, "run": next.Run, "status": "enqueued"},
 		func() string { return fmt.Sprintf("%s %s: run %d is queued\n", next.Kind, id, next.Run) })
+}
+
+// paidBefore says what a call of the job was, or may have been, charged for.
+func paidBefore(rec *storage.Record) string {
+	switch {
+	case rec.State == storage.StateValid || rec.State == storage.StateInvalid:
+		return fmt.Sprintf("it is %s already", rec.State)
+	case rec.Code == "unsafe_mask":
+		return "its masked image was paid for, and is in quarantine"
+	case rec.MaybeCharged():
+		return "a call may have been charged, but its answer did not arrive"
+	}
+	return "a call was answered, and may have been charged"
 }
 
 func newJobReconcile(a *app) *cobra.Command {

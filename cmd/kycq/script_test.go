@@ -161,9 +161,17 @@ func (s *stack) cmdFinish(ts *testscript.TestScript, _ bool, args []string) {
 	if rec.State == storage.StateFailed {
 		rec.Code, rec.Message, rec.NextAction = "provider_error", "the provider failed six times", "try again after some time"
 	}
+	at := storage.Attempt{Run: rec.Run, ProviderID: rec.VerificationID, HTTPStatus: 200, Result: "answered"}
 	if len(args) > 3 {
 		rec.Code = args[3]
 	}
+	switch rec.Code {
+	case "provider_error":
+		at.HTTPStatus, at.Result = 502, "error"
+	case "answer_lost":
+		at.HTTPStatus, at.Result = 0, storage.ResultUnknown
+	}
+	rec.Attempts = append(rec.Attempts, at)
 	_, err = s.store.SwapRecord(ctx, rec, v)
 	ts.Check(err)
 }

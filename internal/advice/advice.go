@@ -4,6 +4,8 @@
 // Cashfree's own messages are never shown, because they can repeat the input or an IP address.
 package advice
 
+import "strings"
+
 // Text explains a code. It holds no personal data and is safe to store, log and show.
 type Text struct {
 	Message    string // what happened
@@ -13,6 +15,15 @@ type Text struct {
 // Then adds a second step to the next action.
 func (t Text) Then(step string) Text {
 	t.NextAction += "; then " + step
+	return t
+}
+
+// Charged adds that a call of the job may have been charged, unless the text says so.
+func (t Text) Charged() Text {
+	if !strings.Contains(t.Message, "may have been charged") {
+		t.Message += "; a call of this job may have been charged, but its answer did not arrive"
+		t.NextAction += "; before a retry, look the job up in Cashfree's dashboard"
+	}
 	return t
 }
 
@@ -113,6 +124,7 @@ var texts = map[string]Text{
 	"image_not_fetched":      {"the masked image cannot be fetched at the moment", none},
 	"cashfree_unreachable":   {"Cashfree cannot be reached: nothing was sent", "none if it passes; else check the network, DNS and KYCQ_CASHFREE_URL with `kycq doctor`"},
 	"storage_unreachable":    {"S3 cannot be reached", "none if it passes; else run `kycq doctor`"},
+	"storage_slow":           {"S3 takes so long to write that the call was not made", "none if it passes; else run `kycq doctor`"},
 	"redis_unreachable":      {"Redis cannot be reached", "none if it passes; else run `kycq doctor`"},
 	"mask_check_unreachable": {"the check of the masked image failed to run", "none if it passes; else see the worker's log"},
 	"answer_unknown":         {"the request was sent, but its answer is unknown", "none: kycq sends it again with the same id"},

@@ -48,7 +48,7 @@ type Batch struct {
 	Uploads bool `json:"uploads,omitempty"`
 	// MaxCalls limits the calls of the batch; 0 means no limit.
 	MaxCalls int `json:"max_calls,omitempty"`
-	// Fed is the last row that was ever fed; set when a cancelled batch is done.
+	// Fed is the last row that may have been fed; set when a cancelled batch is done.
 	Fed  int   `json:"fed,omitempty"`
 	Runs []Run `json:"passes"`
 

@@ -134,8 +134,8 @@ func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) err
 type Selection struct {
 	Code            string // rows whose record has this code
 	Failed, Invalid bool
-	// Lost selects rows whose call may have been charged and whose answer did not arrive. Failed leaves them out, because
-	// a retry may pay for them twice.
+	// Lost selects rows without a result whose call may have been charged although its answer did not arrive, whatever
+	// their code is. Failed leaves them out, because a retry may pay for them twice.
 	Lost bool
 }
 
@@ -155,7 +155,8 @@ func (s Selection) String() string {
 }
 
 func (s Selection) matches(rec *storage.Record) bool {
-	lost := rec.Code == codeAnswerLost
+	unanswered := rec.State == storage.StateFailed || rec.State == storage.StateCancelled
+	lost := unanswered && (rec.MaybeCharged() || rec.Code == codeAnswerLost)
 	switch {
 	case s.Code != "":
 		return rec.Code == s.Code
@@ -172,6 +173,8 @@ func (s Selection) matches(rec *storage.Record) bool {
 // Selected is the result of Select.
 type Selected struct {
 	Rows []Rerun
+	// PaidBefore is how many of the rows were, or may have been, charged.
+	PaidBefore int
 	// Codes counts the rows that a retry could select, by code, or by outcome if they have no code.
 	Codes map[string]int
 }
@@ -212,6 +215,9 @@ func (sel *Selected) add(r *Row, s Selection) {
 	}
 	if s.matches(rec) {
 		sel.Rows = append(sel.Rows, Rerun{Row: r.Item.Row, Run: rec.Run + 1, Was: r.State})
+		if rec.MayHavePaid() {
+			sel.PaidBefore++
+		}
 	}
 	if rec.Code != "" {
 		sel.Codes[rec.Code]++

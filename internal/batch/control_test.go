@@ -1,12 +1,17 @@
 package batch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -45,6 +50,91 @@ func TestACancelStopsCallsAndAmendContinues(t *testing.T) {
 	s = h.finish(b.ID)
 	if s.State != Ended || s.Outcomes["valid"] != rows || h.vendor.total != rows || h.vendor.most() != 1 {
 		t.Errorf("after the amend: %+v, %d calls, at most %d for a row", s, h.vendor.total, h.vendor.most())
+	}
+}
+
+// dyingClient ends the feeder's context when it has enqueued that many rows.
+type dyingClient struct {
+	Client
+	left atomic.Int32
+	die  context.CancelFunc
+}
+
+func (c *dyingClient) Push(ctx context.Context, p tasks.JobSpec) (tasks.Status, error) {
+	status, err := c.Client.Push(context.WithoutCancel(ctx), p)
+	if c.left.Add(-1) == 0 {
+		c.die()
+	}
+	return status, err
+}
+
+func TestACancelCountsTheCallsOfRowsThatADeadFeederEnqueued(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	const rows, queued, called = 700, 300, 120
+	b := h.batch("dead", rows)
+	ctx, die := context.WithCancel(t.Context())
+	client := &dyingClient{Client: h.client, die: die}
+	client.left.Store(queued)
+	h.feeder.Client = client
+	f := &feed{Feeder: h.feeder, b: b, parts: PartsOf(h.store, h.keyset, b)}
+	if _, _, err := f.tick(ctx); err == nil {
+		t.Fatal("the feeder did not die")
+	}
+	h.feeder.Client = h.client
+	if p := h.progress(b.ID); p.Cursor != 0 || p.Fed != queued {
+		t.Fatalf("cursor %d, fed %d, want 0 and %d", p.Cursor, p.Fed, queued)
+	}
+	if n := h.work(called); n != called {
+		t.Fatalf("%d tasks were delivered, want %d", n, called)
+	}
+	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.status(b.ID); s.Open != queued-called || s.Outcomes["valid"] != called {
+		t.Errorf("after the cancel: %+v, want %d open rows", s, queued-called)
+	}
+	h.checkCancelled(b.ID, rows, called)
+}
+
+func TestACancelCountsTheCallsThatARolledBackRedisForgot(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	const rows, called = 2300, 120
+	b := h.batch("older", rows)
+	older := h.redis.HGetAll(t.Context(), progressKey(b.ID)).Val()
+	states := h.redis.Get(t.Context(), rowsKey(b.ID)).Val()
+	h.feed(b.ID)
+	h.work(called)
+	pipe := h.redis.TxPipeline()
+	pipe.Del(t.Context(), progressKey(b.ID))
+	pipe.HSet(t.Context(), progressKey(b.ID), older)
+	pipe.Set(t.Context(), rowsKey(b.ID), states, 0)
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.checkCancelled(b.ID, rows, called)
+}
+
+// checkCancelled finishes a cancelled batch and checks its counts and its report.
+func (h *setup) checkCancelled(id string, rows, called int) {
+	h.t.Helper()
+	s := h.finish(id)
+	if s.Calls != called || s.Outcomes["valid"] != called || s.Outcomes["cancelled"] != rows-called || h.vendor.total != called {
+		h.t.Errorf("%d calls were made: %+v", called, s)
+	}
+	if n := strings.Count(h.object(ReportKey(id)), ",valid,"); n != called {
+		h.t.Errorf("the report has %d valid rows, want %d", n, called)
+	}
+	paid := 0
+	for _, r := range h.walk(id) {
+		paid += r.Calls()
+	}
+	if paid != called {
+		h.t.Errorf("the rows show %d calls, want %d", paid, called)
 	}
 }
 
@@ -263,5 +353,33 @@ func TestAnEndedBatchCannotBeCancelled(t *testing.T) {
 	}
 	if all, err := h.control.Batches.All(t.Context()); err != nil || len(all) != 1 {
 		t.Errorf("all batches: %v, %v", all, err)
+	}
+}
+
+func TestARowWhoseCallMayHaveBeenChargedIsSelectedAsLostWhateverItsCode(t *testing.T) {
+	t.Parallel()
+	lost := storage.Attempt{Result: storage.ResultUnknown}
+	refused := storage.Attempt{Result: "refused", HTTPStatus: 503}
+	for name, c := range map[string]struct {
+		record storage.Record
+		want   Selection
+		paid   int
+	}{
+		"an error":             {storage.Record{State: storage.StateFailed, Code: "unexpected_status", Attempts: []storage.Attempt{refused}}, Selection{Failed: true}, 0},
+		"an error after a 200": {storage.Record{State: storage.StateFailed, Code: "unsafe_mask", Attempts: []storage.Attempt{{HTTPStatus: 200, Result: "answered"}}}, Selection{Failed: true}, 1},
+		"an error after a loss": {
+			storage.Record{State: storage.StateFailed, Code: "unexpected_status", Attempts: []storage.Attempt{lost, refused}}, Selection{Lost: true}, 1,
+		},
+		"a lost answer":  {storage.Record{State: storage.StateFailed, Code: "answer_lost", Attempts: []storage.Attempt{lost}}, Selection{Lost: true}, 1},
+		"a lost cancel":  {storage.Record{State: storage.StateCancelled, Code: "answer_lost", Attempts: []storage.Attempt{lost}}, Selection{Lost: true}, 1},
+		"a later result": {storage.Record{State: storage.StateInvalid, Code: "invalid_passport", Attempts: []storage.Attempt{lost, {HTTPStatus: 200}}}, Selection{Invalid: true}, 1},
+	} {
+		for _, s := range []Selection{{Failed: true}, {Lost: true}, {Invalid: true}} {
+			selected := &Selected{Codes: map[string]int{}}
+			selected.add(&Row{Item: &manifest.Item{}, Record: &c.record, State: ownState[c.record.State]}, s)
+			if got := len(selected.Rows) == 1; got != (s == c.want) || got && selected.PaidBefore != c.paid {
+				t.Errorf("%s: %s selects it: %v, paid before %d", name, s, got, selected.PaidBefore)
+			}
+		}
 	}
 }

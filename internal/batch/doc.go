@@ -27,7 +27,8 @@
 //
 // # Invariants
 //
-// The cursor moves after the tasks of its rows are in Redis. A row is added to the open set before its task is enqueued. At
+// Progress.Fed moves before the tasks of its rows are in Redis, the cursor after. A cancelled batch reports a row as never
+// called only if the row is beyond both and has no record of the batch. A row is added to the open set before its task is enqueued. At
 // most maxOutstanding rows of a batch are in the queue. Every change of a row's state is idempotent. The package must not
 // interpret the vendor's answers, and must not write personal data to Redis, logs or unsealed objects.
 package batch

@@ -12,13 +12,17 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// feedRows feeds at most n rows from the cursor on, then moves the cursor.
+// feedRows feeds at most n rows from the cursor on. Progress.Fed moves before the rows are enqueued and the cursor after: if
+// the feeder dies in between, the rows are fed again, and nothing takes them for rows that were never fed.
 func (t *feed) feedRows(ctx context.Context, p *Progress, run Run, n int) (int, error) {
 	rows, err := t.nextRows(ctx, p, run, n)
 	if err != nil {
 		return 0, err
 	}
 	to := p.Cursor + len(rows)
+	if current, err := t.Progress.intend(ctx, t.b.ID, p, to); err != nil || !current {
+		return 0, err
+	}
 	calls, streak, err := t.feedOpen(ctx, p, run, rows)
 	if err != nil {
 		return 0, err

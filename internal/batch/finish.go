@@ -5,6 +5,8 @@ import (
 	"encoding/csv"
 	"io"
 	"time"
+
+	"github.com/kycq/kycq/internal/batch/manifest"
 )
 
 // finish writes the report and the summary of a batch that has no open rows, and lets its progress expire. It returns false
@@ -12,11 +14,14 @@ import (
 func (t *feed) finish(ctx context.Context, p *Progress) (bool, error) {
 	began := time.Now()
 	if t.b.State == Cancelled {
-		fed := p.Cursor
+		fed := p.fed()
 		if t.b.run(p.Run).Kind == SomeRows {
 			fed = t.b.Rows
 		}
 		t.b.Fed, t.b.ending = max(t.b.Fed, fed), true
+		if err := t.findFed(ctx); err != nil {
+			return false, err
+		}
 	}
 	summary, open, err := t.writeReport(ctx)
 	if err != nil {
@@ -50,6 +55,28 @@ func (t *feed) finish(ctx context.Context, p *Progress) (bool, error) {
 		return false, err
 	}
 	return true, t.batches.unmark(ctx, b.ID)
+}
+
+// findFed raises Batch.Fed to the last row with a record of this batch: a Redis that came back with older data reports too
+// few. At most maxOutstanding rows are in the queue, so the search ends after as many rows without such a record.
+func (t *feed) findFed(ctx context.Context) error {
+	for row := t.b.Fed + 1; row <= min(t.b.Fed+maxOutstanding, t.b.Rows); {
+		part, err := t.parts.Part(ctx, manifest.PartOf(row))
+		if err != nil {
+			return err
+		}
+		rows := rowsOf(part.Items[(row-1)%manifest.PartRows:], t.b.ID)
+		if err := t.b.read(ctx, t.Store, t.Client, rows); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if r.Record != nil && r.Record.Batch == t.b.ID {
+				t.b.Fed = r.Item.Row
+			}
+		}
+		row += len(rows)
+	}
+	return nil
 }
 
 // writeReport streams report.csv and counts the summary. open are the rows that have not ended.

@@ -44,6 +44,7 @@ const (
 	fieldState   = "state"
 	fieldRun     = "pass"
 	fieldCursor  = "cursor"
+	fieldFed     = "fed"
 	fieldRows    = "rows"
 	fieldLimit   = "cap"
 	fieldCalls   = "calls"
@@ -65,6 +66,7 @@ var (
 	setScript     = script("set")
 	setRowsScript = script("set_rows")
 	advanceScript = script("advance")
+	intendScript  = script("intend")
 	nextRunScript = script("next_run")
 	callScript    = script("take_call")
 )
@@ -185,7 +187,8 @@ func (s *ProgressStore) states(ctx context.Context, id string, first, last int) 
 type Progress struct {
 	State    State
 	Run      int // number of the run over the rows
-	Cursor   int // rows of the run that were fed
+	Cursor   int // rows of the run whose tasks are in Redis
+	Fed      int // rows of the run whose tasks may be in Redis; set before they are enqueued
 	Rows     int
 	Calls    int
 	MaxCalls int
@@ -215,10 +218,15 @@ func (p *Progress) Ended() int {
 	return n
 }
 
-// outstanding counts the rows that were fed and are open. While lost progress is restored, rows that end beyond the cursor
+// fed counts the rows of the run that may have been enqueued. It exceeds the cursor if a feeder died while it enqueued.
+func (p *Progress) fed() int { return max(p.Cursor, p.Fed) }
+
+// outstanding counts the rows that were fed and are open. While lost progress is restored, rows that end beyond those fed
 // make it too small.
-func (p *Progress) outstanding(kind RunKind) int {
-	fed := p.Cursor
+func (p *Progress) outstanding(kind RunKind) int { return p.openUpTo(kind, p.fed()) }
+
+// openUpTo counts the open rows among the first fed ones of the run.
+func (p *Progress) openUpTo(kind RunKind, fed int) int {
 	if kind == SomeRows {
 		fed = p.Rows // an earlier run fed all; those of the list are opened as they are fed
 	}
@@ -240,7 +248,7 @@ func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 	}
 	p := &Progress{
 		State: State(fields[fieldState]), Reason: fields[fieldReason],
-		Run: number(fieldRun), Cursor: number(fieldCursor), Rows: number(fieldRows),
+		Run: number(fieldRun), Cursor: number(fieldCursor), Fed: number(fieldFed), Rows: number(fieldRows),
 		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missingStreak: number(fieldMissing),
 		seen: number(fieldSeen), seenAt: number(fieldSeenAt),
 	}
@@ -283,6 +291,12 @@ func (s *ProgressStore) Sync(ctx context.Context, b *Batch) error {
 		}
 	}
 	return s.set(ctx, b.ID, fieldState, string(b.State), fieldLimit, b.MaxCalls)
+}
+
+// intend records that the rows up to to are about to be enqueued. It returns false if another feeder has moved the cursor.
+func (s *ProgressStore) intend(ctx context.Context, id string, p *Progress, to int) (bool, error) {
+	n, err := s.eval(ctx, intendScript, id, p.Run, p.Cursor, to)
+	return n == 1, err
 }
 
 // advance moves the cursor from p.Cursor, unless another feeder did. While lost progress is restored, calls is the number

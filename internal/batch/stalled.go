@@ -67,7 +67,7 @@ func (t *feed) checkStalled(ctx context.Context, p *Progress, first, last int) e
 	run := t.b.run(p.Run)
 	var list []Rerun
 	for i, s := range states {
-		if s == RowOpen && (run.Kind == SomeRows || first+i <= p.Cursor) {
+		if s == RowOpen && (run.Kind == SomeRows || first+i <= p.fed()) {
 			list = append(list, Rerun{Row: first + i, Run: 1})
 		}
 	}

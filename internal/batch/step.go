@@ -113,11 +113,11 @@ func (t *feed) tick(ctx context.Context) (fed int, delay time.Duration, err erro
 	case t.b.State == Running && p.limitReached():
 		return 0, limitDelay, t.stopAtLimit(ctx, p)
 	}
-	return t.feedNext(ctx, p, run, outstanding)
+	return t.feedNext(ctx, p, run)
 }
 
 // feedNext feeds the next rows, or records why it cannot.
-func (t *feed) feedNext(ctx context.Context, p *Progress, run Run, outstanding int) (fed int, delay time.Duration, err error) {
+func (t *feed) feedNext(ctx context.Context, p *Progress, run Run) (fed int, delay time.Duration, err error) {
 	queue, err := t.queueDepth(ctx, t.b)
 	if err != nil {
 		return 0, 0, err
@@ -135,6 +135,7 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, run Run, outstanding i
 		return 0, 0, err
 	}
 	target := targetDepth(rate)
+	outstanding := p.openUpTo(run.Kind, p.Cursor) // the rows between cursor and Fed are fed again: they need no further room
 	room := queue.room(p, outstanding, target)
 	switch {
 	case room == 0:

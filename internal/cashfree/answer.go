@@ -34,20 +34,23 @@ func readAnswer(body []byte) (answer, error) {
 type problem struct {
 	code    string // "" if it does not look like a code
 	message string // lower case, single spaces
+	foreign bool   // neither type nor code: not in the vendor's form
 }
 
-// readProblem returns an empty problem if the body is not such an object.
+// readProblem returns a foreign problem without texts if the body is not such an object.
 func readProblem(body []byte) problem {
 	var p struct {
+		Type    text `json:"type"`
 		Code    text `json:"code"`
 		Message text `json:"message"`
 	}
 	if json.Unmarshal(body, &p) != nil {
-		return problem{}
+		return problem{foreign: true}
 	}
 	return problem{
 		code:    checkCode(string(p.Code)),
 		message: strings.Join(strings.Fields(strings.ToLower(string(p.Message))), " "),
+		foreign: p.Type == "" && p.Code == "",
 	}
 }
 

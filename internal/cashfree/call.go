@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"time"
+
+	"github.com/kycq/kycq/internal/sleep"
 )
 
 const (
@@ -26,6 +28,7 @@ func (c *Client) call(ctx context.Context, e endpoint, id, contentType string, u
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	defer up.over.Store(true)
+	up.sent.late = func() bool { return sleep.Elapsed(began) >= c.cfg.Timeout }
 
 	reply := c.exchange(ctx, e, id, contentType, up)
 	if reply.Err != nil {

@@ -77,7 +77,7 @@ func classify(e endpoint, id string, status int, body []byte) *Reply {
 	p := readProblem(body)
 	r := match(status, p)
 	text := r.text()
-	reply := &Reply{Class: r.class, Code: p.code, Message: text.Message, NextAction: text.NextAction}
+	reply := &Reply{Class: r.class, Code: p.code, Message: text.Message, NextAction: text.NextAction, Foreign: p.foreign}
 	if p.code == "" && r.phrase != "" && !strings.HasSuffix(r.code, "*") {
 		reply.Code = r.code
 	}

@@ -279,3 +279,20 @@ func TestEveryDocumentedCodeIsInTheTable(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsOfAProxyAreForeign(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		"": true, "<html>502 Bad Gateway</html>": true, "{}": true, `{"error":"upstream"}`: true, "null": true, `{"message":"Internal server error"}`: true,
+		`{"type":"internal_error","code":"verification_failed","message":"verification attempt failed"}`: false,
+		`{"type":"internal_error","message":"something went wrong"}`:                                     false,
+		`{"code":"internal_error"}`: false,
+	} {
+		if got := classify(verifyPassport, "A", 502, []byte(body)).Foreign; got != want {
+			t.Errorf("%s: foreign is %v", body, got)
+		}
+	}
+	if classify(verifyPassport, "A", 200, []byte("<html>")).Foreign {
+		t.Error("a 200 is not an error answer")
+	}
+}

@@ -64,6 +64,9 @@ type Reply struct {
 	// answer. They are safe to store and show.
 	Message    string
 	NextAction string
+	// Foreign marks an error answer that is not in the vendor's form, for example one from a proxy. It does not show that
+	// the vendor has processed the request.
+	Foreign bool
 	// Body is the answer as received, at most 1 MiB; nil without a complete answer. It is sensitive.
 	Body []byte
 	// ReferenceID is the vendor's id of the check, or 0.

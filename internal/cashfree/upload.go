@@ -15,7 +15,11 @@ var (
 // sendState records without a race whether the vendor may have received a complete request: whether headers or the first
 // byte of the body were passed to the transport. Every body has at least one byte, so before that the request is
 // incomplete.
-type sendState struct{ state atomic.Int32 }
+type sendState struct {
+	state atomic.Int32
+	// late reports whether it is too late to start, since this process was paused; nil: never.
+	late func() bool
+}
 
 const (
 	unsent int32 = iota
@@ -23,13 +27,18 @@ const (
 	abandoned
 )
 
-// start marks the request as started. It returns false if it was abandoned.
+// start marks the request as started, in the line before its bytes leave. It returns false if it was abandoned, or is late.
 func (s *sendState) start() bool {
+	if s.late != nil && s.late() {
+		s.abandon()
+	}
 	return s.state.CompareAndSwap(unsent, started) || s.state.Load() == started
 }
 
 // abandon prevents the start. It returns false if the request was started.
-func (s *sendState) abandon() bool { return s.state.CompareAndSwap(unsent, abandoned) }
+func (s *sendState) abandon() bool {
+	return s.state.CompareAndSwap(unsent, abandoned) || s.state.Load() == abandoned
+}
 
 // upload is a request body: prelude, size bytes of source, epilogue. It sends the epilogue only if the source has exactly
 // the announced size and ends without an error. Otherwise no server can take the request for a complete one.

@@ -194,3 +194,22 @@ func BenchmarkMaskAadhaar(b *testing.B) {
 		})
 	}
 }
+
+func TestARequestThatIsLateDoesNotStart(t *testing.T) {
+	t.Parallel()
+	late := false
+	s := &sendState{late: func() bool { return late }}
+	late = true
+	if s.start() || !s.abandon() {
+		t.Error("a process that woke up after the call's time has sent its request")
+	}
+	s = &sendState{late: func() bool { return late }}
+	late = false
+	if !s.start() || s.abandon() {
+		t.Error("a request on time was not sent")
+	}
+	late = true
+	if !s.start() {
+		t.Error("a request that has started was cut")
+	}
+}

@@ -73,14 +73,15 @@ func (g *Gate) Close() { g.stop() }
 type Permit struct {
 	// Test marks the test call after a hold or the half-open trial of the breaker. If it fails it is not an attempt.
 	Test bool
+	// UseBy is when the call must have left; zero sets no limit.
+	UseBy time.Time
 
 	kind   *kind
 	call   Call
 	ticket uint64
-	nonce  string        // of a test call
-	slot   int64         // by Redis' clock, µs
-	at     time.Time     // the same by this machine's clock
-	late   time.Duration // how late the call may be
+	nonce  string    // of a test call
+	slot   int64     // by Redis' clock, µs
+	at     time.Time // the same by this machine's clock
 	done   atomic.Bool
 }
 
@@ -88,6 +89,15 @@ type Permit struct {
 func (p *Permit) Wait(ctx context.Context) error {
 	_ = sleep.For(ctx, time.Until(p.at))
 	return ctx.Err()
+}
+
+// Late reports whether the permit must be reported as Unused: its call would come too close to later ones, or during a
+// silence that the vendor has asked for. The caller checks it in the line before its call.
+func (p *Permit) Late() bool {
+	if !p.UseBy.IsZero() && sleep.Elapsed(p.UseBy) > 0 {
+		return true
+	}
+	return p.kind != nil && p.at.UnixMicro() < p.kind.quiet.Load()
 }
 
 // Acquire waits until the call may be made: no hold, breaker closed (or this call its trial), and a slot of the rate. It
@@ -111,7 +121,7 @@ func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
 			return nil, err
 		}
 		_ = sleep.For(ctx, time.Until(p.at)-g.cfg.Lead)
-		if ctx.Err() == nil && p.usable() {
+		if ctx.Err() == nil && !p.Late() {
 			return p, nil
 		}
 		_ = g.Report(context.WithoutCancel(ctx), p, Outcome{Kind: Unused}) // after an error the slot is lost, no more
@@ -134,9 +144,13 @@ func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
 	}
 	k := p.kind
 	silence := min(max(cmp.Or(max(o.RetryAfter, 0), o.Reset), 0), maxSilence)
-	if o.Kind == Limited { // at once: the report may take time
+	switch o.Kind { // at once: the report may take time
+	case Limited:
 		k.quiet.Store(time.Now().Add(max(silence, k.rate.Interval())).UnixMicro())
 		k.tickets.keep(p.call.JobID, p.ticket)
+	case Unused:
+		k.tickets.keep(p.call.JobID, p.ticket)
+	default:
 	}
 	if o.Kind == NotSent && p.nonce == "" {
 		return nil

@@ -185,11 +185,11 @@ func TestSlotThatAProcessSleptThroughIsGivenBack(t *testing.T) {
 					t.Fatal(err)
 				}
 				_ = p.Wait(t.Context())
-				if !p.usable() {
+				if p.Late() {
 					t.Error("a slot on time is not used")
 				}
 				time.Sleep(late)
-				if p.usable() {
+				if !p.Late() {
 					t.Error("a late slot is used")
 				}
 				report(t, g, p, Outcome{Kind: Unused})

@@ -1,7 +1,7 @@
 -- Starts the next run. A run over all rows opens all of them.
 -- KEYS: progress hash, rows string. ARGV: run that is over, next run, 1 to open all rows, highest row state.
 if redis.call('HGET', KEYS[1], 'pass') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'pass', ARGV[2], 'cursor', 0)
+redis.call('HSET', KEYS[1], 'pass', ARGV[2], 'cursor', 0, 'fed', 0)
 if ARGV[3] == '1' then
   redis.call('DEL', KEYS[2])
   for state = 1, tonumber(ARGV[4]) do redis.call('HDEL', KEYS[1], 'n' .. state) end

@@ -21,25 +21,22 @@ var mutants = []mutant{
 	{
 		name: "skip-context-check", // calls although the lease is lost
 		pkg:  "worker",
-		old: `	if ctx.Err() != nil {
-		return d.withdrawIntent(ctx), nil
+		old: `	case ctx.Err() != nil: // another worker may have the task
 `,
-		new: `	if false {
-		return d.withdrawIntent(ctx), nil
+		new: `	case false:
 `,
 		tests: []testName{{"worker", "TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone"}},
 	},
 	{
 		name: "skip-sent", // calls before the intent is durable
 		pkg:  "worker",
-		old: `	for {
-		began := time.Now()
-		rec.LastAttempt().SentAt`,
-		new: `	d.rec = rec
-	return nil
-	for {
-		began := time.Now()
-		rec.LastAttempt().SentAt`,
+		old: `	d.intended = time.Now()
+`,
+		new: `	d.intended, d.rec = time.Now(), rec
+	if true {
+		return nil
+	}
+`,
 		tests: []testName{
 			{"worker", "TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone"},
 			{faults, "TestVendorConnectionCut/refused"},
@@ -76,9 +73,34 @@ var mutants = []mutant{
 	{
 		name:  "takeover-age-zero", // considers the answer of every call lost at once
 		pkg:   "worker",
-		old:   `return sendWithin + callTimeout + takeoverMargin`,
-		new:   `return 0 * (sendWithin + callTimeout + takeoverMargin)`,
+		old:   `return sendWithin(at) + `,
+		new:   `return 0 * sendWithin(at) + 0 * `,
 		tests: []testName{{"worker", "TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge"}},
+	},
+	{
+		name: "send-late", // uses a slot although its time has passed
+		pkg:  "worker",
+		old: `d.permit.Late()
+`,
+		new: `false
+`,
+		tests: []testName{{"worker", "TestASlotIsUsedOnTimeOrGivenBack"}},
+	},
+	{
+		name:  "send-old-intent", // sends although another worker may have taken over
+		pkg:   "worker",
+		old:   `old, late := sleep.Elapsed(d.intended) > sendWithin(*d.rec.LastAttempt()), `,
+		new:   `old, late := false, `,
+		tests: []testName{{"worker", "TestAWorkerThatWakesUpAfterATakeoverSendsNothing"}},
+	},
+	{
+		name: "drop-unread-answer", // drops a paid answer that was kept after the last look for one
+		pkg:  "worker",
+		old: `	if d.rec.MaybeCharged() {
+		if t, found`,
+		new: `	if false {
+		if t, found`,
+		tests: []testName{{"worker", "TestAKeptAnswerOutlivesTheAnswerLostOfASecondCall"}},
 	},
 	{
 		name: "skip-final-check", // works on final records again
