@@ -1,4 +1,4 @@
-// Package deploy_test checks what an engine would be given, as far as that is possible without one.
+// Package deploy_test checks the compose file, the Dockerfile and the systemd units, as far as possible without an engine.
 package deploy_test
 
 import (
@@ -79,7 +79,7 @@ func TestServicesStartInTheOrderInWhichTheyNeedEachOther(t *testing.T) {
 	}
 }
 
-// oneShots end by themselves: they have no health.
+// oneShots exit when they are done and have no health check.
 var oneShots = []string{"keys", "storage-init", "example-passports", "example-cards", "cli"}
 
 func TestWhatKeepsRunningHasAHealthCheckAndTimeToStop(t *testing.T) {
@@ -130,7 +130,7 @@ func TestEveryVariableOfKycqsExists(t *testing.T) {
 	for name, s := range everything(t).Services {
 		for variable := range s.Environment {
 			if strings.HasPrefix(variable, "KYCQ_") && !config.KnownVariable(variable) {
-				t.Errorf("%s sets %s, which kycq does not know", name, variable)
+				t.Errorf("%s sets %s, which is not a setting of kycq", name, variable)
 			}
 		}
 	}
@@ -140,12 +140,12 @@ func TestEveryVariableOfKycqsExists(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile(`(?m)^#?(KYCQ_[A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
 		if m[1] != "KYCQ_MINIO_IMAGE" && !config.KnownVariable(m[1]) {
-			t.Errorf(".env.example has %s, which kycq does not know", m[1])
+			t.Errorf(".env.example has %s, which is not a setting of kycq", m[1])
 		}
 	}
 }
 
-// Whatever can be set in the compose file is explained in .env.example, and the other way round.
+// .env.example explains every variable of the compose file, and no other.
 func TestEnvExampleListsWhatCanBeSet(t *testing.T) {
 	t.Parallel()
 	names := func(file, form string) []string {
@@ -224,7 +224,7 @@ func TestTheStoresImageIsPinnedAndCanBeReplaced(t *testing.T) {
 	}
 }
 
-// Cashfree is called only by those who say so, and the simulator's links are followed only as long as they do not.
+// Cashfree is called only if .env sets its URL, and the simulator's image hosts are allowed only by default.
 func TestNothingLeavesTheMachineByDefault(t *testing.T) {
 	t.Parallel()
 	worker := load(t, []string{"sim"}).Services["worker"].Environment

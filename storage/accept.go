@@ -21,27 +21,23 @@ func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJo
 	if !errors.Is(err, ErrExists) {
 		return tasks.ExistingJob{}, err
 	}
-	existing, v, err := s.Record(ctx, job.Kind, job.VerificationID)
-	if err != nil {
-		return tasks.ExistingJob{}, err
+	for {
+		existing, v, err := s.Record(ctx, job.Kind, job.VerificationID)
+		if err != nil {
+			return tasks.ExistingJob{}, err
+		}
+		if !existing.State.Final() || job.Run != existing.Run+1 || job.Fingerprint != existing.Fingerprint {
+			return existingJob(existing, false), nil
+		}
+		next := existing.NextRun(job)
+		if _, err = s.SwapRecord(ctx, next, v); err == nil {
+			return existingJob(next, true), nil
+		}
+		// After a conflict, another retry was first: return its run.
+		if !errors.Is(err, ErrConflict) {
+			return tasks.ExistingJob{}, err
+		}
 	}
-	if !existing.State.Final() || job.Run != existing.Run+1 || job.Fingerprint != existing.Fingerprint {
-		return existingJob(existing, false), nil
-	}
-	next := existing.NextRun(job)
-	_, err = s.SwapRecord(ctx, next, v)
-	if err == nil {
-		return existingJob(next, true), nil
-	}
-	if !errors.Is(err, ErrConflict) {
-		return tasks.ExistingJob{}, err
-	}
-	// Another retry was first: return its run.
-	existing, _, err = s.Record(ctx, job.Kind, job.VerificationID)
-	if err != nil {
-		return tasks.ExistingJob{}, err
-	}
-	return existingJob(existing, false), nil
 }
 
 // NewRecord returns the queued record of a new job.

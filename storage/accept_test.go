@@ -32,7 +32,7 @@ func finished(t *testing.T, store *storage.Store, id string) {
 }
 
 func TestAcceptWritesTheQueuedRecordOfANewJobOnce(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		want := tasks.ExistingJob{Created: true, State: "queued", Run: 1, Fingerprint: "f1"}
 		for _, created := range []bool{true, false} {
@@ -53,7 +53,7 @@ func TestAcceptWritesTheQueuedRecordOfANewJobOnce(t *testing.T) {
 }
 
 func TestAcceptBeginsTheNextRunOfAFinishedJobAndKeepsItsAttempts(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		mustAccept(t, store, entry("AGAIN", 1))
 		if s := mustAccept(t, store, entry("AGAIN", 2)); s.Created {
@@ -95,7 +95,7 @@ func mustAccept(t *testing.T, store *storage.Store, e tasks.JobSpec) tasks.Exist
 }
 
 func TestOfManyRetriesOfAFinishedJobExactlyOneBeginsTheRun(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		mustAccept(t, store, entry("RETRY", 1))
 		finished(t, store, "RETRY")

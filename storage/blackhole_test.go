@@ -38,7 +38,7 @@ func TestAStoreThatSwallowsEverythingEndsEachCallInTime(t *testing.T) {
 		"head":   func() error { _, _, err := store.ImageHead(ctx, img, 10); return err },
 		"open":   func() error { _, _, err := store.OpenImage(ctx, img); return err },
 		"delete": func() error { return store.DeleteUpload(ctx, img) },
-		"probe":  func() error { return store.SelfTest(ctx) },
+		"probe":  func() error { return store.Buckets().SelfTest(ctx) },
 		"upload": func() error {
 			_, err := store.UploadImage(ctx, storage.SingleGroup, "A", bytes.NewReader(specimenPNG(8<<20)))
 			return err

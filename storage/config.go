@@ -6,9 +6,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
 	"github.com/kycq/kycq/internal/forms"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -30,15 +29,14 @@ type Config struct {
 	// AccessKeyID and SecretAccessKey; if both are empty, the AWS chain (environment, profile, container or machine role).
 	AccessKeyID     string
 	SecretAccessKey Secret
-	// InboxLifecycle is after how many whole days the store deletes an upload from the inbox; zero means 30 days. Init sets
-	// the rule.
+	// InboxLifecycle is after how many whole days the store deletes an upload from the inbox; zero means 30 days.
+	// `kycq storage init` sets the rule.
 	InboxLifecycle time.Duration
 }
 
 const day = 24 * time.Hour
 
-// WithDefaults returns the configuration with defaults for empty fields.
-func (c Config) WithDefaults() Config {
+func (c Config) withDefaults() Config {
 	setDefault := func(s *string, value string) {
 		if *s == "" {
 			*s = value
@@ -82,22 +80,31 @@ func (c Config) validate() error {
 
 // Store accesses the three buckets. It is safe for concurrent use.
 type Store struct {
-	cfg    Config
-	client *s3.Client
+	cfg     Config
+	buckets *objects.Buckets
+
+	records, uploads, quarantine, masked *objects.Bucket
 }
 
 // Open checks the configuration and returns a Store. It does not connect.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	cfg = cfg.WithDefaults()
+	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	client, err := newClient(ctx, cfg)
+	b, err := objects.Open(ctx, objects.Config(cfg))
 	if err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg, client: client}, nil
+	return &Store{
+		cfg: cfg, buckets: b,
+		records: b.Records.Within(recordsPrefix, "record"), masked: b.Masked.Within(maskedPrefix, "masked image"),
+		uploads: b.Inbox.Within("", "upload"), quarantine: b.Inbox.Within(quarantinePrefix, "quarantine"),
+	}, nil
 }
 
 // Config returns the configuration with defaults.
 func (s *Store) Config() Config { return s.cfg }
+
+// Buckets returns the object layer, which is internal to kycq.
+func (s *Store) Buckets() *objects.Buckets { return s.buckets }

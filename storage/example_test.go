@@ -81,7 +81,7 @@ func exampleStack(ctx context.Context) (*storage.Store, *tasks.Client, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := store.Init(ctx); err != nil {
+	if _, err := store.Buckets().Init(ctx); err != nil {
 		log.Fatal(err)
 	}
 	queue, err := miniredis.Run()

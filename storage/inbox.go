@@ -4,21 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/tasks"
-)
-
-const (
-	// metaSHA256 is the user metadata with an upload's whole hash; its key holds only the first 12 digits.
-	metaSHA256 = "kycq-sha256"
-	// The upload tag marks objects that kycq put into the inbox. The lifecycle rule (lifecycle.go) selects by it.
-	uploadTagKey, uploadTagValue = "kycq", "upload"
 )
 
 // UploadImage stores an Aadhaar image in the inbox, under group (a batch id, or SingleGroup) and the job's id, for use as
@@ -42,17 +32,8 @@ func (s *Store) UploadImage(ctx context.Context, group, id string, src io.ReadSe
 		return tasks.Image{}, fmt.Errorf("%s: %w", op, err)
 	}
 	img := tasks.Image{Bucket: s.cfg.InboxBucket, Key: key, SHA256: sum, Bytes: size, Uploaded: true}
-	exists, err := s.isUploaded(ctx, op, img)
-	if err != nil || exists {
-		return img, err
-	}
-	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{ // bounded by stallTimeout, see client.go
-		Bucket: &img.Bucket, Key: &img.Key, Body: src, ContentLength: &size, ContentType: &info.ContentType,
-		Metadata: map[string]string{metaSHA256: sum},
-		Tagging:  aws.String(uploadTagKey + "=" + uploadTagValue),
-	})
-	if err != nil {
-		return tasks.Image{}, classify(ctx, op, img.Bucket, err)
+	if err := s.buckets.Upload(ctx, key, objects.Upload{Body: src, Size: size, SHA256: sum, ContentType: info.ContentType}); err != nil {
+		return tasks.Image{}, err
 	}
 	return img, nil
 }
@@ -72,27 +53,30 @@ func hash(src io.ReadSeeker, size int64) (sum string, err error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// isUploaded reports whether the same bytes are stored already and will be for long enough.
-func (s *Store) isUploaded(parent context.Context, op string, img tasks.Image) (bool, error) {
-	ctx, cancel := bounded(parent)
-	defer cancel()
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &img.Bucket, Key: &img.Key})
-	if err != nil {
-		// HEAD has no body that tells a missing bucket from a missing key: the PUT will.
-		if err = classify(parent, op, img.Bucket, err); errors.Is(err, ErrNotFound) {
-			return false, nil
-		}
-		return false, err
-	}
-	same := out.Metadata[metaSHA256] == img.SHA256 && aws.ToInt64(out.ContentLength) == img.Bytes
-	return same && age(out.ResultMetadata, out.LastModified) < s.cfg.InboxLifecycle/2, nil
-}
-
 // DeleteUpload deletes an image that UploadImage stored. It refuses any other object with ErrNotUploaded. Deleting a
 // missing one is not an error.
 func (s *Store) DeleteUpload(ctx context.Context, img tasks.Image) error {
 	if !img.Uploaded || img.Bucket != s.cfg.InboxBucket || !isUploadKey(img.Key) {
 		return fmt.Errorf("delete upload: refused: %w", ErrNotUploaded)
 	}
-	return s.delete(ctx, "delete upload", img.Bucket, img.Key)
+	return s.uploads.Delete(ctx, img.Key)
+}
+
+// ImageHead reads the first n bytes of an image, or all if it is shorter, and its size with one ranged request. Errors:
+// ErrNotFound, ErrNoBucket.
+func (s *Store) ImageHead(ctx context.Context, img tasks.Image, n int64) (head []byte, size int64, err error) {
+	if err := img.Validate(); err != nil {
+		return nil, 0, fmt.Errorf("read image head: %w", err)
+	}
+	return s.buckets.Bucket(img.Bucket, "image").Head(ctx, img.Key, n)
+}
+
+// OpenImage starts a download and returns its body, which it does not buffer, and its size. Read returns an error if the
+// body breaks off or makes no progress for ten seconds. The caller closes the body; ctx must live until then. Errors:
+// ErrNotFound, ErrNoBucket.
+func (s *Store) OpenImage(ctx context.Context, img tasks.Image) (io.ReadCloser, int64, error) {
+	if err := img.Validate(); err != nil {
+		return nil, 0, fmt.Errorf("open image: %w", err)
+	}
+	return s.buckets.Bucket(img.Bucket, "image").Open(ctx, img.Key)
 }

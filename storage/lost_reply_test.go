@@ -17,7 +17,7 @@ var puts = storagetest.Method(http.MethodPut)
 func TestAWriteWhoseReplyWasLostCountsAsOurs(t *testing.T) {
 	for name, lost := range map[string]int64{"once": 1, "every time": 3} {
 		t.Run(name, func(t *testing.T) {
-			contract(t, func(t *testing.T, server *storagetest.Server) {
+			storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 				store := server.Store(t)
 				server.Use(storagetest.LoseReplies(lost, puts))
 				r := queued("LOST")
@@ -40,23 +40,8 @@ func TestAWriteWhoseReplyWasLostCountsAsOurs(t *testing.T) {
 	}
 }
 
-func TestAGenericObjectWhoseReplyWasLostCountsAsOurs(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
-		store, key := server.Store(t), "batches/b/batch.json"
-		server.Use(storagetest.LoseReplies(1, puts))
-		etag, err := store.PutNewObject(t.Context(), key, []byte("{}"), "application/json")
-		if err != nil {
-			t.Fatalf("create: %v", err)
-		}
-		server.Use(storagetest.LoseReplies(1, puts))
-		if _, err = store.SwapObject(t.Context(), key, []byte("{}"), etag); err != nil {
-			t.Errorf("swap: %v", err)
-		}
-	})
-}
-
 func TestAWriteInTheDarkIsUncertainAndNeverASuccess(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		r, v := created(t, store, "DARK")
 		server.Use(storagetest.Down)
@@ -81,44 +66,3 @@ func TestAWriteInTheDarkIsUncertainAndNeverASuccess(t *testing.T) {
 		all.Wait()
 	})
 }
-
-// The PUTs vanish, reads work: the object is unchanged, but a PUT may still arrive.
-func TestASilentSwapThatDidNotHappenIsUncertain(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
-		store := server.Store(t)
-		r, v := created(t, store, "VANISHED")
-		server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			if puts(r) {
-				storagetest.Drop()
-			}
-			next.ServeHTTP(w, r)
-		})
-		if _, err := store.SwapRecord(t.Context(), r, v); !errors.Is(err, storage.ErrUncertain) {
-			t.Errorf("got %v, want ErrUncertain", err)
-		}
-	})
-}
-
-// A 503 after the write happened: the write is stored although the store reports a failure.
-func TestAWriteAnsweredWithAServerErrorIsReadBack(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
-		store := server.Store(t)
-		server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			if !puts(r) {
-				next.ServeHTTP(w, r)
-				return
-			}
-			next.ServeHTTP(&discard{header: http.Header{}}, r)
-			w.WriteHeader(http.StatusServiceUnavailable)
-		})
-		if _, err := store.CreateRecord(t.Context(), queued("E503")); err != nil {
-			t.Errorf("got %v, want success by read-back", err)
-		}
-	})
-}
-
-type discard struct{ header http.Header }
-
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
-func (d *discard) WriteHeader(int)             {}

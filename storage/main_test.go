@@ -9,24 +9,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/storage/storagetest"
 	"github.com/kycq/kycq/tasks"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// contract runs a test over both stores: what it promises, kycq needs of every store.
-func contract(t *testing.T, test func(t *testing.T, server *storagetest.Server)) {
-	t.Parallel()
-	t.Run("gofakes3", func(t *testing.T) {
-		t.Parallel()
-		test(t, storagetest.StartFake(t))
-	})
-	t.Run("minio", func(t *testing.T) {
-		t.Parallel()
-		test(t, storagetest.StartMinIO(t))
-	})
-}
 
 func queued(id string) *storage.Record {
 	return &storage.Record{

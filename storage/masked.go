@@ -6,9 +6,6 @@ import (
 	"fmt"
 )
 
-// maxMasked is above the 20 MB at which the download of an image_link ends.
-const maxMasked = 32 << 20
-
 // PutMasked stores a masked image, byte for byte. ext is jpg or png, contentType image/jpeg or image/png. The caller has
 // checked that the image is masked.
 func (s *Store) PutMasked(ctx context.Context, id, ext, contentType string, body []byte) (bucket, key string, err error) {
@@ -19,7 +16,7 @@ func (s *Store) PutMasked(ctx context.Context, id, ext, contentType string, body
 	if contentType != "image/jpeg" && contentType != "image/png" {
 		return "", "", errors.New("put masked image: content type is not image/jpeg or image/png")
 	}
-	return s.cfg.MaskedBucket, key, s.overwrite(ctx, "put masked image", s.cfg.MaskedBucket, key, contentType, body)
+	return s.cfg.MaskedBucket, key, s.masked.Put(ctx, key, body, contentType)
 }
 
 // Masked reads a masked image by the key in its record. It returns ErrNotFound if there is none.
@@ -27,11 +24,11 @@ func (s *Store) Masked(ctx context.Context, key string) ([]byte, error) {
 	if !isMaskedKey(key) {
 		return nil, errors.New("read masked image: key is not one of a masked image")
 	}
-	found, err := s.get(ctx, "read masked image", s.cfg.MaskedBucket, key, maxMasked)
+	found, err := s.masked.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return found.body, nil
+	return found.Body, nil
 }
 
 // DeleteMasked deletes a job's masked image, in either format. A missing one is not an error.
@@ -41,7 +38,7 @@ func (s *Store) DeleteMasked(ctx context.Context, id string) error {
 		if err != nil {
 			return fmt.Errorf("delete masked image: %w", err)
 		}
-		if err := s.delete(ctx, "delete masked image", s.cfg.MaskedBucket, key); err != nil {
+		if err := s.masked.Delete(ctx, key); err != nil {
 			return err
 		}
 	}
@@ -58,7 +55,7 @@ func (s *Store) PutQuarantine(ctx context.Context, id, contentType string, body 
 	if contentType != "image/jpeg" && contentType != "image/png" {
 		contentType = "application/octet-stream" // a browser must not run it as HTML or SVG
 	}
-	return s.cfg.InboxBucket, key, s.overwrite(ctx, "put quarantine", s.cfg.InboxBucket, key, contentType, body)
+	return s.cfg.InboxBucket, key, s.quarantine.Put(ctx, key, body, contentType)
 }
 
 // DeleteQuarantine deletes the quarantined image of a job. A missing one is not an error.
@@ -67,5 +64,5 @@ func (s *Store) DeleteQuarantine(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("delete quarantine: %w", err)
 	}
-	return s.delete(ctx, "delete quarantine", s.cfg.InboxBucket, key)
+	return s.quarantine.Delete(ctx, key)
 }

@@ -43,7 +43,7 @@ func (s State) Final() bool {
 type Record struct {
 	Version int `json:"version"`
 	tasks.JobSpec
-	// WriteID is set by every write, so a writer recognises its own.
+	// WriteID is random and new with every write.
 	WriteID string `json:"write_id"`
 
 	State State `json:"state"`
@@ -121,9 +121,9 @@ type Attempt struct {
 	LinkWaitMS int64 `json:"link_wait_ms,omitempty"`
 	// Result is empty or ResultUnknown while it is not known whether Cashfree has processed the request.
 	Result  string `json:"result,omitempty"`
-	Counted bool   `json:"counted"` // whether it counts towards max-attempts
-	Reissue bool   `json:"reissue,omitempty"`
-	Probe   bool   `json:"probe,omitempty"`
+	Counted bool   `json:"counted"`           // whether it counts towards max-attempts
+	Reissue bool   `json:"reissue,omitempty"` // whether it may pay again: an earlier call with another id was answered, or its answer was lost
+	Probe   bool   `json:"probe,omitempty"`   // whether it was the test call after a hold
 }
 
 // ResultUnknown is the result of an attempt whose answer did not arrive. The other results are the worker's.

@@ -7,13 +7,17 @@ import (
 	"iter"
 	"time"
 
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/tasks"
 )
 
-// maxRecord bounds the size of a record: sealed input, sealed answer (at most 1 MiB before sealing) and attempts.
-const maxRecord = 8 << 20
-
-const jsonType = "application/json"
+// Version identifies what was read, for a swap that must not overwrite anything newer.
+type Version struct {
+	ETag string
+	// Age is how long ago the record was written by the store's clock (Date minus Last-Modified of one response), in whole
+	// seconds. It is 0 after an own write.
+	Age time.Duration
+}
 
 // Record reads the record of a job with a single request. It returns ErrNotFound if there is none.
 func (s *Store) Record(ctx context.Context, kind tasks.Kind, id string) (*Record, Version, error) {
@@ -21,18 +25,18 @@ func (s *Store) Record(ctx context.Context, kind tasks.Kind, id string) (*Record
 	if err != nil {
 		return nil, Version{}, fmt.Errorf("read record: %w", err)
 	}
-	found, err := s.get(ctx, "read record", s.cfg.RecordsBucket, key, maxRecord)
+	found, err := s.records.Get(ctx, key)
 	if err != nil {
 		return nil, Version{}, err
 	}
-	r, err := decodeRecord(found.body)
+	r, err := decodeRecord(found.Body)
 	if err != nil {
 		return nil, Version{}, fmt.Errorf("read record %s: %w", key, err)
 	}
 	if r.Kind != kind || r.VerificationID != id {
 		return nil, Version{}, fmt.Errorf("read record %s: it names another job", key)
 	}
-	return r, found.version, nil
+	return r, Version{ETag: found.ETag, Age: found.Age}, nil
 }
 
 // CreateRecord writes the first record of a job. It sets Version, WriteID and UpdatedAt, and CreatedAt if it is zero; if the
@@ -40,22 +44,24 @@ func (s *Store) Record(ctx context.Context, kind tasks.Kind, id string) (*Record
 func (s *Store) CreateRecord(ctx context.Context, r *Record) (Version, error) {
 	next := *r
 	next.Version = RecordVersion
-	return s.writeRecord(ctx, "create record", r, next, "")
+	return writeRecord("create record", r, next, func(key string, body []byte) (string, error) {
+		return s.records.Create(ctx, key, body)
+	})
 }
 
 // SwapRecord replaces the record that was read with version v. It sets a new WriteID and UpdatedAt; if the write fails, r is
 // unchanged. Errors: ErrConflict if the record has changed since or is gone, ErrUncertain.
 func (s *Store) SwapRecord(ctx context.Context, r *Record, v Version) (Version, error) {
-	if v.ETag == "" { // would create
-		return Version{}, fmt.Errorf("swap record: the version of a read or a write is needed")
-	}
 	if r.Version != RecordVersion {
 		return Version{}, fmt.Errorf("swap record: %w: %d", ErrVersion, r.Version)
 	}
-	return s.writeRecord(ctx, "swap record", r, *r, v.ETag)
+	return writeRecord("swap record", r, *r, func(key string, body []byte) (string, error) {
+		return s.records.Swap(ctx, key, body, v.ETag)
+	})
 }
 
-func (s *Store) writeRecord(ctx context.Context, op string, r *Record, next Record, ifMatch string) (Version, error) {
+// writeRecord writes next, the copy of r, and sets r to it.
+func writeRecord(op string, r *Record, next Record, write func(key string, body []byte) (etag string, err error)) (Version, error) {
 	key, err := recordKey(r.Kind, r.VerificationID)
 	if err != nil {
 		return Version{}, fmt.Errorf("%s: %w", op, err)
@@ -63,7 +69,7 @@ func (s *Store) writeRecord(ctx context.Context, op string, r *Record, next Reco
 	if r.State == "" || r.Run < 1 {
 		return Version{}, fmt.Errorf("%s: a record needs a state and a run from 1", op)
 	}
-	next.WriteID = newWriteID()
+	next.WriteID = objects.NewWriteID()
 	next.UpdatedAt = now()
 	if next.CreatedAt.IsZero() {
 		next.CreatedAt = next.UpdatedAt
@@ -72,18 +78,12 @@ func (s *Store) writeRecord(ctx context.Context, op string, r *Record, next Reco
 	if err != nil {
 		return Version{}, fmt.Errorf("%s: %w", op, err)
 	}
-	v, err := s.write(ctx, conditionalWrite{
-		op: op, bucket: s.cfg.RecordsBucket, key: key, contentType: jsonType,
-		body: body, writeID: next.WriteID, ifMatch: ifMatch, limit: maxRecord,
-		isOurs: func(found *object) bool {
-			existing, err := decodeRecord(found.body)
-			return err == nil && existing.WriteID == next.WriteID
-		},
-	})
-	if err == nil {
-		*r = next
+	etag, err := write(key, body)
+	if err != nil {
+		return Version{}, err
 	}
-	return v, err
+	*r = next
+	return Version{ETag: etag}, nil
 }
 
 // now has the precision of a record, so a record reads back equal.
@@ -92,7 +92,7 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 // Records yields the ids of all records of a kind, in key order. It ends with the first error.
 func (s *Store) Records(ctx context.Context, kind tasks.Kind) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for info, err := range s.list(ctx, "list records", recordsOf(kind)) {
+		for info, err := range s.records.List(ctx, recordsOf(kind)) {
 			if err != nil {
 				yield("", err)
 				return

@@ -18,7 +18,7 @@ import (
 )
 
 func TestARecordReadsBackAsItWasWritten(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		want := goldenRecord()
 		if _, err := store.CreateRecord(t.Context(), want); err != nil {
@@ -38,7 +38,7 @@ func TestARecordReadsBackAsItWasWritten(t *testing.T) {
 }
 
 func TestAMissingRecordIsNotFound(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		_, _, err := server.Store(t).Record(t.Context(), tasks.Aadhaar, "NOBODY")
 		if !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("got %v, want ErrNotFound", err)
@@ -47,7 +47,7 @@ func TestAMissingRecordIsNotFound(t *testing.T) {
 }
 
 func TestReadingARecordIsOneGET(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		created(t, store, "ONE-GET")
 		var gets, all atomic.Int64
@@ -65,7 +65,7 @@ func TestReadingARecordIsOneGET(t *testing.T) {
 }
 
 func TestCreatingTwiceIsRefusedAndLeavesTheFirst(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		first, _ := created(t, store, "TWICE")
 		second := queued("TWICE")
@@ -83,7 +83,7 @@ func TestCreatingTwiceIsRefusedAndLeavesTheFirst(t *testing.T) {
 }
 
 func TestASwapNeedsTheVersionThatStands(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		r, v1 := created(t, store, "SWAP")
 		r.State = storage.StateWaiting
@@ -109,7 +109,7 @@ func TestASwapNeedsTheVersionThatStands(t *testing.T) {
 }
 
 func TestOfManyCreatorsExactlyOneWins(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		winners := race(t, 32, func(int) (string, error) {
 			r := queued("RACE")
@@ -121,7 +121,7 @@ func TestOfManyCreatorsExactlyOneWins(t *testing.T) {
 }
 
 func TestOfManySwappersExactlyOneWins(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		r, v := created(t, store, "RACE")
 		winners := race(t, 32, func(n int) (string, error) {
@@ -174,7 +174,7 @@ func assertWinner(t *testing.T, store *storage.Store, id string, winners []strin
 }
 
 func TestARecordsAgeIsTakenFromTheStoresClock(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		created(t, store, "OLD")
 		server.Advance(3 * time.Minute)
@@ -189,7 +189,7 @@ func TestARecordsAgeIsTakenFromTheStoresClock(t *testing.T) {
 }
 
 func TestRecordsListsEveryIDOfTheKindOverManyPages(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		n := 1050 // a page has 1,000
 		if testing.Short() {

@@ -25,7 +25,7 @@ func finish(t *testing.T, store *storage.Store, r *storage.Record, v storage.Ver
 }
 
 func TestWaitReturnsTheResultOfAFinalRecord(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		r, v := created(t, store, "WAIT")
 		done := time.AfterFunc(300*time.Millisecond, func() { finish(t, store, r, v) })
@@ -48,7 +48,7 @@ func TestWaitReturnsTheResultOfAFinalRecord(t *testing.T) {
 }
 
 func TestWaitFailsAtOnceForAnUnknownID(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		if _, err := server.Store(t).Wait(t.Context(), tasks.Aadhaar, "NOPE"); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("got %v, want ErrNotFound", err)
 		}
@@ -93,7 +93,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 }
 
 func TestWatchYieldsEachChangeOnce(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		r, v := created(t, store, "WATCH")
 		var states []storage.State

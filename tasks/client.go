@@ -91,46 +91,46 @@ type Receipt struct {
 // Errors: *InvalidJobError for invalid fields, ErrDifferentInput, ErrRedisFull; otherwise an error of the ledger or of
 // Redis, after which the same call can be repeated.
 func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
-	p, err := c.Prepare(j)
+	job, err := c.Prepare(j)
 	if err != nil {
 		return Receipt{}, err
 	}
 	if err := c.headroom.Check(ctx); err != nil {
 		return Receipt{}, err
 	}
-	receipt := Receipt{Kind: p.Kind, VerificationID: p.VerificationID, Queue: Queue(p.Kind, p.Lane), Run: p.Run}
+	receipt := Receipt{Kind: job.Kind, VerificationID: job.VerificationID, Queue: Queue(job.Kind, job.Lane)}
 	if !c.cfg.WithoutLedger {
-		existing, err := c.accept(ctx, p)
+		existing, err := c.accept(ctx, job)
 		if err != nil {
 			return Receipt{}, err
 		}
-		p.Run, receipt.Run = existing.Run, existing.Run
+		job.Run = existing.Run
 		if existing.Final {
 			receipt.Status, receipt.Outcome = AlreadyDone, existing.State
-			receipt.TaskID = TaskID(p.VerificationID, p.Run)
-			return receipt, nil
 		}
 	}
-	receipt.TaskID = TaskID(p.VerificationID, p.Run)
-	receipt.Status, err = c.Push(ctx, p)
+	receipt.Run, receipt.TaskID = job.Run, TaskID(job.VerificationID, job.Run)
+	if receipt.Status != AlreadyDone {
+		receipt.Status, err = c.Push(ctx, job)
+	}
 	return receipt, err
 }
 
 // accept adds the id to the open set before it writes the record: a crash between the two must not leave a record that the
 // sweep does not find.
-func (c *Client) accept(ctx context.Context, p Payload) (ExistingJob, error) {
-	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {
+func (c *Client) accept(ctx context.Context, job JobSpec) (ExistingJob, error) {
+	if err := c.open.Add(ctx, string(job.Kind), job.VerificationID, time.Now()); err != nil {
 		return ExistingJob{}, fmt.Errorf("enqueue: %w", err)
 	}
-	existing, err := c.cfg.Ledger.Accept(ctx, p.JobSpec)
+	existing, err := c.cfg.Ledger.Accept(ctx, job)
 	if err != nil {
 		return ExistingJob{}, fmt.Errorf("enqueue: write to the ledger: %w", err)
 	}
-	if !existing.Created && existing.Fingerprint != p.Fingerprint {
+	if !existing.Created && existing.Fingerprint != job.Fingerprint {
 		return ExistingJob{}, ErrDifferentInput
 	}
 	if existing.Final {
-		if err := c.open.Remove(ctx, string(p.Kind), p.VerificationID); err != nil {
+		if err := c.open.Remove(ctx, string(job.Kind), job.VerificationID); err != nil {
 			return ExistingJob{}, fmt.Errorf("enqueue: %w", err)
 		}
 	}
@@ -138,7 +138,7 @@ func (c *Client) accept(ctx context.Context, p Payload) (ExistingJob, error) {
 }
 
 // Prepare is the first half of Enqueue: it validates a job and encrypts its input. It writes nothing.
-func (c *Client) Prepare(j Job) (Payload, error) {
+func (c *Client) Prepare(j Job) (JobSpec, error) {
 	if j.Lane == "" {
 		j.Lane = Live
 	}
@@ -146,20 +146,20 @@ func (c *Client) Prepare(j Job) (Payload, error) {
 		j.Run = 1
 	}
 	if err := j.Validate(); err != nil {
-		return Payload{}, err
+		return JobSpec{}, err
 	}
 	plain, err := EncodeInput(j.Input)
 	if err != nil {
-		return Payload{}, fmt.Errorf("enqueue: %w", err)
+		return JobSpec{}, fmt.Errorf("enqueue: %w", err)
 	}
 	sealed, err := c.cfg.Keyset.Seal(plain, InputBinding(j.Kind, j.VerificationID))
 	if err != nil {
-		return Payload{}, fmt.Errorf("enqueue: %w", err)
+		return JobSpec{}, fmt.Errorf("enqueue: %w", err)
 	}
-	return Payload{Version: PayloadVersion, JobSpec: JobSpec{
+	return JobSpec{
 		Kind: j.Kind, VerificationID: j.VerificationID, Lane: j.Lane, Run: j.Run, Batch: j.Batch, Row: j.Row, SealedInput: sealed,
 		Fingerprint: c.cfg.Keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
-	}}, nil
+	}, nil
 }
 
 // identity returns what is equal for equal inputs: an image's content if it is known, else its location.
@@ -180,15 +180,15 @@ func AnswerBinding(k Kind, id string) seal.Binding {
 	return seal.Binding{Kind: string(k), ID: id, Purpose: seal.PurposeAnswer}
 }
 
-// Push is the second half of Enqueue: it adds the task of an accepted payload to Redis. It also replaces a task that Redis
-// has lost. The caller knows that the record is not final; so an ended task with the same id only blocks the id, and Push
+// Push is the second half of Enqueue: it adds the task of an accepted job to Redis. It also replaces a task that Redis has
+// lost. The caller knows that the record is not final; so an ended task with the same id only blocks the id, and Push
 // deletes it. It leaves a task that will still be delivered; asynq recovers an active one whose worker has died.
-func (c *Client) Push(ctx context.Context, p Payload) (Status, error) {
-	task, err := newTask(p)
+func (c *Client) Push(ctx context.Context, job JobSpec) (Status, error) {
+	task, err := newTask(job)
 	if err != nil {
 		return "", err
 	}
-	added, err := asynqx.Enqueue(ctx, c.queue, c.cfg.Redis, Queue(p.Kind, p.Lane), TaskID(p.VerificationID, p.Run), task)
+	added, err := asynqx.Enqueue(ctx, c.queue, c.cfg.Redis, Queue(job.Kind, job.Lane), TaskID(job.VerificationID, job.Run), task)
 	switch {
 	case err != nil:
 		return "", err

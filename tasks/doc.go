@@ -7,6 +7,6 @@
 //
 // The input is encrypted before it reaches the ledger or Redis. Errors name fields, never their values.
 //
-// [Payload], [JobSpec], the Encode, Decode and Binding functions, [Client.Prepare] and [Client.Push] are for kycq's own
-// workers and batches; apps do not need them.
+// [JobSpec], the Encode, Decode and Binding functions, [Client.Prepare] and [Client.Push] are for kycq's own workers and
+// batches; apps do not need them.
 package tasks

@@ -7,8 +7,8 @@ import (
 	"github.com/kycq/kycq/internal/vendorid"
 )
 
-// MaxIDLength is the longest verification_id that Cashfree accepts (its passport page: "maximum character limit is 50").
-const MaxIDLength = 50
+// maxIDLength is the longest verification_id that Cashfree accepts (its passport page: "maximum character limit is 50").
+const maxIDLength = 50
 
 // ValidateID checks a verification_id: 1 to 50 of [A-Za-z0-9._-] with at least one letter or digit, since it becomes part
 // of S3 keys and file names, and not of the form .k<number>.<8 characters> that kycq reserves. The error is an
@@ -20,8 +20,8 @@ func ValidateID(id string) error {
 	switch {
 	case id == "":
 		return invalid("verification_id_missing", "is missing")
-	case len(id) > MaxIDLength:
-		return invalid("verification_id_length_exceeded", "has %d characters: at most %d are allowed", len(id), MaxIDLength)
+	case len(id) > maxIDLength:
+		return invalid("verification_id_length_exceeded", "has %d characters: at most %d are allowed", len(id), maxIDLength)
 	case strings.ContainsFunc(id, func(c rune) bool { return !isAlphanumeric(c) && !strings.ContainsRune("._-", c) }):
 		return invalid("verification_id_value_invalid", "may hold only letters, digits, dot, hyphen and underscore")
 	case !strings.ContainsFunc(id, isAlphanumeric):

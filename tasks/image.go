@@ -15,8 +15,8 @@ const (
 	// MaxImageBytes is the vendor's limit ("The maximum file size should be 10 MB"). It does not say whether that means
 	// 10^7 or 2^20 bytes, so kycq accepts the larger and leaves the rest to the vendor.
 	MaxImageBytes = 10 << 20
-	// MaxImagePixels is kycq's limit: a tiny file can make a decoder allocate gigabytes.
-	MaxImagePixels = 40_000_000
+	// maxImagePixels is kycq's limit: a tiny file can make a decoder allocate gigabytes.
+	maxImagePixels = 40_000_000
 	// ImageHeadBytes is how much of an image ValidateImage needs in most cases: several EXIF blocks of 64 KiB can come
 	// before a JPEG's dimensions.
 	ImageHeadBytes = 256 << 10
@@ -33,7 +33,7 @@ type ImageInfo struct {
 const codeImageHeader = "image_header_invalid"
 
 // ValidateImage checks an Aadhaar image by its first bytes (all, or ImageHeadBytes) and its size: JPEG or PNG by content,
-// at most MaxImageBytes, a readable header, at most MaxImagePixels. The error is an *InvalidError. Its code is
+// at most MaxImageBytes, a readable header, at most maxImagePixels. The error is an *InvalidError. Its code is
 // image_header_invalid also if head ends before the dimensions: then check again with more of the image.
 func ValidateImage(head []byte, size int64) (ImageInfo, error) {
 	invalid := func(code, format string, args ...any) (ImageInfo, error) {
@@ -61,7 +61,7 @@ func ValidateImage(head []byte, size int64) (ImageInfo, error) {
 		return invalid(codeImageHeader, "has a header that cannot be read")
 	case cfg.Width < 1 || cfg.Height < 1:
 		return invalid(codeImageHeader, "has no pixels")
-	case int64(cfg.Width)*int64(cfg.Height) > MaxImagePixels:
+	case int64(cfg.Width)*int64(cfg.Height) > maxImagePixels:
 		return invalid("image_too_many_pixels", "has %d x %d pixels: at most 40 megapixels are taken", cfg.Width, cfg.Height)
 	}
 	return info, nil

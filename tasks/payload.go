@@ -9,11 +9,11 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// PayloadVersion is the version of the payloads that this program writes. A golden file holds their form.
-const PayloadVersion = 1
+// payloadVersion is the version of the payloads that this program writes.
+const payloadVersion = 1
 
-// Payload is the payload of a job's asynq task in Redis.
-type Payload struct {
+// payload is the payload of a job's asynq task in Redis. A golden file holds its form.
+type payload struct {
 	Version int `json:"version"`
 	JobSpec
 }
@@ -21,28 +21,28 @@ type Payload struct {
 // ErrPayloadVersion means that a newer kycq wrote the payload: upgrade the workers before the producers.
 var ErrPayloadVersion = errors.New("payload of a newer version: upgrade the workers before the producers")
 
-// DecodePayload parses the JSON of a Payload. Errors never quote it.
-func DecodePayload(raw []byte) (Payload, error) {
-	var p Payload
+// DecodePayload parses the payload of an asynq task. Errors never quote it.
+func DecodePayload(raw []byte) (JobSpec, error) {
+	var p payload
 	if err := json.Unmarshal(raw, &p); err != nil {
-		return Payload{}, errors.New("decode payload: not the JSON that kycq writes")
+		return JobSpec{}, errors.New("decode payload: not the JSON that kycq writes")
 	}
-	if p.Version > PayloadVersion {
-		return Payload{}, fmt.Errorf("decode payload: version %d: %w", p.Version, ErrPayloadVersion)
+	if p.Version > payloadVersion {
+		return JobSpec{}, fmt.Errorf("decode payload: version %d: %w", p.Version, ErrPayloadVersion)
 	}
 	if _, err := ParseKind(string(p.Kind)); err != nil {
-		return Payload{}, errors.New("decode payload: unknown kind")
+		return JobSpec{}, errors.New("decode payload: unknown kind")
 	}
 	if _, err := ParseLane(string(p.Lane)); err != nil {
-		return Payload{}, errors.New("decode payload: unknown lane")
+		return JobSpec{}, errors.New("decode payload: unknown lane")
 	}
 	if err := ValidateID(p.VerificationID); err != nil {
-		return Payload{}, fmt.Errorf("decode payload: %w", err)
+		return JobSpec{}, fmt.Errorf("decode payload: %w", err)
 	}
 	if p.Run < 1 || p.SealedInput == "" {
-		return Payload{}, errors.New("decode payload: run or sealed input is missing")
+		return JobSpec{}, errors.New("decode payload: run or sealed input is missing")
 	}
-	return p, nil
+	return p.JobSpec, nil
 }
 
 // TaskID returns the asynq task id of a run of a job: the verification_id, with "#n" for run n > 1.
@@ -63,16 +63,14 @@ const (
 	liveRetention = 24 * time.Hour
 )
 
-func newTask(p Payload) (*asynq.Task, error) {
-	raw, err := json.Marshal(p)
+func newTask(job JobSpec) (*asynq.Task, error) {
+	raw, err := json.Marshal(payload{payloadVersion, job})
 	if err != nil {
 		return nil, fmt.Errorf("encode payload: %w", err)
 	}
-	opts := []asynq.Option{
-		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout),
-	}
-	if p.Lane == Live {
+	opts := []asynq.Option{asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout)}
+	if job.Lane == Live {
 		opts = append(opts, asynq.Retention(liveRetention))
 	}
-	return asynq.NewTask(TypeName(p.Kind), raw, opts...), nil
+	return asynq.NewTask(TypeName(job.Kind), raw, opts...), nil
 }

@@ -1,6 +1,7 @@
 package tasks_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -31,20 +32,24 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestPayloadKeepsItsWireForm(t *testing.T) {
 	t.Parallel()
-	p := tasks.Payload{Version: 1, JobSpec: tasks.JobSpec{
+	want := tasks.JobSpec{
 		Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Run: 2,
 		Batch: "backfill-2026-1f00c3aa", Row: 17, SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "0a0b",
-	}}
-	raw, err := json.MarshalIndent(p, "", "  ")
+	}
+	task, err := tasks.NewTask(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "payload.json", append(raw, '\n'))
-	back, err := tasks.DecodePayload(raw)
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, task.Payload(), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "payload.json", append(indented.Bytes(), '\n'))
+	got, err := tasks.DecodePayload(task.Payload())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(p, back); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -41,7 +41,7 @@ type answer struct {
 
 type passportAnswer = cashfree.PassportFields[string]
 
-func newAnswer(job tasks.Payload, at storage.Attempt, reply *cashfree.Reply, source maskcheck.SourceInfo) answer {
+func newAnswer(job tasks.JobSpec, at storage.Attempt, reply *cashfree.Reply, source maskcheck.SourceInfo) answer {
 	a := answer{
 		Kind: job.Kind, Run: at.Run, ProviderID: at.ProviderID, SentAt: at.SentAt, EndedAt: time.Now().UTC(), Probe: at.Probe,
 		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Foreign: reply.Foreign, Code: reply.Code, Message: reply.Message, NextAction: reply.NextAction, ReferenceID: reply.ReferenceID,

@@ -18,7 +18,7 @@ func (d *delivery) claim(ctx context.Context) transition {
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		rec, version = storage.NewRecord(d.job.JobSpec), storage.Version{}
+		rec, version = storage.NewRecord(d.job), storage.Version{}
 		rec.CreatedAt = now()
 	case err != nil:
 		return d.infraFault(err, "storage")
@@ -34,7 +34,7 @@ func (d *delivery) claim(ctx context.Context) transition {
 	case rec.Run < d.job.Run && !rec.State.Final():
 		return done(later(previousRunDelay, "previous_run_open"))
 	case rec.Run < d.job.Run:
-		d.rec = rec.NextRun(d.job.JobSpec)
+		d.rec = rec.NextRun(d.job)
 		return goTo(stepCheck)
 	}
 	return d.resume(ctx)

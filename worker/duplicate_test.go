@@ -69,7 +69,7 @@ func TestA409AfterACallThatUsedUpTheIDIsKycqsOwn(t *testing.T) {
 }
 
 // processUntilFinal delivers the job until it is final, and lifts every hold.
-func (w *world) processUntilFinal(t *testing.T, p *Processor, job tasks.Payload) {
+func (w *world) processUntilFinal(t *testing.T, p *Processor, job tasks.JobSpec) {
 	t.Helper()
 	for range 100 {
 		v := p.Process(t.Context(), job)

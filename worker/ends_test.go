@@ -41,7 +41,7 @@ func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
 		job := w.payload(tasks.Aadhaar, "A")
 		next := job
 		next.Run = 2
-		p.Records = &rerunner{fakeS3: w.s3, next: next.JobSpec}
+		p.Records = &rerunner{fakeS3: w.s3, next: next}
 		if v := p.Process(t.Context(), job); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}

@@ -110,7 +110,7 @@ func TestAnErasureRemovesUploadAndQuarantineButNoObjectOfTheUsers(t *testing.T) 
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
-			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.ReadableQR}
+			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.VisibleQR}
 		}
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")
@@ -170,7 +170,7 @@ func TestADeliveryAfterAnErasureRestoresNothing(t *testing.T) {
 		rec := erase(t, w, tasks.Aadhaar, "A")
 		w.putJob(tasks.Aadhaar, "B", storage.StateValid) // its worker crashed before the tail
 		before := erase(t, w, tasks.Aadhaar, "B")
-		for _, late := range []tasks.Payload{job, PayloadOf(rec), PayloadOf(before)} {
+		for _, late := range []tasks.JobSpec{job, rec.JobSpec, before.JobSpec} {
 			if v := p.Process(t.Context(), late); v.Decision != Final {
 				t.Errorf("%+v", v)
 			}

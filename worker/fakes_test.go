@@ -435,8 +435,8 @@ func newWorld(c *chaos, keyset *seal.Keyset) *world {
 	return w
 }
 
-// payload returns the payload of a job.
-func (w *world) payload(kind tasks.Kind, id string) tasks.Payload {
+// payload returns a job as it arrives in the payload of its task.
+func (w *world) payload(kind tasks.Kind, id string) tasks.JobSpec {
 	in := tasks.Input{Passport: &tasks.PassportInput{
 		FileNumber: tasks.NewPersonal("SPECIMEN00001"), DOB: tasks.NewPersonal("1990-01-31"), Name: tasks.NewPersonal("specimen  person"),
 	}}
@@ -448,8 +448,8 @@ func (w *world) payload(kind tasks.Kind, id string) tasks.Payload {
 	return w.sealed(kind, id, in)
 }
 
-// sealed returns the payload of a job with the input.
-func (w *world) sealed(kind tasks.Kind, id string, in tasks.Input) tasks.Payload {
+// sealed returns a job with the input.
+func (w *world) sealed(kind tasks.Kind, id string, in tasks.Input) tasks.JobSpec {
 	plain, err := tasks.EncodeInput(in)
 	if err != nil {
 		panic(err)
@@ -458,10 +458,10 @@ func (w *world) sealed(kind tasks.Kind, id string, in tasks.Input) tasks.Payload
 	if err != nil {
 		panic(err)
 	}
-	return tasks.Payload{Version: 1, JobSpec: tasks.JobSpec{
+	return tasks.JobSpec{
 		Kind: kind, VerificationID: id, Lane: tasks.Live, Run: 1, SealedInput: sealed,
 		Fingerprint: w.keyset.Fingerprint(string(kind), id, plain),
-	}}
+	}
 }
 
 func (w *world) record(kind tasks.Kind, id string) *storage.Record {

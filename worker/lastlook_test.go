@@ -74,7 +74,7 @@ func first(d time.Duration) func(int) time.Duration {
 }
 
 // lastLook runs a job and returns when its calls left, counted from the beginning.
-func lastLook(t *testing.T, w *world, p *Processor, job tasks.Payload) (v Verdict, left []time.Duration, g *pacedGate) {
+func lastLook(t *testing.T, w *world, p *Processor, job tasks.JobSpec) (v Verdict, left []time.Duration, g *pacedGate) {
 	t.Helper()
 	g = &pacedGate{openGate: w.gate}
 	p.Gate = g

@@ -89,7 +89,7 @@ var refusals = []*cashfree.Reply{
 
 // deliverUnderFaults delivers the jobs to up to three workers at once, with faults, and then the first job without faults
 // until it is final.
-func deliverUnderFaults(t *testing.T, w *world, policy Policy, jobs ...tasks.Payload) {
+func deliverUnderFaults(t *testing.T, w *world, policy Policy, jobs ...tasks.JobSpec) {
 	var wg sync.WaitGroup
 	for range 2 + w.chaos.pick(2) {
 		wg.Go(func() {
@@ -134,7 +134,7 @@ func (c *chaos) start() {
 }
 
 // deliver delivers the job to a new worker.
-func deliver(t *testing.T, w *world, policy Policy, job tasks.Payload) Decision {
+func deliver(t *testing.T, w *world, policy Policy, job tasks.JobSpec) Decision {
 	p, err := NewProcessor(w.parts, policy)
 	if err != nil {
 		t.Error(err)

@@ -95,7 +95,7 @@ func done(v Verdict) transition { return transition{verdict: v} }
 // delivery is the state of one delivery of a job.
 type delivery struct {
 	*Processor
-	job tasks.Payload
+	job tasks.JobSpec
 	log zerolog.Logger
 
 	rec     *storage.Record
@@ -119,7 +119,7 @@ func (d *delivery) setAnswer(a *answer) { d.answer, d.reissue = a, nil }
 
 // Process handles one delivery until the job is final or has to wait. The end of ctx ends the waiting, but not a request
 // in flight: the request and the writing of its answer have timeouts of their own.
-func (p *Processor) Process(ctx context.Context, job tasks.Payload) Verdict {
+func (p *Processor) Process(ctx context.Context, job tasks.JobSpec) Verdict {
 	d := &delivery{Processor: p, job: job, log: p.Log.With().
 		Str("kind", string(job.Kind)).Str("job", job.VerificationID).Str("lane", string(job.Lane)).Int("run", job.Run).Logger()}
 	steps := map[stepName]func(context.Context) transition{

@@ -233,7 +233,7 @@ func TestASentRecordBelongsToItsOwnerUntilTheTakeoverAge(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{CallTimeout: 30 * time.Second}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
-		rec := storage.NewRecord(job.JobSpec)
+		rec := storage.NewRecord(job)
 		rec.State = storage.StateSent
 		rec.Attempts = []storage.Attempt{{Run: 1, ProviderID: "A", SentAt: time.Now(), TimeoutMS: 30_000}}
 		if _, err := w.s3.CreateRecord(t.Context(), rec); err != nil {
@@ -343,7 +343,7 @@ func TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
-			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.ReadableQR}
+			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.VisibleQR}
 		}
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")
@@ -391,7 +391,7 @@ func TestAnImageThatAlwaysOutlastsTheCheckEndsAsACrashLoop(t *testing.T) {
 }
 
 // processOrCrash delivers a job. The decision is empty if the worker crashed.
-func processOrCrash(ctx context.Context, p *Processor, job tasks.Payload) (d Decision) {
+func processOrCrash(ctx context.Context, p *Processor, job tasks.JobSpec) (d Decision) {
 	defer func() {
 		if r := recover(); r != nil {
 			if _, ok := r.(crashed); !ok {

@@ -75,7 +75,7 @@ func (s *Sweeper) reopen(ctx context.Context, kind tasks.Kind, id string) (tasks
 	if err := s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now()); err != nil {
 		return "", err
 	}
-	return s.Push(ctx, PayloadOf(rec))
+	return s.Push(ctx, rec.JobSpec)
 }
 
 // rebuild reconciles after Redis has lost its data.

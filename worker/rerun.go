@@ -21,28 +21,28 @@ var (
 //
 // Errors: storage.ErrNotFound, ErrNotFinal, ErrErased, storage.ErrConflict if another operator was faster, and those of S3
 // and Redis.
-func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind tasks.Kind, id string) (tasks.Payload, error) {
+func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind tasks.Kind, id string) (tasks.JobSpec, error) {
 	rec, version, err := records.Record(ctx, kind, id)
 	switch {
 	case err != nil:
-		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
+		return tasks.JobSpec{}, fmt.Errorf("retry: %w", err)
 	case !rec.State.Final():
-		return tasks.Payload{}, ErrNotFinal
+		return tasks.JobSpec{}, ErrNotFinal
 	case rec.SealedInput == "":
-		return tasks.Payload{}, ErrErased
+		return tasks.JobSpec{}, ErrErased
 	}
-	next := PayloadOf(rec)
+	next := rec.JobSpec
 	next.Run++
 	if err := open.AddAll(ctx, string(kind), []string{id}, time.Now()); err != nil {
-		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
+		return tasks.JobSpec{}, fmt.Errorf("retry: %w", err)
 	}
-	if _, err := records.SwapRecord(ctx, rec.NextRun(next.JobSpec), version); errors.Is(err, storage.ErrConflict) {
-		return tasks.Payload{}, fmt.Errorf("retry: the record was changed at the same time: look at it and try again: %w", err)
+	if _, err := records.SwapRecord(ctx, rec.NextRun(next), version); errors.Is(err, storage.ErrConflict) {
+		return tasks.JobSpec{}, fmt.Errorf("retry: the record was changed at the same time: look at it and try again: %w", err)
 	} else if err != nil {
-		return tasks.Payload{}, fmt.Errorf("retry: %w", err)
+		return tasks.JobSpec{}, fmt.Errorf("retry: %w", err)
 	}
 	if _, err := push(ctx, next); err != nil {
-		return tasks.Payload{}, fmt.Errorf("retry: the run is recorded and starts by itself within minutes: %w", err)
+		return tasks.JobSpec{}, fmt.Errorf("retry: the run is recorded and starts by itself within minutes: %w", err)
 	}
 	return next, nil
 }

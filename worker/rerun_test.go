@@ -29,7 +29,7 @@ func TestAFurtherRunIsRecordedBeforeItsTask(t *testing.T) {
 		if found, err := w.sweeper(p, r).Reconcile(t.Context()); err != nil || found.Enqueued != 1 {
 			t.Fatalf("%+v, %v", found, err)
 		}
-		if v := p.Process(t.Context(), PayloadOf(rec)); v.Decision != Final {
+		if v := p.Process(t.Context(), rec.JobSpec); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
 		rec = wantState(t, w, tasks.Passport, "A", storage.StateValid, "")

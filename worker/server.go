@@ -120,7 +120,7 @@ func (d *deferral) Error() string { return string(d.Decision) + ": " + d.Reason 
 // handle processes a task. For asynq, nil acknowledges the task and an error returns it to the queue. Only a task that
 // kycq has not written is archived.
 func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
-	payload, err := tasks.DecodePayload(task.Payload())
+	job, err := tasks.DecodePayload(task.Payload())
 	switch {
 	case errors.Is(err, tasks.ErrPayloadVersion):
 		return &deferral{later(missingKeyDelay, "payload_version")}
@@ -128,7 +128,7 @@ func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
 		s.cfg.Log.Error().Err(err).Msg("dropped a task that kycq has not written")
 		return fmt.Errorf("foreign_task: %w", asynq.SkipRetry)
 	}
-	verdict := s.process(ctx, payload)
+	verdict := s.process(ctx, job)
 	if verdict.Decision == Final {
 		return nil
 	}
@@ -136,16 +136,16 @@ func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
 }
 
 // process maps a panic to a verdict, because asynq would store its text.
-func (s *Server) process(ctx context.Context, payload tasks.Payload) (v Verdict) {
+func (s *Server) process(ctx context.Context, job tasks.JobSpec) (v Verdict) {
 	defer func() {
 		if recover() != nil {
 			// The value of the panic may quote the input and is not logged; the stack holds positions and addresses only.
-			s.cfg.Log.Error().Str("kind", string(payload.Kind)).Str("job", payload.VerificationID).
+			s.cfg.Log.Error().Str("kind", string(job.Kind)).Str("job", job.VerificationID).
 				Bytes("stack", debug.Stack()).Msg("panic while processing this job: the job is retried")
 			v = later(infraDelay, "panic")
 		}
 	}()
-	return s.cfg.Processor.Process(ctx, payload)
+	return s.cfg.Processor.Process(ctx, job)
 }
 
 // retryDelay returns the delay before the next delivery. After an expired lease, a crashed worker's task is delivered again

@@ -41,7 +41,7 @@ type Listing interface {
 }
 
 // Push enqueues the task of a payload if it is not in Redis: tasks.Client.Push.
-type Push func(ctx context.Context, p tasks.Payload) (tasks.Status, error)
+type Push func(ctx context.Context, p tasks.JobSpec) (tasks.Status, error)
 
 // Sweeper finds unfinished jobs without a task and enqueues them. Because of it, a Redis that lost its data costs time
 // only.
@@ -140,11 +140,11 @@ func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) error {
 	case err != nil:
 		return s.unreadable(err, kind, id)
 	case rec.State.Final(), rec.State == storage.StateAnswered:
-		if s.Processor.Process(ctx, PayloadOf(rec)).Decision == Final {
+		if s.Processor.Process(ctx, rec.JobSpec).Decision == Final {
 			return nil
 		}
 	default:
-		if _, err := s.Push(ctx, PayloadOf(rec)); err != nil {
+		if _, err := s.Push(ctx, rec.JobSpec); err != nil {
 			return err
 		}
 	}
@@ -161,9 +161,4 @@ func (s *Sweeper) unreadable(err error, kind tasks.Kind, id string) error {
 	}
 	s.Log.Error().Err(err).Str("kind", string(kind)).Str("job", id).Msg("the record cannot be read: the job is skipped")
 	return nil
-}
-
-// PayloadOf returns the payload of a record's current run.
-func PayloadOf(rec *storage.Record) tasks.Payload {
-	return tasks.Payload{Version: tasks.PayloadVersion, JobSpec: rec.JobSpec}
 }

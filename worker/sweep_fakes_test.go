@@ -111,7 +111,7 @@ func (r *fakeRedis) Lead(context.Context) (bool, error) {
 
 func (r *fakeRedis) Resign(context.Context) error { return nil }
 
-func (r *fakeRedis) push(_ context.Context, p tasks.Payload) (tasks.Status, error) {
+func (r *fakeRedis) push(_ context.Context, p tasks.JobSpec) (tasks.Status, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fault != nil {
@@ -160,9 +160,9 @@ func (w *world) sweeper(p *Processor, r *fakeRedis) *Sweeper {
 }
 
 // putJob stores the record of a new job in the state, and returns its payload.
-func (w *world) putJob(kind tasks.Kind, id string, state storage.State) tasks.Payload {
+func (w *world) putJob(kind tasks.Kind, id string, state storage.State) tasks.JobSpec {
 	job := w.payload(kind, id)
-	rec := storage.NewRecord(job.JobSpec)
+	rec := storage.NewRecord(job)
 	rec.State = state
 	if _, err := w.s3.CreateRecord(context.Background(), rec); err != nil {
 		panic(err)

@@ -70,7 +70,7 @@ func TestJobsContinueAfterAWipeAndAreNotPaidTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, job := range []tasks.Payload{PayloadOf(rec), done} {
+		for _, job := range []tasks.JobSpec{rec.JobSpec, done} {
 			if v := p.Process(t.Context(), job); v.Decision != Final {
 				t.Fatalf("%+v", v)
 			}

@@ -14,9 +14,9 @@ import (
 )
 
 // putRecord stores the record of a job as an earlier worker left it.
-func (w *world) putRecord(t *testing.T, job tasks.Payload, state storage.State, attempts ...storage.Attempt) *storage.Record {
+func (w *world) putRecord(t *testing.T, job tasks.JobSpec, state storage.State, attempts ...storage.Attempt) *storage.Record {
 	t.Helper()
-	rec := storage.NewRecord(job.JobSpec)
+	rec := storage.NewRecord(job)
 	rec.State, rec.Attempts = state, attempts
 	if _, err := w.s3.CreateRecord(t.Context(), rec); err != nil {
 		t.Fatal(err)
@@ -25,7 +25,7 @@ func (w *world) putRecord(t *testing.T, job tasks.Payload, state storage.State, 
 }
 
 // keepAnswer leaves a VALID answer to the attempt in Redis, like a worker that cannot reach S3.
-func (w *world) keepAnswer(t *testing.T, job tasks.Payload, at storage.Attempt) {
+func (w *world) keepAnswer(t *testing.T, job tasks.JobSpec, at storage.Attempt) {
 	t.Helper()
 	a := newAnswer(job, at, validReply(), maskcheck.SourceInfo{})
 	sealed, err := sealAnswer(w.keyset, job.VerificationID, a)

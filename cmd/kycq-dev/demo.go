@@ -166,7 +166,7 @@ func (d *demo) start(ctx context.Context, build cli.Build) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := d.store.Init(ctx); err != nil {
+	if _, err := d.store.Buckets().Init(ctx); err != nil {
 		return err
 	}
 	if d.log, err = os.OpenFile(filepath.Join(d.dir, "worker.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// demoReport is what came of all rows.
+// demoReport summarises the rows.
 type demoReport struct {
 	Rows     int            `json:"rows"`
 	Seconds  float64        `json:"seconds"`
@@ -28,7 +28,7 @@ type demoOutcome struct {
 	Rows    int        `json:"rows"`
 }
 
-// demoNotable is a row that did not go through at once.
+// demoNotable is a row that was not valid at the first call.
 type demoNotable struct {
 	ID      string `json:"verification_id"`
 	Outcome string `json:"outcome"`
@@ -78,7 +78,7 @@ func newDemoReport(d *demo, rows []*demoRow, took time.Duration) (*demoReport, e
 	return r, nil
 }
 
-// count keeps the order in which outcomes were first met, which is that of the examples.
+// count keeps the order in which outcomes first occur.
 func (r *demoReport) count(row *demoRow) {
 	for i := range r.Outcomes {
 		if r.Outcomes[i].Kind == row.Kind && r.Outcomes[i].Outcome == row.outcome() {
@@ -89,7 +89,7 @@ func (r *demoReport) count(row *demoRow) {
 	r.Outcomes = append(r.Outcomes, demoOutcome{Kind: row.Kind, Outcome: row.outcome(), Rows: 1})
 }
 
-// why is what a person wants to know of a row, empty where all went well at once.
+// why explains a row that needs attention; empty for others.
 func (r *demoRow) why() string {
 	switch {
 	case r.refused != nil:
@@ -103,7 +103,7 @@ func (r *demoRow) why() string {
 		}
 		return "calls: " + strings.Join(codes, ", ")
 	case r.rec.Review != "":
-		return "look at the image: " + r.rec.Review
+		return "check the image: " + r.rec.Review
 	case r.Kind == tasks.Passport && !allMatch(r.rec.Passport):
 		return "the passport office has another name or date of birth"
 	}
@@ -122,7 +122,7 @@ func (r *demoReport) String() string {
 		line("%-10s %-44s %5d", o.Kind, o.Outcome, o.Rows)
 	}
 	line("\n%d rows in %.1f s: %d calls to the simulated Cashfree, %d of them retries, %d charged\n", r.Rows, r.Seconds, r.Calls, r.Retried, r.Charged)
-	line("rows worth a look:")
+	line("notable rows:")
 	for _, n := range r.Notable {
 		line("  %-26s %-40s %s", n.ID, n.Outcome, n.Why)
 	}
@@ -130,6 +130,6 @@ func (r *demoReport) String() string {
 	line("records         %s", r.Files.Records)
 	line("worker's log    %s", r.Files.Log)
 	line("vendor's ledger %s", r.Files.Ledger)
-	line("\nnext: kycq-dev demo --keep keeps it all running; kycq config check and kycq storage init start a real installation")
+	line("\nnext: kycq-dev demo --keep keeps all services running. A real installation begins with kycq config check and kycq storage init")
 	return text.String()
 }

@@ -18,20 +18,20 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// demoRow is a row of the examples and what came of it.
+// demoRow is a row of the examples with its outcome.
 type demoRow struct {
 	Kind tasks.Kind
 	ID   string
 
 	image string // path in the examples
 	job   tasks.Job
-	// refused is why the row was never enqueued.
+	// refused is set if the row was not enqueued.
 	refused *tasks.InvalidError
 	// rec is the final record.
 	rec *storage.Record
 }
 
-// exampleRows reads the two manifests that the program carries.
+// exampleRows reads the two embedded manifests.
 func exampleRows() ([]*demoRow, error) {
 	var rows []*demoRow
 	for _, manifest := range []struct {
@@ -66,7 +66,7 @@ func newDemoRow(kind tasks.Kind, fields []string) *demoRow {
 	return row
 }
 
-// submit validates the row, uploads its image, and enqueues it. A row that is not valid is refused, which is no error.
+// submit validates the row, uploads its image, and enqueues it. An invalid row is marked as refused; that is not an error.
 func (r *demoRow) submit(ctx context.Context, d *demo) error {
 	err := r.prepare(ctx, d.store)
 	if err == nil {
@@ -93,7 +93,7 @@ func (r *demoRow) prepare(ctx context.Context, store *storage.Store) error {
 	return err
 }
 
-// scriptFaults makes a few calls fail first, so that retries can be seen.
+// scriptFaults makes a few calls fail, to show retries.
 func (d *demo) scriptFaults() error {
 	for _, fault := range []simulator.Fault{
 		{Endpoint: simulator.AadhaarMasking, VerificationID: "specimen-03-long-scan", Fault: "502", Count: 1},
@@ -110,14 +110,14 @@ func (d *demo) scriptFaults() error {
 
 const demoPoll = 200 * time.Millisecond
 
-// watchDemo waits until every row that was accepted has its final record.
+// watchDemo waits until all accepted rows have final records.
 func (a *app) watchDemo(ctx context.Context, d *demo, rows []*demoRow) error {
 	bar := a.progress(len(rows))
 	defer func() { _ = bar.Finish() }()
 	for {
 		done := 0
 		for _, row := range rows {
-			if err := row.look(ctx, d.store); err != nil {
+			if err := row.poll(ctx, d.store); err != nil {
 				return err
 			}
 			if row.refused != nil || row.rec != nil {
@@ -136,7 +136,7 @@ func (a *app) watchDemo(ctx context.Context, d *demo, rows []*demoRow) error {
 	}
 }
 
-// progress is a bar at a terminal, and nothing elsewhere.
+// progress returns a bar that is shown only at a terminal.
 func (a *app) progress(rows int) *progressbar.ProgressBar {
 	if !logx.IsTerminal(a.Err) {
 		a.Note("%d rows: working", rows)
@@ -146,7 +146,7 @@ func (a *app) progress(rows int) *progressbar.ProgressBar {
 		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
 }
 
-func (r *demoRow) look(ctx context.Context, store *storage.Store) error {
+func (r *demoRow) poll(ctx context.Context, store *storage.Store) error {
 	if r.refused != nil || r.rec != nil {
 		return nil
 	}
@@ -165,7 +165,7 @@ func (r *demoRow) outcome() string {
 	return strings.TrimSpace(string(r.rec.State) + " " + r.rec.Code)
 }
 
-// calls is how many requests the row took.
+// calls is the number of requests that the row took.
 func (r *demoRow) calls() int {
 	if r.rec == nil {
 		return 0

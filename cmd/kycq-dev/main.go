@@ -25,7 +25,7 @@ func newRoot(shared *cli.App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kycq-dev",
 		Short: "demo, simulator of Cashfree, and benchmark for kycq",
-		Long: `kycq-dev holds what is needed to try, develop and test kycq, and not to run it.
+		Long: `kycq-dev contains tools to try, develop and test kycq. Production does not need it.
 
 ` + cli.ExitCodesHelp,
 		Example: `  kycq-dev demo

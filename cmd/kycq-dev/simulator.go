@@ -33,7 +33,7 @@ func newSimulator(a *app) *cobra.Command {
 		Use:   "simulator",
 		Short: "simulate Cashfree's two API calls",
 		Long: `simulator serves Aadhaar masking and passport verification as Cashfree does: it validates, charges, limits the rate,
-refuses a verification_id that was used, fails on demand, masks SPECIMEN cards, and keeps a ledger of requests and
+refuses a used verification_id, injects faults on request, masks SPECIMEN cards, and keeps a ledger of requests and
 charges. It prints its URL, which workers take as KYCQ_CASHFREE_URL; KYCQ_IMAGE_HOSTS must be its host and port.
 
 KYCQ_CASHFREE_CLIENT_ID and KYCQ_CASHFREE_CLIENT_SECRET are the account's credentials; without them any are accepted.

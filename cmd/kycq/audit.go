@@ -24,7 +24,7 @@ finds any. Keep the printed hashes elsewhere: compared with a later run, they re
 		Example: "  kycq audit verify\n  kycq audit verify --json | jq .findings",
 		Args:    cobra.NoArgs,
 	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
-		report, err := audit.Verify(ctx, d.store)
+		report, err := audit.Verify(ctx, audit.BucketOf(d.store.Buckets()))
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,7 @@ finds any. Keep the printed hashes elsewhere: compared with a later run, they re
 		if len(report.Findings) > 0 {
 			return cli.Exit(cli.ExitSomeFailed)
 		}
-		a.Note("%d chains, no findings", len(report.Chains))
+		a.Note("%s, no events missing or changed", count(len(report.Chains), "chain"))
 		return nil
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/logx"
 )
@@ -39,6 +40,10 @@ func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *b
 
 // batchError gives errors that the user can fix the exit code of usage.
 func batchError(err error) error {
+	var file *manifest.FileError
+	if errors.As(err, &file) {
+		return cli.UsageError(err)
+	}
 	for _, usage := range []error{
 		batch.ErrNotFound, batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone,
 	} {
@@ -54,10 +59,7 @@ func oneBatch(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return cli.Usagef("want one batch id (kycq batch list)")
 	}
-	if err := batch.CheckID(args[0]); err != nil {
-		return cli.UsageError(err)
-	}
-	return nil
+	return batch.CheckID(args[0])
 }
 
 // auditBatch writes the audit event of what is about to be done to a batch.

@@ -16,8 +16,8 @@ func newBatchCancel(a *app) *cobra.Command {
 	cmd := a.batchCommand(&cobra.Command{
 		Use:   "cancel BATCH",
 		Short: "stop the calls of a batch within seconds",
-		Long: `cancel stops the calls of a batch within five seconds. Calls in flight complete and are recorded; all other open rows become
-cancelled. batch amend continues the batch later.`,
+		Long: `cancel stops the calls of a batch within five seconds. Calls in flight complete and are recorded; all other unfinished rows
+become cancelled. batch amend continues the batch later.`,
 		Example: "  kycq batch cancel customers-1f00c3aa\n  kycq batch cancel customers-1f00c3aa --yes --json",
 		Args:    oneBatch,
 	}, func(ctx context.Context, d *batchDeps, args []string) error {
@@ -37,7 +37,7 @@ cancelled. batch amend continues the batch later.`,
 		if b, err = d.control.Cancel(ctx, b.ID); err != nil {
 			return err
 		}
-		a.Note("next: kycq batch watch %s (until its open rows are closed)", b.ID)
+		a.Note("next: kycq batch watch %s (until all rows have ended)", b.ID)
 		return a.Answer(map[string]any{"batch": b.ID, "state": b.State}, func() string {
 			return fmt.Sprintf("%s: %s\n", b.ID, b.State)
 		})
@@ -52,7 +52,7 @@ func newBatchAmend(a *app) *cobra.Command {
 		Use:   "amend FILE",
 		Short: "continue a cancelled batch",
 		Long: `amend continues the cancelled batch that was submitted from FILE (- for standard input), once all of its rows are closed.
-Rows that the cancel ended are called; rows that ended before are not. The name must be that of the submission.`,
+It calls the cancelled rows and no others. --name must be that of the submission.`,
 		Example: "  kycq batch amend customers.csv\n  kycq batch amend customers.csv --name customers-2026 --max-calls 5000",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -63,37 +63,33 @@ Rows that the cancel ended are called; rows that ended before are not. The name 
 		},
 	}
 	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, _ []string) error {
-		return a.amend(ctx, d, f)
+		return a.runSubmission(ctx, d, f, (*submission).amend)
 	})
 	f.registerCommon(cmd)
 	return cmd
 }
 
-func (a *app) amend(ctx context.Context, d *batchDeps, f submitFlags) error {
-	s := &submission{app: a, deps: d, flags: f}
-	if err := s.open(ctx); err != nil {
-		return err
-	}
-	defer s.close()
-	b, err := d.control.Batches.Load(ctx, s.source.ID)
+func (s *submission) amend(ctx context.Context) error {
+	control := s.deps.control
+	b, err := control.Batches.Load(ctx, s.source.ID)
 	switch {
 	case errors.Is(err, batch.ErrNotFound):
 		return fmt.Errorf("%w: was the file changed, or submitted under another --name?", err)
 	case err != nil:
-		return a.interrupted(ctx, err, f.command)
+		return err
 	case b.Content != s.source.Content:
 		return batch.ErrOtherManifest
 	}
 	s.answer.Status = "already_submitted"
 	if b.State == batch.Cancelled {
 		s.answer.Status = "amended"
-		if err := auditBatch(ctx, d, "batch.amend", b, nil); err != nil {
+		if err := auditBatch(ctx, s.deps, "batch.amend", b, nil); err != nil {
 			return err
 		}
 	}
-	if b, err = d.control.Amend(ctx, b.ID, f.maxCalls); err != nil {
-		return a.interrupted(ctx, err, f.command)
+	if b, err = control.Amend(ctx, b.ID, s.flags.maxCalls); err != nil {
+		return err
 	}
 	s.answer.existing(b)
-	return s.finish(ctx)
+	return nil
 }

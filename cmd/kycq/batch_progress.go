@@ -2,8 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,38 +10,18 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/logx"
 )
 
-var progressModes = []string{"auto", "bar", "plain", "json", "none"}
-
 func addProgressFlag(cmd *cobra.Command, mode *string) {
-	cmd.Flags().StringVar(mode, "progress", "auto", "how progress is shown on stderr: auto (bar at a terminal, else plain), bar, plain, json, none")
-	_ = cmd.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions(progressModes, cobra.ShellCompDirectiveNoFileComp))
-}
-
-func checkProgress(mode string) error {
-	if !slices.Contains(progressModes, mode) {
-		return fmt.Errorf("--progress: choose one of %s", strings.Join(progressModes, ", "))
-	}
-	return nil
-}
-
-// progressMode checks a mode and resolves auto.
-func (a *app) progressMode(mode string) (string, error) {
-	if mode != "auto" {
-		return mode, checkProgress(mode)
-	}
-	if logx.IsTerminal(a.Err) {
-		return "bar", nil
-	}
-	return "plain", nil
+	cli.ChoiceFlag(cmd, mode, "progress", "how progress is shown on stderr; auto: bar at a terminal, else plain", "auto", "bar", "plain", "json", "none")
 }
 
 // progress shows the progress of a step on stderr.
 type progress struct {
 	app  *app
-	mode string
+	mode string // bar, plain, json or none
 
 	mu          sync.Mutex
 	bar         *progressbar.ProgressBar
@@ -52,12 +30,18 @@ type progress struct {
 	shown       time.Time
 }
 
-func (a *app) newProgress(mode string) (*progress, error) {
-	mode, err := a.progressMode(mode)
-	return &progress{app: a, mode: mode}, err
+func (a *app) newProgress(mode string) *progress {
+	switch {
+	case mode != "auto":
+	case logx.IsTerminal(a.Err):
+		mode = "bar"
+	default:
+		mode = "plain"
+	}
+	return &progress{app: a, mode: mode}
 }
 
-// Lines go to logs, so they are written less often than the bar.
+// Lines end up in logs, so they are written less often than the bar is redrawn.
 const (
 	plainEvery = 5 * time.Second
 	barEvery   = 100 * time.Millisecond
@@ -65,14 +49,14 @@ const (
 
 // Begin starts a step.
 func (p *progress) Begin(step string, total int64, unit string) {
-	p.Pause()
+	p.Clear()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.step, p.unit, p.total, p.done, p.shown = step, unit, total, 0, time.Now()
 	if p.mode == "bar" {
 		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.app.Err), progressbar.OptionSetDescription(step),
 			progressbar.OptionShowBytes(unit == "bytes"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(barEvery))
+			progressbar.OptionThrottle(barEvery), progressbar.OptionSetPredictTime(step != "")) // a watched batch has its own estimate
 	}
 }
 
@@ -93,8 +77,7 @@ func (p *progress) Add(n int64) {
 
 func (p *progress) print() {
 	if p.mode == "json" {
-		line, _ := json.Marshal(map[string]any{"step": p.step, "done": p.done, "total": p.total, "unit": p.unit})
-		p.app.Note("%s", line)
+		p.app.noteJSON(map[string]any{"step": p.step, "done": p.done, "total": p.total, "unit": p.unit})
 		return
 	}
 	share := 100.0
@@ -104,8 +87,8 @@ func (p *progress) print() {
 	p.app.Note("%s: %.0f %% (%d of %d %s)", p.step, share, p.done, p.total, p.unit)
 }
 
-// Pause removes the bar from the terminal, so that something else can be printed.
-func (p *progress) Pause() {
+// Clear removes the bar from the terminal, so that other text can be printed.
+func (p *progress) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
@@ -113,9 +96,6 @@ func (p *progress) Pause() {
 		p.bar = nil
 	}
 }
-
-// Close removes the bar.
-func (p *progress) Close() { p.Pause() }
 
 // commandLine is the command line that runs the same command again. Secrets are never flags.
 func commandLine(cmd *cobra.Command, args []string) string {
@@ -151,8 +131,8 @@ func quote(word string) string {
 }
 
 // noteJSON writes a line of JSON to stderr.
-func (a *app) noteJSON(v any) error {
+func (a *app) noteJSON(v any) {
 	e := json.NewEncoder(a.Err)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	_ = e.Encode(v)
 }

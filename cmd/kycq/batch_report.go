@@ -44,16 +44,13 @@ them new verification_ids (or none), and submit the file as a new batch.`,
 func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	cmd.Args = oneBatch
 	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
-		if f.format != string(batchreport.CSV) && f.format != string(batchreport.JSONL) {
-			return cli.Usagef("--format: choose csv or jsonl")
-		}
 		if a.JSON {
 			f.format = string(batchreport.JSONL)
 		}
 		return a.writeReport(ctx, d, args[0], f)
 	})
-	cmd.Flags().StringVar(&f.format, "format", "csv", "csv or jsonl")
-	cmd.Flags().StringVar(&f.out, "out", "", "write to this file, readable by you alone, instead of stdout")
+	cli.ChoiceFlag(cmd, &f.format, "format", "form of the rows", string(batchreport.CSV), string(batchreport.JSONL))
+	cmd.Flags().StringVar(&f.out, "out", "", "write to this file (mode 0600) instead of stdout")
 	addProgressFlag(cmd, &f.progress)
 	return cmd
 }
@@ -74,11 +71,8 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 	if err := auditBatch(ctx, d, action, b, nil); err != nil {
 		return err
 	}
-	shown, err := a.newProgress(f.progress)
-	if err != nil {
-		return cli.UsageError(err)
-	}
-	defer shown.Close()
+	shown := a.newProgress(f.progress)
+	defer shown.Clear()
 	shown.Begin("reading records", int64(b.Rows), "rows")
 	report := &batchreport.Report{
 		Batch: b, Parts: d.partsOf(b), Records: d.store, Client: d.client, Columns: columns,
@@ -88,15 +82,15 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 	if err != nil {
 		return err
 	}
-	shown.Pause()
+	shown.Clear()
 	if !b.Done() {
-		a.Note("the batch has not ended: rows without an outcome are still open")
+		a.Note("the batch has not ended: rows without an outcome are unfinished")
 	}
 	a.Note("%d rows written", rows)
 	return nil
 }
 
-// writeTo writes to stdout, or to a file that exists only when it is complete.
+// writeTo writes to stdout, or to a file that appears only when it is complete.
 func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int, err error) {
 	if path == "" {
 		out := bufio.NewWriterSize(a.Out, 64<<10)

@@ -119,11 +119,8 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 }
 
 func (a *app) selectRows(ctx context.Context, d *batchDeps, b *batch.Batch, f retryFlags) (*batch.Selected, error) {
-	shown, err := a.newProgress(f.progress)
-	if err != nil {
-		return nil, cli.UsageError(err)
-	}
-	defer shown.Close()
+	shown := a.newProgress(f.progress)
+	defer shown.Clear()
 	shown.Begin("reading records", int64(b.Rows), "rows")
 	read := 0
 	return d.control.Select(ctx, b, d.partsOf(b), d.client, f.Selection, func(n int) {

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/gate"
 )
 
@@ -30,7 +30,7 @@ func newBatchStatus(a *app) *cobra.Command {
 	})
 }
 
-// batchStatus is the status of a batch with the hold and the pace.
+// batchStatus is what batch status and batch watch print.
 type batchStatus struct {
 	*batch.Status
 	Hold *gate.Hold `json:"hold"`
@@ -70,7 +70,7 @@ func (st *batchStatus) text() string {
 	line("batch    %s (%s)", st.Batch, st.Kind)
 	line("state    %s", st.stateText())
 	if st.Rebuilding {
-		line("         Redis lost the progress; it is being restored from the records, and the counts are still too small")
+		line("         Redis lost the progress; it is being restored from the records; until then the counts are too low")
 	}
 	line("rows     %d: %d ended, %d in progress, %d waiting", st.Rows, st.Ended, st.Open, st.Waiting)
 	line("outcomes %s", outcomesText(st.Status))
@@ -91,7 +91,7 @@ func (st *batchStatus) text() string {
 	return text.String()
 }
 
-// stateText is the state and what the batch waits for.
+// stateText is the state, with the reason if the batch waits.
 func (st *batchStatus) stateText() string {
 	switch {
 	case st.State == batch.CallLimitReached:
@@ -104,7 +104,7 @@ func (st *batchStatus) stateText() string {
 	return string(st.State)
 }
 
-// holdLine is a hold in one line.
+// holdLine describes a hold in one line.
 func holdLine(h *gate.Hold) string {
 	held := "under 1m"
 	if d := time.Since(h.Since).Truncate(time.Minute); d > 0 {
@@ -176,13 +176,10 @@ func newBatchList(a *app) *cobra.Command {
 }
 
 func batchTable(list []*batch.Status) string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "BATCH\tKIND\tSTATE\tROWS\tENDED\tCALLS\tOUTCOMES\tCREATED")
+	lines := []string{"BATCH\tKIND\tSTATE\tROWS\tENDED\tCALLS\tOUTCOMES\tCREATED"}
 	for _, s := range list {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", s.Batch, s.Kind, s.State, s.Rows, s.Ended, s.Calls,
-			outcomesText(s), stamp(s.CreatedAt))
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s", s.Batch, s.Kind, s.State, s.Rows, s.Ended, s.Calls,
+			outcomesText(s), stamp(s.CreatedAt)))
 	}
-	_ = w.Flush()
-	return text.String()
+	return cli.Table(lines)
 }

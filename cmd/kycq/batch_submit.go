@@ -18,13 +18,13 @@ import (
 
 // submitFlags are the flags of batch submit and batch amend.
 type submitFlags struct {
-	mapping                           []string
-	progress                          string
-	allowRejects, dryRun, amend, wait bool
-	maxCalls                          int
-	maxCallsGiven                     bool
-	price                             float64
-	command                           string // the command line, to continue after an interrupt
+	mapping                    []string
+	progress                   string
+	allowRejects, dryRun, wait bool
+	maxCalls                   int
+	maxCallsGiven              bool
+	price                      float64
+	command                    string // the command line, to continue after an interrupt
 	submit.Options
 }
 
@@ -48,10 +48,7 @@ file is another batch.`,
   kycq batch submit aadhaar cards.csv --images /data/cards --wait
   gunzip -c cards.jsonl.gz | kycq batch submit aadhaar - --name cards-2026`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case f.amend:
-				return cli.Usagef("submit --amend is now a command of its own: kycq batch amend FILE")
-			case len(args) != 2:
+			if len(args) != 2 {
 				return cli.Usagef("want a kind (aadhaar or passport) and a file (- for standard input)")
 			}
 			f.maxCallsGiven, f.command = cmd.Flags().Changed("max-calls"), commandLine(cmd, args)
@@ -59,7 +56,7 @@ file is another batch.`,
 		},
 	}
 	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, _ []string) error {
-		return a.submit(ctx, d, f)
+		return a.runSubmission(ctx, d, f, (*submission).submit)
 	})
 	f.registerCommon(cmd)
 	flags := cmd.Flags()
@@ -68,8 +65,6 @@ file is another batch.`,
 	flags.BoolVar(&f.allowRejects, "allow-rejects", false, "submit the good rows although others are rejected")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check and count only; nothing is uploaded or submitted")
 	flags.Float64Var(&f.price, "price", 0, "price of a call, to estimate the cost")
-	flags.BoolVar(&f.amend, "amend", false, "")
-	_ = flags.MarkHidden("amend")
 	return cmd
 }
 
@@ -107,7 +102,7 @@ func (f *submitFlags) check(a *app, kind, path string) (err error) {
 			return fmt.Errorf("--name: %w", err)
 		}
 	}
-	return checkProgress(f.progress)
+	return nil
 }
 
 // submission is one run of batch submit or batch amend.
@@ -134,49 +129,27 @@ type submitAnswer struct {
 	plan *submit.Plan
 }
 
-func (a *app) submit(ctx context.Context, d *batchDeps, f submitFlags) error {
-	s := &submission{app: a, deps: d, flags: f}
-	if err := s.open(ctx); err != nil {
+// runSubmission opens the manifest, calls fn, and completes the submission.
+func (a *app) runSubmission(ctx context.Context, d *batchDeps, f submitFlags, fn func(*submission, context.Context) error) error {
+	s := &submission{app: a, deps: d, flags: f, shown: a.newProgress(f.progress)}
+	defer s.shown.Clear()
+	err := s.open(ctx)
+	if err == nil {
+		defer func() { _ = s.source.Close() }()
+		err = fn(s, ctx)
+	}
+	if err = a.interrupted(ctx, err, f.command); err != nil || f.dryRun {
 		return err
-	}
-	defer s.close()
-	existing, err := d.control.Batches.Load(ctx, s.source.ID)
-	switch {
-	case err == nil && !f.dryRun:
-		return s.resubmit(ctx, existing)
-	case err != nil && !errors.Is(err, batch.ErrNotFound):
-		return a.interrupted(ctx, err, f.command)
-	}
-	plan, err := s.source.Check(ctx, d.store, s.shown)
-	if err != nil {
-		return a.interrupted(ctx, fileError(err), f.command)
-	}
-	s.shown.Pause()
-	s.answer.setPlan(plan, s.source)
-	if f.dryRun {
-		return a.interrupted(ctx, s.dryRun(ctx, plan), f.command)
-	}
-	if plan.Rejected > 0 && (!f.allowRejects || plan.Rows == 0) {
-		return s.refuse(plan)
-	}
-	if err := s.estimate(ctx, plan, nil); err != nil {
-		return err
-	}
-	if err := s.accept(ctx, plan); err != nil {
-		return a.interrupted(ctx, err, f.command)
 	}
 	return s.finish(ctx)
 }
 
 // open opens the manifest and prints the batch's id.
 func (s *submission) open(ctx context.Context) (err error) {
-	if s.shown, err = s.app.newProgress(s.flags.progress); err != nil {
-		return cli.UsageError(err)
-	}
 	s.source, err = submit.Open(ctx, s.flags.Options, s.shown)
-	s.shown.Pause()
+	s.shown.Clear()
 	if err != nil {
-		return s.app.interrupted(ctx, fileError(err), s.flags.command)
+		return err
 	}
 	s.answer = submitAnswer{Batch: s.source.ID, Kind: s.flags.Kind}
 	if s.app.JSON {
@@ -186,16 +159,38 @@ func (s *submission) open(ctx context.Context) (err error) {
 	return s.app.Print("batch %s\n", s.source.ID)
 }
 
-func (s *submission) close() {
-	s.shown.Close()
-	_ = s.source.Close()
+// submit submits a new batch, or one that was submitted before again.
+func (s *submission) submit(ctx context.Context) error {
+	existing, err := s.deps.control.Batches.Load(ctx, s.source.ID)
+	switch {
+	case err == nil && !s.flags.dryRun:
+		return s.resubmit(ctx, existing)
+	case err != nil && !errors.Is(err, batch.ErrNotFound):
+		return err
+	}
+	plan, err := s.source.Check(ctx, s.deps.store, s.shown)
+	if err != nil {
+		return err
+	}
+	s.shown.Clear()
+	s.answer.setPlan(plan, s.source)
+	switch {
+	case s.flags.dryRun:
+		return s.dryRun(ctx, plan)
+	case plan.Rejected > 0 && (!s.flags.allowRejects || plan.Rows == 0):
+		return s.refuse(plan)
+	}
+	if err := s.estimate(ctx, plan, nil); err != nil {
+		return err
+	}
+	return s.accept(ctx, plan)
 }
 
 // dryRun prints what a submission would do.
 func (s *submission) dryRun(ctx context.Context, plan *submit.Plan) error {
 	s.answer.Status = "checked"
 	known, err := plan.Known(ctx, s.deps.store, s.answer.Kind, s.shown)
-	s.shown.Pause()
+	s.shown.Clear()
 	if err != nil {
 		return err
 	}
@@ -249,7 +244,7 @@ func (s *submission) accept(ctx context.Context, plan *submit.Plan) error {
 	if err != nil {
 		return err
 	}
-	s.shown.Pause()
+	s.shown.Clear()
 	b.MaxCalls = s.flags.maxCalls
 	created, err := s.deps.control.Batches.Accept(ctx, b)
 	if err != nil {
@@ -278,12 +273,9 @@ func (s *submission) resubmit(ctx context.Context, b *batch.Batch) error {
 	default:
 		err = s.deps.control.Start(ctx, b, false)
 	}
-	if err != nil {
-		return s.app.interrupted(ctx, err, s.flags.command)
-	}
 	s.answer.Status = "already_submitted"
 	s.answer.existing(b)
-	return s.finish(ctx)
+	return err
 }
 
 // finish prints the answer and, with --wait, waits for the batch.
@@ -334,13 +326,4 @@ func (s submitAnswer) text() string {
 		_, _ = fmt.Fprint(&text, s.Estimate)
 	}
 	return text.String()
-}
-
-// fileError gives the error of a file that cannot be read the exit code of usage.
-func fileError(err error) error {
-	var file *manifest.FileError
-	if errors.As(err, &file) {
-		return cli.UsageError(err)
-	}
-	return err
 }

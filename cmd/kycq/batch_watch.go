@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/sleep"
 )
 
@@ -40,25 +40,18 @@ the exit code is 3 if rows failed. Stopping the watch does not affect the batch.
 
 // watcher follows one batch.
 type watcher struct {
-	app  *app
-	mode string
-	bar  *progressbar.ProgressBar
-
-	began          time.Time
-	endedAtBegin   int
-	line, holdLine string // printed last
+	*progress
+	began        time.Time
+	endedAtBegin int
+	line, notice string // printed last
 }
 
 func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
-	mode, err := a.progressMode(f.progress)
-	if err != nil {
-		return cli.UsageError(err)
-	}
-	w := &watcher{app: a, mode: mode, endedAtBegin: -1}
+	w := &watcher{progress: a.newProgress(f.progress), endedAtBegin: -1}
 	every := f.every
 	if every <= 0 {
 		every = 10 * time.Second
-		if mode == "bar" || mode == "json" || a.JSON {
+		if w.mode == "bar" || w.mode == "json" || a.JSON {
 			every = time.Second
 		}
 	}
@@ -82,7 +75,7 @@ const endingEvery = 500 * time.Millisecond
 
 // follow returns the status when the batch is done.
 func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every time.Duration) (*batchStatus, error) {
-	defer w.clearBar()
+	defer w.Clear()
 	for {
 		st, err := readBatch(ctx, d, id)
 		if err != nil {
@@ -122,14 +115,18 @@ func (w *watcher) show(st *batchStatus) error {
 	case w.app.JSON:
 		return w.app.PrintLine(st)
 	case w.mode == "json":
-		return w.app.noteJSON(st)
+		w.app.noteJSON(st)
+		return nil
 	case w.mode == "none":
 		return nil
 	}
-	w.showHold(st)
+	w.showNotice(st)
 	if w.mode == "bar" {
-		w.showBar(st)
-		return nil
+		if w.bar == nil {
+			w.Begin("", int64(st.Rows), "rows")
+		}
+		w.bar.Describe(fitBar(progressLine(st), st.Rows, logx.Width(w.app.Err)))
+		return w.bar.Set(st.Ended)
 	}
 	if line := fmt.Sprintf("%d of %d: %s", st.Ended, st.Rows, progressLine(st)); line != w.line {
 		w.line = line
@@ -138,33 +135,30 @@ func (w *watcher) show(st *batchStatus) error {
 	return nil
 }
 
-// showHold prints a line for a hold, again when its duration has changed by a minute.
-func (w *watcher) showHold(st *batchStatus) {
+// showNotice prints a line if the operator has to act: for a hold, again when its duration has changed by a minute, and for a
+// call limit that was reached.
+func (w *watcher) showNotice(st *batchStatus) {
 	line := ""
-	if st.Hold != nil {
+	switch {
+	case st.Hold != nil:
 		line = holdLine(st.Hold)
+	case st.State == batch.CallLimitReached:
+		line = st.stateText()
 	}
-	if line != w.holdLine && line != "" {
-		w.clearBar()
+	if line != w.notice && line != "" {
+		w.Clear()
 		w.app.Note("%s", line)
 	}
-	w.holdLine = line
+	w.notice = line
 }
 
-func (w *watcher) showBar(st *batchStatus) {
-	if w.bar == nil {
-		w.bar = progressbar.NewOptions(st.Rows, progressbar.OptionSetWriter(w.app.Err), progressbar.OptionShowCount(),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
+// fitBar shortens the text beside the bar, since a bar that is wider than the terminal is not redrawn in place.
+func fitBar(text string, rows, columns int) string {
+	counts := len(fmt.Sprintf(" 100%% || (%d/%d) ", rows, rows))
+	if free := columns - counts; columns > 0 && len(text) > free {
+		return text[:max(0, free-3)] + "..."
 	}
-	w.bar.Describe(progressLine(st))
-	_ = w.bar.Set(st.Ended)
-}
-
-func (w *watcher) clearBar() {
-	if w.bar != nil {
-		_ = w.bar.Clear()
-		w.bar = nil
-	}
+	return text
 }
 
 func progressLine(st *batchStatus) string {
@@ -172,6 +166,8 @@ func progressLine(st *batchStatus) string {
 	switch {
 	case st.Hold != nil:
 		return text + "; on hold"
+	case st.State == batch.CallLimitReached:
+		return text + "; call limit reached"
 	case st.State != batch.Running, st.Reason != "":
 		return text + "; " + st.stateText()
 	case st.Ended == st.Rows:

@@ -97,7 +97,7 @@ func appendAudit(ctx context.Context, store *storage.Store, act audit.Act) error
 	if err != nil {
 		return err
 	}
-	trail, err := audit.New(audit.Config{Objects: store, User: user, Host: host})
+	trail, err := audit.New(audit.Config{Bucket: audit.BucketOf(store.Buckets()), User: user, Host: host})
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 	open(func(cfg *config.Config) error {
 		store, err := wire.OpenStore(cmd.Context(), cfg)
 		if err == nil {
-			t.Store = store
+			t.Store = store.Buckets()
 		}
 		return err
 	}, config.S3)

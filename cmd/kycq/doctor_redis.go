@@ -28,9 +28,9 @@ func (r redisTarget) Memory(ctx context.Context) (redisx.Memory, error) {
 const queuedSample = 10
 
 // Queued reads some jobs of each queue. asynq's inspector takes no context; the client's timeouts apply.
-func (r redisTarget) Queued(context.Context) ([]tasks.Payload, error) {
+func (r redisTarget) Queued(context.Context) ([]tasks.JobSpec, error) {
 	inspector := asynq.NewInspectorFromRedisClient(r.client)
-	var found []tasks.Payload
+	var found []tasks.JobSpec
 	for _, queue := range tasks.Queues() {
 		for _, list := range []func(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error){
 			inspector.ListPendingTasks, inspector.ListScheduledTasks, inspector.ListRetryTasks,

@@ -49,7 +49,7 @@ func newInstallation(t *testing.T, store *storagetest.Server) *installation {
 	return p
 }
 
-// startRedis starts a server as kycq wants it, of the test's own: its settings are what the test is about.
+// startRedis starts a server with the recommended settings, which the test changes.
 func startRedis(t *testing.T) *redis.Client {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
@@ -57,7 +57,7 @@ func startRedis(t *testing.T) *redis.Client {
 		if testenv.Required(testenv.RealRedis) {
 			t.Fatal("KYCQ_TEST_REQUIRE lists redis, but there is no redis-server")
 		}
-		t.Skip("the promise of this test is about the settings of a real Redis: install redis-server, or run make test")
+		t.Skip("this test changes settings that only a real Redis has: install redis-server, or run make test")
 	}
 	address := testenv.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
@@ -96,7 +96,7 @@ func (p *installation) command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// kycq runs the program to its end.
+// kycq runs the program until it exits.
 func (p *installation) kycq(t *testing.T, stdin string, args ...string) (stdout []byte, code int) {
 	t.Helper()
 	cmd := p.command(t, args...)
@@ -114,7 +114,7 @@ func (p *installation) kycq(t *testing.T, stdin string, args ...string) (stdout 
 	return stdout, cmd.ProcessState.ExitCode()
 }
 
-// examine runs the doctor and returns its exit code and what it found, the good news left out.
+// examine runs doctor and returns its exit code and the findings that are not ok.
 func (p *installation) examine(t *testing.T) (code int, complaints map[string]doctor.Finding) {
 	t.Helper()
 	out, code := p.kycq(t, "", "doctor", "--json")
@@ -167,8 +167,8 @@ func refusingSkew(ahead time.Duration) storagetest.Intercept {
 	}
 }
 
-// TestDoctorNamesWhatIsWrongAndNothingElse makes one thing wrong at a time.
-func TestDoctorNamesWhatIsWrongAndNothingElse(t *testing.T) {
+// Each case breaks one thing.
+func TestDoctorReportsOneFindingPerFault(t *testing.T) {
 	t.Parallel()
 	set := func(name, value string) func(*testing.T, *installation) {
 		return func(_ *testing.T, p *installation) { p.env[name] = value }
@@ -232,8 +232,8 @@ func TestDoctorNamesWhatIsWrongAndNothingElse(t *testing.T) {
 	}
 }
 
-// Only a real store looks at credentials.
-func TestDoctorNamesAWrongS3Key(t *testing.T) {
+// Only a real store checks credentials.
+func TestDoctorReportsAWrongS3Key(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong", "AWS_ACCESS_KEY_ID": "nobody"} {
 		p := newInstallation(t, storagetest.StartMinIO(t))
@@ -264,7 +264,7 @@ func wantOnly(t *testing.T, complaints map[string]doctor.Finding, check, says st
 	}
 }
 
-// useAnotherKeyset leaves a job in the queue that was sealed with the keyset of before.
+// useAnotherKeyset enqueues a job and replaces the keyset.
 func useAnotherKeyset(t *testing.T, p *installation) {
 	t.Helper()
 	const job = `{"verification_id":"A1","file_number":"SPECIMEN00001","dob":"1990-01-31"}`

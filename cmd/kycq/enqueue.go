@@ -23,12 +23,12 @@ is queued or done is not enqueued again, and nothing is paid twice.`,
 type jobFlags struct{ id, lane string }
 
 func (f *jobFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.id, "id", "", "verification_id: 1 to 50 letters, digits, dots, hyphens and underscores; unique for ever")
+	cmd.Flags().StringVar(&f.id, "id", "", "verification_id: 1 to 50 letters, digits, dots, hyphens and underscores; never to be reused")
 	cmd.Flags().StringVar(&f.lane, "lane", string(tasks.Live), "live (an app waits for the result) or bulk")
 	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{string(tasks.Live), string(tasks.Bulk)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// job returns a job without input.
+// job checks the flags and returns a job without input.
 func (f *jobFlags) job(kind tasks.Kind) (tasks.Job, error) {
 	if f.id == "" {
 		return tasks.Job{}, cli.Usagef("--id is missing: name the job, for example --id ABC00123")

@@ -34,7 +34,7 @@ given as s3://bucket/key.`,
 			if image == "" {
 				return cli.Usagef("--image is missing: name a JPEG or PNG file, or s3://bucket/key")
 			}
-			return a.enqueueAadhaar(cmd, job, image)
+			return a.withDeps(cmd, func(ctx context.Context, d *deps) error { return a.enqueueAadhaar(ctx, d, job, image) })
 		}),
 	}, jobAreas...)
 	f.register(cmd)
@@ -42,27 +42,20 @@ given as s3://bucket/key.`,
 	return cmd
 }
 
-func (a *app) enqueueAadhaar(cmd *cobra.Command, job tasks.Job, image string) error {
-	source, err := findImage(image)
+func (a *app) enqueueAadhaar(ctx context.Context, d *deps, job tasks.Job, image string) error {
+	ref, err := uploadImage(ctx, d.store, job.VerificationID, image)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	return a.withDeps(cmd, func(ctx context.Context, d *deps) error {
-		ref, err := source.reference(ctx, d.store, job.VerificationID)
-		if err != nil {
-			return err
-		}
-		job.Input.Image = &ref
-		answer, err := d.enqueue(ctx, job)
-		if ref.Uploaded && unwanted(answer, err) {
-			err = errors.Join(err, d.store.DeleteUpload(ctx, ref))
-		}
-		if err != nil {
-			return err
-		}
-		return a.printEnqueued(answer)
-	})
+	job.Input.Image = &ref
+	answer, err := d.enqueue(ctx, job)
+	if ref.Uploaded && unwanted(answer, err) {
+		err = errors.Join(err, d.store.DeleteUpload(ctx, ref))
+	}
+	if err != nil {
+		return err
+	}
+	return a.printEnqueued(answer)
 }
 
 // unwanted reports whether no job will use, and thus delete, the upload: the id belongs to a job with another image, or the
@@ -72,69 +65,44 @@ func unwanted(answer enqueued, err error) bool {
 		answer.Status == tasks.AlreadyDone && (answer.Outcome == string(storage.StateValid) || answer.Outcome == string(storage.StateInvalid))
 }
 
-// imageSource is an image on disk (file) or in S3 (ref).
-type imageSource struct {
-	name string
-	file *os.File
-	ref  tasks.Image
-}
-
-// findImage checks a local image. An object in S3 is checked by reference.
-func findImage(name string) (*imageSource, error) {
-	if rest, ok := strings.CutPrefix(name, "s3://"); ok {
-		bucket, key, _ := strings.Cut(rest, "/")
-		if bucket == "" || key == "" {
-			return nil, cli.Usagef("--image: %s names no object: write s3://bucket/key", name)
-		}
-		return &imageSource{name: name, ref: tasks.Image{Bucket: bucket, Key: key}}, nil
+// uploadImage uploads a file, or checks an object in S3. The error for an unusable image is a usage error.
+func uploadImage(ctx context.Context, store *storage.Store, id, name string) (ref tasks.Image, err error) {
+	if strings.HasPrefix(name, s3Scheme) {
+		ref, err = checkObject(ctx, store, name)
+	} else {
+		ref, err = uploadFile(ctx, store, id, name)
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, cli.Usagef("--image: %w", err)
-	}
-	s := &imageSource{name: name, file: f}
-	if err := s.checkFile(); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *imageSource) Close() {
-	if s.file != nil {
-		_ = s.file.Close()
-	}
-}
-
-func (s *imageSource) checkFile() error {
-	info, err := s.file.Stat()
-	if err != nil {
-		return cli.Usagef("--image: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return cli.Usagef("--image: %s is not a file", s.name)
-	}
-	_, _, err = tasks.ValidateImageFile(s.file)
-	return s.explain(err)
-}
-
-func (s *imageSource) explain(err error) error {
 	var invalid *tasks.InvalidError
 	if errors.As(err, &invalid) {
-		return cli.UsageError(fmt.Errorf("%s: %w", s.name, err))
+		return ref, cli.UsageError(fmt.Errorf("%s: %w", name, invalid))
 	}
-	return err
+	return ref, err
 }
 
-// reference uploads the file, or checks the object.
-func (s *imageSource) reference(ctx context.Context, store *storage.Store, id string) (tasks.Image, error) {
-	if s.file != nil {
-		return store.UploadImage(ctx, storage.SingleGroup, id, s.file)
+const s3Scheme = "s3://"
+
+func checkObject(ctx context.Context, store *storage.Store, name string) (tasks.Image, error) {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(name, s3Scheme), "/")
+	if bucket == "" || key == "" {
+		return tasks.Image{}, cli.Usagef("--image: %s names no object: write s3://bucket/key", name)
 	}
-	head, size, err := store.ImageHead(ctx, s.ref, tasks.ImageHeadBytes)
+	ref := tasks.Image{Bucket: bucket, Key: key}
+	head, size, err := store.ImageHead(ctx, ref, tasks.ImageHeadBytes)
 	if err != nil {
-		return tasks.Image{}, fmt.Errorf("%s: %w", s.name, err)
+		return ref, fmt.Errorf("%s: %w", name, err)
 	}
 	_, err = tasks.ValidateImage(head, size)
-	return s.ref, s.explain(err)
+	return ref, err
+}
+
+func uploadFile(ctx context.Context, store *storage.Store, id, name string) (tasks.Image, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return tasks.Image{}, cli.Usagef("--image: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return tasks.Image{}, cli.Usagef("--image: %s is not a file", name)
+	}
+	return store.UploadImage(ctx, storage.SingleGroup, id, f)
 }

@@ -29,7 +29,7 @@ It does not touch your own objects in S3, nor the row in the encrypted manifest 
 				return err
 			}
 			if reason == "" {
-				return cli.Usagef("--reason: say why: it stays in the record and in the audit trail (no personal data)")
+				return cli.Usagef("--reason: say why; it is stored in the record and in the audit trail (no personal data)")
 			}
 			return tasks.ValidateID(args[1])
 		},

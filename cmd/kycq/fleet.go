@@ -31,7 +31,7 @@ their queues.`,
 		Args:    cobra.NoArgs,
 	}, fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		if reason == "" {
-			return cli.Usagef("--reason: say why: kycq fleet status shows it")
+			return cli.Usagef("--reason: say why; kycq fleet status shows it")
 		}
 		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.pause", Reason: reason}); err != nil {
 			return err
@@ -46,7 +46,7 @@ their queues.`,
 			return err
 		}
 		if !first {
-			a.Note("the fleet was on hold already: see kycq fleet status")
+			a.Note("the fleet was on hold already; its hold keeps this reason:")
 		}
 		return a.printHold(ctx, d)
 	})
@@ -104,7 +104,7 @@ loses its data, the workers' configured rates apply again.`,
 			return err
 		}
 		return a.AnswerLine(map[string]string{"kind": string(kind), "rate": limit.String()},
-			func() string { return fmt.Sprintf("%s: rate limit is now %s\n", kind, limit) })
+			func() string { return fmt.Sprintf("%s: %s for all workers\n", kind, limit) })
 	})
 }
 

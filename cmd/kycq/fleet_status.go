@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/sleep"
@@ -83,32 +82,26 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 const clearScreen = "\x1b[H\x1b[2J"
 
 func (a *app) printFleet(st fleetStatus, watch bool) error {
-	if a.JSON {
-		if watch {
-			return a.PrintLine(st)
+	if !watch {
+		return a.Answer(st, func() string { return describeFleet(st) })
+	}
+	return a.AnswerLine(st, func() string {
+		if logx.IsTerminal(a.Out) {
+			return clearScreen + describeFleet(st)
 		}
-		return a.PrintJSON(st)
-	}
-	text := describeFleet(st)
-	if watch && logx.IsTerminal(a.Out) {
-		text = clearScreen + text
-	}
-	return a.Print("%s", text)
+		return describeFleet(st)
+	})
 }
 
 // describeFleet formats the status as text.
 func describeFleet(st fleetStatus) string {
-	var text strings.Builder
-	_, _ = fmt.Fprintln(&text, describeHold(st.Hold))
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "KIND\tRATE\tEFFECTIVE\tLAST MINUTE\tLIVE\tBULK\t429S\tBREAKER\tETA")
+	lines := []string{"KIND\tRATE\tEFFECTIVE\tLAST MINUTE\tLIVE\tBULK\t429S\tBREAKER\tETA"}
 	for _, k := range st.Kinds {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%.1f/m\t%d\t%d\t%d\t%d\t%s\t%s\n", k.Kind, k.Configured, k.PerMinute, k.LastMinute,
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%.1f/m\t%d\t%d\t%d\t%d\t%s\t%s", k.Kind, k.Configured, k.PerMinute, k.LastMinute,
 			k.Queues[tasks.Live].Waiting(), k.Queues[tasks.Bulk].Waiting(), k.Limited, describeBreaker(k.KindStatus),
-			(time.Duration(k.ETASeconds) * time.Second).String())
+			time.Duration(k.ETASeconds)*time.Second))
 	}
-	_ = w.Flush()
-	return text.String()
+	return describeHold(st.Hold) + "\n" + cli.Table(lines)
 }
 
 func describeBreaker(k gate.KindStatus) string {
@@ -123,7 +116,7 @@ func describeHold(h *gate.Hold) string {
 	case h == nil:
 		return "hold: none"
 	case h.Probing:
-		return fmt.Sprintf("hold: probing with one call, on hold since %s (%s: %s)", stamp(h.Since), h.Code, h.Reason)
+		return fmt.Sprintf("hold: one test call decides; on hold since %s (%s: %s)", stamp(h.Since), h.Code, h.Reason)
 	}
 	return fmt.Sprintf("hold: %s: %s, since %s\nnext: %s", h.Code, h.Reason, stamp(h.Since), h.NextAction)
 }

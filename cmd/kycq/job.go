@@ -13,51 +13,40 @@ import (
 )
 
 func newJob(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "job", Short: "show, await, retry and recover single jobs"},
+	return a.Group(&cobra.Command{Use: "job", Short: "show, wait for, retry and reconcile jobs"},
 		newJobShow(a), newJobWait(a), newJobRetry(a), newJobReconcile(a))
 }
 
-// jobName is how a command names a job: an id, and a kind where both kinds have a job with this id.
+// jobName identifies a job on the command line: by its id, and by --kind if both kinds have a job with this id.
 type jobName struct {
-	kind string
-	id   string
+	kinds []tasks.Kind // those to search
+	id    string
 }
 
-// register adds the flag and the argument.
+// register adds the flag and the argument to cmd.
 func (n *jobName) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&n.kind, "kind", "", "aadhaar or passport; needed only if both have the id")
+	flag := cmd.Flags().String("kind", "", "aadhaar or passport; needed only if both have the id")
 	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{string(tasks.Aadhaar), string(tasks.Passport)}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return errors.New("name one verification_id")
 		}
-		n.id = args[0]
-		if _, err := n.kinds(); err != nil {
-			return err
+		n.id, n.kinds = args[0], tasks.Kinds()
+		if *flag != "" {
+			kind, err := tasks.ParseKind(*flag)
+			if err != nil {
+				return fmt.Errorf("--kind: %w", err)
+			}
+			n.kinds = []tasks.Kind{kind}
 		}
 		return tasks.ValidateID(n.id)
 	}
 }
 
-func (n *jobName) kinds() ([]tasks.Kind, error) {
-	if n.kind == "" {
-		return tasks.Kinds(), nil
-	}
-	kind, err := tasks.ParseKind(n.kind)
-	if err != nil {
-		return nil, fmt.Errorf("--kind: %w", err)
-	}
-	return []tasks.Kind{kind}, nil
-}
-
 // find reads the job's record. If both kinds have the id, it returns a usage error.
 func (n *jobName) find(ctx context.Context, store *storage.Store) (*storage.Record, error) {
-	kinds, err := n.kinds()
-	if err != nil {
-		return nil, err
-	}
 	var found *storage.Record
-	for _, kind := range kinds {
+	for _, kind := range n.kinds {
 		rec, _, err := store.Record(ctx, kind, n.id)
 		switch {
 		case errors.Is(err, storage.ErrNotFound):

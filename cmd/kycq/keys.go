@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -105,14 +103,6 @@ func newKeysRotate(a *app) *cobra.Command {
 	return cmd
 }
 
-// keyStatus is a key as status prints it.
-type keyStatus struct {
-	ID      uint32 `json:"id"`
-	Type    string `json:"type,omitempty"`
-	Primary bool   `json:"primary"`
-	Staged  bool   `json:"staged,omitempty"`
-}
-
 func newKeysStatus(a *app) *cobra.Command {
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "status",
@@ -123,10 +113,7 @@ the others decrypt. Records hold encrypted data until it is erased, so keep old 
   KYCQ_KEYSET_FILE=keyset.next.json kycq keys status --json`,
 		Args: cobra.NoArgs,
 		RunE: a.withKeyset(func(keyset *seal.Keyset) error {
-			var keys []keyStatus
-			for _, key := range keyset.Info() {
-				keys = append(keys, keyStatus{key.ID, key.Type, key.Primary, key.Staged})
-			}
+			keys := keyset.Info()
 			return a.Answer(map[string]any{"keys": keys}, func() string { return describeKeys(keys) })
 		}),
 	}, config.Sealing)
@@ -135,10 +122,8 @@ the others decrypt. Records hold encrypted data until it is erased, so keep old 
 	return cmd
 }
 
-func describeKeys(keys []keyStatus) string {
-	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "KEY\tTYPE\tROLE")
+func describeKeys(keys []seal.KeyInfo) string {
+	lines := []string{"KEY\tTYPE\tROLE"}
 	for _, key := range keys {
 		role := "decrypts"
 		switch {
@@ -147,10 +132,9 @@ func describeKeys(keys []keyStatus) string {
 		case key.Staged:
 			role = "staged"
 		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", key.ID, key.Type, role)
+		lines = append(lines, fmt.Sprintf("%d\t%s\t%s", key.ID, key.Type, role))
 	}
-	_ = w.Flush()
-	return text.String()
+	return cli.Table(lines)
 }
 
 func addOutFlag(cmd *cobra.Command, path *string) {

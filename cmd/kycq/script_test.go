@@ -38,8 +38,8 @@ type stack struct {
 	store  *storage.Store
 }
 
-// TestScripts runs each script of testdata/script against the program in a process of its own, with an environment that
-// points to a fresh Redis and store. The keyset is that of keyset.json in the script's folder.
+// TestScripts runs each script of testdata/script against the program in its own process, with an environment that
+// points to a new Redis and store. The keyset is that of keyset.json in the script's folder.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -101,7 +101,7 @@ func (s *stack) setup(env *testscript.Env) error {
 	return writeTestKeyset(filepath.Join(env.WorkDir, "keyset.json"))
 }
 
-// freeAddress is one that nobody listens on, for a program that must be told where to listen.
+// freeAddress returns a loopback address that is not in use.
 func freeAddress() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *stack) cmdObject(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		found = append(found, o.Key)
 		if args[0] == "-rm" {
-			ts.Check(s.store.DeleteObject(context.Background(), o.Key))
+			ts.Check(s.store.Buckets().Records.Delete(context.Background(), o.Key))
 		}
 	}
 	if neg == (len(found) > 0) {
@@ -217,8 +217,8 @@ func (s *stack) cmdObject(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdRedis does something to the server: redis stop; redis flush; redis keep KEY TEXT. Or it looks for a text in all that
-// the server holds: ! redis grep TEXT.
+// cmdRedis changes the server (redis stop; redis flush; redis keep KEY TEXT) or searches its keys and values for a text:
+// ! redis grep TEXT.
 func (s *stack) cmdRedis(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[0] {
 	case "stop":
@@ -260,7 +260,7 @@ func (s *stack) everythingInRedis(ts *testscript.TestScript) string {
 	return all.String()
 }
 
-// cmdUpload puts a file into the masked bucket, as an object of the user's own: upload card.png key.
+// cmdUpload puts a file into the masked bucket, as the user's own object: upload card.png key.
 func (s *stack) cmdUpload(ts *testscript.TestScript, _ bool, args []string) {
 	_, _, err := s.store.PutMasked(context.Background(), args[1], "png", "image/png", []byte(ts.ReadFile(args[0])))
 	ts.Check(err)
@@ -275,7 +275,7 @@ func (s *stack) cmdPolled(ts *testscript.TestScript, _ bool, args []string) {
 	clitest.WaitUntil(ts, "the record is read twice", func() bool { return reads.Load() >= 2 })
 }
 
-// cmdHealthy runs a program until it ends well: healthy kycq healthcheck.
+// cmdHealthy runs a program repeatedly until it succeeds: healthy kycq healthcheck.
 func cmdHealthy(ts *testscript.TestScript, _ bool, args []string) {
-	clitest.WaitUntil(ts, "the program ends well", func() bool { return ts.Exec(args[0], args[1:]...) == nil })
+	clitest.WaitUntil(ts, "the program succeeds", func() bool { return ts.Exec(args[0], args[1:]...) == nil })
 }

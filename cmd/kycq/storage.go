@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/sleep"
-	"github.com/kycq/kycq/storage"
 )
 
 func newStorage(a *app) *cobra.Command {
@@ -30,7 +30,7 @@ Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
 		Example: `  AWS_ACCESS_KEY_ID=minioadmin AWS_SECRET_ACCESS_KEY=minioadmin kycq storage init --s3-endpoint http://127.0.0.1:9000`,
 		Args:    cobra.NoArgs,
 	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
-		steps, err := initStore(ctx, d.store, wait)
+		steps, err := initStore(ctx, d.store.Buckets(), wait)
 		if printErr := a.Answer(map[string]any{"steps": steps}, func() string { return describeSteps(steps) }); printErr != nil {
 			return printErr
 		}
@@ -48,13 +48,13 @@ Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
 const initPause = time.Second
 
 // initStore retries for the given time while the store is unreachable.
-func initStore(ctx context.Context, store *storage.Store, wait time.Duration) ([]storage.InitStep, error) {
+func initStore(ctx context.Context, store *objects.Buckets, wait time.Duration) ([]objects.InitStep, error) {
 	for deadline := time.Now().Add(wait); ; {
 		steps, err := store.Init(ctx)
 		if err == nil {
 			err = store.SelfTest(ctx)
 		}
-		if !errors.Is(err, storage.ErrUnreachable) || !time.Now().Before(deadline) {
+		if !errors.Is(err, objects.ErrUnreachable) || !time.Now().Before(deadline) {
 			return steps, err
 		}
 		if err := sleep.For(ctx, initPause); err != nil {
@@ -63,7 +63,7 @@ func initStore(ctx context.Context, store *storage.Store, wait time.Duration) ([
 	}
 }
 
-func describeSteps(steps []storage.InitStep) string {
+func describeSteps(steps []objects.InitStep) string {
 	var text strings.Builder
 	for _, s := range steps {
 		state := "created"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +44,7 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.RequireCredentials(); err != nil {
+	if err := errors.Join(cfg.RequireCredentials(), cfg.RequireSealing()); err != nil {
 		return err
 	}
 	store, err := wire.OpenStore(ctx, cfg)

@@ -40,7 +40,7 @@ func startWorker(t *testing.T, p *installation) *runningWorker {
 	return w
 }
 
-// ask returns status 0 where nobody answers.
+// ask returns status 0 if the listener is closed.
 func (w *runningWorker) ask(path string) (status int, body string) {
 	resp, err := http.Get("http://" + w.address + path)
 	if err != nil {
@@ -65,7 +65,7 @@ func (w *runningWorker) becomes(t *testing.T, path string, status int) string {
 	}
 }
 
-func TestAWorkerTellsHowItIsUntilItEnds(t *testing.T) {
+func TestAWorkerServesHealthAndMetricsUntilItStops(t *testing.T) {
 	t.Parallel()
 	p := newInstallation(t, storagetest.StartFake(t))
 	w := startWorker(t, p)
@@ -94,7 +94,7 @@ func TestAWorkerTellsHowItIsUntilItEnds(t *testing.T) {
 	}
 }
 
-// wantDocumented compares the names that a worker exports with the page.
+// wantDocumented compares the exported metrics with the documentation.
 func wantDocumented(t *testing.T, exported string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/METRICS.md")

@@ -21,7 +21,7 @@ func TestTheExampleEnqueuesBothKindsAndWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Init(t.Context()); err != nil {
+	if _, err := store.Buckets().Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	keyset, err := seal.Generate()

@@ -22,16 +22,16 @@ var ownImports = map[string][]string{
 
 	// tasks and storage are public.
 	"tasks/":   {"./internal/asynqx", "./internal/redisx", "./internal/seal", "./internal/vendorid"},
-	"storage/": {"./tasks"},
+	"storage/": {"./internal/objects", "./tasks"},
 	"worker/": {
 		"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx",
 		"./internal/seal", "./internal/vendorid", "./storage", "./tasks",
 	},
 
-	"internal/audit/":     {"./storage"},
-	"internal/batch/":     {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/audit/":     {"./internal/objects"},
+	"internal/batch/":     {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/dashboard/": {"./internal/seal", "./tasks"},
-	"internal/doctor/":    {"./internal/cashfree", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/doctor/":    {"./internal/cashfree", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
 	"internal/janitor/":   {"./internal/asynqx"},
 	"internal/maskcheck/": {"./internal/qr"},
 	"internal/metrics/":   {"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx", "./storage", "./tasks", "./worker"},
@@ -84,15 +84,15 @@ var rules = []rule{
 		},
 		because: "other packages use internal/redisx",
 	},
-	{imports: []string{"github.com/aws"}, only: []string{"storage/"}, tests: true, because: "only storage accesses S3"},
+	{imports: []string{"github.com/aws"}, only: []string{"internal/objects/", "storage/storagetest/"}, tests: true, because: "only internal/objects accesses S3"},
 	{imports: []string{"github.com/tink-crypto"}, only: []string{"internal/seal/"}, tests: true, because: "only internal/seal encrypts"},
 	{
 		imports: []string{"net/http"},
 		only: []string{
 			"internal/cashfree/",
 			"internal/admin/", "internal/cli/", "internal/dashboard/", "internal/metrics/", "internal/wire/", // servers
-			"storage/", // configures the client of the AWS SDK
-			"worker/",  // constants and headers
+			"internal/objects/", "storage/storagetest/", // the client of the AWS SDK; a proxy for tests
+			"worker/", // constants and headers
 			"cmd/", "internal/dev/", "internal/faults/",
 		},
 		because: "only internal/cashfree calls the vendor; forbidigo forbids HTTP clients elsewhere",

@@ -9,16 +9,16 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/internal/objects"
 )
 
-// memory is a store in memory whose calls a test can let fail.
+// memory is a bucket in memory whose calls can be made to fail.
 type memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	etags   map[string]string
 	writes  int
-	// before runs ahead of each call; its error is the call's.
+	// before is called before each operation, which returns its error.
 	before func(op, key string) error
 }
 
@@ -42,51 +42,51 @@ func (m *memory) put(key string, body []byte) string {
 	return m.etags[key]
 }
 
-func (m *memory) PutNewObject(_ context.Context, key string, body []byte, _ string) (string, error) {
+func (m *memory) Create(_ context.Context, key string, body []byte) (string, error) {
 	if err := m.hook("create", key); err != nil {
 		return "", err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, found := m.objects[key]; found {
-		return "", storage.ErrExists
+		return "", objects.ErrExists
 	}
 	return m.put(key, body), nil
 }
 
-func (m *memory) SwapObject(_ context.Context, key string, body []byte, etag string) (string, error) {
+func (m *memory) Swap(_ context.Context, key string, body []byte, etag string) (string, error) {
 	if err := m.hook("swap", key); err != nil {
 		return "", err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.etags[key] != etag || etag == "" {
-		return "", storage.ErrConflict
+		return "", objects.ErrConflict
 	}
 	return m.put(key, body), nil
 }
 
-func (m *memory) Object(_ context.Context, key string) ([]byte, storage.Version, error) {
+func (m *memory) Get(_ context.Context, key string) (*objects.Object, error) {
 	if err := m.hook("read", key); err != nil {
-		return nil, storage.Version{}, err
+		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	body, found := m.objects[key]
 	if !found {
-		return nil, storage.Version{}, storage.ErrNotFound
+		return nil, objects.ErrNotFound
 	}
-	return slices.Clone(body), storage.Version{ETag: m.etags[key]}, nil
+	return &objects.Object{Body: slices.Clone(body), ETag: m.etags[key]}, nil
 }
 
-func (m *memory) List(_ context.Context, prefix string) iter.Seq2[storage.ObjectInfo, error] {
-	return func(yield func(storage.ObjectInfo, error) bool) {
+func (m *memory) List(_ context.Context, prefix string) iter.Seq2[objects.Info, error] {
+	return func(yield func(objects.Info, error) bool) {
 		if err := m.hook("list", prefix); err != nil {
-			yield(storage.ObjectInfo{}, err)
+			yield(objects.Info{}, err)
 			return
 		}
 		for _, key := range m.keys() {
-			if strings.HasPrefix(key, prefix) && !yield(storage.ObjectInfo{Key: key}, nil) {
+			if strings.HasPrefix(key, prefix) && !yield(objects.Info{Key: key}, nil) {
 				return
 			}
 		}
@@ -99,7 +99,7 @@ func (m *memory) keys() []string {
 	return slices.Sorted(maps.Keys(m.objects))
 }
 
-// text, set and remove are what somebody does to the bucket behind kycq's back.
+// text, set and remove access the bucket without kycq.
 func (m *memory) text(key string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

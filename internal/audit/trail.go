@@ -21,34 +21,36 @@ import (
 	"iter"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
-	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/internal/objects"
 )
 
-// Objects is implemented by *storage.Store.
-type Objects interface {
-	PutNewObject(ctx context.Context, key string, body []byte, contentType string) (etag string, err error)
-	SwapObject(ctx context.Context, key string, body []byte, etag string) (newETag string, err error)
-	Object(ctx context.Context, key string) ([]byte, storage.Version, error)
-	List(ctx context.Context, prefix string) iter.Seq2[storage.ObjectInfo, error]
+// Bucket is implemented by *objects.Bucket.
+type Bucket interface {
+	Create(ctx context.Context, key string, body []byte) (etag string, err error)
+	Swap(ctx context.Context, key string, body []byte, etag string) (newETag string, err error)
+	Get(ctx context.Context, key string) (*objects.Object, error)
+	List(ctx context.Context, prefix string) iter.Seq2[objects.Info, error]
 }
 
-const contentType = "application/json"
+// BucketOf returns the place of the audit trail.
+func BucketOf(b *objects.Buckets) *objects.Bucket { return b.Records.Within(prefix, "object") }
 
 // maxConflicts limits the retries of Append when other processes of the same user and host append too.
 const maxConflicts = 50
 
 // Config configures a Trail.
 type Config struct {
-	Objects    Objects
+	Bucket     Bucket
 	User, Host string           // the writer; required, see Here
 	Now        func() time.Time // nil: time.Now
 }
 
 // Trail appends one writer's events. It is safe for concurrent use, also by several processes of the same writer.
 type Trail struct {
-	objects    Objects
+	bucket     Bucket
 	user, host string
 	writer     string
 	now        func() time.Time
@@ -62,7 +64,7 @@ func New(c Config) (*Trail, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Trail{objects: c.Objects, user: c.User, host: c.Host, writer: writerName(c.User, c.Host), now: c.Now}, nil
+	return &Trail{bucket: c.Bucket, user: c.User, host: c.Host, writer: writerName(c.User, c.Host), now: c.Now}, nil
 }
 
 // Here returns the user and the host of this process.
@@ -86,6 +88,11 @@ type head struct {
 	Lost bool `json:"lost,omitempty"`
 
 	etag string
+}
+
+func (h head) encode() []byte {
+	body, _ := json.Marshal(h) // numbers and text: never fails
+	return body
 }
 
 // Append writes the event for act. If it fails, the caller must not act; the event may have been written nevertheless.
@@ -120,39 +127,35 @@ func (t *Trail) create(ctx context.Context, h head, act Act) (Event, []byte, err
 			return Event{}, nil, err
 		}
 		key := eventKey(t.writer, e.Seq)
-		_, err = t.objects.PutNewObject(ctx, key, line, contentType)
+		_, err = t.bucket.Create(ctx, key, line)
 		if err == nil {
 			return e, line, nil
 		}
-		if !errors.Is(err, storage.ErrExists) {
+		if !errors.Is(err, objects.ErrExists) {
 			return Event{}, nil, err
 		}
-		found, _, err := t.objects.Object(ctx, key)
+		found, err := t.bucket.Get(ctx, key)
 		if err != nil {
 			return Event{}, nil, err
 		}
-		e.Prev = hash(found)
+		e.Prev = hash(found.Body)
 	}
 	return Event{}, nil, fmt.Errorf("%d conflicts with other processes of %s", maxConflicts, t.writer)
 }
 
 // openHead reads or creates the head. It exists before the first event, so events without a head mean that it was removed.
 func (t *Trail) openHead(ctx context.Context) (head, error) {
-	h, err := readHead(ctx, t.objects, t.writer)
-	if !errors.Is(err, storage.ErrNotFound) {
+	h, err := readHead(ctx, t.bucket, t.writer)
+	if !errors.Is(err, objects.ErrNotFound) {
 		return h, err
 	}
 	h, err = t.lastEvent(ctx)
 	if err != nil {
 		return head{}, err
 	}
-	body, err := json.Marshal(h)
-	if err != nil {
-		return head{}, fmt.Errorf("encode head: %w", err)
-	}
-	etag, err := t.objects.PutNewObject(ctx, headKey(t.writer), body, contentType)
-	if errors.Is(err, storage.ErrExists) { // another process created it
-		return readHead(ctx, t.objects, t.writer)
+	etag, err := t.bucket.Create(ctx, headKey(t.writer), h.encode())
+	if errors.Is(err, objects.ErrExists) { // another process created it
+		return readHead(ctx, t.bucket, t.writer)
 	}
 	h.etag = etag
 	return h, err
@@ -160,38 +163,40 @@ func (t *Trail) openHead(ctx context.Context) (head, error) {
 
 // lastEvent finds the end of a chain that has no head.
 func (t *Trail) lastEvent(ctx context.Context) (head, error) {
-	var h head
-	for o, err := range t.objects.List(ctx, prefix+t.writer+"/") {
-		if err != nil {
-			return head{}, err
-		}
-		if _, seq, ok := parseKey(o.Key); ok {
-			h.Seq = max(h.Seq, seq)
-		}
+	seqs, err := listEvents(ctx, t.bucket, t.writer)
+	if err != nil || len(seqs) == 0 {
+		return head{}, err
 	}
-	if h.Seq == 0 {
-		return head{}, nil
-	}
-	line, _, err := t.objects.Object(ctx, eventKey(t.writer, h.Seq))
+	last := seqs[len(seqs)-1]
+	line, err := t.bucket.Get(ctx, eventKey(t.writer, last))
 	if err != nil {
 		return head{}, err
 	}
-	h.Hash, h.Lost = hash(line), true
-	return h, nil
+	return head{Seq: last, Hash: hash(line.Body), Lost: true}, nil
+}
+
+// listEvents returns the numbers of a writer's events, in order.
+func listEvents(ctx context.Context, bucket Bucket, writer string) (seqs []int64, err error) {
+	for o, err := range bucket.List(ctx, prefix+writer+"/") {
+		if err != nil {
+			return nil, err
+		}
+		if _, seq, ok := parseKey(o.Key); ok && seq > 0 {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs, nil
 }
 
 // advance moves the head to next, unless it is there or beyond already.
 func (t *Trail) advance(ctx context.Context, h, next head) error {
-	body, err := json.Marshal(next)
-	if err != nil {
-		return fmt.Errorf("encode head: %w", err)
-	}
 	for range maxConflicts {
-		_, err := t.objects.SwapObject(ctx, headKey(t.writer), body, h.etag)
-		if !errors.Is(err, storage.ErrConflict) {
+		_, err := t.bucket.Swap(ctx, headKey(t.writer), next.encode(), h.etag)
+		if !errors.Is(err, objects.ErrConflict) {
 			return err
 		}
-		if h, err = readHead(ctx, t.objects, t.writer); err != nil {
+		if h, err = readHead(ctx, t.bucket, t.writer); err != nil {
 			return err
 		}
 		if h.Seq >= next.Seq {
@@ -201,16 +206,16 @@ func (t *Trail) advance(ctx context.Context, h, next head) error {
 	return fmt.Errorf("%d conflicts with other processes of %s", maxConflicts, t.writer)
 }
 
-func readHead(ctx context.Context, objects Objects, writer string) (head, error) {
-	body, v, err := objects.Object(ctx, headKey(writer))
+func readHead(ctx context.Context, bucket Bucket, writer string) (head, error) {
+	found, err := bucket.Get(ctx, headKey(writer))
 	if err != nil {
 		return head{}, err
 	}
 	var h head
-	if err := json.Unmarshal(body, &h); err != nil || h.Seq < 0 {
+	if err := json.Unmarshal(found.Body, &h); err != nil || h.Seq < 0 {
 		return head{}, fmt.Errorf("%s: %w", headKey(writer), errNotHead)
 	}
-	h.etag = v.ETag
+	h.etag = found.ETag
 	return h, nil
 }
 

@@ -13,15 +13,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kycq/kycq/internal/audit"
-	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
 var reveal = audit.Act{Action: "reveal", Kind: "passport", VerificationID: "ABC00123", Reason: "asked by the bank", Detail: map[string]string{"run": "2"}}
 
-func newTrail(t *testing.T, objects audit.Objects, user string, now func() time.Time) *audit.Trail {
+func newTrail(t *testing.T, bucket audit.Bucket, user string, now func() time.Time) *audit.Trail {
 	t.Helper()
-	trail, err := audit.New(audit.Config{Objects: objects, User: user, Host: "ops1", Now: now})
+	trail, err := audit.New(audit.Config{Bucket: bucket, User: user, Host: "ops1", Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,10 +41,10 @@ func key(seq int) string { return fmt.Sprintf("audit/anil_ops1/%012d.json", seq)
 
 const headKey = "audit/anil_ops1/head.json"
 
-// codes gives the report's findings as "code seq".
-func codes(t *testing.T, objects audit.Objects) []string {
+// codes returns the report's findings as "code seq".
+func codes(t *testing.T, bucket audit.Bucket) []string {
 	t.Helper()
-	r, err := audit.Verify(t.Context(), objects)
+	r, err := audit.Verify(t.Context(), bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,15 +73,15 @@ func TestAnEntryHasTheDocumentedForm(t *testing.T) {
 	}
 }
 
-func TestEveryWriterHasAChainThatHolds(t *testing.T) {
+func TestEveryWriterHasAValidChain(t *testing.T) {
 	t.Parallel()
-	for name, objects := range map[string]audit.Objects{"memory": newMemory(), "store": storagetest.New(t)} {
+	for name, bucket := range map[string]audit.Bucket{"memory": newMemory(), "store": audit.BucketOf(storagetest.New(t).Buckets())} {
 		t.Run(name, func(t *testing.T) {
-			anil := newTrail(t, objects, "anil", nil)
+			anil := newTrail(t, bucket, "anil", nil)
 			appendN(t, anil, 3)
-			appendN(t, newTrail(t, objects, "DOMAIN\\renée d'Or", nil), 2)
-			appendN(t, newTrail(t, objects, "anil", nil), 2) // another process of the same writer
-			r, err := audit.Verify(t.Context(), objects)
+			appendN(t, newTrail(t, bucket, "DOMAIN\\renée d'Or", nil), 2)
+			appendN(t, newTrail(t, bucket, "anil", nil), 2) // another process of the same writer
+			r, err := audit.Verify(t.Context(), bucket)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,12 +101,12 @@ func TestEveryWriterHasAChainThatHolds(t *testing.T) {
 
 func TestConcurrentWritersOfOneChainLeaveNoGap(t *testing.T) {
 	t.Parallel()
-	for name, objects := range map[string]audit.Objects{"memory": newMemory(), "store": storagetest.New(t)} {
+	for name, bucket := range map[string]audit.Bucket{"memory": newMemory(), "store": audit.BucketOf(storagetest.New(t).Buckets())} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var wg sync.WaitGroup
 			for range 4 {
-				trail := newTrail(t, objects, "anil", nil)
+				trail := newTrail(t, bucket, "anil", nil)
 				wg.Go(func() {
 					for range 5 {
 						if _, err := trail.Append(t.Context(), reveal); err != nil {
@@ -116,7 +116,7 @@ func TestConcurrentWritersOfOneChainLeaveNoGap(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			r, err := audit.Verify(t.Context(), objects)
+			r, err := audit.Verify(t.Context(), bucket)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +150,7 @@ func TestASlowWriterDoesNotSetTheHeadBack(t *testing.T) {
 	}
 }
 
-func TestNoEntryNoDeed(t *testing.T) {
+func TestAppendFailsIfTheEntryCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	down := errors.New("store is down")
 	for _, op := range []string{"create audit/anil_ops1/0", "create audit/anil_ops1/head", "read", "swap"} {
@@ -173,12 +173,12 @@ func TestAnEntryWhoseHeadDidNotMoveLeavesTheChainWhole(t *testing.T) {
 	trail := newTrail(t, m, "anil", nil)
 	appendN(t, trail, 1)
 	m.before = func(op, _ string) error {
-		if op == "swap" { // the author dies between the entry and the head
-			return storage.ErrUncertain
+		if op == "swap" { // the process ends between writing the entry and moving the head
+			return objects.ErrUncertain
 		}
 		return nil
 	}
-	if _, err := trail.Append(t.Context(), reveal); !errors.Is(err, storage.ErrUncertain) {
+	if _, err := trail.Append(t.Context(), reveal); !errors.Is(err, objects.ErrUncertain) {
 		t.Fatalf("Append = %v, want ErrUncertain", err)
 	}
 	m.before = nil
@@ -187,14 +187,14 @@ func TestAnEntryWhoseHeadDidNotMoveLeavesTheChainWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e.Seq != 3 {
-		t.Errorf("the next entry is %d, want 3: behind the one that the head did not know", e.Seq)
+		t.Errorf("the next entry is %d, want 3, after the one that the head does not include", e.Seq)
 	}
 	if got := codes(t, m); got != nil {
 		t.Errorf("findings: %v", got)
 	}
 }
 
-func TestWhatIsNotAWordStaysOutOfTheTrail(t *testing.T) {
+func TestFreeTextIsRefusedExceptInTheReason(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	trail := newTrail(t, m, "anil", nil)
@@ -222,7 +222,7 @@ func TestWhatIsNotAWordStaysOutOfTheTrail(t *testing.T) {
 		}
 	}
 	if keys := m.keys(); len(keys) != 0 {
-		t.Errorf("written all the same: %v", keys)
+		t.Errorf("refused events were written: %v", keys)
 	}
 }
 
@@ -243,11 +243,11 @@ func TestACancelledContextWritesNothing(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	store := storagetest.New(t)
-	if _, err := newTrail(t, store, "anil", nil).Append(ctx, reveal); !errors.Is(err, context.Canceled) {
+	bucket := audit.BucketOf(storagetest.New(t).Buckets())
+	if _, err := newTrail(t, bucket, "anil", nil).Append(ctx, reveal); !errors.Is(err, context.Canceled) {
 		t.Errorf("Append = %v, want context.Canceled", err)
 	}
-	for o, err := range store.List(t.Context(), "audit/") {
+	for o, err := range bucket.List(t.Context(), "audit/") {
 		t.Errorf("written: %v, %v", o, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/internal/objects"
 )
 
 // Code names what is wrong with a chain.
@@ -58,14 +58,14 @@ const (
 )
 
 // Verify checks the chains of all writers. It returns an error only if it cannot read. Events may be appended meanwhile.
-func Verify(ctx context.Context, objects Objects) (Report, error) {
+func Verify(ctx context.Context, bucket Bucket) (Report, error) {
 	var r Report
-	writers, err := r.writers(ctx, objects)
+	writers, err := r.writers(ctx, bucket)
 	if err != nil {
 		return Report{}, fmt.Errorf("verify audit trail: %w", err)
 	}
 	for _, writer := range writers {
-		if err := r.chain(ctx, objects, writer); err != nil {
+		if err := r.chain(ctx, bucket, writer); err != nil {
 			return Report{}, fmt.Errorf("verify audit trail of %s: %w", writer, err)
 		}
 	}
@@ -77,9 +77,9 @@ func (r *Report) find(writer string, seq int64, code Code, format string, args .
 }
 
 // writers lists the writers that have a chain.
-func (r *Report) writers(ctx context.Context, objects Objects) ([]string, error) {
+func (r *Report) writers(ctx context.Context, bucket Bucket) ([]string, error) {
 	var writers []string
-	for o, err := range objects.List(ctx, prefix) {
+	for o, err := range bucket.List(ctx, prefix) {
 		if err != nil {
 			return nil, err
 		}
@@ -96,10 +96,10 @@ func (r *Report) writers(ctx context.Context, objects Objects) ([]string, error)
 }
 
 // chain verifies one writer. It reads the head before it lists: events are written before the head moves.
-func (r *Report) chain(ctx context.Context, objects Objects, writer string) error {
-	h, err := readHead(ctx, objects, writer)
+func (r *Report) chain(ctx context.Context, bucket Bucket, writer string) error {
+	h, err := readHead(ctx, bucket, writer)
 	switch {
-	case errors.Is(err, storage.ErrNotFound):
+	case errors.Is(err, objects.ErrNotFound):
 		r.find(writer, 0, HeadLost, "the head is missing: entries may be missing at the end")
 	case errors.Is(err, errNotHead):
 		r.find(writer, 0, HeadWrong, "the head was overwritten: entries may be missing at the end")
@@ -108,20 +108,13 @@ func (r *Report) chain(ctx context.Context, objects Objects, writer string) erro
 	case h.Lost:
 		r.find(writer, 0, HeadLost, "the head was missing and was created anew: entries may be missing at the end")
 	}
-	var seqs []int64
-	for o, err := range objects.List(ctx, prefix+writer+"/") {
-		if err != nil {
-			return err
-		}
-		if _, seq, ok := parseKey(o.Key); ok && seq > 0 {
-			seqs = append(seqs, seq)
-		}
+	seqs, err := listEvents(ctx, bucket, writer)
+	if err != nil {
+		return err
 	}
-	slices.Sort(seqs)
-
 	w := walk{report: r, writer: writer, head: h}
 	for part := range slices.Chunk(seqs, window) {
-		lines, err := readEvents(ctx, objects, writer, part)
+		lines, err := readEvents(ctx, bucket, writer, part)
 		if err != nil {
 			return err
 		}
@@ -134,17 +127,19 @@ func (r *Report) chain(ctx context.Context, objects Objects, writer string) erro
 }
 
 // readEvents reads events concurrently. A line is nil if its event was removed since it was listed.
-func readEvents(ctx context.Context, objects Objects, writer string, seqs []int64) ([][]byte, error) {
+func readEvents(ctx context.Context, bucket Bucket, writer string, seqs []int64) ([][]byte, error) {
 	lines := make([][]byte, len(seqs))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, seq := range seqs {
 		g.Go(func() error {
-			line, _, err := objects.Object(ctx, eventKey(writer, seq))
-			if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			line, err := bucket.Get(ctx, eventKey(writer, seq))
+			if err != nil && !errors.Is(err, objects.ErrNotFound) {
 				return err
 			}
-			lines[i] = line
+			if err == nil {
+				lines[i] = line.Body
+			}
 			return nil
 		})
 	}

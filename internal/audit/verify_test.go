@@ -13,7 +13,7 @@ import (
 	"github.com/kycq/kycq/internal/audit"
 )
 
-func TestTamperingShows(t *testing.T) {
+func TestTamperingIsFound(t *testing.T) {
 	t.Parallel()
 	sum := func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
 	for name, tc := range map[string]struct {
@@ -63,7 +63,7 @@ func TestTamperingShows(t *testing.T) {
 	}
 }
 
-func TestALossStaysVisibleAfterFurtherEntries(t *testing.T) {
+func TestALossIsStillFoundAfterFurtherEntries(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		tamper func(m *memory)
@@ -88,7 +88,7 @@ func TestALossStaysVisibleAfterFurtherEntries(t *testing.T) {
 	}
 }
 
-func TestALostHeadStaysVisibleAlthoughItsFinderDied(t *testing.T) {
+func TestALostHeadIsStillFoundIfTheProcessThatReplacedItWasKilled(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	trail := newTrail(t, m, "anil", nil)
@@ -96,7 +96,7 @@ func TestALostHeadStaysVisibleAlthoughItsFinderDied(t *testing.T) {
 	m.remove(key(3), headKey)
 	m.before = func(op, k string) error {
 		if op == "create" && k != headKey {
-			return errors.New("died here")
+			return errors.New("killed")
 		}
 		return nil
 	}
@@ -105,7 +105,7 @@ func TestALostHeadStaysVisibleAlthoughItsFinderDied(t *testing.T) {
 	}
 	m.before = nil
 	if diff := cmp.Diff([]string{"head_lost 0"}, codes(t, m)); diff != "" {
-		t.Errorf("after the death (-want +got):\n%s", diff)
+		t.Errorf("after the kill (-want +got):\n%s", diff)
 	}
 	appendN(t, trail, 1)
 	if diff := cmp.Diff([]string{"head_lost 3"}, codes(t, m)); diff != "" {
@@ -119,7 +119,7 @@ func TestTheFirstEntryIsNotTakenForALostHead(t *testing.T) {
 	trail := newTrail(t, m, "anil", nil)
 	m.before = func(op, _ string) error {
 		if op == "swap" {
-			return errors.New("died here")
+			return errors.New("killed")
 		}
 		return nil
 	}
@@ -133,7 +133,7 @@ func TestTheFirstEntryIsNotTakenForALostHead(t *testing.T) {
 	}
 }
 
-func TestAClockSetBackShows(t *testing.T) {
+func TestAClockSetBackIsFound(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	at := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
@@ -156,7 +156,7 @@ func TestVerifyReadsLongChains(t *testing.T) {
 	}
 }
 
-func TestVerifyFailsWhereItCannotRead(t *testing.T) {
+func TestVerifyFailsIfItCannotRead(t *testing.T) {
 	t.Parallel()
 	down := errors.New("store is down")
 	for _, op := range []string{"list audit/", "list audit/anil_ops1/", "read " + headKey, "read " + key(2)} {

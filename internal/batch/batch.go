@@ -68,7 +68,7 @@ type RunKind string
 const (
 	AllRows  RunKind = "all"   // every row, as run 1 of its job
 	SomeRows RunKind = "rows"  // the listed rows, as the listed runs
-	Amend    RunKind = "amend" // every row; rows that a cancel ended get their next run
+	Amend    RunKind = "amend" // every row; cancelled rows get the next run of their job
 )
 
 // Run is one run over the rows of a batch.

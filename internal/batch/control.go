@@ -19,13 +19,13 @@ type Control struct {
 	Progress *ProgressStore
 }
 
-// NewControl returns a Control of the batches in these places.
+// NewControl returns a Control for the batches in s3 and their progress in Redis.
 func NewControl(client redis.UniversalClient, s3 *storage.Store) *Control {
 	batches := NewStore(s3)
 	return &Control{Redis: client, S3: s3, Batches: batches, Progress: NewProgressStore(client, batches)}
 }
 
-// Start starts the feeding of an accepted batch. fresh means that the caller has just accepted it, so no row was fed.
+// Start schedules the feeding of an accepted batch. fresh means that the caller has just accepted it, so no row was fed.
 func (c *Control) Start(ctx context.Context, b *Batch, fresh bool) error {
 	if b.Done() {
 		return nil
@@ -38,7 +38,7 @@ func (c *Control) Start(ctx context.Context, b *Batch, fresh bool) error {
 	return Schedule(ctx, c.Redis, b.ID)
 }
 
-// Cancel stops the calls of a batch: in batch.json, which decides, then in Redis, for workers that are about to call.
+// Cancel stops the calls of a batch. It writes batch.json, which is authoritative, then Redis, which workers read before calls.
 func (c *Control) Cancel(ctx context.Context, id string) (*Batch, error) {
 	b, err := c.Batches.Edit(ctx, id, func(b *Batch) error {
 		switch {
@@ -73,7 +73,7 @@ func (c *Control) SetMaxCalls(ctx context.Context, id string, maxCalls int) (*Ba
 	})
 }
 
-// Amend continues a cancelled batch: rows that the cancel ended get the next run of their job. Another batch is unchanged.
+// Amend continues a cancelled batch: cancelled rows get the next run of their job. A batch in another state is not changed.
 func (c *Control) Amend(ctx context.Context, id string, maxCalls int) (*Batch, error) {
 	return c.reopen(ctx, id, func(b *Batch) error {
 		switch {
@@ -179,8 +179,8 @@ type Selected struct {
 	Codes map[string]int
 }
 
-// Select finds the rows that a retry would run. With progress in Redis, records of rows that ended well are not read. read
-// is called with the number of rows checked so far.
+// Select finds the rows that a retry would run. With progress in Redis, the records of valid rows are not read. read is
+// called with the number of rows checked so far.
 func (c *Control) Select(ctx context.Context, b *Batch, parts *Parts, client Preparer, s Selection, read func(int)) (*Selected, error) {
 	p, err := c.Progress.Read(ctx, b.ID)
 	if err != nil {
@@ -226,7 +226,7 @@ func (sel *Selected) add(r *Row, s Selection) {
 	}
 }
 
-// candidates returns the rows of a part that did not end well, as far as the progress shows.
+// candidates returns the rows of a part, without those that the progress shows as valid or in conflict.
 func (c *Control) candidates(ctx context.Context, b *Batch, part *manifest.Part, progress bool) ([]*Row, error) {
 	rows := rowsOf(part.Items, b.ID)
 	if !progress {

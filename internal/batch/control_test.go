@@ -60,7 +60,7 @@ type dyingClient struct {
 	die  context.CancelFunc
 }
 
-func (c *dyingClient) Push(ctx context.Context, p tasks.Payload) (tasks.Status, error) {
+func (c *dyingClient) Push(ctx context.Context, p tasks.JobSpec) (tasks.Status, error) {
 	status, err := c.Client.Push(context.WithoutCancel(ctx), p)
 	if c.left.Add(-1) == 0 {
 		c.die()
@@ -270,7 +270,7 @@ func (h *setup) selectRows(id string, s Selection) *Selected {
 	return selected
 }
 
-// shared gives the rows of two batches the same ids and inputs.
+// shared returns the id and the file number of a row, which are the same in every batch.
 func shared(row int) (id, number string) {
 	return fmt.Sprintf("shared-%05d", row), fmt.Sprintf("SPEC%05d", row)
 }

@@ -17,18 +17,18 @@
 // Nothing in Redis is the only copy. If the feeder finds no progress hash, it starts again at the first row and reads each
 // row's record before it enqueues the row. A row with a final record is only counted. Any other row is enqueued again,
 // which is harmless: a task is named by verification_id and run, and the worker reads the record first. After PartRows
-// rows in a row without a record, the feeder has reached rows that were never fed, and stops reading records. A batch that
-// ended before leaves its counts in summary.json, from which a later retry continues.
+// consecutive rows without a record, the feeder has reached rows that were never fed, and stops reading records. If the
+// batch has ended before, its counts are restored from summary.json.
 //
 // # Runs
 //
-// The first run feeds every row. `batch retry` appends a run over the selected rows, `batch amend` one over all rows, in
-// which rows that the cancel ended get the next run of their job. A run starts when the previous one has no open rows.
+// The first run feeds every row. `batch retry` appends a run over the selected rows. `batch amend` appends a run over all
+// rows; cancelled rows get the next run of their job. A run starts when the previous one has no open rows.
 //
 // # Invariants
 //
 // Progress.Fed moves before the tasks of its rows are in Redis, the cursor after. A cancelled batch reports a row as never
 // called only if the row is beyond both and has no record of the batch. A row is added to the open set before its task is enqueued. At
 // most maxOutstanding rows of a batch are in the queue. Every change of a row's state is idempotent. The package must not
-// interpret an answer of the vendor, and must not write personal data to Redis, logs or unsealed objects.
+// interpret the vendor's answers, and must not write personal data to Redis, logs or unsealed objects.
 package batch

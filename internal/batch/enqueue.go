@@ -23,11 +23,11 @@ func (t *feed) feedRows(ctx context.Context, p *Progress, run Run, n int) (int, 
 	if current, err := t.Progress.intend(ctx, t.b.ID, p, to); err != nil || !current {
 		return 0, err
 	}
-	calls, missing, err := t.feedOpen(ctx, p, run, rows)
+	calls, streak, err := t.feedOpen(ctx, p, run, rows)
 	if err != nil {
 		return 0, err
 	}
-	return to - p.Cursor, t.Progress.advance(ctx, t.b.ID, p, to, calls, missing)
+	return to - p.Cursor, t.Progress.advance(ctx, t.b.ID, p, to, calls, streak)
 }
 
 // nextRows returns the next rows of a run: at most n, and none beyond the current part.
@@ -56,9 +56,9 @@ func (t *feed) nextListed(ctx context.Context, p *Progress, run Run, n int) ([]*
 	return t.parts.rows(ctx, t.list.rows[at:min(at+n, len(t.list.rows))])
 }
 
-// feedOpen enqueues those of the rows that are open, and sets the states of the others. Records are read if the progress
-// was lost or the run depends on them. calls are those found in records; missing is the new Progress.missing.
-func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) (calls, missing int, err error) {
+// feedOpen enqueues the open rows, and sets the states of the others. Records are read if the progress was lost or the run
+// depends on them. calls is the number of calls found in records, streak the new Progress.missingStreak.
+func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) (calls, streak int, err error) {
 	if run.Kind == SomeRows {
 		err = t.reopen(ctx, rows)
 	} else {
@@ -82,17 +82,17 @@ func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) 
 	if run.Kind == Amend {
 		calls = 0 // the earlier runs counted them
 	}
-	missing = p.missing
+	streak = p.missingStreak
 	for _, r := range rows {
-		if missing++; r.Record != nil {
-			missing = 0
+		if streak++; r.Record != nil {
+			streak = 0
 		}
 	}
 	// With a call limit all records are read, because their calls count.
-	if missing >= manifest.PartRows && p.MaxCalls == 0 {
-		missing = -1
+	if streak >= manifest.PartRows && p.MaxCalls == 0 {
+		streak = -1
 	}
-	return calls, missing, t.push(ctx, open)
+	return calls, streak, t.push(ctx, open)
 }
 
 // reopen opens the rows of a retry.
@@ -104,7 +104,7 @@ func (t *feed) reopen(ctx context.Context, rows []*Row) error {
 	return t.Progress.setRows(ctx, t.b.ID, changes...)
 }
 
-// stillOpen drops rows that have ended already: a feeder died after it fed them and before it moved the cursor.
+// stillOpen drops rows that have ended already. There are some if a feeder stopped between feeding them and moving the cursor.
 func (t *feed) stillOpen(ctx context.Context, rows []*Row) ([]*Row, error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -122,8 +122,8 @@ func (t *feed) stillOpen(ctx context.Context, rows []*Row) ([]*Row, error) {
 	return open, nil
 }
 
-// readRows reads the records of rows. If the run amends a cancel, rows that the cancel ended get the next run of their job;
-// a lost answer is not among them, because only `batch retry --lost` may pay for it again.
+// readRows reads the records of rows. If the run amends a cancel, cancelled rows get the next run of their job, except those
+// with a lost answer: only `batch retry --lost` may pay for them again.
 func (t *feed) readRows(ctx context.Context, run Run, rows []*Row) error {
 	if err := t.b.read(ctx, t.Store, t.Client, rows); err != nil || run.Kind != Amend {
 		return err
@@ -141,8 +141,8 @@ func (t *feed) readRows(ctx context.Context, run Run, rows []*Row) error {
 	return t.b.prepare(t.Client, rows)
 }
 
-// setEnded sets the states of the rows that have ended, and returns the open ones. calls are the calls of this batch in the
-// records, from the requested run on.
+// setEnded sets the states of the rows that have ended, and returns the open ones. calls is the number of calls of this batch
+// in the records, counted from the requested runs on.
 func (t *feed) setEnded(ctx context.Context, rows []*Row) (open []*Row, calls int, err error) {
 	var changes []rowChange
 	for _, r := range rows {
@@ -193,7 +193,7 @@ func (t *feed) push(ctx context.Context, rows []*Row) error {
 	group.SetLimit(pushParallel)
 	for i, r := range rows {
 		group.Go(func() error {
-			status, err := t.Client.Push(gctx, r.payload)
+			status, err := t.Client.Push(gctx, r.spec)
 			queued[i] = status == tasks.AlreadyQueued
 			return err
 		})

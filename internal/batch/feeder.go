@@ -19,10 +19,10 @@ import (
 // Client puts tasks into Redis: *tasks.Client.
 type Client interface {
 	Preparer
-	Push(ctx context.Context, p tasks.Payload) (tasks.Status, error)
+	Push(ctx context.Context, p tasks.JobSpec) (tasks.Status, error)
 }
 
-// FeederConfig configures a Feeder. All fields are required but Concurrency and Log.
+// FeederConfig configures a Feeder. All fields but Log are required.
 type FeederConfig struct {
 	Redis    redis.UniversalClient
 	Store    *storage.Store
@@ -30,9 +30,7 @@ type FeederConfig struct {
 	Client   Client
 	Progress *ProgressStore
 	Gate     Gate
-	// Concurrency is how many batches this process feeds at once; 4 if zero. More batches take turns.
-	Concurrency int
-	Log         zerolog.Logger
+	Log      zerolog.Logger
 }
 
 // Feeder feeds batches. Each batch that is not done has one task in the queue `feed`. Its handler runs one feed step and
@@ -51,9 +49,6 @@ type Feeder struct {
 
 // NewFeeder returns a feeder; Run starts it.
 func NewFeeder(cfg FeederConfig) *Feeder {
-	if cfg.Concurrency == 0 {
-		cfg.Concurrency = 4
-	}
 	draining, drain := context.WithCancel(context.Background())
 	return &Feeder{
 		FeederConfig: cfg, batches: NewStore(cfg.Store), open: redisx.NewOpenSet(cfg.Redis), headroom: redisx.NewHeadroom(cfg.Redis),
@@ -66,11 +61,13 @@ const (
 	// Queue is the queue of the feed tasks.
 	Queue    = "feed"
 	feedType = "kycq:feed"
+	// feedParallel is how many batches a process feeds at once. More batches take turns.
+	feedParallel = 4
 	// feedTimeout bounds one delivery: the report of the longest batch takes about an hour.
 	feedTimeout = 6 * time.Hour
 	// feedPoll is how often asynq looks for tasks in the queue.
 	feedPoll = 500 * time.Millisecond
-	// maxRetry is as high as asynq's int32 safely takes: a feed task is delivered for as long as its batch lives.
+	// maxRetry is near the limit of asynq's int32: a feed task is delivered until its batch is done.
 	maxRetry = 1 << 30
 	// shutdownTimeout is for a feed step in progress.
 	shutdownTimeout = 20 * time.Second
@@ -105,11 +102,11 @@ func (f *Feeder) ScheduleAll(ctx context.Context) error {
 func (f *Feeder) Run(ctx context.Context) error {
 	srv := asynq.NewServerFromRedisClient(f.Redis, asynq.Config{
 		Queues:                   map[string]int{Queue: 1},
-		Concurrency:              f.Concurrency,
+		Concurrency:              feedParallel,
 		TaskCheckInterval:        feedPoll,
 		DelayedTaskCheckInterval: feedPoll,
 		RetryDelayFunc:           retryDelay,
-		// A feed task comes back by failing; that must not spend its retries.
+		// The handler returns an error to be called again; that must not count as a retry.
 		IsFailure:       func(error) bool { return false },
 		ShutdownTimeout: shutdownTimeout,
 		Logger:          asynqx.NewLogger(f.Log),
@@ -128,7 +125,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 	return nil
 }
 
-// again makes asynq deliver a feed task again. Its text is stored in Redis and shown: it is a code and nothing else.
+// again makes asynq deliver a feed task again. Its text is stored in Redis and shown, so it contains only a code.
 type again struct {
 	after time.Duration
 	code  string

@@ -113,7 +113,7 @@ func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
 	}
 }
 
-func TestAFeederThatDiesBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
+func TestAFeederKilledBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("dies", 250)
@@ -194,7 +194,7 @@ func TestTheRecordDecidesTheStateOfARow(t *testing.T) {
 		"another input":           {rec(func(r *storage.Record) { r.Fingerprint = "g" }), 1, RowConflict},
 		"erased, no longer known": {rec(func(r *storage.Record) { r.Fingerprint, r.Erased = "", &storage.Erasure{} }), 1, RowValid},
 	} {
-		if got := (&Row{Record: c.rec, batch: "b", run: c.run, payload: tasks.Payload{JobSpec: tasks.JobSpec{Fingerprint: "f"}}}).judge(); got != c.want {
+		if got := (&Row{Record: c.rec, batch: "b", run: c.run, spec: tasks.JobSpec{Fingerprint: "f"}}).judge(); got != c.want {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}

@@ -82,7 +82,7 @@ func (t *feed) findFed(ctx context.Context) error {
 // writeReport streams report.csv and counts the summary. open are the rows that have not ended.
 func (t *feed) writeReport(ctx context.Context) (summary *Summary, open []*Row, err error) {
 	summary = newSummary(t.b)
-	err = t.Store.PutStream(ctx, ReportKey(t.b.ID), "text/csv; charset=utf-8", func(w io.Writer) error {
+	err = t.batches.objects.PutStream(ctx, ReportKey(t.b.ID), "text/csv; charset=utf-8", func(w io.Writer) error {
 		out := csv.NewWriter(w)
 		if err := out.Write(reportColumns); err != nil {
 			return err

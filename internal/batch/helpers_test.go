@@ -135,7 +135,7 @@ func (h *setup) progress(id string) *Progress {
 	return p
 }
 
-// wipe empties Redis, as losing the server does. asynq writes the names of its queues once in a process; its inspector, which
+// wipe empties Redis, as if the server was replaced. asynq writes the names of its queues once in a process; its inspector, which
 // the tests use, needs them.
 func (h *setup) wipe() {
 	h.t.Helper()
@@ -168,7 +168,7 @@ func (h *setup) work(n int) (delivered int) {
 		if verdict.Decision == worker.Final {
 			err = h.inspector.DeleteTask(queue, info.ID)
 		} else {
-			err = h.inspector.ArchiveTask(queue, info.ID) // delayed: the test brings it back
+			err = h.inspector.ArchiveTask(queue, info.ID) // delayed; the test runs it later
 		}
 		if err != nil {
 			h.t.Fatal(err)
@@ -281,9 +281,9 @@ func (openGate) RaiseHold(context.Context, gate.Hold) (first bool, err error) { 
 // object reads an object of the records bucket.
 func (h *setup) object(key string) string {
 	h.t.Helper()
-	body, _, err := h.store.Object(h.t.Context(), key)
+	found, err := h.store.Buckets().Records.Get(h.t.Context(), key)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return string(body)
+	return string(found.Body)
 }

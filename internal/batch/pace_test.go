@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -20,9 +21,13 @@ func (g *countingGate) Status(context.Context) ([]gate.KindStatus, *gate.Hold, e
 
 func TestTheRateIsReadOnceInTwoSeconds(t *testing.T) {
 	t.Parallel()
+	store, err := storage.Open(t.Context(), storage.Config{}) // does not connect
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		g := &countingGate{}
-		f := NewFeeder(FeederConfig{Gate: g})
+		f := NewFeeder(FeederConfig{Gate: g, Store: store})
 		for range 30 { // 3 seconds
 			if rate, err := f.perMinute(t.Context(), tasks.Passport); err != nil || rate != 98 {
 				t.Fatal(rate, err)

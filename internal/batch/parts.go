@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -18,15 +19,15 @@ func partKey(id, plan string, number int) string {
 
 // Parts reads and writes the sealed manifest of one batch.
 type Parts struct {
-	store  *storage.Store
-	keyset *tasks.Keyset
-	batch  *Batch
-	last   *manifest.Part // rows are read in order, so one part is cached
+	objects *objects.Bucket
+	keyset  *tasks.Keyset
+	batch   *Batch
+	last    *manifest.Part // rows are read in order, so one part is cached
 }
 
 // PartsOf returns the parts of a batch. Part is for one goroutine at a time.
 func PartsOf(store *storage.Store, keyset *tasks.Keyset, b *Batch) *Parts {
-	return &Parts{store: store, keyset: keyset, batch: b}
+	return &Parts{objects: objectsOf(store), keyset: keyset, batch: b}
 }
 
 // Write seals and stores a part. It is safe for concurrent use.
@@ -35,7 +36,7 @@ func (p *Parts) Write(ctx context.Context, part *manifest.Part) error {
 	if err != nil {
 		return err
 	}
-	return p.store.PutObject(ctx, partKey(p.batch.ID, p.batch.Plan, part.Number), body, "text/plain")
+	return p.objects.Put(ctx, partKey(p.batch.ID, p.batch.Plan, part.Number), body, "text/plain")
 }
 
 // Sources returns the hash of the input of a stored part; empty if there is no such part or it cannot be opened. It is
@@ -43,7 +44,7 @@ func (p *Parts) Write(ctx context.Context, part *manifest.Part) error {
 func (p *Parts) Sources(ctx context.Context, number int) (string, error) {
 	part, err := p.read(ctx, number)
 	switch {
-	case errors.Is(err, storage.ErrNotFound), errors.Is(err, seal.ErrBroken), errors.Is(err, seal.ErrKeyMissing):
+	case errors.Is(err, objects.ErrNotFound), errors.Is(err, seal.ErrBroken), errors.Is(err, seal.ErrKeyMissing):
 		return "", nil
 	case err != nil:
 		return "", err
@@ -65,11 +66,11 @@ func (p *Parts) Part(ctx context.Context, number int) (*manifest.Part, error) {
 }
 
 func (p *Parts) read(ctx context.Context, number int) (*manifest.Part, error) {
-	body, _, err := p.store.Object(ctx, partKey(p.batch.ID, p.batch.Plan, number))
+	found, err := p.objects.Get(ctx, partKey(p.batch.ID, p.batch.Plan, number))
 	if err != nil {
 		return nil, fmt.Errorf("part %d of the manifest: %w", number, err)
 	}
-	return manifest.OpenPart(body, p.keyset, p.batch.Kind, p.batch.ID, number)
+	return manifest.OpenPart(found.Body, p.keyset, p.batch.Kind, p.batch.ID, number)
 }
 
 // rows returns the rows of a list.

@@ -36,7 +36,7 @@ func writeParts(t *testing.T, store *storage.Store, keyset *tasks.Keyset, b *Bat
 	}
 }
 
-func TestAPartOpensOnlyAsItself(t *testing.T) {
+func TestAPartCannotReplaceAnother(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
 	b := h.batch("parts", 1001)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -145,7 +144,8 @@ func (s *ProgressStore) Conflicted(ctx context.Context, id string, row int) erro
 	return s.setRows(ctx, id, rowChange{row: row, to: RowConflict})
 }
 
-// rowChange sets the state of a row (from 1). was is the state to discount if the stored one is rowEarlier.
+// rowChange sets the state of a row (from 1). was is the state
+// whose count is decremented if the stored state is rowEarlier.
 type rowChange struct {
 	row     int
 	to, was RowState
@@ -194,17 +194,17 @@ type Progress struct {
 	MaxCalls int
 	// Counts is the number of rows in each state but RowOpen.
 	Counts [rowStates]int
-	// Reason is why nothing is being fed; empty if rows are.
+	// Reason is why no rows are being fed; empty if rows are being fed.
 	Reason string
 
-	// missing is how many rows in a row had no record; -1 if records need not be read.
-	missing int
+	// missingStreak counts the last consecutive rows without a record; -1 if records need not be read.
+	missingStreak int
 	// seen is the number of ended rows at seenAt, in Unix milliseconds.
 	seen, seenAt int
 }
 
 // rebuilding reports whether the progress was lost and is being restored from the records.
-func (p *Progress) rebuilding() bool { return p.missing >= 0 }
+func (p *Progress) rebuilding() bool { return p.missingStreak >= 0 }
 
 // limitReached reports whether the batch has made MaxCalls calls.
 func (p *Progress) limitReached() bool { return p.MaxCalls > 0 && p.Calls >= p.MaxCalls }
@@ -249,7 +249,7 @@ func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 	p := &Progress{
 		State: State(fields[fieldState]), Reason: fields[fieldReason],
 		Run: number(fieldRun), Cursor: number(fieldCursor), Fed: number(fieldFed), Rows: number(fieldRows),
-		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missing: number(fieldMissing),
+		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missingStreak: number(fieldMissing),
 		seen: number(fieldSeen), seenAt: number(fieldSeenAt),
 	}
 	for s := RowValid; int(s) < rowStates; s++ {
@@ -258,8 +258,8 @@ func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 	return p, nil
 }
 
-// create creates the progress of a batch unless it exists. If neverFed, no record needs to be read before rows are fed. was
-// is the summary of an earlier end, nil if there is none.
+// create creates the progress of a batch unless it exists. If neverFed, records are not read before rows are fed. was is the
+// summary of an earlier end, nil if there is none.
 func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was *Summary) error {
 	rows := make([]byte, (b.Rows+1)/2)
 	fields := map[string]int{fieldRun: 1, fieldCursor: 0, fieldRows: b.Rows, fieldLimit: b.MaxCalls, fieldCalls: 0}
@@ -283,7 +283,7 @@ func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was
 	return err
 }
 
-// Sync copies state and call limit from batch.json, for the workers, and keeps progress that was about to expire.
+// Sync copies state and call limit from batch.json, for the workers. Progress that was about to expire no longer does.
 func (s *ProgressStore) Sync(ctx context.Context, b *Batch) error {
 	for _, key := range batchKeys(b.ID) {
 		if err := s.redis.Persist(ctx, key).Err(); err != nil {
@@ -299,12 +299,12 @@ func (s *ProgressStore) intend(ctx context.Context, id string, p *Progress, to i
 	return n == 1, err
 }
 
-// advance moves the cursor from p.Cursor, unless another feeder did. calls are those found in records of lost progress;
-// missing replaces Progress.missing while that is being restored.
-func (s *ProgressStore) advance(ctx context.Context, id string, p *Progress, to, calls, missing int) error {
+// advance moves the cursor from p.Cursor, unless another feeder did. While lost progress is restored, calls is the number
+// of calls found in records, and streak replaces p.missingStreak.
+func (s *ProgressStore) advance(ctx context.Context, id string, p *Progress, to, calls, streak int) error {
 	args := []any{p.Run, p.Cursor, to, calls}
 	if p.rebuilding() {
-		args = append(args, missing)
+		args = append(args, streak)
 	}
 	_, err := s.eval(ctx, advanceScript, id, args...)
 	return err
@@ -355,26 +355,25 @@ func (s *ProgressStore) expire(ctx context.Context, b *Batch) error {
 // addForeign adds rows whose task belongs to another batch or a single job. They stay until the record of their
 // verification_id is final.
 func (s *ProgressStore) addForeign(ctx context.Context, id string, rows []*Row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	return progressError(id, s.redis.SAdd(ctx, foreignKey(id), foreignMembers(rows)...).Err())
+	return changeForeign(ctx, s.redis.SAdd, id, rows)
 }
 
 // dropForeign removes rows that addForeign added.
 func (s *ProgressStore) dropForeign(ctx context.Context, id string, rows []*Row) error {
+	return changeForeign(ctx, s.redis.SRem, id, rows)
+}
+
+func changeForeign(
+	ctx context.Context, change func(ctx context.Context, key string, members ...any) *redis.IntCmd, id string, rows []*Row,
+) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return progressError(id, s.redis.SRem(ctx, foreignKey(id), foreignMembers(rows)...).Err())
-}
-
-func foreignMembers(rows []*Row) []any {
 	members := make([]any, len(rows))
 	for i, r := range rows {
 		members[i] = fmt.Sprintf("%d/%d", r.Item.Row, r.run)
 	}
-	return members
+	return progressError(id, change(ctx, foreignKey(id), members...).Err())
 }
 
 // foreign returns at most limit rows that addForeign added, at random.
@@ -385,11 +384,8 @@ func (s *ProgressStore) foreign(ctx context.Context, id string, limit int) ([]Re
 	}
 	rows := make([]Rerun, 0, len(members))
 	for _, m := range members {
-		row, run, _ := strings.Cut(m, "/")
 		var r Rerun
-		r.Row, _ = strconv.Atoi(row)
-		r.Run, _ = strconv.Atoi(run)
-		if r.Row > 0 && r.Run > 0 {
+		if _, err := fmt.Sscanf(m, "%d/%d", &r.Row, &r.Run); err == nil && r.Row > 0 && r.Run > 0 {
 			rows = append(rows, r)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// budget is how many minutes of calls a bulk queue holds, over all batches. A retried job waits behind them, and must
-	// be called again within ten minutes.
+	// budget is how many minutes of calls a bulk queue holds, over all batches. It is small because a job that is retried is
+	// queued behind them.
 	budget = 3
 	// minDepth keeps workers busy at any rate, maxDepth keeps Redis small at a very high one: 2,000 tasks are about 2 MB.
 	minDepth, maxDepth = 64, 2000

@@ -73,7 +73,7 @@ type Row struct {
 	batch   string
 	run     int      // the run of the job that is asked for
 	was     RowState // how the row had ended before a retry
-	payload tasks.Payload
+	spec    tasks.JobSpec
 	invalid bool // the input cannot be enqueued: an earlier version accepted it
 }
 
@@ -131,7 +131,7 @@ func (r *Row) judge() RowState {
 		return RowFailed
 	case rec == nil:
 		return RowOpen
-	case rec.Erased == nil && rec.Fingerprint != r.payload.Fingerprint:
+	case rec.Erased == nil && rec.Fingerprint != r.spec.Fingerprint:
 		return RowConflict
 	case !rec.State.Final(), rec.Run < r.run:
 		return RowOpen
@@ -148,17 +148,17 @@ type Records interface {
 
 // Preparer seals a job without writing it anywhere.
 type Preparer interface {
-	Prepare(job tasks.Job) (tasks.Payload, error)
+	Prepare(job tasks.Job) (tasks.JobSpec, error)
 }
 
-// prepare seals the payloads of rows.
+// prepare seals the inputs of rows.
 func (b *Batch) prepare(client Preparer, rows []*Row) error {
 	for _, r := range rows {
 		job, err := r.Item.Job(b.ID, b.Kind, r.run)
 		if err != nil {
 			return err
 		}
-		r.payload, err = client.Prepare(job)
+		r.spec, err = client.Prepare(job)
 		var invalid *tasks.InvalidError
 		if r.invalid = errors.As(err, &invalid); err != nil && !r.invalid {
 			return fmt.Errorf("row %d: %w", r.Item.Row, err)

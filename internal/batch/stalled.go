@@ -12,14 +12,14 @@ const (
 	// foreignEvery and foreignLimit bound how often and how many foreign rows are checked.
 	foreignEvery = 5 * time.Second
 	foreignLimit = 200
-	// stalledAfter is how long no row may end before the open rows are checked. Longer than the breaker's five minutes
-	// would be too late to matter, much shorter would check often for nothing.
+	// stalledAfter is how long no row may end before the records of the open rows are read. A shorter time would read them
+	// often without need.
 	stalledAfter = 2 * time.Minute
 )
 
 // checkForeign checks rows whose verification_id had a task already when they were fed: another batch's, a single job's, or
-// their own after a feeder died. Such a row ends when the record is final, whichever task made it so. A row without a
-// record is enqueued again, since the other task may be gone.
+// their own after a feeder died. Such a row ends when the record is final, even if another task ended it. A row without
+// a record is enqueued again, since the other task may have been deleted.
 func (t *feed) checkForeign(ctx context.Context) error {
 	if time.Since(t.foreignChecked) < foreignEvery {
 		return nil
@@ -30,14 +30,7 @@ func (t *feed) checkForeign(ctx context.Context) error {
 		return err
 	}
 	slices.SortFunc(list, func(a, b Rerun) int { return a.Row - b.Row }) // opens each part once
-	rows, err := t.parts.rows(ctx, list)
-	if err != nil {
-		return err
-	}
-	if err := t.b.read(ctx, t.Store, t.Client, rows); err != nil {
-		return err
-	}
-	open, _, err := t.setEnded(ctx, rows)
+	rows, open, err := t.recheck(ctx, Run{}, list)
 	if err != nil {
 		return err
 	}
@@ -84,18 +77,23 @@ func (t *feed) checkStalled(ctx context.Context, p *Progress, first, last int) e
 	if err := t.setRequestedRuns(ctx, run, list); err != nil {
 		return err
 	}
-	rows, err := t.parts.rows(ctx, list)
-	if err != nil {
-		return err
-	}
-	if err := t.readRows(ctx, run, rows); err != nil {
-		return err
-	}
-	open, _, err := t.setEnded(ctx, rows)
+	_, open, err := t.recheck(ctx, run, list)
 	if err != nil {
 		return err
 	}
 	return t.push(ctx, open)
+}
+
+// recheck reads the records of the listed rows, and sets the states of those that have ended. The others are open.
+func (t *feed) recheck(ctx context.Context, run Run, list []Rerun) (rows, open []*Row, err error) {
+	if rows, err = t.parts.rows(ctx, list); err != nil {
+		return nil, nil, err
+	}
+	if err := t.readRows(ctx, run, rows); err != nil {
+		return nil, nil, err
+	}
+	open, _, err = t.setEnded(ctx, rows)
+	return rows, open, err
 }
 
 // setRequestedRuns sets which run of its job a retry asked for, for each row of a sorted list.

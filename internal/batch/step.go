@@ -14,7 +14,7 @@ import (
 const (
 	// stepLength is how long a batch is fed before other batches are.
 	stepLength = 5 * time.Second
-	// tickPause is between two ticks of a step: at a very high rate, it times maxDepth is what can be fed.
+	// tickPause is the pause between two ticks of a step. At most chunk rows are fed per tick.
 	tickPause = 100 * time.Millisecond
 	// idleAfter is how long a step continues without anything to feed.
 	idleAfter = 500 * time.Millisecond
@@ -25,12 +25,12 @@ const (
 	redisFullDelay  = 5 * time.Second
 	missingKeyDelay = time.Minute
 	limitDelay      = 15 * time.Second
-	// openDelay is for a batch that looked done and was not.
+	// openDelay is for a batch whose report found open rows.
 	openDelay = 10 * time.Second
 	// done is the delay of a batch that needs no further step.
 	done time.Duration = -1
 
-	// limitAfter is how long the last rows may be idle before the call limit is taken as the cause.
+	// limitAfter is how long no row may have ended before a batch with all rows fed is stopped at its call limit.
 	limitAfter = 10 * time.Second
 
 	// chunk is how many rows are fed at once.

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -21,10 +23,12 @@ import (
 //	batches/<id>/passes/<list>/<part>    rows and runs of a retry
 //	batches/<id>/report.csv summary.json written at the end
 //	batches/_open/<id>                   marks a batch that is not done, so that listing those is cheap
-type Store struct{ objects *storage.Store }
+type Store struct{ objects *objects.Bucket }
 
 // NewStore returns a Store for the records bucket of s3.
-func NewStore(s3 *storage.Store) *Store { return &Store{objects: s3} }
+func NewStore(s3 *storage.Store) *Store { return &Store{objects: objectsOf(s3)} }
+
+func objectsOf(s3 *storage.Store) *objects.Bucket { return s3.Buckets().Records.Within(root, "object") }
 
 const (
 	root       = "batches/"
@@ -55,7 +59,7 @@ func (s *Store) load(ctx context.Context, id string) (b *Batch, etag string, err
 	b = new(Batch)
 	etag, err = s.get(ctx, batchKey(id), b)
 	switch {
-	case errors.Is(err, storage.ErrNotFound):
+	case errors.Is(err, objects.ErrNotFound):
 		return nil, "", fmt.Errorf("%s: %w", id, ErrNotFound)
 	case err != nil:
 		return nil, "", err
@@ -69,21 +73,21 @@ func (s *Store) load(ctx context.Context, id string) (b *Batch, etag string, err
 
 // get reads a JSON object.
 func (s *Store) get(ctx context.Context, key string, v any) (etag string, err error) {
-	body, version, err := s.objects.Object(ctx, key)
+	found, err := s.objects.Get(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", key, err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := json.Unmarshal(found.Body, v); err != nil {
 		return "", fmt.Errorf("read %s: not written by kycq", key)
 	}
-	return version.ETag, nil
+	return found.ETag, nil
 }
 
 // put writes a JSON object unconditionally.
 func (s *Store) put(ctx context.Context, key string, v any) error {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {
-		err = s.objects.PutObject(ctx, key, body, jsonType)
+		err = s.objects.Put(ctx, key, body, jsonType)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
@@ -100,14 +104,13 @@ func (s *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) 
 	b.Version, b.CreatedAt = batchVersion, now()
 	b.UpdatedAt = b.CreatedAt
 	body, err := json.Marshal(b)
-	if err != nil {
-		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
-	}
-	_, err = s.objects.PutNewObject(ctx, batchKey(b.ID), body, jsonType)
 	if err == nil {
-		return true, nil
+		_, err = s.objects.Create(ctx, batchKey(b.ID), body)
 	}
-	if !errors.Is(err, storage.ErrExists) {
+	switch {
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, objects.ErrExists):
 		return false, fmt.Errorf("accept batch %s: %w", b.ID, err)
 	}
 	existing, err := s.Load(ctx, b.ID)
@@ -138,14 +141,13 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 		}
 		b.UpdatedAt = now()
 		body, err := json.Marshal(b)
-		if err != nil {
-			return nil, fmt.Errorf("change batch %s: %w", id, err)
-		}
-		_, err = s.objects.SwapObject(ctx, batchKey(id), body, etag)
 		if err == nil {
-			return b, nil
+			_, err = s.objects.Swap(ctx, batchKey(id), body, etag)
 		}
-		if !errors.Is(err, storage.ErrConflict) || ctx.Err() != nil {
+		switch {
+		case err == nil:
+			return b, nil
+		case !errors.Is(err, objects.ErrConflict), ctx.Err() != nil:
 			return nil, fmt.Errorf("change batch %s: %w", id, err)
 		}
 	}
@@ -157,7 +159,7 @@ func (s *Store) Mark(ctx context.Context, id string) error {
 }
 
 func (s *Store) unmark(ctx context.Context, id string) error {
-	if err := s.objects.DeleteObject(ctx, markerKey(id)); err != nil {
+	if err := s.objects.Delete(ctx, markerKey(id)); err != nil {
 		return fmt.Errorf("mark batch %s as done: %w", id, err)
 	}
 	return nil
@@ -202,29 +204,21 @@ func (s *Store) All(ctx context.Context) ([]*Batch, error) {
 
 // loadAll reads the batches that keep accepts. Submissions that were never accepted are skipped.
 func (s *Store) loadAll(ctx context.Context, ids []string, keep func(*Batch) bool) ([]*Batch, error) {
-	found := make([]*Batch, len(ids))
+	batches := make([]*Batch, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readParallel)
 	for i, id := range ids {
-		group.Go(func() error {
-			b, err := s.Load(ctx, id)
-			if errors.Is(err, ErrNotFound) {
+		group.Go(func() (err error) {
+			if batches[i], err = s.Load(ctx, id); errors.Is(err, ErrNotFound) {
 				return nil
 			}
-			found[i] = b
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	var batches []*Batch
-	for _, b := range found {
-		if b != nil && keep(b) {
-			batches = append(batches, b)
-		}
-	}
-	return batches, nil
+	return slices.DeleteFunc(batches, func(b *Batch) bool { return b == nil || !keep(b) }), nil
 }
 
 // Rerun is a row of a retry. It holds no personal data.

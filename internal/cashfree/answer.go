@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -53,28 +54,17 @@ func readProblem(body []byte) problem {
 	}
 }
 
-// maxDigits is the longest run of digits in a code. A longer run may be an Aadhaar, file or phone number.
-const maxDigits = 5
+var (
+	codeForm = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,63}$`)
+	// manyDigits may be an Aadhaar, file or phone number.
+	manyDigits = regexp.MustCompile(`[0-9]{6}`)
+)
 
-// checkCode returns s in lower case if it is 1 to 64 of [a-z0-9_.-] and begins with a letter, otherwise "".
+// checkCode returns s in lower case if it has the form of a code, otherwise "".
 func checkCode(s string) string {
 	s = strings.ToLower(s)
-	if len(s) == 0 || len(s) > 64 || s[0] < 'a' || s[0] > 'z' {
+	if !codeForm.MatchString(s) || manyDigits.MatchString(s) {
 		return ""
-	}
-	digits := 0
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= '0' && c <= '9':
-			if digits++; digits > maxDigits {
-				return ""
-			}
-			continue
-		case c >= 'a' && c <= 'z', c == '_', c == '.', c == '-':
-		default:
-			return ""
-		}
-		digits = 0
 	}
 	return s
 }

@@ -25,10 +25,10 @@ var errStuck = errors.New("timed out while reading the image source")
 // call sends one request and reads the answer. It never returns nil.
 func (c *Client) call(ctx context.Context, e endpoint, id, contentType string, up *upload) *Reply {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	defer up.over.Store(true)
-	up.sent.late = func() bool { return sleep.Elapsed(began) >= c.timeout }
+	up.sent.late = func() bool { return sleep.Elapsed(began) >= c.cfg.Timeout }
 
 	reply := c.exchange(ctx, e, id, contentType, up)
 	if reply.Err != nil {
@@ -49,24 +49,26 @@ func (c *Client) exchange(ctx context.Context, e endpoint, id, contentType strin
 	}
 	defer func() { _ = resp.Body.Close() }()
 
-	reply := &Reply{HTTPStatus: resp.StatusCode, Rate: readRate(resp.Header, time.Now())}
+	rate := readRate(resp.Header, time.Now())
+	body, err := readBody(resp)
+	if err != nil {
+		return &Reply{Class: Lost, HTTPStatus: resp.StatusCode, Rate: rate, Err: fmt.Errorf("answer interrupted: %w", cause(err))}
+	}
+	reply := classify(e, id, resp.StatusCode, body)
+	reply.HTTPStatus, reply.Rate, reply.Body = resp.StatusCode, rate, body
+	return reply
+}
+
+// readBody reads at most maxBody. An oversized body is an answer too: calling again would only pay for the same answer.
+func readBody(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		// Another protocol follows instead of a body.
-		reply.set(classify(e, id, resp.StatusCode, nil))
-		return reply
+		return nil, nil // another protocol follows instead of a body
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err == nil && len(body) <= maxBody && isCut(resp, body) {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		reply.Class, reply.Err = Lost, fmt.Errorf("answer interrupted: %w", cause(err))
-		return reply
-	}
-	// An oversized body is an answer too: calling again would only pay for the same answer.
-	reply.Body = body[:min(len(body), maxBody)]
-	reply.set(classify(e, id, resp.StatusCode, reply.Body))
-	return reply
+	return body[:min(len(body), maxBody)], err
 }
 
 func (c *Client) request(ctx context.Context, e endpoint, contentType string, up *upload) (*http.Request, error) {
@@ -82,9 +84,9 @@ func (c *Client) request(ctx context.Context, e endpoint, contentType string, up
 	}).WithContext(httptrace.WithClientTrace(ctx, trace))
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
-	req.Header.Set("x-client-id", c.id)
-	req.Header.Set("x-client-secret", c.secret.Reveal())
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("x-client-id", c.cfg.ClientID)
+	req.Header.Set("x-client-secret", c.cfg.ClientSecret.Reveal())
 	if c.signer != nil {
 		signature, err := c.signer.sign(time.Now())
 		if err != nil {

@@ -25,36 +25,34 @@ func (e *transportError) Unwrap() error { return e.err }
 // io.ErrUnexpectedEOF.
 func cause(err error) error {
 	text, keep := describe(err)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op != "" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op != "" {
 		text = op.Op + ": " + text
 	}
 	return &transportError{text: text, err: keep}
 }
 
 func describe(err error) (text string, keep error) {
-	var (
-		refused refusal
-		errno   syscall.Errno
-		dns     *net.DNSError
-		timeout net.Error
-	)
-	switch {
-	case errors.As(err, &refused):
+	if refused, ok := errors.AsType[refusal](err); ok {
 		return refused.Error(), refused
+	}
+	switch {
 	case errors.Is(err, errStuck):
 		return errStuck.Error(), context.DeadlineExceeded
 	case errors.Is(err, context.Canceled):
 		return "cancelled", context.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timed out", context.DeadlineExceeded
-	case errors.As(err, &dns):
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return describeDNS(dns), nil
-	case errors.As(err, &errno):
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error(), errno
-	case errors.As(err, &timeout) && timeout.Timeout():
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return "timed out", context.DeadlineExceeded
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "connection closed", io.ErrUnexpectedEOF
 	}
 	return describeTLS(err), nil
@@ -71,26 +69,25 @@ func describeDNS(err *net.DNSError) string {
 }
 
 func describeTLS(err error) string {
-	var (
-		authority x509.UnknownAuthorityError
-		invalid   x509.CertificateInvalidError
-		name      x509.HostnameError
-		record    tls.RecordHeaderError
-		alert     tls.AlertError
-	)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
-	case errors.As(err, &authority):
+	case is[x509.UnknownAuthorityError](err):
 		return "tls: certificate signed by unknown authority"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+	case isInvalid && invalid.Reason == x509.Expired:
 		return "tls: certificate has expired or is not yet valid"
-	case errors.As(err, &name):
+	case is[x509.HostnameError](err):
 		return "tls: certificate is for another host"
-	case errors.As(err, &invalid):
+	case isInvalid:
 		return "tls: certificate is not valid"
-	case errors.As(err, &record):
+	case is[tls.RecordHeaderError](err):
 		return "tls: server does not support TLS"
-	case errors.As(err, &alert):
+	case is[tls.AlertError](err):
 		return "tls: server refused the handshake"
 	}
 	return "connection failed or answer malformed"
+}
+
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
 }

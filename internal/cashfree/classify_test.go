@@ -12,6 +12,27 @@ import (
 	"github.com/kycq/kycq/internal/advice"
 )
 
+// The advice that the tests expect.
+var (
+	fixHeaders     = advice.For("x-client-id_missing")
+	fixEnvironment = advice.For("x-client-secret_value_invalid")
+	fixCredentials = advice.For("authentication_failed")
+	fixSignature   = advice.For("x-cf-signature_invalid")
+	fixAddress     = advice.For("ip_validation_failed")
+	fixBalance     = advice.For("insufficient_balance")
+	fixID          = advice.For("verification_id_value_invalid")
+	fixImage       = advice.For("image_missing")
+	fixFileNumber  = advice.For("file_number_missing")
+	fixDOB         = advice.For("dob_value_invalid")
+	fixSize        = advice.For("file_size_exceeded")
+	fixDuplicate   = advice.For("verification_id_already_exists")
+	fixRequest     = advice.For("request_rejected")
+	fixURL         = advice.For("not_found")
+	slowDown       = advice.For("rate_limited")
+	tryLater       = advice.For("verification_failed")
+	askVendor      = advice.For("unexpected_status")
+)
+
 // TestEveryDocumentedAnswerHasItsClass covers the tables of the two vendor pages row by row (with the message only, as
 // printed there), the codes of the vendor OpenAPI, and undocumented bodies.
 func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
@@ -36,7 +57,7 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 	}{
 		// Page "Aadhaar Masking".
 		{"aadhaar valid", maskAadhaar, 200, okMasked, Valid, "", advice.Text{}},
-		{"aadhaar invalid document", maskAadhaar, 200, `{"status":"INVALID_DOCUMENT","verification_id":"ABC00123"}`, Invalid, "", maskAadhaar.ifInvalid},
+		{"aadhaar invalid document", maskAadhaar, 200, `{"status":"INVALID_DOCUMENT","verification_id":"ABC00123"}`, Invalid, "", advice.For("invalid_document")},
 		{"aadhaar no client id", maskAadhaar, 400, said("x-client-id is missing in the request"), Credentials, "x-client-id_missing", fixHeaders},
 		{"aadhaar no image", maskAadhaar, 400, said("image is missing in the request"), Rejected, "image_missing", fixImage},
 		{"aadhaar bad id", maskAadhaar, 400, said("verification_id can include only alphanum, dot, hyphen and underscores"), Rejected, "verification_id_value_invalid", fixID},
@@ -50,7 +71,7 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 
 		// Page "Verify Passport".
 		{"passport valid", verifyPassport, 200, fmt.Sprintf(passport, "VALID"), Valid, "", advice.Text{}},
-		{"passport invalid", verifyPassport, 200, fmt.Sprintf(passport, "INVALID"), Invalid, "", verifyPassport.ifInvalid},
+		{"passport invalid", verifyPassport, 200, fmt.Sprintf(passport, "INVALID"), Invalid, "", advice.For("invalid_passport")},
 		{"passport no id", verifyPassport, 400, said("verification_id is missing in the request."), Rejected, "verification_id_missing", fixID},
 		{"passport bad id", verifyPassport, 400, said("verification_id can include only alphanum, dot, hyphen, and underscores."), Rejected, "verification_id_value_invalid", fixID},
 		{"passport no file number", verifyPassport, 400, said("file_number is missing in the request."), Rejected, "file_number_missing", fixFileNumber},
@@ -125,10 +146,10 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := classify(tt.e, testID, tt.status, []byte(tt.body))
-			if f.class != tt.class || f.code != tt.code || f.message != tt.text.Message || f.nextAction != tt.text.NextAction {
-				t.Errorf("got %q %q %q %q, want %q %q %+v", f.class, f.code, f.message, f.nextAction, tt.class, tt.code, tt.text)
+			if f.Class != tt.class || f.Code != tt.code || f.Message != tt.text.Message || f.NextAction != tt.text.NextAction {
+				t.Errorf("got %q %q %q %q, want %q %q %+v", f.Class, f.Code, f.Message, f.NextAction, tt.class, tt.code, tt.text)
 			}
-			mustNotLeak(t, f.code+f.message+f.nextAction)
+			mustNotLeak(t, f.Code+f.Message+f.NextAction)
 		})
 	}
 }
@@ -174,16 +195,16 @@ func TestOnlyMatchingAnswersCount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := classify(tt.e, testID, 200, []byte(tt.body))
-			if f.class != tt.class || f.referenceID != tt.ref {
-				t.Errorf("got %q %d, want %q %d", f.class, f.referenceID, tt.class, tt.ref)
+			if f.Class != tt.class || f.ReferenceID != tt.ref {
+				t.Errorf("got %q %d, want %q %d", f.Class, f.ReferenceID, tt.class, tt.ref)
 			}
-			if f.class == Unexpected && (f.passport != nil || !f.image.Empty() || f.message == "" || f.nextAction == "") {
+			if f.Class == Unexpected && (f.Passport != nil || !f.Image.Empty() || f.Message == "" || f.NextAction == "") {
 				t.Errorf("an unexpected answer must carry advice and nothing else: %+v", f)
 			}
 		})
 	}
-	if f := classify(verifyPassport, "", 200, []byte(`{"status":"VALID"}`)); f.class != Unexpected {
-		t.Errorf("no id asked, none answered: got %q", f.class)
+	if f := classify(verifyPassport, "", 200, []byte(`{"status":"VALID"}`)); f.Class != Unexpected {
+		t.Errorf("no id asked, none answered: got %q", f.Class)
 	}
 }
 
@@ -192,13 +213,13 @@ func TestPassportAnswerCarriesTheVendorsFields(t *testing.T) {
 	f := classify(verifyPassport, testID, 200, []byte(`{"verification_id":"ABC00123","reference_id":1358,"status":"VALID",
 		"file_number":"ZZ0000SPECIMEN","name":"Specimen Person","dob":"1990-02-28","application_type":"NORMAL","application_received_date":"2003-12-31"}`))
 	got := []string{
-		f.passport.FileNumber.Reveal(), f.passport.Name.Reveal(), f.passport.DOB.Reveal(),
-		f.passport.ApplicationType.Reveal(), f.passport.ApplicationReceivedDate.Reveal(),
+		f.Passport.FileNumber.Reveal(), f.Passport.Name.Reveal(), f.Passport.DOB.Reveal(),
+		f.Passport.ApplicationType.Reveal(), f.Passport.ApplicationReceivedDate.Reveal(),
 	}
 	if diff := cmp.Diff([]string{"ZZ0000SPECIMEN", "Specimen Person", "1990-02-28", "NORMAL", "2003-12-31"}, got); diff != "" {
 		t.Error(diff)
 	}
-	mustNotLeak(t, fmt.Sprintf("%+v %#v", *f.passport, *f.passport))
+	mustNotLeak(t, fmt.Sprintf("%+v %#v", *f.Passport, *f.Passport))
 }
 
 // FuzzClassify: for any answer the class is a known one, Valid and Invalid need a 200, and the safe fields are safe.
@@ -210,9 +231,9 @@ func FuzzClassify(f *testing.F) {
 		f.Add(false, status, []byte("<html>"))
 	}
 	classes := []Class{Valid, Invalid, Unexpected, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited, OtherStatus}
-	words := map[advice.Text]bool{{}: true, askVendor: true, maskAadhaar.ifInvalid: true, verifyPassport.ifInvalid: true}
+	words := map[advice.Text]bool{{}: true, askVendor: true, advice.For("invalid_document"): true, advice.For("invalid_passport"): true}
 	for _, r := range rules {
-		words[r.text] = true
+		words[r.text()] = true
 	}
 	f.Fuzz(func(t *testing.T, aadhaar bool, status int, body []byte) {
 		e := verifyPassport
@@ -220,21 +241,21 @@ func FuzzClassify(f *testing.F) {
 			e = maskAadhaar
 		}
 		got := classify(e, testID, status, body)
-		if !slices.Contains(classes, got.class) {
-			t.Fatalf("class %q", got.class)
+		if !slices.Contains(classes, got.Class) {
+			t.Fatalf("class %q", got.Class)
 		}
-		verdict := got.class == Valid || got.class == Invalid || got.class == Unexpected
+		verdict := got.Class == Valid || got.Class == Invalid || got.Class == Unexpected
 		if verdict != (status == 200) {
-			t.Fatalf("status %d gave %q", status, got.class)
+			t.Fatalf("status %d gave %q", status, got.Class)
 		}
-		if got.class == Valid && aadhaar == got.image.Empty() {
+		if got.Class == Valid && aadhaar == got.Image.Empty() {
 			t.Fatal("a link belongs to a valid Aadhaar, and only there")
 		}
-		if got.code != "" && checkCode(got.code) != got.code {
-			t.Fatalf("code %q", got.code)
+		if got.Code != "" && checkCode(got.Code) != got.Code {
+			t.Fatalf("code %q", got.Code)
 		}
-		if got.class != Unexpected && !words[advice.Text{Message: got.message, NextAction: got.nextAction}] {
-			t.Fatalf("words that are not ours: %q %q", got.message, got.nextAction)
+		if got.Class != Unexpected && !words[advice.Text{Message: got.Message, NextAction: got.NextAction}] {
+			t.Fatalf("words that are not ours: %q %q", got.Message, got.NextAction)
 		}
 	})
 }
@@ -267,11 +288,11 @@ func TestErrorsOfAProxyAreForeign(t *testing.T) {
 		`{"type":"internal_error","message":"something went wrong"}`:                                     false,
 		`{"code":"internal_error"}`: false,
 	} {
-		if got := classify(verifyPassport, "A", 502, []byte(body)).foreign; got != want {
+		if got := classify(verifyPassport, "A", 502, []byte(body)).Foreign; got != want {
 			t.Errorf("%s: foreign is %v", body, got)
 		}
 	}
-	if classify(verifyPassport, "A", 200, []byte("<html>")).foreign {
+	if classify(verifyPassport, "A", 200, []byte("<html>")).Foreign {
 		t.Error("a 200 is not an error answer")
 	}
 }

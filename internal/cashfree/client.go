@@ -1,6 +1,7 @@
 package cashfree
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -49,11 +50,8 @@ type Config struct {
 // Client makes the calls. It is safe for concurrent use and keeps idle connections until Close.
 type Client struct {
 	base      *url.URL
-	id        string
-	secret    redact.Secret
+	cfg       Config  // with defaults
 	signer    *signer // nil without a public key
-	timeout   time.Duration
-	userAgent string
 	transport *http.Transport
 	images    *fetcher
 }
@@ -64,29 +62,20 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cashfree url: %w", err)
 	}
-	if err := checkHeaderValue(cfg.ClientID); err != nil {
-		return nil, fmt.Errorf("cashfree client id: %w", err)
-	}
-	if err := checkHeaderValue(cfg.ClientSecret.Reveal()); err != nil {
-		return nil, fmt.Errorf("cashfree client secret: %w", err)
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, defaultUserAgent)
+	for _, header := range []struct{ name, value string }{
+		{"client id", cfg.ClientID}, {"client secret", cfg.ClientSecret.Reveal()}, {"user agent", cfg.UserAgent},
+	} {
+		if err := checkHeaderValue(header.value); err != nil {
+			return nil, fmt.Errorf("cashfree %s: %w", header.name, err)
+		}
 	}
 	if cfg.Timeout < 0 || cfg.ImageTimeout < 0 {
 		return nil, errors.New("cashfree timeout: must not be negative")
 	}
-	c := &Client{
-		base:      base,
-		id:        cfg.ClientID,
-		secret:    cfg.ClientSecret,
-		timeout:   orDuration(cfg.Timeout, defaultTimeout),
-		userAgent: cfg.UserAgent,
-		transport: newCallTransport(cfg.Proxy),
-	}
-	if c.userAgent == "" {
-		c.userAgent = defaultUserAgent
-	}
-	if err := checkHeaderValue(c.userAgent); err != nil {
-		return nil, fmt.Errorf("cashfree user agent: %w", err)
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaultTimeout)
+	cfg.ImageTimeout = cmp.Or(cfg.ImageTimeout, defaultImageTimeout)
+	c := &Client{base: base, cfg: cfg, transport: newCallTransport(cfg.Proxy)}
 	if cfg.PublicKeyPEM != "" {
 		if c.signer, err = newSigner(cfg.ClientID, cfg.PublicKeyPEM); err != nil {
 			return nil, fmt.Errorf("cashfree public key: %w", err)
@@ -96,7 +85,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cashfree image hosts: %w", err)
 	}
-	c.images = newFetcher(hosts, orDuration(cfg.ImageTimeout, defaultImageTimeout), c.userAgent, net.Dialer{})
+	c.images = newFetcher(hosts, cfg.ImageTimeout, cfg.UserAgent, net.Dialer{})
 	return c, nil
 }
 
@@ -141,11 +130,4 @@ func checkHeaderValue(s string) error {
 		}
 	}
 	return nil
-}
-
-func orDuration(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }

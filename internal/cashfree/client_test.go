@@ -60,8 +60,8 @@ func TestNewNamesTheProblemWithoutSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.timeout != 30*time.Second || c.images.timeout != 60*time.Second || c.userAgent != "kycq" {
-		t.Errorf("defaults: %s %s %q", c.timeout, c.images.timeout, c.userAgent)
+	if c.cfg.Timeout != 30*time.Second || c.images.timeout != 60*time.Second || c.cfg.UserAgent != "kycq" {
+		t.Errorf("defaults: %s %s %q", c.cfg.Timeout, c.images.timeout, c.cfg.UserAgent)
 	}
 }
 

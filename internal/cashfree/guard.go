@@ -1,7 +1,6 @@
 package cashfree
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -180,10 +179,4 @@ func mustPrefixes(texts ...string) []netip.Prefix {
 		prefixes[i] = netip.MustParsePrefix(s)
 	}
 	return prefixes
-}
-
-// asRefusal reports whether err wraps a refusal.
-func asRefusal(err error) bool {
-	var r refusal
-	return errors.As(err, &r)
 }

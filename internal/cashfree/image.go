@@ -86,7 +86,7 @@ func (f *fetcher) fetch(ctx context.Context, link redact.Secret) (*FetchedImage,
 	req.Header.Set("Accept", "image/*")
 	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
-		return nil, &LinkError{Refused: asRefusal(err), err: cause(err)}
+		return nil, &LinkError{Refused: is[refusal](err), err: cause(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {

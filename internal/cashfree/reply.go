@@ -82,11 +82,6 @@ type Reply struct {
 	Duration time.Duration
 }
 
-func (r *Reply) set(f finding) {
-	r.Class, r.Code, r.Message, r.NextAction = f.class, f.code, f.message, f.nextAction
-	r.ReferenceID, r.Image, r.Passport, r.Foreign = f.referenceID, f.image, f.passport, f.foreign
-}
-
 func (r Reply) String() string {
 	return fmt.Sprintf("class=%s status=%d code=%q duration=%s", r.Class, r.HTTPStatus, r.Code, r.Duration)
 }

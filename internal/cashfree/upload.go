@@ -3,7 +3,6 @@ package cashfree
 import (
 	"errors"
 	"io"
-	"sync"
 	"sync/atomic"
 )
 
@@ -50,9 +49,7 @@ type upload struct {
 	source   io.Reader // may be nil
 	missing  int64     // bytes of source not yet read
 	epilogue []byte
-
-	mu  sync.Mutex
-	err error // why the source failed
+	failure  atomic.Pointer[error] // why the source failed
 }
 
 // length is the Content-Length; valid until the first Read.
@@ -123,16 +120,16 @@ func (u *upload) expectEnd() error {
 }
 
 func (u *upload) fail(err error) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.err = err
+	u.failure.Store(&err)
 	return err
 }
 
+// sourceErr returns why the source failed, or nil.
 func (u *upload) sourceErr() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.err
+	if err := u.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func take(from *[]byte, p []byte) int {

@@ -49,10 +49,7 @@ func NewVersion(a *App) *cobra.Command {
 		Example: fmt.Sprintf("  %[1]s version\n  %[1]s version --json", a.Name),
 		Args:    cobra.NoArgs,
 		RunE: a.Command(func(*cobra.Command, []string) error {
-			if a.JSON {
-				return a.PrintJSON(a.Build)
-			}
-			return a.Print("%s\n", a.Build)
+			return a.Answer(a.Build, func() string { return a.Build.String() + "\n" })
 		}),
 	}
 }

@@ -173,7 +173,7 @@ func (l *loader) flags() {
 		value := given{text: text, source: "flag", spelling: "--" + s.Flag()}
 		switch {
 		case isSet && s.NoFlagPassword && mayHoldPassword(text):
-			l.problem("%s: holds a password, which everybody on this machine can read in the process list: use %s or %s",
+			l.problem("%s: holds a password, which all users of this machine can read in the process list: use %s or %s",
 				value.spelling, s.Env(), s.fileEnv())
 		case isSet && text == "" && !isFileSet: // --s3-endpoint= removes the value of weaker layers
 			l.given[s.Name] = value

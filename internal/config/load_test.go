@@ -46,7 +46,7 @@ func (g given) mustLoad(t *testing.T) *config.Config {
 	return c
 }
 
-func TestDefaultsAreThoseOfTheContract(t *testing.T) {
+func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c := given{}.mustLoad(t)
 	got := fmt.Sprint(c.RedisURL.Reveal(), c.S3Endpoint, c.S3Region, c.S3InboxBucket, c.S3MaskedBucket, c.S3RecordsBucket,
@@ -97,7 +97,7 @@ func TestConfigFlagBeatsConfigVariable(t *testing.T) {
 	}
 }
 
-func TestSecretsComeFromFilesOfEveryLayer(t *testing.T) {
+func TestEveryLayerCanNameASecretsFile(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{"/run/s": "s3cret\n", "/run/t": "other", "c.yaml": "cashfree_client_secret_file: /run/s"}
 	for name, g := range map[string]given{
@@ -123,7 +123,7 @@ func TestEmptyVariablesCountAsNotSet(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsToldAtOnceInTheUsersSpelling(t *testing.T) {
+func TestAllProblemsAreReportedInTheUsersSpelling(t *testing.T) {
 	t.Parallel()
 	_, err := given{
 		env:   []string{"KYCQ_RETRY_BASE=5x", "KYCQ_CONFIG=c.yaml"},
@@ -141,7 +141,7 @@ func TestEveryProblemIsToldAtOnceInTheUsersSpelling(t *testing.T) {
 	}
 }
 
-func TestBadSettingsAreRefusedWithTheFix(t *testing.T) {
+func TestErrorsOfInvalidSettingsContainTheFix(t *testing.T) {
 	t.Parallel()
 	yaml := func(text string) given {
 		return given{args: []string{"--config=c.yaml"}, files: map[string]string{"c.yaml": text}}
@@ -196,7 +196,7 @@ func TestAreasThatACommandDoesNotUseAreNotChecked(t *testing.T) {
 	given{env: []string{"KYCQ_RETRY_BASE=5x"}, areas: []config.Area{config.S3}}.mustLoad(t)
 }
 
-func TestUnknownVariablesAreWarnedOfWithTheNearestName(t *testing.T) {
+func TestWarningsSuggestTheNearestVariable(t *testing.T) {
 	t.Parallel()
 	c := given{env: []string{
 		"KYCQ_S3_ENDPIONT=http://x", "KYCQ_S3_REGION_FILE=/x", "KYCQ_QUITE_ANOTHER_THING=1",
@@ -213,8 +213,8 @@ func TestUnknownVariablesAreWarnedOfWithTheNearestName(t *testing.T) {
 	}
 }
 
-// TestSecretsShowNowhere gives every setting that takes one a value with a canary in it, good and bad ones.
-func TestSecretsShowNowhere(t *testing.T) {
+// Each case puts a canary into the value, valid or not, of a setting that may hold a secret.
+func TestErrorsAndValuesContainNoSecrets(t *testing.T) {
 	t.Parallel()
 	const canary = "hunter2"
 	for _, g := range []given{
@@ -243,7 +243,7 @@ func TestSecretsShowNowhere(t *testing.T) {
 	}
 }
 
-func TestRequireNamesEveryMissingSettingAndHowToGiveIt(t *testing.T) {
+func TestRequireReportsAllMissingSettingsWithTheFix(t *testing.T) {
 	t.Parallel()
 	c := given{}.mustLoad(t)
 	err := c.Require("cashfree_client_id", "cashfree_client_secret", "s3_region")
@@ -254,7 +254,7 @@ func TestRequireNamesEveryMissingSettingAndHowToGiveIt(t *testing.T) {
 	}
 }
 
-func TestWorkWithoutAKeysetTakesAnExplicitWord(t *testing.T) {
+func TestSealingIsRequiredUnlessSwitchedOff(t *testing.T) {
 	t.Parallel()
 	if err := (given{}).mustLoad(t).RequireSealing(); !errors.Is(err, config.ErrNoKeyset) {
 		t.Errorf("got %v", err)
@@ -266,7 +266,7 @@ func TestWorkWithoutAKeysetTakesAnExplicitWord(t *testing.T) {
 	}
 }
 
-func TestEmptyFlagTakesASettingBackToNone(t *testing.T) {
+func TestAnEmptyFlagClearsASetting(t *testing.T) {
 	t.Parallel()
 	c := given{env: []string{"KYCQ_S3_ENDPOINT=http://x"}, args: []string{"--s3-endpoint="}}.mustLoad(t)
 	if c.S3Endpoint != "" {

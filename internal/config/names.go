@@ -71,26 +71,23 @@ func suggest(name string, known []string) string {
 	return ": did you mean " + best + "?"
 }
 
-// editDistance is the Levenshtein distance, with an exchange of two neighbours counted as one edit.
+// editDistance is the Levenshtein distance.
 func editDistance(a, b string) int {
-	before, previous := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range previous {
-		previous[j] = j
+	row := make([]int, len(b)+1) // distances of a[:i] to each b[:j]
+	for j := range row {
+		row[j] = j
 	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
 			}
-			row[j] = min(previous[j]+1, row[j-1]+1, previous[j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j+1]+1, row[j]+1, replaced)
 		}
-		before, previous = previous, row
 	}
-	return previous[len(b)]
+	return row[len(b)]
 }

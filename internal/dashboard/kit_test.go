@@ -122,7 +122,10 @@ func passportTask(t *testing.T, keyset *seal.Keyset, id, name string) *asynq.Tas
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := json.Marshal(tasks.Payload{Version: tasks.PayloadVersion, JobSpec: tasks.JobSpec{
+	raw, err := json.Marshal(struct {
+		Version int `json:"version"`
+		tasks.JobSpec
+	}{1, tasks.JobSpec{
 		Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, Row: 7,
 		Batch: "backfill-1f00c3aa", SealedInput: sealed, Fingerprint: "f",
 	}})

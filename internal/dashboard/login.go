@@ -44,11 +44,9 @@ type Login struct {
 	token []byte            // SHA-256; nil if there is no token
 	dummy []byte            // the most expensive hash, compared for unknown names
 
-	tries *rate.Limiter
-	salt  []byte
-
-	mu       sync.Mutex
-	accepted map[[sha256.Size]byte]bool // credentials that were accepted, salted and hashed
+	tries    *rate.Limiter
+	salt     []byte
+	accepted sync.Map // set of the credentials that were accepted, salted and hashed; at most one per user
 }
 
 // NewLogin reads users, one NAME:HASH per line as `kycq dashboard hash` prints them (or htpasswd -nB -C 12), and a bearer
@@ -59,7 +57,7 @@ func NewLogin(users, token redact.Secret) (*Login, error) { return newLogin(user
 func newLogin(users, token redact.Secret, least int) (*Login, error) {
 	l := &Login{
 		users: map[string][]byte{}, tries: rate.NewLimiter(triesPerSecond, triesBurst),
-		salt: make([]byte, sha256.Size), accepted: map[[sha256.Size]byte]bool{},
+		salt: make([]byte, sha256.Size),
 	}
 	_, _ = rand.Read(l.salt) // never fails
 	if err := l.readUsers(users.Reveal(), least); err != nil {
@@ -145,8 +143,9 @@ func (l *Login) check(r *http.Request) (user string, result loginResult) {
 	if !ok {
 		return "", missing
 	}
-	key := l.key(name, password)
-	if l.cached(key) {
+	// The salt makes a copy of the set useless elsewhere.
+	key := sha256.Sum256([]byte(string(l.salt) + name + "\x00" + password))
+	if _, ok := l.accepted.Load(key); ok {
 		return name, accepted
 	}
 	if !l.tries.AllowN(time.Now(), 1) {
@@ -159,24 +158,6 @@ func (l *Login) check(r *http.Request) (user string, result loginResult) {
 	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || !known {
 		return "", rejected
 	}
-	l.cache(key)
+	l.accepted.Store(key, true)
 	return name, accepted
-}
-
-// key is salted, so a copy of the cache is useless elsewhere.
-func (l *Login) key(name, password string) [sha256.Size]byte {
-	return sha256.Sum256([]byte(string(l.salt) + name + "\x00" + password))
-}
-
-func (l *Login) cached(key [sha256.Size]byte) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.accepted[key]
-}
-
-// cache adds accepted credentials; there is at most one entry per user.
-func (l *Login) cache(key [sha256.Size]byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.accepted[key] = true
 }

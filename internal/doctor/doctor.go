@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
-	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -52,13 +52,13 @@ type Redis interface {
 	Check(ctx context.Context) ([]redisx.Finding, error)
 	Memory(ctx context.Context) (redisx.Memory, error)
 	// Queued reads a few tasks of each queue.
-	Queued(ctx context.Context) ([]tasks.Payload, error)
+	Queued(ctx context.Context) ([]tasks.JobSpec, error)
 }
 
-// Store is *storage.Store.
+// Store is *objects.Buckets.
 type Store interface {
 	Clock(ctx context.Context) (ahead time.Duration, err error)
-	CheckBuckets(ctx context.Context) []storage.BucketCheck
+	Check(ctx context.Context) []objects.BucketCheck
 }
 
 // Vendor is *cashfree.Client.

@@ -12,9 +12,9 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
-	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -24,28 +24,28 @@ type fakeRedis struct {
 	found  []redisx.Finding
 	err    error
 	memory redisx.Memory
-	queued []tasks.Payload
+	queued []tasks.JobSpec
 }
 
 func (r fakeRedis) Check(context.Context) ([]redisx.Finding, error) { return r.found, r.err }
 func (r fakeRedis) Memory(context.Context) (redisx.Memory, error)   { return r.memory, nil }
-func (r fakeRedis) Queued(context.Context) ([]tasks.Payload, error) { return r.queued, r.err }
+func (r fakeRedis) Queued(context.Context) ([]tasks.JobSpec, error) { return r.queued, r.err }
 
 type fakeStore struct {
 	ahead  time.Duration
 	err    error
-	trials []storage.BucketCheck
+	trials []objects.BucketCheck
 }
 
-func (s fakeStore) Clock(context.Context) (time.Duration, error)       { return s.ahead, s.err }
-func (s fakeStore) CheckBuckets(context.Context) []storage.BucketCheck { return s.trials }
+func (s fakeStore) Clock(context.Context) (time.Duration, error) { return s.ahead, s.err }
+func (s fakeStore) Check(context.Context) []objects.BucketCheck  { return s.trials }
 
 type fakeVendor cashfree.Reply
 
 func (v fakeVendor) Check(context.Context) *cashfree.Reply { r := cashfree.Reply(v); return &r }
 
-func trials(err error) []storage.BucketCheck {
-	return []storage.BucketCheck{
+func trials(err error) []objects.BucketCheck {
+	return []objects.BucketCheck{
 		{Role: "inbox", Bucket: "a", Err: err}, {Role: "masked", Bucket: "b", Err: err}, {Role: "records", Bucket: "c", Err: err},
 	}
 }
@@ -80,23 +80,23 @@ func TestAHealthyTargetHasNoFindings(t *testing.T) {
 	}
 }
 
-func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
+func TestAFaultOfAllBucketsIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		store fakeStore
 		want  string
 	}{
-		"refused":          {fakeStore{trials: trials(fmt.Errorf("x: %w", storage.ErrDenied))}, "fail s3 credentials"},
-		"silent":           {fakeStore{trials: trials(storage.ErrUnreachable)}, "fail s3 unreachable"},
-		"silent at once":   {fakeStore{err: storage.ErrUnreachable, trials: trials(storage.ErrUnreachable)}, "fail s3 unreachable"},
-		"no credentials":   {fakeStore{err: storage.ErrDenied, trials: trials(storage.ErrDenied)}, "fail s3 credentials"},
-		"clock behind":     {fakeStore{ahead: -20 * time.Minute, trials: trials(storage.ErrDenied)}, "fail clock environment"},
+		"refused":          {fakeStore{trials: trials(fmt.Errorf("x: %w", objects.ErrDenied))}, "fail s3 credentials"},
+		"silent":           {fakeStore{trials: trials(objects.ErrUnreachable)}, "fail s3 unreachable"},
+		"silent at once":   {fakeStore{err: objects.ErrUnreachable, trials: trials(objects.ErrUnreachable)}, "fail s3 unreachable"},
+		"no credentials":   {fakeStore{err: objects.ErrDenied, trials: trials(objects.ErrDenied)}, "fail s3 credentials"},
+		"clock behind":     {fakeStore{ahead: -20 * time.Minute, trials: trials(objects.ErrDenied)}, "fail clock environment"},
 		"clock odd":        {fakeStore{ahead: time.Minute, trials: trials(nil)}, "warn clock "},
-		"one refused":      {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrDenied})}, "fail s3-records credentials"},
-		"one public":       {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Public: true})}, "fail s3-records environment"},
-		"another fault":    {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
-		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoConditions})}, "fail s3-records environment"},
-		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], storage.BucketCheck{Role: "records", Err: storage.ErrNoBucket})}, "fail s3-records environment"},
+		"one refused":      {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrDenied})}, "fail s3-records credentials"},
+		"one public":       {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Public: true})}, "fail s3-records environment"},
+		"another fault":    {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
+		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrNoConditions})}, "fail s3-records environment"},
+		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrNoBucket})}, "fail s3-records environment"},
 	} {
 		target := healthy(t)
 		target.Store = c.store
@@ -106,7 +106,7 @@ func TestOneFaultOfTheStoresIsOneComplaint(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerOfCashfreesMeansOneThing(t *testing.T) {
+func TestFindingForEachClassOfReply(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("connection refused")
 	for _, c := range []struct {
@@ -134,7 +134,7 @@ func TestEveryAnswerOfCashfreesMeansOneThing(t *testing.T) {
 	}
 }
 
-func TestRedisThatLosesDataIsAWarningWhereThatIsAccepted(t *testing.T) {
+func TestAVolatileRedisIsAWarningIfAllowed(t *testing.T) {
 	t.Parallel()
 	target := healthy(t)
 	target.Redis = fakeRedis{found: []redisx.Finding{{Code: "eviction", Refuse: true, Volatile: true}}}
@@ -147,7 +147,7 @@ func TestRedisThatLosesDataIsAWarningWhereThatIsAccepted(t *testing.T) {
 	}
 }
 
-func TestRedisMemoryIsJudgedByItsHeadroom(t *testing.T) {
+func TestRedisMemoryLevels(t *testing.T) {
 	t.Parallel()
 	for used, want := range map[int64]string{10: "", 49: "", 51: "warn redis-memory ", 70: "fail redis-memory environment", 100: "fail redis-memory environment"} {
 		target := healthy(t)
@@ -158,34 +158,34 @@ func TestRedisMemoryIsJudgedByItsHeadroom(t *testing.T) {
 	}
 }
 
-func TestAKeysetMustOpenWhatIsQueued(t *testing.T) {
+func TestTheKeysetMustDecryptQueuedJobs(t *testing.T) {
 	t.Parallel()
 	target := healthy(t)
 	foreign := healthy(t).Keyset
-	job := func(by *tasks.Keyset, sealedFor string) tasks.Payload {
+	job := func(by *tasks.Keyset, sealedFor string) tasks.JobSpec {
 		sealed, err := by.Seal([]byte("specimen"), tasks.InputBinding(tasks.Passport, sealedFor))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tasks.Payload{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: sealed}}
+		return tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: sealed}
 	}
 	for name, c := range map[string]struct {
-		job  tasks.Payload
+		job  tasks.JobSpec
 		want string
 	}{
 		"its own":         {job(target.Keyset, "A"), ""},
 		"another keyset":  {job(foreign, "A"), "fail keyset-queues settings"},
 		"another job's":   {job(target.Keyset, "B"), "fail keyset-queues environment"},
-		"nothing is open": {tasks.Payload{JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}}, "fail keyset-queues environment"},
+		"nothing is open": {tasks.JobSpec{Kind: tasks.Passport, VerificationID: "A", SealedInput: "kq1.x"}, "fail keyset-queues environment"},
 	} {
-		target.Redis = fakeRedis{queued: []tasks.Payload{c.job}}
+		target.Redis = fakeRedis{queued: []tasks.JobSpec{c.job}}
 		if got := findings(target); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }
 
-func TestWhatCannotBeLookedAtIsSkipped(t *testing.T) {
+func TestDependentChecksAreSkipped(t *testing.T) {
 	t.Parallel()
 	target := doctor.Target{Problems: []string{"KYCQ_LISTEN: \"x\" is not an address: write host:port"}}
 	if got := findings(target); got != "fail settings settings" {

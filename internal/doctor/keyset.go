@@ -24,7 +24,7 @@ func checkKeyset(ctx context.Context, t Target) []Finding {
 	case !t.Keyset.Sealing():
 		return []Finding{warning(check, "none: personal data is stored unencrypted in Redis and S3", "for real data: kycq keys generate, and KYCQ_KEYSET_FILE")}
 	}
-	return []Finding{fine(check, fmt.Sprintf("valid; it has %d keys", len(t.Keyset.Info()))), checkQueued(ctx, t)}
+	return []Finding{fine(check, fmt.Sprintf("valid; keys: %d", len(t.Keyset.Info()))), checkQueued(ctx, t)}
 }
 
 // checkQueued decrypts some queued jobs, to detect producers with another keyset.

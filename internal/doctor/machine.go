@@ -12,7 +12,7 @@ func checkSettings(_ context.Context, t Target) []Finding {
 	var found []Finding
 	// Warnings count as failures here: an unknown variable is a setting that has no effect.
 	for _, line := range slices.Concat(t.Problems, t.Warnings) {
-		found = append(found, broken(check, line))
+		found = append(found, settingFailure(check, line))
 	}
 	if len(found) == 0 {
 		found = append(found, fine(check, "all settings are valid"))
@@ -20,8 +20,8 @@ func checkSettings(_ context.Context, t Target) []Finding {
 	return found
 }
 
-// broken splits a problem of the settings ("what is wrong: what to do") into message and fix.
-func broken(check, line string) Finding {
+// settingFailure splits a problem of the settings ("what is wrong: what to do") into message and fix.
+func settingFailure(check, line string) Finding {
 	if i := strings.LastIndex(line, ": "); i > 0 {
 		return failure(check, Settings, line[:i], line[i+2:])
 	}

@@ -32,12 +32,12 @@ func checkRedis(ctx context.Context, t Target) []Finding {
 		return append(lines, warning(check+"-info", found[i].Message, found[i].Fix))
 	}
 	for _, c := range redisChecks {
-		lines = append(lines, t.redisLine(found, c.code, c.fine))
+		lines = append(lines, t.redisFinding(found, c.code, c.fine))
 	}
 	return append(lines, checkMemory(ctx, t.Redis))
 }
 
-func (t Target) redisLine(found []redisx.Finding, code, good string) Finding {
+func (t Target) redisFinding(found []redisx.Finding, code, good string) Finding {
 	check := "redis-" + code
 	i := slices.IndexFunc(found, func(f redisx.Finding) bool { return f.Code == code })
 	if i < 0 {

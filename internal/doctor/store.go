@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/internal/objects"
 )
 
 const (
@@ -23,7 +23,7 @@ func checkStore(ctx context.Context, t Target) []Finding {
 	}
 	ahead, err := t.Store.Clock(ctx)
 	switch {
-	case errors.Is(err, storage.ErrDenied): // there are no credentials
+	case errors.Is(err, objects.ErrDenied): // there are no credentials
 		return []Finding{denied(check, err), skipped(clock, "needs S3")}
 	case err != nil:
 		return []Finding{unreachable(check, err), skipped(clock, "needs S3")}
@@ -33,7 +33,7 @@ func checkStore(ctx context.Context, t Target) []Finding {
 		// S3 may refuse all requests because of it.
 		return []Finding{fine(check, "reachable"), skew, skipped(check+"-buckets", "fix the clock first")}
 	}
-	return append(checkBuckets(check, t.Store.CheckBuckets(ctx)), skew)
+	return append(checkBuckets(check, t.Store.Check(ctx)), skew)
 }
 
 func checkClock(ahead time.Duration) Finding {
@@ -52,38 +52,38 @@ func checkClock(ahead time.Duration) Finding {
 	return fine(check, "the clocks of this machine and S3 agree")
 }
 
-func checkBuckets(check string, trials []storage.BucketCheck) []Finding {
+func checkBuckets(check string, buckets []objects.BucketCheck) []Finding {
 	var lines []Finding
-	refused, silent := 0, 0
-	for _, t := range trials {
+	deniedCount, unreachableCount := 0, 0
+	for _, t := range buckets {
 		lines = append(lines, checkBucket(check+"-"+t.Role, t))
 		switch {
-		case errors.Is(t.Err, storage.ErrDenied):
-			refused++
-		case errors.Is(t.Err, storage.ErrUnreachable):
-			silent++
+		case errors.Is(t.Err, objects.ErrDenied):
+			deniedCount++
+		case errors.Is(t.Err, objects.ErrUnreachable):
+			unreachableCount++
 		}
 	}
 	// If all buckets fail alike, report it once.
-	switch len(trials) {
-	case refused:
-		return []Finding{denied(check, trials[0].Err)}
-	case silent:
-		return []Finding{unreachable(check, trials[0].Err)}
+	switch len(buckets) {
+	case deniedCount:
+		return []Finding{denied(check, buckets[0].Err)}
+	case unreachableCount:
+		return []Finding{unreachable(check, buckets[0].Err)}
 	}
 	return append([]Finding{fine(check, "reachable")}, lines...)
 }
 
-func checkBucket(check string, t storage.BucketCheck) Finding {
+func checkBucket(check string, t objects.BucketCheck) Finding {
 	name := fmt.Sprintf("bucket %s", t.Bucket)
 	switch {
-	case errors.Is(t.Err, storage.ErrNoBucket):
+	case errors.Is(t.Err, objects.ErrNoBucket):
 		return failure(check, Environment, name+" does not exist", "run `kycq storage init`, or correct the bucket's name")
-	case errors.Is(t.Err, storage.ErrDenied):
+	case errors.Is(t.Err, objects.ErrDenied):
 		return denied(check, t.Err)
-	case errors.Is(t.Err, storage.ErrUnreachable):
+	case errors.Is(t.Err, objects.ErrUnreachable):
 		return unreachable(check, t.Err)
-	case errors.Is(t.Err, storage.ErrNoConditions):
+	case errors.Is(t.Err, objects.ErrNoConditions):
 		return failure(check, Environment, name+": "+t.Err.Error(), "use a store that honours conditional writes, such as AWS S3 or MinIO")
 	case t.Err != nil:
 		return failure(check, Environment, name+": "+t.Err.Error(), "check the S3 server")

@@ -14,7 +14,7 @@ func checkVendor(ctx context.Context, t Target) []Finding {
 	case t.VendorErr != nil:
 		var lines []Finding
 		for line := range strings.SplitSeq(t.VendorErr.Error(), "\n") {
-			lines = append(lines, broken(check, line))
+			lines = append(lines, settingFailure(check, line))
 		}
 		return lines
 	case t.Vendor == nil:
@@ -23,7 +23,7 @@ func checkVendor(ctx context.Context, t Target) []Finding {
 	return []Finding{readReply(check, t.Vendor.Check(ctx))}
 }
 
-// readReply judges the answer to a request without fields, which Cashfree must reject.
+// readReply interprets the answer to a request without fields, which Cashfree must reject.
 func readReply(check string, r *cashfree.Reply) Finding {
 	answered := fmt.Sprintf("HTTP status %d", r.HTTPStatus)
 	switch r.Class {

@@ -2,6 +2,6 @@
 // grows, active tasks without a lease, active ids without a task, and queues missing from the set of queues after a wipe
 // of Redis.
 //
-// No job depends on it for its outcome, and it never decides about one. It may run beside workers and other janitors: each
-// of its scripts is atomic, short and safe to repeat.
+// It never changes the outcome of a job. It may run at the same time as workers and other janitors: each of its scripts is
+// atomic, short and safe to repeat.
 package janitor

@@ -88,43 +88,62 @@ func (j *Janitor) addQueues(ctx context.Context) error {
 	return nil
 }
 
-func (j *Janitor) repair(ctx context.Context, queue string) (r Repairs, err error) {
+func (j *Janitor) repair(ctx context.Context, queue string) (Repairs, error) {
 	keys := asynqx.KeysOf(queue)
-	if r.Archived, err = j.trimArchive(ctx, keys); err != nil {
+	archived, err := j.repeat(ctx, trimScript, []string{keys.Archived}, func(counts) []any {
+		return []any{KeepArchived, keys.TaskPrefix, chunk}
+	})
+	r := Repairs{Archived: archived[0]}
+	if err != nil {
 		return r, fmt.Errorf("trim the archive: %w", err)
 	}
-	if r.Leaseless, r.Orphans, err = j.repairActive(ctx, keys); err != nil {
+	active, err := j.repeat(ctx, activeScript, []string{keys.Active, keys.Lease}, func(sum counts) []any {
+		first := sum[0] - sum[2] // the removed ids are no longer in the list
+		return []any{time.Now().Add(leaseDuration).Unix(), keys.TaskPrefix, first, first + chunk - 1}
+	})
+	r.Leaseless, r.Orphans = active[1], active[2]
+	if err != nil {
 		return r, fmt.Errorf("repair the active tasks: %w", err)
 	}
 	return r, nil
+}
+
+// counts are the numbers that a script returns. The first is the number of tasks that it visited, at most chunk.
+type counts [3]int
+
+// repeat runs a script until it visits fewer than chunk tasks, and returns the sums of its counts. args returns its
+// arguments, given the sums so far.
+func (j *Janitor) repeat(ctx context.Context, script *redis.Script, keys []string, args func(sum counts) []any) (sum counts, err error) {
+	for {
+		n, err := script.Run(ctx, j.client, keys, args(sum)...).Int64Slice()
+		if err != nil {
+			return sum, err
+		}
+		for i := range n {
+			sum[i] += int(n[i])
+		}
+		if n[0] < chunk {
+			return sum, nil
+		}
+	}
 }
 
 // trimScript: KEYS[1] the archive; ARGV[1] how many stay, ARGV[2] the key prefix of a task, ARGV[3] the most to delete. It
 // deletes the oldest.
 var trimScript = redis.NewScript(`
 local extra = math.min(redis.call('ZCARD', KEYS[1]) - ARGV[1], tonumber(ARGV[3]))
-if extra <= 0 then return 0 end
+if extra <= 0 then return {0} end
 local ids = redis.call('ZRANGE', KEYS[1], 0, extra - 1)
 for _, id in ipairs(ids) do redis.call('DEL', ARGV[2] .. id) end
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, extra - 1)
-return extra
+return {extra}
 `)
-
-func (j *Janitor) trimArchive(ctx context.Context, keys asynqx.Keys) (deleted int, err error) {
-	for {
-		n, err := trimScript.Run(ctx, j.client, []string{keys.Archived}, KeepArchived, keys.TaskPrefix, chunk).Int()
-		deleted += n
-		if err != nil || n < chunk {
-			return deleted, err
-		}
-	}
-}
 
 // activeScript: KEYS[1] active, KEYS[2] lease; ARGV[1] the end of a new lease (unix seconds), ARGV[2] the key prefix of a
 // task, ARGV[3] first and ARGV[4] last index to visit. It returns how many ids were visited, given a lease and removed.
 //
 // asynq's recoverer reads only the leases, so an active task without one is never delivered again and blocks its id. Adding
-// a fresh lease is enough: a live worker goes on extending it (ExtendLease only updates existing leases), and that of a
+// a fresh lease is enough: a live worker keeps extending it (ExtendLease only updates existing leases), and that of a
 // dead worker expires, so no task is delivered to a second worker while the first lives.
 var activeScript = redis.NewScript(`
 local ids = redis.call('LRANGE', KEYS[1], ARGV[3], ARGV[4])
@@ -141,20 +160,3 @@ for _, id in ipairs(ids) do
 end
 return {#ids, leased, removed}
 `)
-
-func (j *Janitor) repairActive(ctx context.Context, keys asynqx.Keys) (leased, removed int, err error) {
-	for first := 0; ; {
-		until := time.Now().Add(leaseDuration).Unix()
-		n, err := activeScript.Run(ctx, j.client, []string{keys.Active, keys.Lease}, until, keys.TaskPrefix, first, first+chunk-1).Int64Slice()
-		if err != nil {
-			return leased, removed, err
-		}
-		visited, gone := int(n[0]), int(n[2])
-		leased += int(n[1])
-		removed += gone
-		if visited < chunk {
-			return leased, removed, nil
-		}
-		first += visited - gone
-	}
-}

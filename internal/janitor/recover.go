@@ -26,7 +26,12 @@ func (j *Janitor) Watch(ctx context.Context) {
 func (j *Janitor) Recover(ctx context.Context) (tasks int, err error) {
 	var errs []error
 	for _, queue := range j.queues {
-		n, err := j.recover(ctx, asynqx.KeysOf(queue))
+		keys := asynqx.KeysOf(queue)
+		sum, err := j.repeat(ctx, recoverScript, []string{keys.Lease, keys.Active, keys.Pending}, func(counts) []any {
+			now := time.Now()
+			return []any{now.Add(-leaseMargin).Unix(), keys.TaskPrefix, chunk, now.UnixNano()}
+		})
+		n := sum[1]
 		if n > 0 {
 			j.log.Info().Str("queue", queue).Int("tasks", n).Msg("janitor: recovered the tasks of a dead worker")
 		}
@@ -54,18 +59,3 @@ for _, id in ipairs(ids) do
 end
 return {#ids, recovered}
 `)
-
-func (j *Janitor) recover(ctx context.Context, keys asynqx.Keys) (tasks int, err error) {
-	for {
-		now := time.Now()
-		n, err := recoverScript.Run(ctx, j.client, []string{keys.Lease, keys.Active, keys.Pending},
-			now.Add(-leaseMargin).Unix(), keys.TaskPrefix, chunk, now.UnixNano()).Int64Slice()
-		if err != nil {
-			return tasks, err
-		}
-		tasks += int(n[1])
-		if n[0] < chunk {
-			return tasks, nil
-		}
-	}
-}

@@ -35,7 +35,7 @@ func TestLinesAreJSONWithUTCTimeWithoutATerminal(t *testing.T) {
 	}
 }
 
-func TestConsoleLinesAreForPeopleAndHoldNoColourInAFile(t *testing.T) {
+func TestConsoleFormatHasNoColoursInAFile(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log, err := logx.New(&out, "console", "debug")
@@ -48,7 +48,7 @@ func TestConsoleLinesAreForPeopleAndHoldNoColourInAFile(t *testing.T) {
 	}
 }
 
-func TestUnknownFormatsAndLevelsAreNamed(t *testing.T) {
+func TestErrorsNameUnknownFormatsAndLevels(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ format, level, want string }{
 		{"xml", "info", `log format "xml"`},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,12 +76,10 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 	if err != nil {
 		return Report{}, err
 	}
-	var reviews []string
-	for _, code := range codes {
-		if code.Readable {
-			return Report{}, unsafe(ReadableQR)
-		}
+	if slices.ContainsFunc(codes, func(c qr.Code) bool { return c.Finders > 1 }) {
+		return Report{}, unsafe(VisibleQR)
 	}
+	var reviews []string
 	if len(codes) > 0 {
 		reviews = append(reviews, ReviewFinderPatterns)
 	}
@@ -120,30 +119,28 @@ func (c *checker) search(ctx context.Context, body []byte, h header) ([]qr.Code,
 	if err := c.memory.Acquire(ctx, share); err != nil {
 		return nil, fmt.Errorf("mask check: wait for memory: %w", err)
 	}
-	type answer struct {
-		codes []qr.Code
-		err   error
-	}
-	done := make(chan answer, 1)
+	var codes []qr.Code
+	done := make(chan error, 1)
 	go func() {
 		defer c.memory.Release(share)
 		defer func() {
 			if recover() != nil {
-				done <- answer{err: unsafe(Undecodable)}
+				done <- unsafe(Undecodable)
 			}
 		}()
 		img, err := h.decode(bytes.NewReader(body))
 		if err != nil {
-			done <- answer{err: unsafe(Undecodable)}
+			done <- unsafe(Undecodable)
 			return
 		}
-		done <- answer{codes: c.find(img)}
+		codes = c.find(img)
+		done <- nil
 	}()
 	limit := time.NewTimer(c.time)
 	defer limit.Stop()
 	select {
-	case a := <-done:
-		return a.codes, a.err
+	case err := <-done:
+		return codes, err
 	case <-limit.C:
 		return nil, ErrTimeout
 	case <-ctx.Done():

@@ -1,13 +1,11 @@
 // Package maskcheck checks whether an image from the vendor may be stored as masked: it must be a JPEG or PNG within the
-// size limits, differ from the source's bytes, have the shape of the source, and show no readable QR code. It does not read
-// digits, so it cannot check that they are covered.
+// size limits, differ from the source's bytes, have the shape of the source, and show no QR code, whether it can be read or
+// not. It does not read digits, so it cannot check that they are covered.
 //
 // Invariants. An image is decoded only after its header was checked. All decoders of the process share one memory budget; a
 // decoder holds its share until it has ended, even if its caller has stopped waiting. A panic in a decoder is reported as
-// undecodable. The content of a QR code is discarded: it is in no error and no report, and the package does not log.
+// undecodable. QR codes are not decoded. The package does not log.
 package maskcheck
-
-import "fmt"
 
 // Limits of an image. Cashfree accepts at most 10 MB; a masked image may be larger after re-encoding.
 const (
@@ -34,7 +32,7 @@ type Report struct {
 
 // Values of Report.ReviewReason.
 const (
-	// ReviewFinderPatterns: parts of an unreadable QR code are visible.
+	// ReviewFinderPatterns: single finder patterns are visible, which may be parts of a QR code.
 	ReviewFinderPatterns = "finder_patterns"
 	// ReviewEmbeddedImage: the file contains a second image, such as a thumbnail or an animation frame, which was not
 	// checked and may show the unmasked card.
@@ -54,24 +52,12 @@ const (
 	Undecodable   Code = "undecodable"     // malformed, truncated, or too short for its dimensions
 	SameBytes     Code = "same_bytes"      // equal to the source
 	Dimensions    Code = "dimensions"      // not the shape or size of the source
-	ReadableQR    Code = "readable_qr"     // a QR code can still be read
+	VisibleQR     Code = "visible_qr"      // a QR code shows, readable or not
 )
-
-var meanings = map[Code]string{
-	TooLarge:      "the file is too large for a masked image",
-	TooManyPixels: "the image has too many pixels",
-	NotAnImage:    "the content is neither JPEG nor PNG",
-	Undecodable:   "the image cannot be decoded",
-	SameBytes:     "the image is the unmasked source itself",
-	Dimensions:    "the image does not have the shape of its source",
-	ReadableQR:    "a QR code can still be read",
-}
 
 // UnsafeError means that an image must not be stored as masked. The code depends on the image only.
 type UnsafeError struct{ Code Code }
 
-func (e *UnsafeError) Error() string {
-	return fmt.Sprintf("mask check: %s: %s", e.Code, meanings[e.Code])
-}
+func (e *UnsafeError) Error() string { return "mask check: " + string(e.Code) }
 
 func unsafe(code Code) error { return &UnsafeError{Code: code} }

@@ -7,19 +7,17 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"io"
 )
 
 // A header describes an image that is not decoded yet.
 type header struct {
 	contentType, ext string
 	width, height    int
-	// cost is the memory for decoding and searching, in bytes.
-	cost int64
-	// least is the smallest possible file with this many pixels, in bytes.
-	least int64
-	// embedded: the file contains another image.
-	embedded bool
-	decode   func(*bytes.Reader) (image.Image, error)
+	cost             int64 // memory for decoding and searching, in bytes
+	least            int64 // the smallest possible file with this many pixels, in bytes
+	embedded         bool  // the file contains another image
+	decode           func(io.Reader) (image.Image, error)
 }
 
 var (
@@ -37,10 +35,10 @@ func readHeader(body []byte) (h header, err error) {
 	var config image.Config
 	switch {
 	case bytes.HasPrefix(body, jpegStart):
-		h = header{contentType: "image/jpeg", ext: "jpg", decode: func(r *bytes.Reader) (image.Image, error) { return jpeg.Decode(r) }}
+		h = header{contentType: "image/jpeg", ext: "jpg", decode: jpeg.Decode}
 		config, err = jpeg.DecodeConfig(bytes.NewReader(body))
 	case bytes.HasPrefix(body, pngStart):
-		h = header{contentType: "image/png", ext: "png", decode: func(r *bytes.Reader) (image.Image, error) { return png.Decode(r) }}
+		h = header{contentType: "image/png", ext: "png", decode: png.Decode}
 		config, err = png.DecodeConfig(bytes.NewReader(body))
 	default:
 		return header{}, unsafe(NotAnImage)

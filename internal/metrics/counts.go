@@ -128,7 +128,7 @@ func (c *counts) Held(code string) { c.holds.WithLabelValues(known(code)).Inc() 
 // maskResults are the known results of a mask check.
 var maskResults = []string{
 	"safe", string(maskcheck.TooLarge), string(maskcheck.TooManyPixels), string(maskcheck.NotAnImage),
-	string(maskcheck.Undecodable), string(maskcheck.SameBytes), string(maskcheck.Dimensions), string(maskcheck.ReadableQR),
+	string(maskcheck.Undecodable), string(maskcheck.SameBytes), string(maskcheck.Dimensions), string(maskcheck.VisibleQR),
 }
 
 // MaskChecked implements worker.Observer.

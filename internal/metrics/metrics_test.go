@@ -68,7 +68,7 @@ func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
 	m.WaitedAtGate(tasks.Aadhaar, tasks.Live, 700*time.Millisecond)
 	m.RecordWritten(tasks.Aadhaar, false)
 	m.RecordWritten(tasks.Aadhaar, true)
-	m.MaskChecked("readable_qr")
+	m.MaskChecked("visible_qr")
 	f := scrape(t, m)
 	f.want(t, "kycq_jobs_finished_total", "kind=aadhaar,outcome=failed,code=provider_error", 1)
 	f.want(t, "kycq_jobs_finished_total", "kind=aadhaar,outcome=valid,code=", 0)
@@ -81,7 +81,7 @@ func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
 	f.want(t, "kycq_gate_wait_seconds", "kind=aadhaar,lane=live", 1)
 	f.want(t, "kycq_records_written_total", "kind=aadhaar", 1)
 	f.want(t, "kycq_record_conflicts_total", "kind=aadhaar", 1)
-	f.want(t, "kycq_mask_checks_total", "result=readable_qr", 1)
+	f.want(t, "kycq_mask_checks_total", "result=visible_qr", 1)
 }
 
 func TestExternalInputIsNeverALabel(t *testing.T) {

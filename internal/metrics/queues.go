@@ -21,8 +21,8 @@ var (
 	queueLatency   = describe("asynq_queue_latency_seconds", "how long the oldest pending task has been waiting", "queue")
 	queueMemory    = describe("asynq_queue_memory_usage_approx_bytes", "memory of the queue in Redis, extrapolated from a few tasks", "queue")
 	tasksEnqueued  = describe("asynq_tasks_enqueued_total", "tasks in the queue, by state", "queue", "state")
-	tasksProcessed = describe("asynq_tasks_processed_total", "deliveries that have ended, including those that will be delivered again", "queue")
-	tasksFailed    = describe("asynq_tasks_failed_total", "deliveries that ended with a spent attempt", "queue")
+	tasksProcessed = describe("asynq_tasks_processed_total", "finished deliveries, including those of tasks that will be delivered again", "queue")
+	tasksFailed    = describe("asynq_tasks_failed_total", "deliveries that ended with an error and counted as a retry or archived the task", "queue")
 	queuePaused    = describe("asynq_queue_paused_total", "1 while the queue is paused (asynq's name; it is a gauge)", "queue")
 
 	queueDepth  = describe("kycq_queue_depth", "unfinished tasks: pending, active, scheduled and retry", "queue")

@@ -37,10 +37,10 @@ var (
 
 	openJobs = describe("kycq_open_jobs", "jobs without a final record, queued or being processed", "kind")
 
-	rateLimit   = describe("kycq_rate_limit_per_minute", "rate limit of the whole fleet in force, in calls per minute", "kind")
+	rateLimit   = describe("kycq_rate_limit_per_minute", "effective rate limit of the whole fleet, in calls per minute", "kind")
 	rateUsed    = describe("kycq_rate_used_ratio", "calls of the whole fleet in the last minute, divided by the limit", "kind")
 	gateWaiting = describe("kycq_gate_waiting", "jobs waiting for a slot, in all workers", "kind", "lane")
-	limited     = describe("kycq_rate_limited_total", "429 responses to the whole fleet, as counted in Redis", "kind")
+	limited     = describe("kycq_rate_limited_total", "429 responses received by the whole fleet, as counted in Redis", "kind")
 	breaker     = describe("kycq_breaker_state", "1 for the current state of the breaker, 0 for the others", "kind", "state")
 
 	held        = describe("kycq_hold", "1 while the account is on hold, 0 otherwise")

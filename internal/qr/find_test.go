@@ -7,7 +7,6 @@ import (
 	"image/draw"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	scale "golang.org/x/image/draw"
@@ -17,12 +16,22 @@ import (
 	"github.com/kycq/kycq/internal/qr"
 )
 
-func readable(codes []qr.Code) []qr.Code {
+// visible are the codes of which more than one finder pattern shows.
+func visible(codes []qr.Code) []qr.Code {
 	var out []qr.Code
 	for _, c := range codes {
-		if c.Readable {
+		if c.Finders > 1 {
 			out = append(out, c)
 		}
+	}
+	return out
+}
+
+// bounds is the rectangle around a code.
+func bounds(c qr.Code) image.Rectangle {
+	out := image.Rectangle{}
+	for _, p := range c.Corners {
+		out = out.Union(image.Rect(int(p.X), int(p.Y), int(p.X)+1, int(p.Y)+1))
 	}
 	return out
 }
@@ -38,57 +47,50 @@ func near(a, b image.Rectangle, margin int) bool {
 	return a.In(b.Inset(-margin)) && b.In(a.Inset(-margin))
 }
 
-func TestFindReadsEveryVersionOfARealCard(t *testing.T) {
+func TestFindSeesEveryVersionOfARealCard(t *testing.T) {
 	t.Parallel()
 	for version := 8; version <= 40; version += 2 {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
 			img, area := strip(version)
 			codes := qr.Find(img)
-			if len(codes) != 1 || !codes[0].Readable {
-				t.Fatalf("%d codes, want one that reads", len(codes))
-			}
-			c := codes[0]
-			if c.Modules != 17+4*version || c.Finders != 3 || !near(c.Bounds(), area, 4) {
-				t.Errorf("%d modules at %v, want %d at %v", c.Modules, c.Bounds(), 17+4*version, area)
-			}
-			if !strings.HasPrefix(c.Text.Reveal(), "<SPECIMEN") {
-				t.Error("the text is not the card's")
+			if len(codes) != 1 || codes[0].Finders != 3 || !near(bounds(codes[0]), area, 4) {
+				t.Errorf("%+v, want one code at %v", codes, area)
 			}
 		})
 	}
 }
 
-func TestFindReadsAtEveryAngle(t *testing.T) {
+func TestFindSeesCodesAtEveryAngle(t *testing.T) {
 	t.Parallel()
 	strip, area := strip(16)
 	img := strip.SubImage(area.Inset(-40))
 	for angle := 0; angle < 360; angle += 15 {
 		t.Run(fmt.Sprint(angle), func(t *testing.T) {
 			t.Parallel()
-			if codes := qr.Find(distort.Turn(img, float64(angle))); len(readable(codes)) != 1 {
-				t.Errorf("not read at %d°", angle)
+			if codes := qr.Find(distort.Turn(img, float64(angle))); len(visible(codes)) != 1 {
+				t.Errorf("not found at %d°", angle)
 			}
 		})
 	}
 }
 
-func TestFindReadsAllCodesOfAnImage(t *testing.T) {
+func TestFindSeesAllCodesOfAnImage(t *testing.T) {
 	t.Parallel()
 	letter := specimen.Draw(specimen.Card{Layout: specimen.Long, Person: specimen.NewPerson(4)})
-	codes := readable(qr.Find(letter))
+	codes := visible(qr.Find(letter))
 	if len(codes) != 2 {
 		t.Fatalf("%d codes of the letter's 2", len(codes))
 	}
 	areas := specimen.CodeAreas(specimen.Long, 1)
 	for _, area := range areas {
-		if !near(codes[0].Bounds(), area, 4) && !near(codes[1].Bounds(), area, 4) {
+		if !near(bounds(codes[0]), area, 4) && !near(bounds(codes[1]), area, 4) {
 			t.Errorf("no code at %v", area)
 		}
 	}
 }
 
-func TestFindReadsUnusualCodes(t *testing.T) {
+func TestFindSeesUnusualCodes(t *testing.T) {
 	t.Parallel()
 	img, area := strip(14)
 	module := area.Dx() / 73
@@ -120,9 +122,8 @@ func TestFindReadsUnusualCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			codes := readable(qr.Find(picture))
-			if len(codes) != 1 || !strings.HasPrefix(codes[0].Text.Reveal(), "<SPECIMEN") {
-				t.Errorf("%d codes read, want 1", len(codes))
+			if codes := visible(qr.Find(picture)); len(codes) != 1 {
+				t.Errorf("%d codes, want 1", len(codes))
 			}
 		})
 	}
@@ -160,7 +161,7 @@ func shadowed(img *image.RGBA) image.Image {
 	return out
 }
 
-// stretched makes the patterns' width a bad measure of the code's: the estimate of the version is off by one or two.
+// stretched makes the patterns' width a bad measure of the code's.
 func stretched(img image.Image) image.Image {
 	out := image.NewRGBA(image.Rect(0, 0, img.Bounds().Dx()*7/6, img.Bounds().Dy()))
 	scale.BiLinear.Scale(out, out.Rect, img, img.Bounds(), scale.Src, nil)
@@ -194,24 +195,24 @@ func gapped(img *image.RGBA, area image.Rectangle, modules int) *image.Gray {
 	return out
 }
 
-func TestFindNamesACodeThatCannotBeRead(t *testing.T) {
+func TestFindSeesACodeThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	img, area := strip(14)
 	distort.Cover(img, area.Inset(45), color.White) // all but the corners
 	codes := qr.Find(img)
-	if len(codes) != 1 || codes[0].Readable || codes[0].Finders != 3 || !near(codes[0].Bounds(), area, 12) {
-		t.Errorf("got %+v, want one unreadable code at %v", codes, area)
+	if len(codes) != 1 || codes[0].Finders != 3 || !near(bounds(codes[0]), area, 12) {
+		t.Errorf("got %+v, want one code at %v", codes, area)
 	}
 }
 
-func TestFindNamesALonePattern(t *testing.T) {
+func TestFindReportsASinglePattern(t *testing.T) {
 	t.Parallel()
 	img, area := strip(14)
 	distort.Cover(img, image.Rect(area.Min.X, area.Min.Y+40, area.Max.X, area.Max.Y), color.White)
 	distort.Cover(img, image.Rect(area.Min.X+40, area.Min.Y, area.Max.X, area.Max.Y), color.White)
 	codes := qr.Find(img)
-	if len(codes) != 1 || codes[0].Readable || codes[0].Finders != 1 {
-		t.Errorf("got %+v, want one lone pattern", codes)
+	if len(codes) != 1 || codes[0].Finders != 1 {
+		t.Errorf("got %+v, want one single pattern", codes)
 	}
 }
 
@@ -234,8 +235,8 @@ func TestFindSeesNothingWhereNothingIs(t *testing.T) {
 			t.Errorf("%s: %+v", name, codes)
 		}
 	}
-	if codes := readable(qr.Find(noise)); len(codes) != 0 {
-		t.Errorf("noise reads as %+v", codes)
+	if codes := visible(qr.Find(noise)); len(codes) != 0 {
+		t.Errorf("noise looks like %+v", codes)
 	}
 }
 
@@ -265,7 +266,7 @@ func TestFindTakesEveryKindOfImage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if codes := readable(qr.Find(picture)); len(codes) != 1 {
+			if codes := visible(qr.Find(picture)); len(codes) != 1 {
 				t.Errorf("%d codes, want 1", len(codes))
 			}
 		})

@@ -1,6 +1,9 @@
 package qr
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A pattern is a finder pattern: a square of 3 modules in a ring of 1 with a gap of 1.
 type pattern struct {
@@ -11,36 +14,24 @@ type pattern struct {
 }
 
 const (
-	// A pattern on a single line is a coincidence. gozxing requires two lines too.
-	quorum = 2
-	// More patterns than this are a texture. Those seen on the most lines are kept.
-	maxPatterns = 48
+	quorum      = 2  // scan lines; a pattern on a single one is a coincidence
+	maxPatterns = 48 // more are a texture; those seen on the most lines are kept
 )
 
 // patterns scans lines for dark:light:dark:light:dark runs of 1:1:3:1:1 and confirms each hit down, across and along
 // both diagonals. Edges are interpolated between pixels, so modules of 1.5 pixels are detected.
 func (f *field) patterns() []pattern {
-	if f.w < 7 || f.h < 7 {
-		return nil
-	}
 	var found []pattern
 	row := make([]int32, f.w)
 	for y := 1; y < f.h; y += 2 {
 		f.thresholds(y, row)
 		f.scan(y, row, func(x, chord float64, bright bool) {
-			p, ok := f.confirm(Point{x, float64(y) + 0.5}, chord, bright)
-			if ok {
+			if p, ok := f.confirm(Point{x, float64(y) + 0.5}, chord, bright); ok {
 				found = merge(found, p)
 			}
 		})
 	}
-	kept := found[:0]
-	for _, p := range found {
-		if p.seen >= quorum {
-			kept = append(kept, p)
-		}
-	}
-	return strongest(kept)
+	return strongest(slices.DeleteFunc(found, func(p pattern) bool { return p.seen < quorum }))
 }
 
 // scan reports the centre and length of each run of five in a row that could be a line through a pattern.
@@ -50,7 +41,8 @@ func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, brigh
 	edges := 1
 	before := int32(pix[0])<<4 - thresholds[0]
 	edge := func(pos float64, bright bool) {
-		e[0], e[1], e[2], e[3], e[4], e[5] = e[1], e[2], e[3], e[4], e[5], pos
+		copy(e[:], e[1:])
+		e[5] = pos
 		edges++
 		if edges >= 6 && finderRatio([5]float64{e[1] - e[0], e[2] - e[1], e[3] - e[2], e[4] - e[3], e[5] - e[4]}, 0.5) {
 			hit((e[2]+e[3])/2, e[5]-e[0], bright)
@@ -110,11 +102,8 @@ func (f *field) confirm(p Point, chord float64, bright bool) (pattern, bool) {
 func (f *field) cross(p Point, dx, dy int, limit float64, bright bool, tolerance float64) (off, length float64, ok bool) {
 	x, y := int(p.X), int(p.Y)
 	fore, ok := f.walk(x, y, dx, dy, limit, bright)
-	if !ok {
-		return 0, 0, false
-	}
-	back, ok := f.walk(x, y, -dx, -dy, limit, bright)
-	if !ok {
+	back, okBack := f.walk(x, y, -dx, -dy, limit, bright)
+	if !ok || !okBack {
 		return 0, 0, false
 	}
 	runs := [5]float64{back[2] - back[1], back[1] - back[0], back[0] + fore[0], fore[1] - fore[0], fore[2] - fore[1]}
@@ -170,4 +159,12 @@ func merge(found []pattern, p pattern) []pattern {
 		return found
 	}
 	return append(found, p)
+}
+
+// code returns the pattern as a Code.
+func (p pattern) code() Code {
+	r := p.chord / 2
+	return Code{Finders: 1, Corners: [4]Point{
+		{p.at.X - r, p.at.Y - r}, {p.at.X + r, p.at.Y - r}, {p.at.X + r, p.at.Y + r}, {p.at.X - r, p.at.Y + r},
+	}}
 }

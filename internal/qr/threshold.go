@@ -1,6 +1,9 @@
 package qr
 
-import "image"
+import (
+	"image"
+	"math"
+)
 
 // A field is a brightness plane and the threshold under which a pixel counts as dark. The threshold is a coarse grid,
 // interpolated between the centres of its blocks, in sixteenths of a grey level.
@@ -8,7 +11,6 @@ type field struct {
 	gray       *image.Gray
 	w, h       int
 	cols, rows int
-	block      int
 	grid       []int32
 }
 
@@ -18,9 +20,9 @@ const (
 	flatContrast = 24
 )
 
-// localField uses local thresholds, as gozxing's hybrid binarizer does, for uneven light.
+// localField uses local thresholds, for uneven light.
 func localField(g *image.Gray) *field {
-	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), block: blockSize}
+	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy()}
 	f.cols, f.rows = (f.w+blockSize-1)/blockSize, (f.h+blockSize-1)/blockSize
 	points := f.blackPoints()
 	f.grid = make([]int32, f.cols*f.rows)
@@ -91,17 +93,15 @@ func window(i, n int) (from, to int) {
 
 // globalField uses one threshold for the plane (Otsu's method), for very large modules and dark frames.
 func globalField(g *image.Gray) *field {
-	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), block: max(g.Rect.Dx(), g.Rect.Dy()), cols: 1, rows: 1}
+	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), cols: 1, rows: 1}
 	var histogram [256]float64
 	total, sum := 0.0, 0.0
 	for y := 0; y < f.h; y += 2 {
 		for _, v := range g.Pix[y*g.Stride:][:f.w] {
 			histogram[v]++
+			sum += float64(v)
 		}
-	}
-	for v, n := range histogram {
-		total += n
-		sum += n * float64(v)
+		total += float64(f.w)
 	}
 	best, below, sumBelow, threshold := -1.0, 0.0, 0.0, 127
 	for v, n := range histogram {
@@ -124,19 +124,36 @@ func (f *field) level(x, y int) int32 {
 	return int32(f.gray.Pix[y*f.gray.Stride+x])<<4 - f.threshold(x, y)
 }
 
-func (f *field) threshold(x, y int) int32 {
-	if len(f.grid) == 1 {
-		return f.grid[0]
+// grey is the interpolated brightness, 0 to 255. Outside of the image it is white.
+func (f *field) grey(p Point) float64 {
+	x, y := p.X-0.5, p.Y-0.5
+	x0, y0 := int(math.Floor(x)), int(math.Floor(y))
+	if x0 < -1 || y0 < -1 || x0 >= f.w || y0 >= f.h {
+		return 255
 	}
-	c0, c1, fx := f.between(x, f.cols)
-	r0, r1, fy := f.between(y, f.rows)
+	fx, fy := x-float64(x0), y-float64(y0)
+	x1, y1 := min(x0+1, f.w-1), min(y0+1, f.h-1)
+	x0, y0 = max(x0, 0), max(y0, 0)
+	top, bottom := f.gray.Pix[y0*f.gray.Stride:], f.gray.Pix[y1*f.gray.Stride:]
+	return (float64(top[x0])*(1-fx)+float64(top[x1])*fx)*(1-fy) + (float64(bottom[x0])*(1-fx)+float64(bottom[x1])*fx)*fy
+}
+
+// levelAt is level between four pixels.
+func (f *field) levelAt(p Point) float64 {
+	x, y := int(max(0, min(p.X, float64(f.w-1)))), int(max(0, min(p.Y, float64(f.h-1))))
+	return f.grey(p)*16 - float64(f.threshold(x, y))
+}
+
+func (f *field) threshold(x, y int) int32 {
+	c0, c1, fx := between(x, f.cols)
+	r0, r1, fy := between(y, f.rows)
 	top := f.grid[r0*f.cols+c0]*(2*blockSize-fx) + f.grid[r0*f.cols+c1]*fx
 	bottom := f.grid[r1*f.cols+c0]*(2*blockSize-fx) + f.grid[r1*f.cols+c1]*fx
 	return (top*(2*blockSize-fy) + bottom*fy) / (4 * blockSize * blockSize)
 }
 
 // between finds the two blocks whose centres a pixel lies between, and how far it is from the first in half pixels.
-func (f *field) between(x, n int) (a, b int, part int32) {
+func between(x, n int) (a, b int, part int32) {
 	half := 2*x + 1 - blockSize // in half pixels from the first block's centre
 	if half <= 0 {
 		return 0, 0, 0
@@ -148,7 +165,7 @@ func (f *field) between(x, n int) (a, b int, part int32) {
 	return a, a + 1, int32(half % (2 * blockSize))
 }
 
-// thresholds fills one row of them; it is the inner loop's form of threshold.
+// thresholds fills row with the thresholds of a row of pixels.
 func (f *field) thresholds(y int, row []int32) {
 	if len(f.grid) == 1 {
 		for x := range row {
@@ -156,19 +173,13 @@ func (f *field) thresholds(y int, row []int32) {
 		}
 		return
 	}
-	r0, r1, fy := f.between(y, f.rows)
-	at := func(c int) int32 {
-		return f.grid[r0*f.cols+c]*(2*blockSize-fy) + f.grid[r1*f.cols+c]*fy
+	r0, r1, fy := between(y, f.rows)
+	centres := make([]int32, f.cols)
+	for c := range centres {
+		centres[c] = f.grid[r0*f.cols+c]*(2*blockSize-fy) + f.grid[r1*f.cols+c]*fy
 	}
-	left, right, to := at(0), at(0), 0
 	for x := range row {
-		c0, c1, fx := f.between(x, f.cols)
-		if c1 != to {
-			left, right, to = at(c0), at(c1), c1
-		}
-		if c0 == c1 {
-			left = right
-		}
-		row[x] = (left*(2*blockSize-fx) + right*fx) / (4 * blockSize * blockSize)
+		c0, c1, fx := between(x, f.cols)
+		row[x] = (centres[c0]*(2*blockSize-fx) + centres[c1]*fx) / (4 * blockSize * blockSize)
 	}
 }

@@ -14,10 +14,12 @@ type triple struct {
 }
 
 const (
-	maxTriples = 64 // tried per pass, the least distorted first
+	maxTriples = 64 // tried per plane, the least distorted first
 	maxSlant   = 0.25
 	maxLegs    = 0.30 // natural logarithm of the ratio of the legs
 	maxSpread  = 0.45 // natural logarithm of the ratio of the patterns' sizes
+	// strictDistortion is the most distortion of three patterns that need no timing pattern to count as a code.
+	strictDistortion = 0.35
 )
 
 // strongest keeps the patterns that were seen on the most lines, compared to their size.
@@ -85,6 +87,18 @@ func corner(a, b, c pattern) (triple, bool) {
 // modules estimates the code's side. Its error is that of the patterns' size: some percent.
 func (t triple) modules() float64 {
 	return (distance(t.tl.at, t.tr.at)+distance(t.tl.at, t.bl.at))/2/t.module + 7
+}
+
+// code extrapolates the corners from the centres of the patterns.
+func (t triple) code(finders int) Code {
+	rim := 3.5 / (t.modules() - 7)
+	at := func(x, y float64) Point {
+		return Point{
+			t.tl.at.X + x*(t.tr.at.X-t.tl.at.X) + y*(t.bl.at.X-t.tl.at.X),
+			t.tl.at.Y + x*(t.tr.at.Y-t.tl.at.Y) + y*(t.bl.at.Y-t.tl.at.Y),
+		}
+	}
+	return Code{Finders: finders, Corners: [4]Point{at(-rim, -rim), at(1+rim, -rim), at(1+rim, 1+rim), at(-rim, 1+rim)}}
 }
 
 func distance(a, b Point) float64 { return math.Hypot(a.X-b.X, a.Y-b.Y) }

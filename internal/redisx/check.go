@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -60,49 +59,44 @@ func (i serverInfo) add(text string) {
 }
 
 func (i serverInfo) findings() []Finding {
+	version, policy := i["redis_version"], i["maxmemory_policy"]
 	var found []Finding
-	if version := i["redis_version"]; !atLeast(version, 6, 2) {
-		found = append(found, Finding{
+	for _, f := range []struct {
+		present bool
+		Finding
+	}{
+		{!atLeast(version, 6, 2), Finding{
 			Code: "version", Refuse: true, Message: fmt.Sprintf("redis is version %q", version),
 			Fix: "use Redis 6.2 or newer (or Valkey)",
-		})
-	}
-	if i["role"] == "slave" {
-		found = append(found, Finding{
+		}},
+		{i["role"] == "slave", Finding{
 			Code: "replica", Refuse: true, Message: "redis is a read-only replica",
 			Fix: "point KYCQ_REDIS_URL at the primary, or use redis-sentinel://",
-		})
-	}
-	if i["redis_mode"] == "cluster" {
-		found = append(found, Finding{
+		}},
+		{i["redis_mode"] == "cluster", Finding{
 			Code: "cluster", Refuse: true, Message: "redis runs in cluster mode",
 			Fix: "use a single primary, with or without replicas and sentinels",
-		})
-	}
-	if policy := i["maxmemory_policy"]; policy != "noeviction" {
-		found = append(found, Finding{
+		}},
+		{policy != "noeviction", Finding{
 			Code: "eviction", Refuse: true, Volatile: true, Message: fmt.Sprintf("redis may drop keys (maxmemory-policy %s)", policy),
 			Fix: "set maxmemory-policy noeviction (redis.conf, or CONFIG SET maxmemory-policy noeviction, or the parameter group of a managed Redis)",
-		})
-	}
-	if i["aof_enabled"] != "1" {
-		found = append(found, Finding{
+		}},
+		{i["aof_enabled"] != "1", Finding{
 			Code: "persistence", Volatile: true, Message: "redis writes no append-only file",
 			Fix: "set appendonly yes; otherwise the queues must be rebuilt after each restart of Redis",
-		})
+		}},
+	} {
+		if f.present {
+			found = append(found, f.Finding)
+		}
 	}
 	return found
 }
 
 // atLeast compares a version such as 7.0.15. A malformed version counts as too old.
 func atLeast(version string, major, minor int) bool {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return false
-	}
-	haveMajor, err1 := strconv.Atoi(parts[0])
-	haveMinor, err2 := strconv.Atoi(parts[1])
-	if err1 != nil || err2 != nil {
+	var haveMajor, haveMinor int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &haveMajor, &haveMinor); n < 2 {
 		return false
 	}
 	return haveMajor > major || haveMajor == major && haveMinor >= minor

@@ -1,7 +1,7 @@
 // Package redisx opens kycq's Redis client, checks the server, and stores what kycq keeps in Redis apart from asynq's
 // queues, the gate and the progress of batches: the open set, kept answers, a few counters, the epoch and the leader.
 //
-// Redis is never the source of truth. Losing all keys of this package costs time, but no row and no second charge. Values
+// Redis is never the source of truth. Losing all keys of this package costs time, but loses no row and causes no second charge. Values
 // are ids, times, numbers and sealed text, never personal data.
 //
 // The package does not depend on tasks: kinds and ids are plain strings.

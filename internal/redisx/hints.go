@@ -32,16 +32,11 @@ func crashKey(kind, id string) string { return kindKey(kind, "poison:"+id) }
 // RaiseCrashCount increments a job's crash count and returns it. It is called before untrusted bytes are parsed and
 // undone by ClearCrashCount: a worker that crashes in between leaves the count raised.
 func (h *Hints) RaiseCrashCount(ctx context.Context, kind, id string) (int64, error) {
-	var count *redis.IntCmd
-	_, err := h.client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		count = pipe.Incr(ctx, crashKey(kind, id))
-		pipe.Expire(ctx, crashKey(kind, id), crashCountLife)
-		return nil
-	})
-	if err != nil {
-		return 0, wrap("raise the crash count", err)
-	}
-	return count.Val(), nil
+	pipe := h.client.TxPipeline()
+	count := pipe.Incr(ctx, crashKey(kind, id))
+	pipe.Expire(ctx, crashKey(kind, id), crashCountLife)
+	_, err := pipe.Exec(ctx)
+	return count.Val(), wrap("raise the crash count", err)
 }
 
 // ClearCrashCount deletes the count.

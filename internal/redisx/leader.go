@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Leader elects one process of the fleet for work that one process is enough for. It is not a lock: after a pause of the
+// Leader elects one process of the fleet for work that only one process needs to do. It is not a lock: after a pause of the
 // process, or a wipe of Redis, two processes may lead for a while.
 type Leader struct {
 	client redis.UniversalClient

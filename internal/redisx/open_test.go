@@ -75,8 +75,8 @@ func TestInvalidURLsAreRefusedWithoutQuotingThem(t *testing.T) {
 	}
 }
 
-// TestASilentServerIsGivenUpWithinAnAsynqLease dials a server that takes connections and never answers.
-func TestASilentServerIsGivenUpWithinAnAsynqLease(t *testing.T) {
+// TestCommandsToASilentServerFailWithinAnAsynqLease uses a server that accepts connections and never answers.
+func TestCommandsToASilentServerFailWithinAnAsynqLease(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes the client's real timeouts, about 3 s")
@@ -102,7 +102,7 @@ func TestASilentServerIsGivenUpWithinAnAsynqLease(t *testing.T) {
 		t.Error("the silent server answered")
 	}
 	if took := time.Since(began); took > 12*time.Second { // 3 s, as a rule, and much less than a lease (30 s) on a busy machine
-		t.Errorf("gave up after %s", took)
+		t.Errorf("the command failed after %s", took)
 	}
 	_ = client.Close()
 	_ = listener.Close()

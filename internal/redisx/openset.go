@@ -2,6 +2,7 @@ package redisx
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // OpenSet is a sorted set per kind of the jobs without a final record, by the time of the last visit. A job is added
-// before its record is written and removed after all else, so it may stay too long but is never missing. The sweep finds
+// before its record is written and removed last, so the set may contain finished jobs but never lacks an open one. The sweep finds
 // in it the jobs that have no task.
 type OpenSet struct{ client redis.UniversalClient }
 
@@ -28,16 +29,14 @@ const addChunk = 1000
 
 // AddAll adds many jobs, addChunk per round trip.
 func (o *OpenSet) AddAll(ctx context.Context, kind string, ids []string, at time.Time) error {
-	for len(ids) > 0 {
-		n := min(len(ids), addChunk)
-		members := make([]redis.Z, 0, n)
-		for _, id := range ids[:n] {
-			members = append(members, redis.Z{Score: float64(at.UnixMilli()), Member: id})
+	for chunk := range slices.Chunk(ids, addChunk) {
+		members := make([]redis.Z, len(chunk))
+		for i, id := range chunk {
+			members[i] = redis.Z{Score: float64(at.UnixMilli()), Member: id}
 		}
 		if err := o.client.ZAdd(ctx, openKey(kind), members...).Err(); err != nil {
 			return wrap("add to the open set", err)
 		}
-		ids = ids[n:]
 	}
 	return nil
 }

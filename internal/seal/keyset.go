@@ -36,10 +36,10 @@ type material struct {
 
 // KeyInfo describes one of the keys that seal and open.
 type KeyInfo struct {
-	ID      uint32
-	Primary bool   // seals new texts
-	Staged  bool   // opens, and seals after Promote
-	Type    string // "AES256-GCM" or "XChaCha20-Poly1305"
+	ID      uint32 `json:"id"`
+	Type    string `json:"type"`             // "AES256-GCM" or "XChaCha20-Poly1305"
+	Primary bool   `json:"primary"`          // seals new texts
+	Staged  bool   `json:"staged,omitempty"` // opens, and seals after Promote
 }
 
 // Generate returns a keyset of one AES-256-GCM key and one HMAC-SHA-256 key for fingerprints.

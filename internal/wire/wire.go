@@ -85,7 +85,7 @@ func OpenVendor(cfg *config.Config, build cli.Build) (*cashfree.Client, error) {
 	return vendor, nil
 }
 
-// gateLead is how early a worker hears of its slot, to write the call's intent meanwhile.
+// gateLead is how long before its slot a worker gets a permit: enough to write the intent of the call.
 const gateLead = 250 * time.Millisecond
 
 // OpenGate builds the fleet's gate. The caller closes it.

@@ -66,7 +66,7 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 	return w, nil
 }
 
-// queues are those of the jobs, and the one with a task for each batch that is being fed.
+// queues lists the queues of jobs, and that of the feeder (one task per open batch).
 func queues() []string { return append(tasks.Queues(), batch.Queue) }
 
 func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Build) error {
@@ -131,10 +131,11 @@ func policyOf(cfg *config.Config) worker.Policy {
 	}
 }
 
-// shutdownTimeout covers a call and the writing of its answer.
+// shutdownTimeout is enough for a call and for writing its outcome.
 func shutdownTimeout(callTimeout time.Duration) time.Duration { return callTimeout + 15*time.Second }
 
-// Check returns an error if Redis or the store cannot keep what kycq promises. A volatile Redis is accepted on request.
+// Check returns an error if Redis or the store does not meet the requirements. allowVolatile accepts a Redis that may lose
+// data.
 func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 	findings, err := redisx.Check(ctx, w.redis)
 	if err != nil {
@@ -150,14 +151,14 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 	}
 	if len(refused) > 0 {
 		if !allowVolatile {
-			refused = append(refused, fmt.Errorf("for development, --allow-volatile-redis accepts it"))
+			refused = append(refused, fmt.Errorf("for development, add --allow-volatile-redis"))
 		}
 		return errors.Join(refused...)
 	}
-	return w.store.SelfTest(ctx)
+	return w.store.Buckets().SelfTest(ctx)
 }
 
-// Run works until ctx ends. The queues stop first, the parts that they use after them.
+// Run processes jobs until ctx ends. It stops the queues before the parts that their jobs use.
 func (w *Worker) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -29,6 +28,17 @@ func Start(t testing.TB) *Server {
 		return StartMinIO(t)
 	}
 	return StartFake(t)
+}
+
+// Each runs a test in parallel on gofakes3 and on the real server, which it skips if there is none.
+func Each(t *testing.T, test func(t *testing.T, server *Server)) {
+	t.Parallel()
+	for name, start := range map[string]func(testing.TB) *Server{"gofakes3": StartFake, "minio": StartMinIO} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t))
+		})
+	}
 }
 
 // StartFake starts gofakes3 in memory. It honours conditional writes, accepts any credentials, and has no lifecycle rules.
@@ -75,25 +85,32 @@ func StartMinIO(t testing.TB) *Server {
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	})
-	t.Cleanup(func() { s.removeBuckets(t, target, transport) })
+	t.Cleanup(func() { s.removeBuckets(t, target.Scheme+"://"+target.Host, transport) })
 	return s
 }
 
 // removeBuckets uses MinIO's header that deletes a bucket with its objects. MinIO may wait long for a request that a test
 // has cut off; what is not removed in time is deleted with the server's folder.
-func (s *Server) removeBuckets(t testing.TB, target *url.URL, transport http.RoundTripper) {
-	password, _ := target.User.Password()
-	client := s3.New(s3.Options{
-		BaseEndpoint: aws.String(target.Scheme + "://" + target.Host), UsePathStyle: true, Region: s.config.Region,
-		Credentials: credentials.NewStaticCredentialsProvider(target.User.Username(), password, ""),
-		HTTPClient:  &http.Client{Transport: transport},
-	}, s3.WithAPIOptions(smithyhttp.AddHeaderValue("x-minio-force-delete", "true")))
+func (s *Server) removeBuckets(t testing.TB, endpoint string, transport http.RoundTripper) {
+	client := s.raw(endpoint, transport, s3.WithAPIOptions(smithyhttp.AddHeaderValue("x-minio-force-delete", "true")))
 	ctx, cancel := context.WithTimeout(context.Background(), removalTimeout)
 	defer cancel()
-	for _, bucket := range []string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket} {
+	for _, bucket := range s.buckets() {
 		_, err := client.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &bucket})
 		if err != nil && !strings.Contains(err.Error(), "NoSuchBucket") {
 			t.Logf("remove the test bucket %s: %v", bucket, err)
 		}
 	}
+}
+
+func (s *Server) buckets() []string {
+	return []string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket}
+}
+
+// raw returns a plain client of the SDK.
+func (s *Server) raw(endpoint string, transport http.RoundTripper, options ...func(*s3.Options)) *s3.Client {
+	return s3.New(s3.Options{
+		BaseEndpoint: &endpoint, UsePathStyle: true, Region: s.config.Region, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider(s.config.AccessKeyID, s.config.SecretAccessKey.Reveal(), ""),
+	}, options...)
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -23,13 +22,9 @@ type Object struct {
 func (s *Server) Objects(ctx context.Context) ([]Object, error) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	client := s3.New(s3.Options{
-		BaseEndpoint: &s.config.Endpoint, UsePathStyle: true, Region: s.config.Region,
-		Credentials: credentials.NewStaticCredentialsProvider(s.config.AccessKeyID, s.config.SecretAccessKey.Reveal(), ""),
-		HTTPClient:  &http.Client{Transport: transport},
-	})
+	client := s.raw(s.config.Endpoint, transport)
 	var all []Object
-	for _, bucket := range []string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket} {
+	for _, bucket := range s.buckets() {
 		pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)

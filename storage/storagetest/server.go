@@ -33,16 +33,6 @@ func New(t testing.TB) *storage.Store { return Start(t).Store(t) }
 // NewFake returns a store with three new buckets on gofakes3.
 func NewFake(t testing.TB) *storage.Store { return StartFake(t).Store(t) }
 
-// NewMinIO returns a store with three new buckets on the real server. It skips the test if there is none.
-func NewMinIO(t testing.TB) *storage.Store { return StartMinIO(t).Store(t) }
-
-// NewConfig is New for a test that needs the configuration only.
-func NewConfig(t testing.TB) storage.Config {
-	server := Start(t)
-	server.Store(t)
-	return server.Config()
-}
-
 // Config returns the configuration of the store, with bucket names of its own. Store or Init creates the buckets.
 func (s *Server) Config() storage.Config { return s.config }
 
@@ -50,7 +40,7 @@ func (s *Server) Config() storage.Config { return s.config }
 func (s *Server) Store(t testing.TB) *storage.Store {
 	t.Helper()
 	store := s.Open(t)
-	if _, err := store.Init(t.Context()); err != nil {
+	if _, err := store.Buckets().Init(t.Context()); err != nil {
 		t.Fatalf("create the test buckets: %v", err)
 	}
 	return store
@@ -92,7 +82,7 @@ func (s *Server) front(t testing.TB, backend http.Handler) {
 	}))
 	t.Cleanup(front.Close)
 	s.config.Endpoint = front.URL
-	s.config = s.config.WithDefaults()
+	s.config = s.Open(t).Config()
 }
 
 func (s *Server) date() string {

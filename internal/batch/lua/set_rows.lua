@@ -1,5 +1,5 @@
 -- Sets the states of rows and updates the counts, if the batch has progress.
--- KEYS: progress hash, rows string. ARGV: triples of row (from 0), state, and the state to discount if the stored one is 15.
+-- KEYS: progress hash, rows string. ARGV: triples of row (from 0), state, and the state to decrement if the stored one is 15.
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for i = 1, #ARGV, 3 do
   local row, state, was = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])

@@ -1,4 +1,4 @@
--- Counts one call. Returns 0 if the call limit is reached. Without progress there is no limit to keep.
+-- Counts one call. Returns 0 if the call limit is reached. Without progress the call is allowed.
 -- KEYS: progress hash.
 local h = redis.call('HMGET', KEYS[1], 'pass', 'cap', 'calls')
 if not h[1] then return 1 end

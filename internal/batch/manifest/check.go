@@ -30,7 +30,7 @@ type Checker struct {
 	Heads  Heads
 }
 
-// Accepted is a row that may be called.
+// Accepted is a row that passed the check.
 type Accepted struct {
 	ID string
 	// Path is the local image that is to be uploaded, if there is one.
@@ -39,8 +39,8 @@ type Accepted struct {
 	Input tasks.Input
 }
 
-// Check validates one row as far as possible without calling. The Problem rejects the row; err means that the machine or S3
-// failed, and that the row may be good.
+// Check validates a row without calling Cashfree. It returns a Problem if the row is wrong, and an error if this machine or S3
+// failed and the row may be correct.
 func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, error) {
 	if row.Problem != nil {
 		return Accepted{}, row.Problem, nil

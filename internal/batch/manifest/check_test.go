@@ -101,15 +101,15 @@ func codeOf(p *Problem) string {
 }
 
 func columnsOf(kind tasks.Kind, names ...string) *Columns {
-	c := newColumns()
+	c := newColumns(kind, nil)
 	for _, n := range names {
 		c.add(n)
 	}
-	c.bind(kind, nil)
+	c.bind()
 	return c
 }
 
-func TestADerivedIDDependsOnWhatIsCheckedAlone(t *testing.T) {
+func TestADerivedIDDependsOnlyOnTheCheckedInput(t *testing.T) {
 	t.Parallel()
 	c := &Checker{Kind: tasks.Passport, Name: "customers"}
 	id := func(c *Checker, names, cells []string) string {
@@ -125,7 +125,7 @@ func TestADerivedIDDependsOnWhatIsCheckedAlone(t *testing.T) {
 		t.Errorf("other columns in another order made %s of %s", again, first)
 	}
 	if tasks.ValidateID(first) != nil || len(first) != derivedLength {
-		t.Errorf("%q is no verification_id", first)
+		t.Errorf("%q is not a verification_id", first)
 	}
 	for _, other := range []string{
 		id(c, []string{"file_number", "dob"}, []string{"ab13", "1990-01-31"}),

@@ -17,30 +17,34 @@ const (
 	ColumnName       = "name"
 )
 
-// Known lists the columns that kycq reads for a kind.
-func Known(kind tasks.Kind) (required, optional []string) {
+// known returns the columns that kycq reads for a kind.
+func known(kind tasks.Kind) (required, all []string) {
 	if kind == tasks.Aadhaar {
-		return []string{ColumnImage}, []string{ColumnID}
+		return []string{ColumnImage}, []string{ColumnImage, ColumnID}
 	}
-	return []string{ColumnFileNumber, ColumnDOB}, []string{ColumnID, ColumnName}
+	return []string{ColumnFileNumber, ColumnDOB}, []string{ColumnFileNumber, ColumnDOB, ColumnID, ColumnName}
 }
 
 // Columns are the headings of a file, as they are in the file.
 type Columns struct {
-	names []string
-	index map[string]int // by folded name
-	known map[string]int // our name → position
+	kind    tasks.Kind
+	mapping map[string]string // kycq's name → heading of the file
+	names   []string
+	index   map[string]int // by folded name
+	known   map[string]int // kycq's name → position
 }
 
 // fold makes headings comparable, without case and surrounding space.
 func fold(heading string) string { return strings.ToLower(strings.TrimSpace(heading)) }
 
-func newColumns() *Columns { return &Columns{index: map[string]int{}, known: map[string]int{}} }
+func newColumns(kind tasks.Kind, mapping map[string]string) *Columns {
+	return &Columns{kind: kind, mapping: mapping, index: map[string]int{}, known: map[string]int{}}
+}
 
 // add appends a heading. It returns false if there is one already.
 func (c *Columns) add(heading string) bool {
 	key := fold(heading)
-	if _, there := c.index[key]; there {
+	if _, found := c.index[key]; found {
 		return false
 	}
 	c.index[key] = len(c.names)
@@ -48,39 +52,35 @@ func (c *Columns) add(heading string) bool {
 	return true
 }
 
-// Names returns the headings. For JSONL there may be more while it is read.
-func (c *Columns) Names() []string { return slices.Clone(c.names) }
+// heading returns the heading of a column that kycq reads.
+func (c *Columns) heading(name string) string {
+	if heading := c.mapping[name]; heading != "" {
+		return heading
+	}
+	return name
+}
 
-// bind finds the columns that kycq reads. mapping maps our names to the headings of the file.
-func (c *Columns) bind(kind tasks.Kind, mapping map[string]string) {
-	required, optional := Known(kind)
-	for _, name := range append(required, optional...) {
-		heading := name
-		if theirs, mapped := mapping[name]; mapped {
-			heading = theirs
-		}
-		if at, there := c.index[fold(heading)]; there {
+// bind finds the columns that kycq reads.
+func (c *Columns) bind() {
+	_, all := known(c.kind)
+	for _, name := range all {
+		if at, found := c.index[fold(c.heading(name))]; found {
 			c.known[name] = at
 		}
 	}
 }
 
 // missing returns an error if a required or mapped column is missing.
-func (c *Columns) missing(kind tasks.Kind, mapping map[string]string) error {
-	required, _ := Known(kind)
+func (c *Columns) missing() error {
+	required, _ := known(c.kind)
 	for _, name := range required {
-		if _, there := c.known[name]; there {
-			continue
+		if _, found := c.known[name]; !found {
+			return fileError(1, "there is no column %q; the columns are: %s (to use another heading: --map %s=HEADING)",
+				c.heading(name), c.list(), name)
 		}
-		heading := name
-		if theirs := mapping[name]; theirs != "" {
-			heading = theirs
-		}
-		return fileError(1, "there is no column %q; the columns are: %s (to use another heading: --map %s=HEADING)",
-			heading, c.list(), name)
 	}
-	for name, heading := range mapping {
-		if _, there := c.known[name]; !there {
+	for name, heading := range c.mapping {
+		if _, found := c.known[name]; !found {
 			return fileError(1, "--map %s=%s: there is no such column; the columns are: %s", name, heading, c.list())
 		}
 	}
@@ -109,23 +109,22 @@ func looksLikeHeading(name string) bool {
 	return len(name) <= 40 && !strings.ContainsAny(name, "0123456789@/") && strings.TrimSpace(name) != ""
 }
 
-// ParseMapping parses --map values, ours=theirs.
+// ParseMapping parses --map values: NAME=HEADING.
 func ParseMapping(kind tasks.Kind, values []string) (map[string]string, error) {
-	required, optional := Known(kind)
-	all := append(required, optional...)
+	_, all := known(kind)
 	mapping := map[string]string{}
 	for _, value := range values {
-		ours, theirs, ok := strings.Cut(value, "=")
-		ours, theirs = fold(ours), strings.TrimSpace(theirs)
+		name, heading, ok := strings.Cut(value, "=")
+		name, heading = fold(name), strings.TrimSpace(heading)
 		switch {
-		case !ok || theirs == "":
+		case !ok || heading == "":
 			return nil, fmt.Errorf("--map %q: want NAME=HEADING, for example verification_id=customer_id", value)
-		case !slices.Contains(all, ours):
+		case !slices.Contains(all, name):
 			return nil, fmt.Errorf("--map %q: %s manifests have the columns %s", value, kind, strings.Join(all, ", "))
-		case mapping[ours] != "":
-			return nil, fmt.Errorf("--map %q: %s is mapped twice", value, ours)
+		case mapping[name] != "":
+			return nil, fmt.Errorf("--map %q: %s is mapped twice", value, name)
 		}
-		mapping[ours] = theirs
+		mapping[name] = heading
 	}
 	return mapping, nil
 }

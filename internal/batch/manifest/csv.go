@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/kycq/kycq/tasks"
 )
 
 // csvReader reads RFC 4180 as Excel and databases write it, with CRLF and quoted newlines.
@@ -19,7 +17,7 @@ type csvReader struct {
 	line  int // where the last row begins
 }
 
-func newCSVReader(in io.Reader, kind tasks.Kind, mapping map[string]string, columns *Columns) (*csvReader, error) {
+func newCSVReader(in io.Reader, columns *Columns) (*csvReader, error) {
 	m := &meter{src: in}
 	m.refill()
 	r := &csvReader{csv: csv.NewReader(m), meter: m, line: 1}
@@ -39,8 +37,8 @@ func newCSVReader(in io.Reader, kind tasks.Kind, mapping map[string]string, colu
 	if err := readHeader(columns, header); err != nil {
 		return nil, err
 	}
-	columns.bind(kind, mapping)
-	if err := columns.missing(kind, mapping); err != nil {
+	columns.bind()
+	if err := columns.missing(); err != nil {
 		return nil, explainSeparator(header, err)
 	}
 	r.width = len(header)

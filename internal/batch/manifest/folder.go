@@ -12,8 +12,10 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Folder is the folder of a manifest's images. No path and no symbolic link leads out of it: a manifest must not be a way
-// to send other files of this machine to the vendor.
+var outside = &Problem{"image_outside_folder", "the image's path leads out of the folder of the images"}
+
+// Folder is the folder of a manifest's images. Paths and symbolic links that lead out of it are refused, because a manifest
+// must not send other files of this machine to the vendor.
 type Folder struct {
 	root *os.Root
 	path string
@@ -35,17 +37,11 @@ func OpenFolder(path string) (*Folder, error) {
 // Close closes the folder.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// Open opens an image. The Problem is set if the row is the cause, err if the machine is.
+// Open opens an image. It returns a Problem if the row is wrong, and an error if the file system failed.
 func (f *Folder) Open(name string) (*os.File, *Problem, error) {
-	if filepath.IsAbs(name) {
-		inside, err := filepath.Rel(f.path, name)
-		if err != nil {
-			return nil, outside(), nil
-		}
-		name = inside
-	}
+	name = f.relative(name)
 	if strings.IndexByte(name, 0) >= 0 || !filepath.IsLocal(name) {
-		return nil, outside(), nil
+		return nil, outside, nil
 	}
 	info, err := f.root.Stat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -65,23 +61,24 @@ func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
 		return nil, nil, fmt.Errorf("open an image: %w", errno(err))
 	}
-	return nil, outside(), nil // os.Root has no error value for a link that leads out
+	return nil, outside, nil // os.Root has no error value for a symbolic link that leads out
 }
 
 // Stat returns size and modification time (Unix nanoseconds) of an image, or zeros if it is not in the folder.
 func (f *Folder) Stat(name string) (size, modified int64) {
-	if inside, err := filepath.Rel(f.path, name); err == nil && filepath.IsAbs(name) {
-		name = inside
-	}
-	info, err := f.root.Stat(name)
+	info, err := f.root.Stat(f.relative(name))
 	if err != nil {
 		return 0, 0
 	}
 	return info.Size(), info.ModTime().UnixNano()
 }
 
-func outside() *Problem {
-	return &Problem{"image_outside_folder", "the image's path leads out of the folder of the images"}
+// relative returns an absolute path as a path relative to the folder.
+func (f *Folder) relative(name string) string {
+	if inside, err := filepath.Rel(f.path, name); err == nil && filepath.IsAbs(name) {
+		return inside
+	}
+	return name
 }
 
 // errno removes the path, which may contain a name, from an error.

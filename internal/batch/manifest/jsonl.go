@@ -9,22 +9,14 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/kycq/kycq/tasks"
 )
 
 // jsonlReader reads one flat JSON object per line. The columns are the keys of all objects.
 type jsonlReader struct {
 	in      *bufio.Reader
-	kind    tasks.Kind
-	mapping map[string]string
 	columns *Columns
 	line    int
 	buf     []byte
-}
-
-func newJSONLReader(in *bufio.Reader, kind tasks.Kind, mapping map[string]string, columns *Columns) *jsonlReader {
-	return &jsonlReader{in: in, kind: kind, mapping: mapping, columns: columns}
 }
 
 func (r *jsonlReader) read(row *Row) error {
@@ -113,14 +105,14 @@ func (r *jsonlReader) decode(text []byte) ([]string, *Problem) {
 
 // column finds or adds the column of a key.
 func (r *jsonlReader) column(key string) (int, *Problem) {
-	if at, there := r.columns.index[fold(key)]; there {
+	if at, found := r.columns.index[fold(key)]; found {
 		return at, nil
 	}
 	if len(r.columns.names) >= MaxColumns {
 		return 0, &Problem{codeManyKeys, fmt.Sprintf("the file's objects have more than %d different keys", MaxColumns)}
 	}
 	r.columns.add(key)
-	r.columns.bind(r.kind, r.mapping)
+	r.columns.bind()
 	return len(r.columns.names) - 1, nil
 }
 

@@ -32,7 +32,7 @@ type Part struct {
 	Items   []Item `json:"-"`
 }
 
-// binding prevents that a part is exchanged for another one.
+// binding binds a sealed part to its batch and number, so it cannot replace another part.
 func binding(kind tasks.Kind, batch string, number int) seal.Binding {
 	return seal.Binding{Kind: string(kind), ID: fmt.Sprintf("%s/%d", batch, number), Purpose: seal.PurposeManifest}
 }
@@ -66,10 +66,10 @@ const maxPart = 4 * PartRows * MaxRow
 // OpenPart opens a part that Seal wrote. Errors: seal.ErrKeyMissing, seal.ErrBroken, or a part that is not valid.
 func OpenPart(body []byte, k *tasks.Keyset, kind tasks.Kind, batch string, number int) (*Part, error) {
 	plain, err := k.Open(string(body), binding(kind, batch, number))
-	if err != nil {
-		return nil, fmt.Errorf("open part %d of the manifest: %w", number, err)
+	var p *Part
+	if err == nil {
+		p, err = decodePart(plain)
 	}
-	p, err := decodePart(plain)
 	if err != nil {
 		return nil, fmt.Errorf("open part %d of the manifest: %w", number, err)
 	}

@@ -1,11 +1,11 @@
 // Package manifest reads the file of a backfill, CSV or JSONL with one job per row, and stores it as sealed parts.
 //
 // The file is not trusted: it may be one line of 2 GB, a renamed zip, or contain a path to /etc/passwd. Memory is bounded by
-// MaxRow and MaxColumns, whatever the file holds. A *FileError makes the whole file unreadable, a *Problem rejects one row.
+// MaxRow and MaxColumns, whatever the file holds. A *FileError rejects the whole file, a *Problem one row.
 // Neither quotes a cell, because cells are personal data. Reading the same bytes again gives the same rows with the same
 // numbers.
 //
-// The package must not know Redis, queues or progress, and opens images only through Folder.
+// The package must not use Redis, queues or progress, and must open images only through Folder.
 package manifest
 
 import (
@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -32,7 +33,7 @@ const (
 
 // FileError means that the file cannot be read.
 type FileError struct {
-	Line    int    // 0 if no line is to blame
+	Line    int    // 0 if the error is not about one line
 	Message string // what is wrong, and what to do about it
 }
 
@@ -73,7 +74,7 @@ type Row struct {
 	columns *Columns
 }
 
-// Get returns the trimmed cell of one of our columns, empty if the file does not have it.
+// Get returns the trimmed cell of a column that kycq reads, empty if the file does not have it.
 func (r *Row) Get(name string) string {
 	at, ok := r.columns.known[name]
 	if !ok || at >= len(r.Fields) {
@@ -94,7 +95,7 @@ type rowReader interface {
 	read(row *Row) error
 }
 
-// NewReader detects the format and, for CSV, reads the headings. The error is a *FileError if the file is the cause.
+// NewReader detects the format and, for CSV, reads the headings. It returns a *FileError if the file is not valid.
 func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Reader, error) {
 	in := bufio.NewReaderSize(src, 64<<10)
 	head, err := in.Peek(512)
@@ -108,16 +109,16 @@ func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Read
 		_, _ = in.Discard(len(bom))
 		head = head[len(bom):]
 	}
-	r := &Reader{columns: newColumns()}
+	r := &Reader{columns: newColumns(kind, mapping)}
 	switch first := bytes.TrimLeft(head, " \t\r\n"); {
 	case len(first) == 0:
 		return nil, fileError(0, "the file is empty")
 	case first[0] == '[':
 		return nil, fileError(1, "this is a JSON array: write one object per line (jq -c '.[]' FILE)")
 	case first[0] == '{':
-		r.rows = newJSONLReader(in, kind, mapping, r.columns)
+		r.rows = &jsonlReader{in: in, columns: r.columns}
 	default:
-		if r.rows, err = newCSVReader(in, kind, mapping, r.columns); err != nil {
+		if r.rows, err = newCSVReader(in, r.columns); err != nil {
 			return nil, err
 		}
 	}
@@ -147,8 +148,8 @@ func refuseOthers(head []byte) error {
 	return nil
 }
 
-// Columns are the headings read so far.
-func (r *Reader) Columns() *Columns { return r.columns }
+// Columns returns the headings read so far.
+func (r *Reader) Columns() []string { return slices.Clone(r.columns.names) }
 
 // Next reads the next row into row, and shares no memory with the previous one. It returns io.EOF at the end, and a
 // *FileError if the rest cannot be read.

@@ -38,7 +38,7 @@ func readAll(t testing.TB, src io.Reader, kind tasks.Kind, mapping map[string]st
 	}
 }
 
-func TestTheReaderTakesWhatSpreadsheetsAndDatabasesWrite(t *testing.T) {
+func TestTheReaderAcceptsFilesOfSpreadsheetsAndDatabases(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		text string
@@ -74,7 +74,7 @@ func TestTheReaderTakesWhatSpreadsheetsAndDatabasesWrite(t *testing.T) {
 	}
 }
 
-func TestMappedHeadingsStandForColumns(t *testing.T) {
+func TestMappedHeadingsNameColumns(t *testing.T) {
 	t.Parallel()
 	mapping, err := ParseMapping(tasks.Passport, []string{"verification_id=Customer ID", "file_number=nr"})
 	if err != nil {
@@ -184,7 +184,7 @@ func TestUnescapeReversesEscape(t *testing.T) {
 			t.Errorf("%q stays a formula: %q", cell, escaped)
 		}
 		if unescapeFormula(escaped) != cell {
-			t.Errorf("%q came back as %q", cell, unescapeFormula(escaped))
+			t.Errorf("%q was read as %q", cell, unescapeFormula(escaped))
 		}
 	}
 }
@@ -217,7 +217,7 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 		if again, _, _ := readAll(t, strings.NewReader(string(file)), tasks.Passport, nil); !slices.Equal(once, again) {
-			t.Fatal("the same bytes gave other rows")
+			t.Fatal("the same bytes were read as other rows")
 		}
 	})
 }

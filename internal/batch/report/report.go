@@ -116,8 +116,8 @@ func explain(r *batch.Row) advice.Text {
 	return advice.For(r.Code())
 }
 
-// header returns the headings of a CSV report and those of our columns that it has. A column of ours is renamed if the input
-// has one of that name; the verification_id is left out instead.
+// header returns the headings of a CSV report and the added columns that it has. An added column is renamed if the input has
+// one of that name; the verification_id is left out instead.
 func (r *Report) header(all []string) (header, columns []string) {
 	taken := map[string]bool{}
 	for _, name := range r.Columns {

@@ -19,8 +19,8 @@ import (
 
 type preparer struct{ keyset *tasks.Keyset }
 
-func (p preparer) Prepare(job tasks.Job) (tasks.Payload, error) {
-	return tasks.Payload{JobSpec: tasks.JobSpec{Fingerprint: "f-" + job.VerificationID}}, nil
+func (p preparer) Prepare(job tasks.Job) (tasks.JobSpec, error) {
+	return tasks.JobSpec{Fingerprint: "f-" + job.VerificationID}, nil
 }
 
 // newReport reports a batch of four rows: valid, failed, in conflict, and one that was never called.

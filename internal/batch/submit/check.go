@@ -41,18 +41,23 @@ const (
 // Check checks all rows, and writes the rejected ones to RejectsPath. The error is a *manifest.FileError if the file cannot
 // be read to its end.
 func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progress) (*Plan, error) {
+	progress.Begin("reading the columns", s.Size, "bytes")
+	columns, err := s.readRows(ctx, counter{progress}, func(manifest.Row) error { return nil }) // the last row of a JSONL file may add one
+	if err != nil {
+		return nil, err
+	}
 	c := &check{
 		source:  s,
 		checker: &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: heads},
-		plan:    &Plan{Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
-		rejects: &rejects{path: s.RejectsPath()},
+		plan:    &Plan{Columns: columns, Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
+		rejects: newRejects(s.RejectsPath(), columns),
 	}
 	defer c.rejects.discard()
 	progress.Begin("checking", s.Size, "bytes")
 	if err := c.run(ctx, progress); err != nil {
 		return nil, err
 	}
-	if err := c.rejects.finish(c.plan.Columns); err != nil {
+	if err := c.rejects.finish(); err != nil {
 		return nil, err
 	}
 	return c.plan, nil
@@ -80,7 +85,7 @@ type result struct {
 }
 
 func (c *check) run(ctx context.Context, progress Progress) (err error) {
-	c.plan.Columns, err = c.source.readRows(ctx, counter{progress}, func(row manifest.Row) error {
+	_, err = c.source.readRows(ctx, counter{progress}, func(row manifest.Row) error {
 		if c.rows = append(c.rows, row); len(c.rows) < checkRows {
 			return nil
 		}
@@ -103,15 +108,11 @@ func (c *check) run(ctx context.Context, progress Progress) (err error) {
 func (c *check) checkRows(ctx context.Context) error {
 	results := make([]result, len(c.rows))
 	group, ctx := errgroup.WithContext(ctx)
-	for first := range checkParallel {
-		group.Go(func() error {
-			for i := first; i < len(c.rows); i += checkParallel {
-				var err error
-				if results[i].accepted, results[i].problem, err = c.checker.Check(ctx, &c.rows[i]); err != nil {
-					return err
-				}
-			}
-			return nil
+	group.SetLimit(checkParallel)
+	for i := range c.rows {
+		group.Go(func() (err error) {
+			results[i].accepted, results[i].problem, err = c.checker.Check(ctx, &c.rows[i])
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {

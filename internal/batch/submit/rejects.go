@@ -1,11 +1,9 @@
 package submit
 
 import (
-	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -14,25 +12,33 @@ import (
 	"github.com/kycq/kycq/internal/batch/manifest"
 )
 
-// rejects writes FILE.rejects.csv: line, code and message, then the input columns. The columns of JSONL are known only at the
-// end, so rows are first written to a temporary file. The rejects file exists only when it is complete.
+// rejects writes FILE.rejects.csv: line, code and message, then the input columns. It writes FILE.rejects.csv.part first, so
+// the rejects file exists only when it is complete.
 type rejects struct {
-	path string
-	temp *os.File
-	out  *csv.Writer
+	path   string
+	header []string
+	file   *os.File // nil until the first row
+	out    *csv.Writer
+}
+
+func newRejects(path string, columns []string) *rejects {
+	added := []string{"line", "code", "message"}
+	return &rejects{path: path, header: append(added, renameTaken(columns, added...)...)}
 }
 
 func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
-	if r.temp == nil {
-		f, err := os.OpenFile(r.path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // the cells are personal data
+	if r.file == nil {
+		f, err := os.OpenFile(r.path+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // the cells are personal data
 		if err != nil {
 			return fmt.Errorf("write the rejects: %w", err)
 		}
-		r.temp, r.out = f, csv.NewWriter(bufio.NewWriterSize(f, 64<<10))
+		r.file, r.out = f, csv.NewWriter(f)
+		_ = r.out.Write(r.header) // finish returns the error
 	}
-	cells := append(make([]string, 0, len(row.Fields)+3), strconv.Itoa(row.Line), p.Code, p.Message)
-	for _, f := range row.Fields {
-		cells = append(cells, manifest.EscapeFormula(strings.ToValidUTF8(f, "\uFFFD")))
+	cells := make([]string, len(r.header))
+	copy(cells, []string{strconv.Itoa(row.Line), p.Code, p.Message})
+	for i, f := range row.Fields {
+		cells[3+i] = manifest.EscapeFormula(strings.ToValidUTF8(f, "\uFFFD"))
 	}
 	if err := r.out.Write(cells); err != nil {
 		return fmt.Errorf("write the rejects: %w", err)
@@ -40,61 +46,30 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 	return nil
 }
 
-// finish writes the file. Without rejects it removes the file of an earlier submission.
-func (r *rejects) finish(columns []string) error {
-	if r.temp == nil {
+// finish completes the file. Without rejects it removes the file of an earlier submission.
+func (r *rejects) finish() error {
+	if r.file == nil {
 		if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove earlier rejects: %w", err)
 		}
 		return nil
 	}
-	if err := r.copy(columns); err != nil {
+	r.out.Flush()
+	err := errors.Join(r.out.Error(), r.file.Close())
+	if err == nil {
+		err = os.Rename(r.file.Name(), r.path)
+	}
+	if err != nil {
 		return fmt.Errorf("write the rejects: %w", err)
 	}
 	return nil
 }
 
-func (r *rejects) copy(columns []string) (err error) {
-	r.out.Flush()
-	if err := r.out.Error(); err != nil {
-		return err
-	}
-	if _, err := r.temp.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	whole, err := os.OpenFile(r.path+".whole", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, whole.Close()); err == nil {
-			err = os.Rename(whole.Name(), r.path)
-		} else {
-			_ = os.Remove(whole.Name())
-		}
-	}()
-	in := csv.NewReader(bufio.NewReaderSize(r.temp, 64<<10))
-	in.FieldsPerRecord = -1
-	out := csv.NewWriter(whole)
-	header := append([]string{"line", "code", "message"}, renameTaken(columns, "line", "code", "message")...)
-	if err := out.Write(header); err != nil {
-		return err
-	}
-	for {
-		cells, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			out.Flush()
-			return out.Error()
-		}
-		if err != nil {
-			return err
-		}
-		for len(cells) < len(header) {
-			cells = append(cells, "")
-		}
-		if err := out.Write(cells); err != nil {
-			return err
-		}
+// discard removes the file unless it was finished.
+func (r *rejects) discard() {
+	if r.file != nil {
+		_ = r.file.Close()
+		_ = os.Remove(r.file.Name())
 	}
 }
 
@@ -110,11 +85,4 @@ func renameTaken(columns []string, taken ...string) []string {
 		}
 	}
 	return named
-}
-
-func (r *rejects) discard() {
-	if r.temp != nil {
-		_ = r.temp.Close()
-		_ = os.Remove(r.temp.Name())
-	}
 }

@@ -1,7 +1,7 @@
 // Package submit turns a manifest file into a batch.
 //
-// It reads the file three times and never holds it in memory: for its hash, which is part of the batch's id (source.go); to
-// check every row (check.go); to upload the images and write the sealed parts (write.go). The caller then writes
+// It reads the file several times and never holds it in memory: for its hash, which is part of the batch's id (source.go); for
+// its columns and to check every row (check.go); to upload the images and write the sealed parts (write.go). The caller then writes
 // batch.json, which accepts all rows at once. A submission that is killed before that accepts nothing and causes no call,
 // and the same command continues it from what is in S3. The keys of the parts contain a hash of the accepted rows, so that
 // submissions with different rejects never mix.
@@ -61,31 +61,22 @@ type Source struct {
 // caller closes the Source.
 func Open(ctx context.Context, opt Options, progress Progress) (*Source, error) {
 	s := &Source{Options: opt}
-	if err := s.open(); err != nil {
-		return nil, err
+	err := s.open()
+	if err == nil {
+		err = s.prepare(ctx, progress)
 	}
-	if err := s.prepare(ctx, progress); err != nil {
+	if err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Source) open() error {
+func (s *Source) open() (err error) {
 	if s.Path == "-" {
 		return s.spool()
 	}
-	f, err := os.Open(s.Path)
-	if err != nil {
-		return fmt.Errorf("open the manifest: %w", err)
-	}
-	s.file = f
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file (- reads from standard input)", s.Path)
-	}
-	if err != nil {
-		_ = f.Close()
+	if s.file, err = os.Open(s.Path); err != nil {
 		return fmt.Errorf("open the manifest: %w", err)
 	}
 	return nil
@@ -99,7 +90,6 @@ func (s *Source) spool() error {
 	_ = os.Remove(f.Name()) // the open file stays usable on Unix; elsewhere Close removes it
 	s.file, s.spooled = f, true
 	if _, err := io.Copy(f, s.Stdin); err != nil {
-		_ = s.Close()
 		return fmt.Errorf("copy standard input: %w", err)
 	}
 	return nil
@@ -107,6 +97,9 @@ func (s *Source) spool() error {
 
 func (s *Source) prepare(ctx context.Context, progress Progress) error {
 	info, err := s.file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file (- reads from standard input)", s.Path)
+	}
 	if err != nil {
 		return fmt.Errorf("open the manifest: %w", err)
 	}
@@ -182,7 +175,7 @@ func (s *Source) readRows(ctx context.Context, w io.Writer, visit func(manifest.
 	if hex.EncodeToString(h.Sum(nil)) != s.Content {
 		return nil, errChanged
 	}
-	return reader.Columns().Names(), nil
+	return reader.Columns(), nil
 }
 
 // RejectsPath is the path of the file with the rejected rows.

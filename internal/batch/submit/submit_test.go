@@ -114,7 +114,7 @@ func (b *fixture) items(bt *batch.Batch) []manifest.Item {
 func TestAKilledSubmissionIsCompletedByTheSameCommand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, tasks.Passport, passports(4200))
-	died := 0
+	kills := 0
 	for at := int64(1); ; at++ {
 		var writes atomic.Int64
 		ctx, die := context.WithCancel(t.Context())
@@ -128,7 +128,7 @@ func TestAKilledSubmissionIsCompletedByTheSameCommand(t *testing.T) {
 		bt, err := b.submit(ctx)
 		die()
 		if err != nil {
-			died++
+			kills++
 			continue
 		}
 		items := b.items(bt)
@@ -139,8 +139,8 @@ func TestAKilledSubmissionIsCompletedByTheSameCommand(t *testing.T) {
 				t.Fatalf("item %d is row %d, %s", i, it.Row, it.ID)
 			}
 		}
-		if len(items) != 4200 || len(seen) != 4200 || died < 2 {
-			t.Errorf("%d rows, %d ids, after %d deaths", len(items), len(seen), died)
+		if len(items) != 4200 || len(seen) != 4200 || kills < 2 {
+			t.Errorf("%d rows, %d ids, after %d kills", len(items), len(seen), kills)
 		}
 		return
 	}

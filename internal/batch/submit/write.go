@@ -34,13 +34,7 @@ type Writer struct {
 
 	checker *manifest.Checker
 	parts   *batch.Parts
-	uploads chan struct{} // a slot for each upload
-}
-
-// draft is a part that is to be written.
-type draft struct {
-	number int
-	rows   []manifest.Row
+	slots   chan struct{} // limits the rows that are checked and uploaded at once
 }
 
 // Write writes every part and returns the batch that is to be accepted. It may be repeated after any error: stored parts are
@@ -60,7 +54,7 @@ func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	w.Plan.lines = nil // no longer needed; a million ids take 40 MB
 	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
 	w.parts = batch.PartsOf(w.Store, w.Keyset, b)
-	w.uploads = make(chan struct{}, uploadParallel)
+	w.slots = make(chan struct{}, uploadParallel)
 	step := "writing"
 	if w.Plan.Uploads {
 		step = "uploading"
@@ -69,79 +63,56 @@ func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	return b, w.writeAll(ctx)
 }
 
+// writeAll reads the accepted rows and writes them in parts.
 func (w *Writer) writeAll(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	drafts := make(chan draft)
-	group.Go(func() error {
-		defer close(drafts)
-		return w.read(ctx, drafts)
-	})
-	for range writers {
-		group.Go(func() error {
-			for d := range drafts {
-				if err := w.write(ctx, d); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	group.SetLimit(writers)
+	number, rows := 0, []manifest.Row(nil)
+	write := func() {
+		n, part := number, rows
+		group.Go(func() error { return w.write(ctx, n, part) })
+		number, rows = number+1, nil
 	}
-	return group.Wait()
-}
-
-// read sends the accepted rows in drafts.
-func (w *Writer) read(ctx context.Context, drafts chan<- draft) error {
-	var d draft
-	send := func() error {
-		select {
-		case drafts <- d:
-			d = draft{number: d.number + 1}
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	_, err := w.Source.readRows(ctx, io.Discard, func(row manifest.Row) error {
+	_, readErr := w.Source.readRows(ctx, io.Discard, func(row manifest.Row) error {
 		if w.Plan.rejected.has(row.Number) {
 			return nil
 		}
-		if d.rows = append(d.rows, row); len(d.rows) == manifest.PartRows {
-			return send()
+		if rows = append(rows, row); len(rows) == manifest.PartRows {
+			write()
 		}
 		return nil
 	})
-	if err != nil || len(d.rows) == 0 {
+	if readErr == nil && len(rows) > 0 {
+		write()
+	}
+	if err := group.Wait(); err != nil { // it has canceled the reading
 		return err
 	}
-	return send()
+	return readErr
 }
 
-func (w *Writer) write(ctx context.Context, d draft) error {
-	sources := w.sourcesOf(d)
-	was, err := w.parts.Sources(ctx, d.number)
+func (w *Writer) write(ctx context.Context, number int, rows []manifest.Row) error {
+	sources := w.sourcesOf(rows)
+	was, err := w.parts.Sources(ctx, number)
 	if err != nil {
 		return err
 	}
 	if was == sources { // an interrupted submission wrote it
-		w.Progress.Add(int64(len(d.rows)))
+		w.Progress.Add(int64(len(rows)))
 		return nil
 	}
-	part := &manifest.Part{Number: d.number, Sources: sources, Items: make([]manifest.Item, len(d.rows))}
+	part := &manifest.Part{Number: number, Sources: sources, Items: make([]manifest.Item, len(rows))}
 	group, gctx := errgroup.WithContext(ctx)
-	for i := range d.rows {
-		if w.Plan.Uploads { // otherwise goroutines would only cost time
-			select {
-			case w.uploads <- struct{}{}:
-			case <-gctx.Done():
-				return errors.Join(group.Wait(), gctx.Err())
+	for i := range rows {
+		group.Go(func() error {
+			w.slots <- struct{}{}
+			defer func() { <-w.slots }()
+			if err := gctx.Err(); err != nil {
+				return err
 			}
-			group.Go(func() error {
-				defer func() { <-w.uploads }()
-				return w.item(gctx, &part.Items[i], &d, i)
-			})
-		} else if err := w.item(ctx, &part.Items[i], &d, i); err != nil {
-			return err
-		}
+			part.Items[i].Row = number*manifest.PartRows + i + 1
+			return w.item(gctx, &part.Items[i], &rows[i])
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -149,9 +120,8 @@ func (w *Writer) write(ctx context.Context, d draft) error {
 	return w.parts.Write(ctx, part)
 }
 
-// item sets one item, and uploads its image if it has one.
-func (w *Writer) item(ctx context.Context, it *manifest.Item, d *draft, i int) error {
-	row := &d.rows[i]
+// item sets the item of a row, and uploads its image if it has one.
+func (w *Writer) item(ctx context.Context, it *manifest.Item, row *manifest.Row) error {
 	a, problem, err := w.checker.Check(ctx, row)
 	if err != nil {
 		return err
@@ -168,9 +138,7 @@ func (w *Writer) item(ctx context.Context, it *manifest.Item, d *draft, i int) e
 	if err != nil {
 		return fmt.Errorf("line %d: %w", row.Line, err)
 	}
-	*it = manifest.Item{
-		Row: d.number*manifest.PartRows + i + 1, Line: row.Line, ID: a.ID, Input: input, Fields: row.Fields,
-	}
+	it.Line, it.ID, it.Input, it.Fields = row.Line, a.ID, input, row.Fields
 	w.Progress.Add(1)
 	return nil
 }
@@ -191,12 +159,12 @@ func (w *Writer) upload(ctx context.Context, a manifest.Accepted) (*tasks.Image,
 	return &img, nil
 }
 
-// sourcesOf hashes the input of a part: the cells, and size and time of the images, so that an image that was changed between
+// sourcesOf hashes the input of a part: the cells, and the sizes and times of the images. An image that was changed between
 // two submissions is uploaded again.
-func (w *Writer) sourcesOf(d draft) string {
+func (w *Writer) sourcesOf(rows []manifest.Row) string {
 	h := sha256.New()
-	for i := range d.rows {
-		row := &d.rows[i]
+	for i := range rows {
+		row := &rows[i]
 		_, _ = fmt.Fprintf(h, "%d %q", row.Line, row.Fields)
 		if w.Source.folder != nil {
 			size, modified := w.Source.folder.Stat(row.Get(manifest.ColumnImage))

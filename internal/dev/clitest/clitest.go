@@ -1,4 +1,4 @@
-// Package clitest has the commands of test scripts that both binaries' tests use.
+// Package clitest provides commands for the test scripts of both binaries.
 package clitest
 
 import (

@@ -24,9 +24,9 @@ const Credentials = "demo"
 
 // Config configures a Stack.
 type Config struct {
-	// Dir holds the folder s3, with one folder per bucket. It must exist.
+	// Dir must exist. Objects are written to the files s3/bucket/key in it.
 	Dir string
-	// Simulator is the account; its credentials are set by Start.
+	// Simulator configures the account. Start sets its credentials.
 	Simulator simulator.Config
 }
 
@@ -61,7 +61,7 @@ func (s *Stack) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("redis: %w", err)
 	}
 	s.RedisURL = "redis://" + s.redis.Addr() + "/0"
-	s.running.Go(func() { s.age(ctx) })
+	s.running.Go(func() { s.advanceClock(ctx) })
 
 	var err error
 	if s.files, err = openFolders(filepath.Join(cfg.Dir, "s3")); err != nil {
@@ -85,8 +85,8 @@ func (s *Stack) start(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// age advances miniredis' clock, which does not advance by itself, so that keys expire.
-func (s *Stack) age(ctx context.Context) {
+// advanceClock advances the clock of miniredis, which stands still otherwise: keys would not expire.
+func (s *Stack) advanceClock(ctx context.Context) {
 	const step = time.Second
 	ticker := time.NewTicker(step)
 	defer ticker.Stop()

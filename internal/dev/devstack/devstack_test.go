@@ -42,20 +42,20 @@ func TestObjectsCanBeOpenedAsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Init(t.Context()); err != nil {
+	if _, err := store.Buckets().Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.SelfTest(t.Context()); err != nil {
+	if err := store.Buckets().SelfTest(t.Context()); err != nil {
 		t.Fatalf("the store does not keep what kycq relies on: %v", err)
 	}
-	if err := store.PutObject(t.Context(), "batches/b/x", []byte("hello"), "text/plain"); err != nil {
+	if err := store.Buckets().Records.Put(t.Context(), "batches/b/x", []byte("hello"), "text/plain"); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "s3", "kycq-records", "batches", "b", "x")
 	if got, err := os.ReadFile(file); err != nil || string(got) != "hello" {
 		t.Errorf("the object's file: %q, %v", got, err)
 	}
-	if err := store.DeleteObject(t.Context(), "batches/b/x"); err != nil {
+	if err := store.Buckets().Records.Delete(t.Context(), "batches/b/x"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); !os.IsNotExist(err) {

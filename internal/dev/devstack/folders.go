@@ -18,7 +18,7 @@ import (
 // only, so conditional writes work as in memory.
 type folders struct {
 	gofakes3.Backend
-	root *os.Root // keeps keys with .. inside
+	root *os.Root // rejects keys that leave it with ..
 
 	mu sync.Mutex // an object and its file change together
 }

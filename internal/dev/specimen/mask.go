@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"math"
 
 	"github.com/kycq/kycq/internal/qr"
 )
@@ -23,7 +24,7 @@ func Mask(img image.Image) (image.Image, bool) {
 	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)
 	masked := false
 	for _, c := range codes {
-		if c.Finders == 3 {
+		if c.Finders > 1 {
 			cover(out, grownCorners(c.Corners, 1.06))
 			masked = true
 		}
@@ -47,8 +48,12 @@ func Mask(img image.Image) (image.Image, bool) {
 
 // cover fills a quadrilateral.
 func cover(dst *image.RGBA, corners [4]qr.Point) {
-	quad := qr.Code{Corners: corners}
-	area := quad.Bounds().Intersect(dst.Rect)
+	quad, area := qr.Code{Corners: corners}, image.Rectangle{}
+	for _, p := range corners {
+		x, y := int(math.Floor(p.X)), int(math.Floor(p.Y))
+		area = area.Union(image.Rect(x, y, x+1, y+1))
+	}
+	area = area.Intersect(dst.Rect)
 	for y := area.Min.Y; y < area.Max.Y; y++ {
 		for x := area.Min.X; x < area.Max.X; x++ {
 			if quad.Contains(qr.Point{X: float64(x) + 0.5, Y: float64(y) + 0.5}) {

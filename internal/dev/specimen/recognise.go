@@ -55,13 +55,15 @@ const (
 func recognise(img *image.RGBA, codes []qr.Code) []sighting {
 	var seen []sighting
 	for _, c := range codes {
-		if c.Finders < 3 {
+		if c.Finders < 2 {
 			continue
 		}
 		var best sighting
 		for _, layout := range Layouts() {
 			for _, b := range plans[layout].codes {
-				best = better(best, sight(img, plans[layout], placed(b, c.Corners)))
+				for turn := range 4 {
+					best = better(best, sight(img, plans[layout], placed(b, turned(c.Corners, turn))))
+				}
 			}
 		}
 		if best.match >= sureMatch {
@@ -91,14 +93,19 @@ func filling(img *image.RGBA) sighting {
 			if math.Abs(math.Log(cw/ch*p.h/p.w)) > maxStretch {
 				continue
 			}
-			var at [4]qr.Point
-			for i := range at {
-				at[i] = around[(i+turn)%4]
-			}
-			best = better(best, sight(img, p, placed(box{0, 0, p.w, p.h}, at)))
+			best = better(best, sight(img, p, placed(box{0, 0, p.w, p.h}, turned(around, turn))))
 		}
 	}
 	return best
+}
+
+// turned begins with another corner.
+func turned(corners [4]qr.Point, turn int) [4]qr.Point {
+	var out [4]qr.Point
+	for i := range out {
+		out[i] = corners[(i+turn)%4]
+	}
+	return out
 }
 
 func better(a, b sighting) sighting {

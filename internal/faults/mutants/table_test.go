@@ -144,7 +144,7 @@ var mutants = []mutant{
 	{
 		name:  "skip-open-set", // forgets jobs that have a record and no task
 		pkg:   "tasks",
-		old:   `	if err := c.open.Add(ctx, string(p.Kind), p.VerificationID, time.Now()); err != nil {`,
+		old:   `	if err := c.open.Add(ctx, string(job.Kind), job.VerificationID, time.Now()); err != nil {`,
 		new:   `	if err := error(nil); err != nil && time.Now().IsZero() {`,
 		tests: []testName{{faults, "TestProducerKilled"}},
 	},
@@ -203,7 +203,7 @@ var mutants = []mutant{
 	{
 		name:  "enqueue-ignores-fingerprint", // takes another input under a known id for the same job
 		pkg:   "tasks",
-		old:   `	if !existing.Created && existing.Fingerprint != p.Fingerprint {`,
+		old:   `	if !existing.Created && existing.Fingerprint != job.Fingerprint {`,
 		new:   `	if false {`,
 		tests: []testName{{"tasks", "TestTheSameIDWithAnotherInputIsAnErrorAndNotAnotherJob"}},
 	},
@@ -235,10 +235,10 @@ var mutants = []mutant{
 	},
 	{
 		name:  "skip-lifecycle", // does not set the lifecycle rule of the inbox
-		pkg:   "storage",
-		old:   `	lifecycle, err := s.makeLifecycle(ctx)`,
-		new:   `	lifecycle, err := InitStep{Bucket: s.cfg.InboxBucket, What: "lifecycle"}, error(nil)`,
-		tests: []testName{{"storage", "TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules"}},
+		pkg:   "internal/objects",
+		old:   `	lifecycle, err := b.makeLifecycle(ctx)`,
+		new:   `	lifecycle, err := InitStep{Bucket: b.Inbox.name, What: "lifecycle"}, error(nil)`,
+		tests: []testName{{"internal/objects", "TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules"}},
 	},
 	{
 		name:  "keep-unused-slot", // does not return the slot of a call that was not made

@@ -1,4 +1,4 @@
-package storage_test
+package objects_test
 
 import (
 	"errors"
@@ -8,29 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
-func TestProbePassesAndLeavesNothingBehind(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
-		if err := server.Store(t).SelfTest(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		out, err := rawClient(server).ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
-			Bucket: aws.String(server.Config().RecordsBucket),
-		})
-		if err != nil || len(out.Contents) != 0 {
-			t.Errorf("%d objects left, %v", len(out.Contents), err)
-		}
-	})
-}
-
-func TestProbeRefusesAStoreThatIgnoresConditions(t *testing.T) {
+func TestSelfTestRefusesAStoreThatIgnoresConditions(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]storagetest.Intercept{
 		"If-None-Match is ignored": without("If-None-Match"),
@@ -49,8 +33,8 @@ func TestProbeRefusesAStoreThatIgnoresConditions(t *testing.T) {
 			server := storagetest.StartFake(t)
 			store := server.Store(t)
 			server.Use(fault)
-			err := store.SelfTest(t.Context())
-			if !errors.Is(err, storage.ErrNoConditions) {
+			err := store.Buckets().SelfTest(t.Context())
+			if !errors.Is(err, objects.ErrNoConditions) {
 				t.Fatalf("got %v, want ErrNoConditions", err)
 			}
 			assertOneLine(t, err, "use a store that does")
@@ -65,14 +49,14 @@ func without(header string) storagetest.Intercept {
 	}
 }
 
-func TestProbeRefusesAStoreWithoutTheHeadersOfAge(t *testing.T) {
+func TestSelfTestRefusesAStoreWithoutTheHeadersOfAge(t *testing.T) {
 	t.Parallel()
 	server := storagetest.StartFake(t)
 	store := server.Store(t)
 	server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(&undated{w}, r)
 	})
-	err := store.SelfTest(t.Context())
+	err := store.Buckets().SelfTest(t.Context())
 	if err == nil {
 		t.Fatal("it passed")
 	}
@@ -87,10 +71,10 @@ func (u *undated) Write(p []byte) (int, error) {
 	return u.ResponseWriter.Write(p)
 }
 
-func TestProbeSaysWhatIsMissing(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
-		err := server.Open(t).SelfTest(t.Context())
-		if !errors.Is(err, storage.ErrNoBucket) {
+func TestSelfTestSaysWhatIsMissing(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
+		err := server.Open(t).Buckets().SelfTest(t.Context())
+		if !errors.Is(err, objects.ErrNoBucket) {
 			t.Fatalf("got %v, want ErrNoBucket", err)
 		}
 		assertOneLine(t, err, server.Config().RecordsBucket, "kycq storage init")
@@ -110,8 +94,8 @@ func TestWrongKeysAreDeniedWithTheirVariable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = store.SelfTest(t.Context())
-		if !errors.Is(err, storage.ErrDenied) {
+		err = store.Buckets().SelfTest(t.Context())
+		if !errors.Is(err, objects.ErrDenied) {
 			t.Fatalf("%s: got %v, want ErrDenied", variable, err)
 		}
 		assertOneLine(t, err, variable)
@@ -135,8 +119,8 @@ func TestAnUnreachableStoreIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = store.SelfTest(t.Context())
-	if !errors.Is(err, storage.ErrUnreachable) {
+	err = store.Buckets().SelfTest(t.Context())
+	if !errors.Is(err, objects.ErrUnreachable) {
 		t.Fatalf("got %v, want ErrUnreachable", err)
 	}
 	assertOneLine(t, err, address, "connection refused")
@@ -147,8 +131,16 @@ func TestAnEndpointThatIsNotS3IsNotTakenForOne(t *testing.T) {
 	server := storagetest.StartFake(t)
 	store := server.Store(t)
 	server.Use(serveBody("<html>welcome to nginx</html>"))
-	if err := store.SelfTest(t.Context()); err == nil {
+	if err := store.Buckets().SelfTest(t.Context()); err == nil {
 		t.Error("it passed")
+	}
+}
+
+// serveBody answers every request with the same object.
+func serveBody(body string) storagetest.Intercept {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.Header().Set("ETag", `"1"`)
+		_, _ = w.Write([]byte(body))
 	}
 }
 

@@ -1,7 +1,6 @@
-package storage_test
+package objects_test
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,20 +11,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
 func TestInitCreatesWhatIsMissingAndMayBeRepeated(t *testing.T) {
-	contract(t, func(t *testing.T, server *storagetest.Server) {
+	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store, cfg := server.Open(t), server.Config()
 		for _, existed := range []bool{false, true} {
-			steps, err := store.Init(t.Context())
+			steps, err := store.Buckets().Init(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			lifecycle := steps[len(steps)-1]
-			want := []storage.InitStep{
+			want := []objects.InitStep{
 				{Bucket: cfg.InboxBucket, What: "bucket", Existed: existed},
 				{Bucket: cfg.MaskedBucket, What: "bucket", Existed: existed},
 				{Bucket: cfg.RecordsBucket, What: "bucket", Existed: existed},
@@ -38,7 +37,7 @@ func TestInitCreatesWhatIsMissingAndMayBeRepeated(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		}
-		if err := store.SelfTest(t.Context()); err != nil {
+		if err := store.Buckets().SelfTest(t.Context()); err != nil {
 			t.Errorf("probe after init: %v", err)
 		}
 	})
@@ -46,7 +45,7 @@ func TestInitCreatesWhatIsMissingAndMayBeRepeated(t *testing.T) {
 
 func TestAStoreWithoutLifecycleIsAWarningThatSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	steps, err := storagetest.StartFake(t).Open(t).Init(t.Context())
+	steps, err := storagetest.StartFake(t).Open(t).Buckets().Init(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +73,7 @@ func TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if steps, err := store.Init(ctx); err != nil || steps[3].Existed || steps[3].Warning != "" {
+	if steps, err := store.Buckets().Init(ctx); err != nil || steps[3].Existed || steps[3].Warning != "" {
 		t.Fatalf("%+v, %v", steps, err)
 	}
 	out, err := raw.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &bucket})
@@ -100,11 +99,12 @@ func TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules(t *testing.T) 
 func TestAnUploadCarriesTheTagThatTheLifecycleLooksFor(t *testing.T) {
 	t.Parallel()
 	server := storagetest.StartMinIO(t)
-	img, err := server.Store(t).UploadImage(t.Context(), storage.SingleGroup, "TAG", bytes.NewReader(specimenPNG(80)))
-	if err != nil {
+	b, key := server.Store(t).Buckets(), "single/TAG"
+	upload := objects.Upload{Body: strings.NewReader("x"), Size: 1, SHA256: "00", ContentType: "image/png"}
+	if err := b.Upload(t.Context(), key, upload); err != nil {
 		t.Fatal(err)
 	}
-	out, err := rawClient(server).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: &img.Bucket, Key: &img.Key})
+	out, err := rawClient(server).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(b.Inbox.Name()), Key: &key})
 	if err != nil || len(out.TagSet) != 1 || *out.TagSet[0].Key != "kycq" || *out.TagSet[0].Value != "upload" {
 		t.Errorf("%v, %v", out, err)
 	}

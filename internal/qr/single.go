@@ -2,7 +2,7 @@ package qr
 
 import "math"
 
-// sureLikeness is the least correlation of a lone pattern with a perfect one. With a dark mask along two of its sides a
+// sureLikeness is the least correlation of a single pattern with a perfect one. With a dark mask along two of its sides a
 // pattern still has 0.67; the letter o between two others has 0.60.
 const sureLikeness = 0.65
 
@@ -26,10 +26,11 @@ func (f *field) correlation(middle, step Point, bright bool) float64 {
 	for v := -4; v <= 4; v++ {
 		for u := -4; u <= 4; u++ {
 			x := 0.0
-			if ring := max(abs(u), abs(v)); (ring == 2 || ring == 4) != bright {
+			if ring := max(u, -u, v, -v); (ring == 2 || ring == 4) != bright {
 				x = 1
 			}
-			y := f.grey(offset(middle, step, u, v))
+			across, down := float64(u), float64(v)
+			y := f.grey(Point{middle.X + across*step.X - down*step.Y, middle.Y + across*step.Y + down*step.X})
 			n, sx, sy, sxx, syy, sxy = n+1, sx+x, sy+y, sxx+x*x, syy+y*y, sxy+x*y
 		}
 	}

@@ -1,4 +1,4 @@
-package storage_test
+package objects_test
 
 import (
 	"errors"
@@ -9,15 +9,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
-func TestTryWorksInEveryBucketAndLeavesNothing(t *testing.T) {
+func TestCheckWorksInEveryBucketAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	server := storagetest.StartMinIO(t)
-	for _, check := range server.Store(t).CheckBuckets(t.Context()) {
+	for _, check := range server.Store(t).Buckets().Check(t.Context()) {
 		if check.Err != nil || check.Public {
 			t.Errorf("%+v", check)
 		}
@@ -29,7 +30,7 @@ func TestTryWorksInEveryBucketAndLeavesNothing(t *testing.T) {
 }
 
 // A policy that lets strangers read is not one that lets them list: either is found.
-func TestTryFindsAPublicBucket(t *testing.T) {
+func TestCheckFindsAPublicBucket(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"s3:GetObject", "s3:ListBucket"} {
 		server := storagetest.StartMinIO(t)
@@ -40,7 +41,7 @@ func TestTryFindsAPublicBucket(t *testing.T) {
 		if _, err := rawClient(server).PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: &masked, Policy: &policy}); err != nil {
 			t.Fatal(err)
 		}
-		for _, check := range store.CheckBuckets(t.Context()) {
+		for _, check := range store.Buckets().Check(t.Context()) {
 			if check.Err != nil || check.Public != (check.Bucket == masked) {
 				t.Errorf("%s: %+v", action, check)
 			}
@@ -48,15 +49,15 @@ func TestTryFindsAPublicBucket(t *testing.T) {
 	}
 }
 
-func TestTrySaysWhatDoesNotWork(t *testing.T) {
+func TestCheckSaysWhatDoesNotWork(t *testing.T) {
 	t.Parallel()
 	server := storagetest.StartFake(t)
 	store := server.Store(t)
 	if _, err := rawClient(server).DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: &[]string{store.Config().MaskedBucket}[0]}); err != nil {
 		t.Fatal(err)
 	}
-	for _, check := range store.CheckBuckets(t.Context()) {
-		if missing := errors.Is(check.Err, storage.ErrNoBucket); missing != (check.Role == "masked") {
+	for _, check := range store.Buckets().Check(t.Context()) {
+		if missing := errors.Is(check.Err, objects.ErrNoBucket); missing != (check.Role == "masked") {
 			t.Errorf("%+v", check)
 		}
 	}
@@ -64,11 +65,11 @@ func TestTrySaysWhatDoesNotWork(t *testing.T) {
 		r.Header.Del("If-None-Match")
 		next.ServeHTTP(w, r)
 	})
-	if check := store.CheckBuckets(t.Context())[0]; !errors.Is(check.Err, storage.ErrNoConditions) {
+	if check := store.Buckets().Check(t.Context())[0]; !errors.Is(check.Err, objects.ErrNoConditions) {
 		t.Errorf("a store without conditions: %+v", check)
 	}
 	server.Use(storagetest.Down)
-	if check := store.CheckBuckets(t.Context())[0]; !errors.Is(check.Err, storage.ErrUnreachable) {
+	if check := store.Buckets().Check(t.Context())[0]; !errors.Is(check.Err, objects.ErrUnreachable) {
 		t.Errorf("a store that is down: %+v", check)
 	}
 }
@@ -79,7 +80,7 @@ func TestClockComparesWithTheStores(t *testing.T) {
 		server := storagetest.StartFake(t)
 		store := server.Store(t)
 		server.Advance(-off)
-		ahead, err := store.Clock(t.Context())
+		ahead, err := store.Buckets().Clock(t.Context())
 		if err != nil || (ahead-off).Abs() > 3*time.Second {
 			t.Errorf("%s off: told %s, %v", off, ahead, err)
 		}
@@ -95,7 +96,7 @@ func TestClockIsToldByARefusalToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ahead, err := store.Clock(t.Context()); err != nil || ahead.Abs() > 3*time.Second {
+	if ahead, err := store.Buckets().Clock(t.Context()); err != nil || ahead.Abs() > 3*time.Second {
 		t.Errorf("%s, %v", ahead, err)
 	}
 }
@@ -105,7 +106,7 @@ func TestClockIsNotToldByAStoreThatIsDown(t *testing.T) {
 	server := storagetest.StartFake(t)
 	store := server.Open(t)
 	server.Use(storagetest.Down)
-	if _, err := store.Clock(t.Context()); !errors.Is(err, storage.ErrUnreachable) {
+	if _, err := store.Buckets().Clock(t.Context()); !errors.Is(err, objects.ErrUnreachable) {
 		t.Error(err)
 	}
 }

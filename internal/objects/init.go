@@ -1,4 +1,4 @@
-package storage
+package objects
 
 import (
 	"context"
@@ -22,46 +22,44 @@ type InitStep struct {
 
 // Init creates missing buckets and the lifecycle rule of the inbox. It may be repeated. With an error, it also returns the
 // steps done before.
-func (s *Store) Init(ctx context.Context) ([]InitStep, error) {
+func (b *Buckets) Init(ctx context.Context) ([]InitStep, error) {
 	var steps []InitStep
-	for _, bucket := range []string{s.cfg.InboxBucket, s.cfg.MaskedBucket, s.cfg.RecordsBucket} {
-		existed, err := s.makeBucket(ctx, bucket)
+	for _, bucket := range b.all() {
+		existed, err := bucket.create(ctx)
 		if err != nil {
 			return steps, err
 		}
-		steps = append(steps, InitStep{Bucket: bucket, What: "bucket", Existed: existed})
+		steps = append(steps, InitStep{Bucket: bucket.name, What: "bucket", Existed: existed})
 	}
-	lifecycle, err := s.makeLifecycle(ctx)
+	lifecycle, err := b.makeLifecycle(ctx)
 	if err != nil {
 		return steps, err
 	}
 	return append(steps, lifecycle), nil
 }
 
-// makeBucket checks first: few accounts keep the permission to create buckets, and stores answer a needless creation with
-// 200, 409 or 403.
-func (s *Store) makeBucket(parent context.Context, bucket string) (existed bool, err error) {
-	err = s.checkBucket(parent, bucket)
+// create checks first: few accounts keep the permission to create buckets, and stores answer a needless creation with 200,
+// 409 or 403.
+func (b *Bucket) create(parent context.Context) (existed bool, err error) {
+	err = b.checkAccess(parent)
 	if err == nil || !errors.Is(err, ErrNoBucket) {
 		return err == nil, err
 	}
 	ctx, cancel := bounded(parent)
 	defer cancel()
-	in := &s3.CreateBucketInput{Bucket: &bucket}
-	if s.cfg.Endpoint == "" && s.cfg.Region != "us-east-1" {
+	in := &s3.CreateBucketInput{Bucket: &b.name}
+	if o := b.client.Options(); o.BaseEndpoint == nil && o.Region != "us-east-1" {
 		// AWS requires the region, except for us-east-1; other stores have only one.
-		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
-			LocationConstraint: types.BucketLocationConstraint(s.cfg.Region),
-		}
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(o.Region)}
 	}
-	_, err = s.client.CreateBucket(ctx, in)
+	_, err = b.client.CreateBucket(ctx, in)
 	var taken *types.BucketAlreadyExists
 	var ours *types.BucketAlreadyOwnedByYou
 	switch {
 	case errors.As(err, &ours): // created meanwhile by another Init
 		return true, nil
 	case errors.As(err, &taken):
-		return false, fmt.Errorf("create bucket: %q belongs to another account: choose another name", bucket)
+		return false, fmt.Errorf("create bucket: %q belongs to another account: choose another name", b.name)
 	}
-	return false, classify(parent, "create bucket", bucket, err)
+	return false, classify(parent, "create bucket", b.name, err)
 }

@@ -1,4 +1,4 @@
-package storage
+package objects
 
 import (
 	"context"
@@ -28,7 +28,7 @@ const (
 	// stallTimeout is how long a body may make no progress, in either direction (stall.go). It has no other limit: 10 MB
 	// may take long on a slow line.
 	stallTimeout = 10 * time.Second
-	// callTimeout is for a small call with its retries, readBackTimeout for reading back a write that got no response.
+	// callTimeout is for a small call with its retries, readBackTimeout for the look at the stored object after a write that got no response.
 	// Together they make the ten seconds.
 	callTimeout     = 8 * time.Second
 	readBackTimeout = 2 * time.Second
