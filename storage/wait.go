@@ -46,8 +46,7 @@ func (r *Record) Result() Result {
 // result is from an earlier call of Enqueue: Result.Run and Result.CompletedAt tell. An invalid, failed or cancelled job
 // is a result, not an error.
 //
-// Wait returns ErrNotFound at once if the id has no record. Enqueue writes the record before it returns, except for a
-// Client with WithoutLedger: there the record appears only when a worker takes the job.
+// Wait returns ErrNotFound at once if the id has no record. Enqueue writes the record before it returns.
 //
 // Wait reads the record at growing intervals (0.1 s to 2 s) and keeps trying while S3 is unreachable. When ctx ends, the
 // error wraps ctx.Err(), and ErrUnreachable if the last read failed. The job continues; Wait may be called again.

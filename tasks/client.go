@@ -32,10 +32,9 @@ var ErrRedisFull = redisx.ErrFull
 type ClientConfig struct {
 	Redis  redis.UniversalClient // required; the caller closes it
 	Keyset *Keyset               // required
-	// Ledger stores the jobs, usually a *storage.Store. Required unless WithoutLedger is set.
+	// Ledger stores the jobs, usually a *storage.Store. Required: a job is accepted by its record, and only the record shows
+	// that an id belongs to another input.
 	Ledger Ledger
-	// WithoutLedger makes Enqueue write to Redis only: if Redis loses its data, jobs that no worker has claimed are lost.
-	WithoutLedger bool
 }
 
 // Client enqueues jobs. It is safe for concurrent use.
@@ -53,8 +52,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, errors.New("tasks client: Redis is missing")
 	case cfg.Keyset == nil:
 		return nil, errors.New("tasks client: the keyset is missing: create one with `kycq keys generate`")
-	case cfg.Ledger == nil && !cfg.WithoutLedger:
-		return nil, errors.New("tasks client: Ledger is missing: set it to a storage.Store, or set WithoutLedger and accept that losing Redis loses jobs")
+	case cfg.Ledger == nil:
+		return nil, errors.New("tasks client: Ledger is missing: set it to a storage.Store")
 	}
 	return &Client{
 		cfg:      cfg,
@@ -98,21 +97,20 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	if err := c.headroom.Check(ctx); err != nil {
 		return Receipt{}, err
 	}
-	receipt := Receipt{Kind: job.Kind, VerificationID: job.VerificationID, Queue: Queue(job.Kind, job.Lane)}
-	if !c.cfg.WithoutLedger {
-		existing, err := c.accept(ctx, job)
-		if err != nil {
-			return Receipt{}, err
-		}
-		job.Run = existing.Run
-		if existing.Final {
-			receipt.Status, receipt.Outcome = AlreadyDone, existing.State
-		}
+	existing, err := c.accept(ctx, job)
+	if err != nil {
+		return Receipt{}, err
 	}
-	receipt.Run, receipt.TaskID = job.Run, TaskID(job.VerificationID, job.Run)
-	if receipt.Status != AlreadyDone {
-		receipt.Status, err = c.Push(ctx, job)
+	job.Run = existing.Run
+	receipt := Receipt{
+		Kind: job.Kind, VerificationID: job.VerificationID, Queue: Queue(job.Kind, job.Lane), Run: job.Run,
+		TaskID: TaskID(job.VerificationID, job.Run),
 	}
+	if existing.Final {
+		receipt.Status, receipt.Outcome = AlreadyDone, existing.State
+		return receipt, nil
+	}
+	receipt.Status, err = c.Push(ctx, job)
 	return receipt, err
 }
 

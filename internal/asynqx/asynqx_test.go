@@ -1,10 +1,12 @@
 package asynqx_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/testenv"
@@ -79,4 +81,107 @@ func TestEnqueueReplacesATaskThatHasEndedAndNoOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fillPending puts ids in the pending list before those that are there. since is the pending_since of the next one.
+func fillPending(t *testing.T, client *redis.Client, n int, since time.Time) {
+	t.Helper()
+	keys := asynqx.KeysOf(queue)
+	for first := 0; first < n; first += 10_000 {
+		ids := make([]any, 0, 10_000)
+		for i := first; i < min(first+10_000, n); i++ {
+			ids = append(ids, fmt.Sprintf("filler-%07d", i))
+		}
+		if err := client.RPush(t.Context(), keys.Pending, ids...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := fmt.Sprintf("%sfiller-%07d", keys.TaskPrefix, n-1)
+	if err := client.HSet(t.Context(), next, "state", "pending", "pending_since", since.UnixNano()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestATaskMissingFromALongQueueIsReplacedOnceItIsOverdue(t *testing.T) {
+	t.Parallel()
+	const long = 1500
+	for name, c := range map[string]struct {
+		lost, putBack bool
+		next          time.Duration // how much younger the next task of the list is
+		added         bool
+	}{
+		"in the list":                      {},
+		"in the list, with a slow clock":   {next: 10 * time.Minute},
+		"lost, not yet overdue":            {lost: true, next: 10 * time.Minute},
+		"lost and overdue":                 {lost: true, next: 2 * time.Hour, added: true},
+		"put back by a worker":             {putBack: true},
+		"put back by a worker, later lost": {putBack: true, lost: true, added: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := testenv.RedisClient(t)
+			tasks, keys, task := asynq.NewClientFromRedisClient(client), asynqx.KeysOf(queue), asynq.NewTask("t", nil)
+			if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", task); err != nil {
+				t.Fatal(err)
+			}
+			fillPending(t, client, long, time.Now().Add(c.next))
+			pipe := client.TxPipeline()
+			if c.putBack {
+				pipe.LRem(t.Context(), keys.Pending, 0, "A")
+				pipe.RPush(t.Context(), keys.Pending, "A")
+				pipe.HDel(t.Context(), keys.TaskPrefix+"A", "pending_since")
+			}
+			if c.lost {
+				pipe.LRem(t.Context(), keys.Pending, 0, "A")
+			}
+			if _, err := pipe.Exec(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			added, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", task)
+			if err != nil || added != c.added {
+				t.Errorf("got %t, %v, want %t", added, err, c.added)
+			}
+		})
+	}
+}
+
+// Redis serves nobody else while it searches a list.
+func TestALongQueueIsNotSearchedForATask(t *testing.T) {
+	client := redis.NewClient(options(t, testenv.Redis(t)))
+	t.Cleanup(func() { _ = client.Close() })
+	tasks, task := asynq.NewClientFromRedisClient(client), asynq.NewTask("t", nil)
+	for id, put := range map[string]func(){
+		"pending": func() { // far from the end at which asynq adds tasks
+			pending := asynqx.KeysOf(queue).Pending
+			client.LRem(t.Context(), pending, 0, "pending")
+			client.LInsertAfter(t.Context(), pending, "filler-0499998", "pending")
+		},
+		"archived": func() { _ = asynq.NewInspectorFromRedisClient(client).ArchiveTask(queue, "archived") },
+	} {
+		if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, id, task); err != nil {
+			t.Fatal(err)
+		}
+		fillPending(t, client, 500_000, time.Now())
+		fastest := time.Hour
+		for range 5 {
+			put()
+			began := time.Now()
+			if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, id, task); err != nil {
+				t.Fatal(err)
+			}
+			fastest = min(fastest, time.Since(began))
+		}
+		if fastest > 4*time.Millisecond {
+			t.Errorf("%s: Enqueue took %v at best", id, fastest)
+		}
+	}
+}
+
+func options(t *testing.T, server string) *redis.Options {
+	t.Helper()
+	o, err := redis.ParseURL(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
