@@ -125,7 +125,7 @@ func gateOutcome(reply *cashfree.Reply) gate.Outcome {
 	case cashfree.Duplicate:
 		// A consumed id is refused even while the vendor fails: that must not close the breaker, or let alternating 502s and
 		// 409s spend all attempts of a job.
-		o.Kind = gate.NotSent
+		o.Kind = gate.Duplicate
 	case cashfree.OtherStatus:
 		if reply.HTTPStatus >= 500 {
 			o.Kind = gate.Failed

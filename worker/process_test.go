@@ -223,7 +223,7 @@ func TestAConsumedIDDoesNotTellTheGateThatTheVendorWorks(t *testing.T) {
 		time.Sleep(v.After)
 		p.Process(t.Context(), job)
 		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
-		if want := []gate.OutcomeKind{gate.Failed, gate.NotSent, gate.Answered}; !slices.Equal(w.gate.outcomes, want) {
+		if want := []gate.OutcomeKind{gate.Failed, gate.Duplicate, gate.Answered}; !slices.Equal(w.gate.outcomes, want) {
 			t.Errorf("outcomes %v, want %v", w.gate.outcomes, want)
 		}
 	})

@@ -27,6 +27,7 @@ const reconcileParallel = 64
 // at any time.
 func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
 	var records, open, enqueued atomic.Int64
+	var bad unreadable
 	counts := func() Reconciled {
 		return Reconciled{Records: int(records.Load()), Open: int(open.Load()), Enqueued: int(enqueued.Load())}
 	}
@@ -39,7 +40,7 @@ func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
 			}
 			group.Go(func() error {
 				records.Add(1)
-				status, err := s.reopen(gctx, kind, id)
+				status, err := s.reopen(gctx, kind, id, &bad)
 				if status != "" {
 					open.Add(1)
 				}
@@ -50,7 +51,9 @@ func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
 			})
 		}
 	}
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	bad.log(s.Log)
+	if err != nil {
 		return counts(), fmt.Errorf("reconcile: %w", err)
 	}
 	if s.EnsureFeeds != nil {
@@ -62,13 +65,16 @@ func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
 }
 
 // reopen adds an unfinished job to the open set and enqueues its task. The status is empty if the job is finished.
-func (s *Sweeper) reopen(ctx context.Context, kind tasks.Kind, id string) (tasks.Status, error) {
+func (s *Sweeper) reopen(ctx context.Context, kind tasks.Kind, id string, bad *unreadable) (tasks.Status, error) {
 	rec, _, err := s.Records.Record(ctx, kind, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return "", nil
+	case storeDown(err):
+		return "", err
 	case err != nil:
-		return "", s.unreadable(err, kind, id)
+		bad.add(kind, id, err)
+		return "", nil
 	case rec.State.Final():
 		return "", nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -119,26 +120,56 @@ func (s *Sweeper) sweep(ctx context.Context, kind tasks.Kind) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
+	var bad unreadable
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(sweepParallel)
 	for _, id := range ids {
-		group.Go(func() error { return s.drive(ctx, kind, id) })
+		group.Go(func() error { return s.drive(ctx, kind, id, &bad) })
 	}
-	if err := group.Wait(); err != nil {
+	err = group.Wait()
+	bad.log(s.Log)
+	if err != nil {
 		return fmt.Errorf("sweep %s: %w", kind, err)
 	}
 	return nil
 }
 
+// unreadable counts the records of a round that cannot be read, and keeps the first, for one line in the log.
+type unreadable struct {
+	mu    sync.Mutex
+	count int
+	kind  tasks.Kind
+	id    string
+	err   error
+}
+
+func (u *unreadable) add(kind tasks.Kind, id string, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.count++; u.count == 1 {
+		u.kind, u.id, u.err = kind, id, err
+	}
+}
+
+func (u *unreadable) log(log zerolog.Logger) {
+	if u.count > 0 {
+		log.Error().Err(u.err).Str("kind", string(u.kind)).Str("job", u.id).Int("count", u.count).
+			Msg("records cannot be read: their jobs are skipped; this is the first")
+	}
+}
+
 // drive continues one job. A final or answered record needs no call: it is processed here, without a task and without the
-// gate. Other records get a task.
-func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) error {
+// gate. Other records get a task. Each job that stays open is checked again after all others, also one whose record
+// cannot be read.
+func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string, bad *unreadable) error {
 	rec, _, err := s.Records.Record(ctx, kind, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		// A batch row before its first delivery, or a producer that crashed before it wrote the record.
+	case storeDown(err):
+		return err
 	case err != nil:
-		return s.unreadable(err, kind, id)
+		bad.add(kind, id, err)
 	case rec.State.Final(), rec.State == storage.StateAnswered:
 		if s.Processor.Process(ctx, rec.JobSpec).Decision == Final {
 			return nil
@@ -151,14 +182,12 @@ func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string) error {
 	return s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now())
 }
 
-// unreadable returns an error of the whole store, which ends the sweep. It logs an error of a single record and returns
-// nil, so that the sweep continues with the other jobs.
-func (s *Sweeper) unreadable(err error, kind tasks.Kind, id string) error {
+// storeDown reports whether the error concerns the whole store and not a single record.
+func storeDown(err error) bool {
 	for _, down := range []error{storage.ErrUnreachable, storage.ErrDenied, storage.ErrNoBucket, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, down) {
-			return err
+			return true
 		}
 	}
-	s.Log.Error().Err(err).Str("kind", string(kind)).Str("job", id).Msg("the record cannot be read: the job is skipped")
-	return nil
+	return false
 }

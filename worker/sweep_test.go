@@ -1,12 +1,16 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/storage"
@@ -222,14 +226,50 @@ func TestASweepSkipsAnUnreadableRecord(t *testing.T) {
 	}
 }
 
-// oddRecords cannot read the record of the job "odd".
+func TestASweepReachesEveryJobBehindUnreadableRecords(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.putJob(tasks.Passport, "A", storage.StateQueued)
+		ids := make([]string, sweepLimit+1)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("odd%d", i)
+		}
+		r := overdue(t, tasks.Passport, ids...)
+		if err := r.AddAll(t.Context(), "passport", []string{"A"}, time.Now().Add(-30*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		s := w.sweeper(p, r)
+		s.Records, s.Log = &oddRecords{fakeS3: w.s3, err: storage.ErrVersion}, zerolog.New(&log)
+		for range 2 {
+			if err := s.Once(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(SweepEvery)
+		}
+		if got := r.queued(); !slices.Equal(got, []string{"passport A"}) {
+			t.Errorf("tasks: %v", got)
+		}
+		for _, id := range ids {
+			if !r.has(tasks.Passport, id) {
+				t.Fatalf("%s is not in the open set any more", id)
+			}
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 2 || !strings.Contains(lines[0], `"count":1000`) || !strings.Contains(lines[1], `"count":1,`) {
+			t.Errorf("%d log lines, the first %s", len(lines), lines[0])
+		}
+	})
+}
+
+// oddRecords cannot read the records of jobs whose ids start with "odd".
 type oddRecords struct {
 	*fakeS3
 	err error
 }
 
 func (o *oddRecords) Record(ctx context.Context, k tasks.Kind, id string) (*storage.Record, storage.Version, error) {
-	if id == "odd" {
+	if strings.HasPrefix(id, "odd") {
 		return nil, storage.Version{}, o.err
 	}
 	return o.fakeS3.Record(ctx, k, id)

@@ -18,8 +18,7 @@ const (
 )
 
 const (
-	// maxOpen is the longest time that the breaker stays open.
-	maxOpen   = 5 * time.Minute
+	maxOpen   = 5 * time.Minute  // the longest time that the breaker stays open
 	heldRetry = 30 * time.Second // the queue of the job is paused during a hold anyway
 	testRetry = 5 * time.Second  // another test call is in flight
 )

@@ -18,10 +18,11 @@
 //     configured is obeyed.
 //
 // Breaker. Five failures in a row, of at least three jobs, open a kind's breaker for 30 s. Then one call, the half-open
-// trial, decides: an answer closes the breaker, a failure doubles the time, to at most 5 min.
+// trial, decides: a failure doubles the time, to at most 5 min; an answer to any call of the kind closes the breaker.
 //
-// Hold. It stops every kind until an operator resumes; then one test call decides: an answer lifts the hold, a refusal
-// restores it. The token of a test call or trial lasts 60 s.
+// Hold. It stops every kind until an operator resumes; then test calls are made, one at a time: an answer to any call
+// lifts the hold, a refusal restores it. The token of a test call or trial lasts 30 s longer than a call can take. It only
+// paces them: the outcome of a call counts even if its token ran out.
 //
 // While the account is on hold or the breaker is open, Acquire does not wait but returns a ClosedError. The package does
 // not retry. Kinds are strings, jobs are hashed, and no personal data is kept.

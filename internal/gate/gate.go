@@ -32,6 +32,8 @@ type Config struct {
 	// Lead is how long before its slot Acquire returns, at most 150 ms, so that the caller can record what it is about to
 	// do. It then calls Permit.Wait just before the request. 0: Acquire returns at the slot.
 	Lead time.Duration
+	// CallTimeout is the longest that a call takes. 0: 30 s.
+	CallTimeout time.Duration
 	// Log receives the few events that concern the whole fleet, each once. The zero value logs nothing.
 	Log zerolog.Logger
 }
@@ -52,9 +54,10 @@ func New(cfg Config) (*Gate, error) {
 		return nil, errors.New("gate: no Redis client")
 	case len(cfg.Rates) == 0:
 		return nil, errors.New("gate: no rates")
-	case cfg.Lead < 0:
-		return nil, errors.New("gate: the lead is negative")
+	case cfg.Lead < 0 || cfg.CallTimeout < 0:
+		return nil, errors.New("gate: the lead or the call timeout is negative")
 	}
+	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, 30*time.Second)
 	g := &Gate{cfg: cfg, process: rand.Text()[:10], kinds: map[string]*kind{}}
 	for name, r := range cfg.Rates {
 		if err := r.Validate(); err != nil {

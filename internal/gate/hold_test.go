@@ -158,9 +158,19 @@ func TestTestCallOfADeadProcessIsReplacedAfterAMinute(t *testing.T) {
 		if p := acquire(t, b, Bulk, "other"); !p.Test {
 			t.Fatal("not the test call")
 		}
+		report(t, a, lost, Outcome{Kind: Refused}) // after its token has expired
+		if h := readHold(t, a); h == nil || h.Probing {
+			t.Errorf("a refusal after the token has expired: hold %+v", h)
+		}
+		if err := a.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lost = acquire(t, a, Bulk, "lost")
+		time.Sleep(time.Minute)
+		acquire(t, b, Bulk, "other")
 		report(t, a, lost, Outcome{Kind: Answered}) // after its token has expired
-		if h := readHold(t, a); h == nil {
-			t.Error("an expired test call lifted the hold")
+		if h := readHold(t, a); h != nil {
+			t.Errorf("still held: %+v", h)
 		}
 	})
 }

@@ -85,7 +85,7 @@ func (g *Gate) status(ctx context.Context, k *kind) (KindStatus, error) {
 	}
 	st.PerMinute = pace.PerMinute() * (1 - float64(margin)/1_000_000)
 	if at := number("limited_at"); at > 0 {
-		st.LastLimited = time.UnixMicro(at).UTC()
+		st.LastLimited = time.UnixMicro(min(at, now)).UTC()
 	}
 	if number("open_until") > 0 {
 		st.Breaker, st.BreakerFor = BreakerOpen, left("open_until", maxOpen)
@@ -116,7 +116,7 @@ func waiting(now int64, fields map[string]string) (live, bulk int) {
 		var l, b int
 		var at int64
 		n, _ := fmt.Sscanf(value, "%d:%d:%d", &l, &b, &at)
-		if n == 3 && strings.HasPrefix(name, "w:") && micros(now-at) <= 2*maxSleep+time.Second {
+		if n == 3 && strings.HasPrefix(name, "w:") && micros(now-at).Abs() <= 2*maxSleep+time.Second {
 			live += l
 			bulk += b
 		}

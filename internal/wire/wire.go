@@ -91,7 +91,7 @@ const gateLead = 250 * time.Millisecond
 // OpenGate builds the fleet's gate. The caller closes it.
 func OpenGate(rdb redis.UniversalClient, cfg *config.Config, log zerolog.Logger) (*gate.Gate, error) {
 	return gate.New(gate.Config{
-		Redis: rdb, Lead: gateLead, Log: log,
+		Redis: rdb, Lead: gateLead, CallTimeout: cfg.CashfreeTimeout, Log: log,
 		Rates: map[string]rate.Rate{string(tasks.Aadhaar): cfg.AadhaarRate, string(tasks.Passport): cfg.PassportRate},
 	})
 }

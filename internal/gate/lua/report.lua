@@ -1,7 +1,7 @@
 -- report.lua records what became of a call.
 --
 -- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold
--- ARGV[1]  outcome: answered, refused, limited, failed, not_sent or unused
+-- ARGV[1]  outcome: an OutcomeKind
 -- ARGV[2]  hash of the job; ARGV[3] nonce of a test call, or empty
 -- ARGV[4]  slot; ARGV[5] silence that the vendor asked for, in µs, 0 unknown
 -- ARGV[6]  X-RateLimit-Limit, 0 unknown; ARGV[7] calls of the configured rate
@@ -9,10 +9,8 @@
 -- Result: {breaker, limit}: 0 unchanged, 1 opened, 2 closed; the vendor's lower limit if it is new, else 0.
 local kind, hold, outcome, job, nonce, slot = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local SECOND = 1000000
-local function clock()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * SECOND + tonumber(t[2])
-end
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * SECOND + tonumber(t[2])
 
 local s, writes = {}, {}
 local flat = redis.call('HGETALL', kind)
@@ -23,10 +21,12 @@ local function set(name, value)
   writes[#writes + 1], writes[#writes + 2] = name, value
 end
 
-if nonce ~= '' and redis.call('HGET', hold, 'token') == nonce then
-  redis.call('HSET', hold, 'token', '')
+-- While a hold is tested, every call decides, also one without the token or whose token ran out.
+local h = redis.call('HMGET', hold, 'probing', 'token')
+if nonce ~= '' and h[2] == nonce then redis.call('HSET', hold, 'token', '') end
+if h[1] == '1' then
   if outcome == 'refused' then redis.call('HSET', hold, 'probing', '0') end
-  if outcome == 'answered' then redis.call('DEL', hold) end
+  if outcome == 'answered' or outcome == 'duplicate' then redis.call('DEL', hold) end
 end
 
 local lower, limit, rate = 0, tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -37,17 +37,20 @@ if limit > 0 and cap ~= number('cap') then
   lower = cap
 end
 
-local breaker, trial, closed = 0, nonce ~= '' and s.probe_nonce == nonce, number('open_until') == 0
+local breaker, ends = 0, number('open_until')
+if ends > now + 300 * SECOND then ends = 1 end -- stored before the clock was set back
+local closed, half_open = ends == 0, ends > 0 and (ends <= now or s.probe_nonce)
 local function open(length)
   breaker = 1
   set('open_len', length)
-  set('open_until', clock() + length)
+  set('open_until', now + length)
   set('others', 0)
+  redis.call('HDEL', kind, 'probe_nonce', 'probe_until') -- of another trial, whose outcome no longer counts
 end
-if trial then redis.call('HDEL', kind, 'probe_nonce', 'probe_until') end
+if nonce ~= '' and s.probe_nonce == nonce then redis.call('HDEL', kind, 'probe_nonce', 'probe_until') end
 
 if outcome == 'limited' then
-  local now, silence, stop, seen = clock(), tonumber(ARGV[5]), number('until'), number('limited_at')
+  local silence, stop, seen = tonumber(ARGV[5]), number('until'), number('limited_at')
   if stop > now + 120 * SECOND then stop = 0 end -- stored before the clock was set back
   if slot > seen or seen > now then -- else the call left before the last 429, which has widened the margin
     local margin = s.margin and number('margin') or 20000
@@ -64,7 +67,7 @@ if outcome == 'limited' then
   set('limited', number('limited') + 1)
   set('limited_at', now)
   set('until', math.max(stop, now + math.min(silence, 120 * SECOND)))
-elseif outcome == 'failed' and trial then
+elseif outcome == 'failed' and half_open and nonce ~= '' then
   open(math.min(number('open_len') * 2, 300 * SECOND))
 elseif outcome == 'failed' and closed then
   local fails, jobs, seen = number('fails') + 1, s.jobs or '', 0
@@ -78,14 +81,14 @@ elseif outcome == 'failed' and closed then
   end
   set('fails', fails)
   if fails >= 5 and seen >= 3 then open(30 * SECOND) end
-elseif (outcome == 'answered' or outcome == 'refused') and (trial or closed and number('fails') > 0) then
+elseif (outcome == 'answered' or outcome == 'refused') and (half_open or closed and number('fails') > 0) then
   redis.call('HDEL', kind, 'fails', 'jobs', 'open_until', 'open_len')
-  if trial then breaker = 2 end
+  if half_open then breaker = 2 end
 elseif outcome == 'unused' then
   if number('last') == slot then set('last', slot - number('step')) end -- no later slot is granted: this one is free again
   local bucket = math.floor(slot / (10 * SECOND))
   local count = number('n' .. bucket % 7)
-  if count > bucket * SECOND then set('n' .. bucket % 7, count - 1) end
+  if count > bucket * SECOND and count < (bucket + 1) * SECOND then set('n' .. bucket % 7, count - 1) end
 end
 if #writes > 0 then redis.call('HSET', kind, unpack(writes)) end
 return {breaker, lower}

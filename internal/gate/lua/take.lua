@@ -7,6 +7,7 @@
 -- ARGV[6]  newest slot granted to the process; ARGV[7] 1: Redis failed since then and may have lost its last seconds
 -- ARGV[8]  the process' estimate for this lane, 0 none; ARGV[9] 1: more calls wait behind this one
 -- ARGV[10] process, ARGV[11] live and ARGV[12] bulk calls that wait in it, including this one
+-- ARGV[13] life of a test call's token, from its slot
 --
 -- Result: {code, wait, slot, test, estimate, ask, tolerance}. Times are in µs, instants by Redis' clock.
 --   0 granted: the slot is wait from now and may be used tolerance later; test is 1 for a test call; the next call of the
@@ -14,7 +15,7 @@
 --   1 not yet: ask again in wait, with the estimate
 --   2 on hold; 3 on hold, a test call is out; 4 breaker open for wait; 5 breaker half-open, the trial call is out
 local kind, hold, lane, job, nonce = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
-local SECOND, NEAR = 1000000, 150000
+local SECOND, NEAR, LIFE = 1000000, 150000, tonumber(ARGV[13])
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * SECOND + tonumber(t[2])
 
@@ -32,12 +33,12 @@ local function set(name, value)
   writes[#writes + 1], writes[#writes + 2] = name, value
 end
 
--- Hold. The call after a resume is the test call, whose token lasts 60 s.
+-- Hold. The calls after a resume are test calls. Their token only paces them; see report.lua.
 local h = redis.call('HMGET', hold, 'since', 'probing', 'token', 'token_until')
 if h[1] then
   if h[2] ~= '1' then return {2, 0} end
   local left = tonumber(h[4] or 0) - now
-  if h[3] ~= '' and left > 0 and left <= 60 * SECOND then return {3, left} end
+  if h[3] ~= '' and left > 0 and left <= LIFE + NEAR then return {3, left} end
 end
 
 -- Breaker. The job of the last trial leaves the first 10 s to other jobs, where there are any: a job that fails because
@@ -48,7 +49,7 @@ if open_until > 0 then
   if not same then redis.call('HSET', kind, 'others', '1') end
   open_until = math.max(instant('open_until', 300 * SECOND), 1)
   if now < open_until then return {4, open_until - now} end
-  local trial = instant('probe_until', 60 * SECOND)
+  local trial = instant('probe_until', LIFE + NEAR)
   if now < trial then return {5, trial - now} end
   local reserved = open_until + 10 * SECOND
   if same and s.others == '1' and now < reserved then return {5, reserved - now} end
@@ -75,9 +76,9 @@ set('margin_at', since)
 local step = math.ceil(per / calls / (1 - margin / 1000000))
 
 -- Slots that Redis may have lost are less than NEAR ahead.
-local last = number('last')
+local last, newest = number('last'), tonumber(ARGV[6])
 if not s.last or ARGV[7] == '1' then last = now + NEAR end
-last = math.min(math.max(last, tonumber(ARGV[6])), now + NEAR)
+last = math.max(math.min(last, now + NEAR), newest <= now + NEAR and newest or 0)
 local slot, estimate, ask = math.max(last + step, instant('until', 120 * SECOND), now), tonumber(ARGV[8]), 0
 local far = slot - now + 100 * step
 local estimates = {live = instant('estimate_live', far), bulk = instant('estimate_bulk', far)}
@@ -98,7 +99,9 @@ if granted then
   end
   waiting[lane] = waiting[lane] - 1
   local bucket = math.floor(slot / (10 * SECOND)) -- see lastMinute
-  set('n' .. bucket % 7, math.max(number('n' .. bucket % 7), bucket * SECOND) + 1)
+  local count = number('n' .. bucket % 7)
+  if math.floor(count / SECOND) ~= bucket then count = bucket * SECOND end
+  set('n' .. bucket % 7, count + 1)
 elseif due or estimate > estimates[lane] then
   next_estimate(slot - step)
 end
@@ -110,17 +113,10 @@ for name, value in pairs(s) do -- counts of dead processes
   if at and math.abs(now - at) > 60 * SECOND then redis.call('HDEL', kind, name) end
 end
 
-local test = 0
-if granted and h[1] then
-  test = 1
-  redis.call('HSET', hold, 'token', nonce, 'token_until', string.format('%.0f', now + 60 * SECOND))
-end
+local test, ends = granted and (h[1] or open_until > 0) and 1 or 0, string.format('%.0f', slot + LIFE)
+if granted and h[1] then redis.call('HSET', hold, 'token', nonce, 'token_until', ends) end
 if granted and open_until > 0 then
-  test = 1
-  set('probe_nonce', nonce)
-  set('probe_until', now + 60 * SECOND)
-  set('probe_job', job)
-  set('others', 0)
+  redis.call('HSET', kind, 'probe_nonce', nonce, 'probe_until', ends, 'probe_job', job, 'others', 0)
 end
 redis.call('HSET', kind, unpack(writes))
 if not granted then return {1, math.max(estimate - NEAR - now, 1000), 0, 0, estimate, 0, 0} end
