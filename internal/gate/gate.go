@@ -136,24 +136,21 @@ func (g *Gate) Acquire(ctx context.Context, c Call) (*Permit, error) {
 
 // Report returns a permit with the outcome of its call, once. After an error the other processes do not know the outcome.
 func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
-	if p == nil || p.kind == nil {
+	switch {
+	case p == nil || p.kind == nil:
 		return errors.New("gate: report without a permit")
-	}
-	if !slices.Contains(outcomeKinds, o.Kind) {
+	case !slices.Contains(outcomeKinds, o.Kind):
 		return fmt.Errorf("gate: %q is not an outcome", o.Kind)
-	}
-	if p.done.Swap(true) {
+	case p.done.Swap(true):
 		return errors.New("gate: permit reported twice")
 	}
 	k := p.kind
 	silence := min(max(cmp.Or(max(o.RetryAfter, 0), o.Reset), 0), maxSilence)
-	switch o.Kind { // at once: the report may take time
-	case Limited:
+	if o.Kind == Limited { // at once: the report may take time
 		k.quiet.Store(time.Now().Add(max(silence, k.rate.Interval())).UnixMicro())
+	}
+	if o.Kind == Limited || o.Kind == Unused {
 		k.tickets.keep(p.call.JobID, p.ticket)
-	case Unused:
-		k.tickets.keep(p.call.JobID, p.ticket)
-	default:
 	}
 	if o.Kind == NotSent && p.nonce == "" {
 		return nil

@@ -48,11 +48,10 @@ func (g *Gate) RaiseHold(ctx context.Context, h Hold) (first bool, err error) {
 // Resume lets one test call of any kind through: an answer lifts the hold, a refusal restores it. It returns ErrNotHeld
 // if there is no hold.
 func (g *Gate) Resume(ctx context.Context) error {
-	existed, err := holdScript.Run(ctx, g.cfg.Redis, []string{holdKey}, 1).Int()
-	if err != nil {
+	switch existed, err := holdScript.Run(ctx, g.cfg.Redis, []string{holdKey}, 1).Int(); {
+	case err != nil:
 		return fmt.Errorf("resume: %w", err)
-	}
-	if existed == 0 {
+	case existed == 0:
 		return ErrNotHeld
 	}
 	return nil
@@ -69,10 +68,10 @@ func (g *Gate) ClearHold(ctx context.Context) error {
 // Hold returns the hold, or nil.
 func (g *Gate) Hold(ctx context.Context) (*Hold, error) {
 	fields, err := g.cfg.Redis.HGetAll(ctx, holdKey).Result()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("read the hold: %w", err)
-	}
-	if len(fields) == 0 {
+	case len(fields) == 0:
 		return nil, nil
 	}
 	since, _ := strconv.ParseInt(fields["since"], 10, 64)

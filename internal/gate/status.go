@@ -88,10 +88,10 @@ func (g *Gate) status(ctx context.Context, k *kind) (KindStatus, error) {
 		st.LastLimited = time.UnixMicro(min(at, now)).UTC()
 	}
 	if number("open_until") > 0 {
-		st.Breaker, st.BreakerFor = BreakerOpen, left("open_until", maxOpen)
-		if st.BreakerFor == 0 {
-			st.Breaker = BreakerProbing
-		}
+		st.Breaker, st.BreakerFor = BreakerProbing, left("open_until", maxOpen)
+	}
+	if st.BreakerFor > 0 {
+		st.Breaker = BreakerOpen
 	}
 	st.WaitingLive, st.WaitingBulk = waiting(now, fields)
 	return st, nil
