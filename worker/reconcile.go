@@ -40,7 +40,9 @@ func (s *Sweeper) Reconcile(ctx context.Context) (Reconciled, error) {
 			}
 			group.Go(func() error {
 				records.Add(1)
-				status, err := s.reopen(gctx, kind, id, &bad)
+				var status tasks.Status
+				var err error
+				catch(s.Log, kind, id, func() { status, err = s.reopen(gctx, kind, id, &bad) })
 				if status != "" {
 					open.Add(1)
 				}

@@ -137,15 +137,24 @@ func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
 
 // process maps a panic to a verdict, because asynq would store its text.
 func (s *Server) process(ctx context.Context, job tasks.JobSpec) (v Verdict) {
+	if catch(s.cfg.Log, job.Kind, job.VerificationID, func() { v = s.cfg.Processor.Process(ctx, job) }) {
+		return later(infraDelay, "panic")
+	}
+	return v
+}
+
+// catch runs f, and reports and logs a panic. It does not log the value of the panic, which may quote the input; the stack
+// holds positions and addresses only.
+func catch(log zerolog.Logger, kind tasks.Kind, id string, f func()) (panicked bool) {
 	defer func() {
 		if recover() != nil {
-			// The value of the panic may quote the input and is not logged; the stack holds positions and addresses only.
-			s.cfg.Log.Error().Str("kind", string(job.Kind)).Str("job", job.VerificationID).
-				Bytes("stack", debug.Stack()).Msg("panic while processing this job: the job is retried")
-			v = later(infraDelay, "panic")
+			panicked = true
+			log.Error().Str("kind", string(kind)).Str("job", id).Bytes("stack", debug.Stack()).
+				Msg("panic while processing this job: the job is retried")
 		}
 	}()
-	return s.cfg.Processor.Process(ctx, job)
+	f()
+	return false
 }
 
 // retryDelay returns the delay before the next delivery. After an expired lease, a crashed worker's task is delivered again

@@ -105,7 +105,7 @@ func (s *Sweeper) Once(ctx context.Context) error {
 	var errs []error
 	for _, part := range []func(context.Context) error{s.SyncQueues, s.Housekeep, s.EnsureFeeds} {
 		if part != nil {
-			errs = append(errs, part(ctx))
+			catch(s.Log, "", "", func() { errs = append(errs, part(ctx)) })
 		}
 	}
 	for _, kind := range tasks.Kinds() {
@@ -124,7 +124,12 @@ func (s *Sweeper) sweep(ctx context.Context, kind tasks.Kind) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(sweepParallel)
 	for _, id := range ids {
-		group.Go(func() error { return s.drive(ctx, kind, id, &bad) })
+		group.Go(func() (err error) {
+			if catch(s.Log, kind, id, func() { err = s.drive(ctx, kind, id, &bad) }) {
+				err = s.OpenSet.AddAll(ctx, string(kind), []string{id}, time.Now())
+			}
+			return err
+		})
 	}
 	err = group.Wait()
 	bad.log(s.Log)

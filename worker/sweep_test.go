@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -314,4 +315,59 @@ func TestRunSweepsEachMinuteUntilItIsStopped(t *testing.T) {
 			t.Errorf("%d rounds in just under ten minutes, want 10", rounds)
 		}
 	})
+}
+
+func TestAPanicOnOneRecordEndsNeitherTheProcessNorTheSweep(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		r := newFakeRedis()
+		r.epoch = "done"
+		bad, good := w.answered(t, "bad"), w.answered(t, "good")
+		w.putJob(tasks.Passport, "queued", storage.StateQueued)
+		_ = r.AddAll(t.Context(), "aadhaar", []string{bad.VerificationID, good.VerificationID}, time.Now())
+		_ = r.AddAll(t.Context(), "passport", []string{"queued"}, time.Now())
+		time.Sleep(time.Hour)
+		var log bytes.Buffer
+		check := p.CheckMask
+		p.CheckMask = func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error) {
+			if source.SHA256 == "bad" {
+				panic("SPECIMEN NAME")
+			}
+			return check(ctx, masked, source)
+		}
+		s := w.sweeper(p, r)
+		s.Log = zerolog.New(&log)
+		s.EnsureFeeds = func(context.Context) error { panic("SPECIMEN BATCH") }
+		for range 3 {
+			if err := s.Once(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(sweepAfter + time.Minute)
+		}
+		wantState(t, w, tasks.Aadhaar, "good", storage.StateValid, "")
+		wantState(t, w, tasks.Aadhaar, "bad", storage.StateAnswered, "")
+		if !r.has(tasks.Aadhaar, "bad") || len(r.queued()) != 1 {
+			t.Errorf("the job left the open set, or another one got no task: %v", r.queued())
+		}
+		if text := log.String(); !strings.Contains(text, "bad") || strings.Contains(text, "SPECIMEN") {
+			t.Errorf("log: %s", text)
+		}
+	})
+}
+
+// answered stores a record with the answer of an Aadhaar call.
+func (w *world) answered(t *testing.T, id string) *storage.Record {
+	t.Helper()
+	job := w.payload(tasks.Aadhaar, id)
+	at := storage.Attempt{Run: 1, ProviderID: id, SentAt: time.Now(), HTTPStatus: 200, Result: resultAnswered}
+	rec := storage.NewRecord(job)
+	rec.State, rec.Attempts = storage.StateAnswered, []storage.Attempt{at}
+	var err error
+	if rec.Sealed, err = sealAnswer(w.keyset, id, newAnswer(job, at, validReply(), maskcheck.SourceInfo{SHA256: id})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.s3.CreateRecord(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	return rec
 }
