@@ -2,6 +2,7 @@ package gate
 
 import (
 	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -23,10 +24,7 @@ func (l *lane) enter(ticket uint64) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := &waiter{ticket: ticket, woken: make(chan struct{}, 1)}
-	i := len(l.waiting)
-	for i > 0 && l.waiting[i-1].ticket > ticket {
-		i--
-	}
+	i := sort.Search(len(l.waiting), func(i int) bool { return l.waiting[i].ticket > ticket })
 	l.wake() // it may no longer be the first
 	l.waiting = slices.Insert(l.waiting, i, w)
 	return w
