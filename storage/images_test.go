@@ -167,7 +167,7 @@ func TestAMissingImageAndAMissingBucketAreToldApart(t *testing.T) {
 			img  tasks.Image
 			want error
 		}{
-			{tasks.Image{Bucket: server.Config().InboxBucket, Key: "nobody/put/this.jpg"}, storage.ErrNotFound},
+			{tasks.Image{Bucket: server.Config().InboxBucket, Key: "not/uploaded/this.jpg"}, storage.ErrNotFound},
 			{tasks.Image{Bucket: "kycq-no-such-bucket", Key: "a.jpg"}, storage.ErrNoBucket},
 		} {
 			if _, _, err := store.OpenImage(t.Context(), c.img); !errors.Is(err, c.want) {

@@ -42,7 +42,7 @@ func ExampleClient_Enqueue_aadhaar() {
 	receipt, err := client.Enqueue(context.Background(), tasks.Job{
 		Kind:           tasks.Aadhaar,
 		VerificationID: "customer-4711",
-		Lane:           tasks.Bulk, // nobody waits for this one
+		Lane:           tasks.Bulk, // no person waits for this one
 		Input:          tasks.Input{Image: &tasks.Image{Bucket: "customer-uploads", Key: "4711/aadhaar.jpg"}},
 	})
 	if err != nil {

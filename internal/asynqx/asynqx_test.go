@@ -145,7 +145,7 @@ func TestATaskMissingFromALongQueueIsReplacedOnceItIsOverdue(t *testing.T) {
 	}
 }
 
-// Redis serves nobody else while it searches a list.
+// Redis serves no other client while it searches a list.
 func TestALongQueueIsNotSearchedForATask(t *testing.T) {
 	client := redis.NewClient(options(t, testenv.Redis(t)))
 	t.Cleanup(func() { _ = client.Close() })

@@ -29,7 +29,7 @@ func TestCheckWorksInEveryBucketAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// A policy that lets strangers read is not one that lets them list: either is found.
+// Anonymous read access and anonymous list access are separate grants: each one is found.
 func TestCheckFindsAPublicBucket(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"s3:GetObject", "s3:ListBucket"} {

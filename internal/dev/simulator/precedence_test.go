@@ -11,7 +11,7 @@ import (
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 )
 
-// Everything is wrong with the account and the request; one thing after the other is mended. Each step must show the
+// Everything is wrong with the account and the request; they are fixed one after the other. Each step must show the
 // next error of the order of precedence, for both endpoints.
 func TestErrorsFollowTheOrderOfPrecedence(t *testing.T) {
 	t.Parallel()
@@ -63,7 +63,7 @@ func TestErrorsFollowTheOrderOfPrecedence(t *testing.T) {
 			wantError(t, send("fresh2", false, true, id, secret, signature), 500, "verification_failed")
 			deleteFaults(t, srv)
 			if got := send("fresh3", false, true, id, secret, signature); got.Result != "VALID" {
-				t.Errorf("mended call: %d %s", got.Status, got.Raw)
+				t.Errorf("fixed call: %d %s", got.Status, got.Raw)
 			}
 			if n := srv.Sim.State().Charged; n != 2 {
 				t.Errorf("%d charges, want 2: errors are free", n)
