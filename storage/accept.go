@@ -42,15 +42,17 @@ func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJo
 
 // NewRecord returns the queued record of a new job.
 func NewRecord(job tasks.JobSpec) *Record {
-	return &Record{Version: RecordVersion, JobSpec: job, State: StateQueued}
+	return &Record{Version: 1, JobSpec: job, State: StateQueued}
 }
 
-// NextRun returns the queued record of the run that job begins. It keeps the creation time and the attempts of all earlier
-// runs, since their vendor ids cannot be used again.
+// NextRun returns the queued record of the run that job begins. It keeps the creation time, the results of all earlier runs,
+// and their attempts, since their vendor ids cannot be used again.
 func (r *Record) NextRun(job tasks.JobSpec) *Record {
 	next := NewRecord(job)
 	next.CreatedAt = r.CreatedAt
-	next.Attempts = r.Clone().Attempts
+	kept := r.Clone()
+	next.Attempts, next.Earlier = kept.Attempts, append(kept.Earlier, kept.currentRun())
+	next.Version = next.formVersion()
 	return next
 }
 

@@ -38,23 +38,24 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		Row            int        `json:"row,omitempty"`
 		Run            int        `json:"run"`
 		plainRecord
-		MaybeCharged    bool      `json:"maybe_charged,omitempty"`
-		SealedInput     string    `json:"sealed_input,omitempty"`
-		Sealed          string    `json:"sealed,omitempty"`
-		Fingerprint     string    `json:"fingerprint,omitempty"`
-		Attempts        []Attempt `json:"attempts"`
-		NotBefore       stamp     `json:"not_before,omitzero"`
-		Reason          string    `json:"reason,omitempty"`
-		UploadDeletedAt stamp     `json:"upload_deleted_at,omitzero"`
-		Erased          *Erasure  `json:"erased,omitempty"`
-		CreatedAt       stamp     `json:"created_at,omitzero"`
-		UpdatedAt       stamp     `json:"updated_at,omitzero"`
-		CompletedAt     stamp     `json:"completed_at,omitzero"`
+		MaybeCharged    bool         `json:"maybe_charged,omitempty"`
+		SealedInput     string       `json:"sealed_input,omitempty"`
+		Sealed          string       `json:"sealed,omitempty"`
+		Fingerprint     string       `json:"fingerprint,omitempty"`
+		Earlier         []EarlierRun `json:"earlier,omitempty"`
+		Attempts        []Attempt    `json:"attempts"`
+		NotBefore       stamp        `json:"not_before,omitzero"`
+		Reason          string       `json:"reason,omitempty"`
+		UploadDeletedAt stamp        `json:"upload_deleted_at,omitzero"`
+		Erased          *Erasure     `json:"erased,omitempty"`
+		CreatedAt       stamp        `json:"created_at,omitzero"`
+		UpdatedAt       stamp        `json:"updated_at,omitzero"`
+		CompletedAt     stamp        `json:"completed_at,omitzero"`
 	}{
 		r.Version, r.Kind, r.VerificationID, r.Lane, r.Batch, r.Row, r.Run,
 		plainRecord(r), r.MaybeCharged(),
 		r.SealedInput, r.Sealed, r.Fingerprint,
-		attempts, stamp(r.NotBefore), r.Reason, stamp(r.UploadDeletedAt), r.Erased,
+		r.Earlier, attempts, stamp(r.NotBefore), r.Reason, stamp(r.UploadDeletedAt), r.Erased,
 		stamp(r.CreatedAt), stamp(r.UpdatedAt), stamp(r.CompletedAt),
 	})
 }
@@ -89,8 +90,8 @@ func decodeRecord(body []byte) (*Record, error) {
 	if err := json.Unmarshal(body, &head); err != nil {
 		return nil, fmt.Errorf("not the JSON of a record: %d bytes", len(body))
 	}
-	if head.Version != RecordVersion {
-		return nil, fmt.Errorf("%w: the record has version %d, this kycq reads version %d: use the kycq that wrote it, or a newer one",
+	if head.Version < 1 || head.Version > RecordVersion {
+		return nil, fmt.Errorf("%w: the record has version %d, this kycq reads up to version %d: use the kycq that wrote it, or a newer one",
 			ErrVersion, head.Version, RecordVersion)
 	}
 	r := new(Record)

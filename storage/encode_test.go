@@ -25,7 +25,7 @@ func goldenRecord() *storage.Record {
 		return time.Date(2026, 1, 2, 3, 4, second, 120_000_000, time.UTC)
 	}
 	return &storage.Record{
-		Version: 1,
+		Version: 2,
 		JobSpec: tasks.JobSpec{
 			Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Batch: "backfill-2026-1f00c3aa", Row: 17, Run: 2,
 			SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
@@ -33,7 +33,7 @@ func goldenRecord() *storage.Record {
 		WriteID: "0f0e0d0c0b0a09080706050403020100",
 		State:   storage.StateValid, ReferenceID: 354768,
 		MaskedImage: &storage.MaskedImage{
-			Bucket: "kycq-masked", Key: "masked/ABC00123.jpg", SHA256: "00ff", Bytes: 183220,
+			Bucket: "kycq-masked", Key: "masked/ABC00123/2.jpg", SHA256: "00ff", Bytes: 183220,
 			ContentType: "image/jpeg", Width: 1012, Height: 638,
 		},
 		Review: "finder patterns without a readable code",
@@ -42,9 +42,14 @@ func goldenRecord() *storage.Record {
 			ApplicationReceivedDate: "2003-12-31", Matches: storage.Matches{Name: true, FileNumber: true},
 		},
 		Sealed: "kq1.1.YW5zd2Vy",
+		Earlier: []storage.EarlierRun{{
+			Run: 1, State: storage.StateFailed, Code: "unsafe_mask", ReferenceID: 354767, Sealed: "kq1.1.ZWFybGllcg",
+			MaskedImage: &storage.MaskedImage{Bucket: "kycq-masked", Key: "masked/ABC00123.jpg"},
+			Passport:    &storage.PassportView{Name: "J*** D**"},
+		}},
 		Attempts: []storage.Attempt{
 			{Run: 1, ProviderID: "ABC00123", SentAt: at(1), TimeoutMS: 30000, EndedAt: at(2), HTTPStatus: 502, Code: "verification_failed", Result: "retry", Counted: true},
-			{Run: 2, ProviderID: "ABC00123.k1.ABCDEFGH", SentAt: at(3), TimeoutMS: 30000, EndedAt: at(4), HTTPStatus: 200, Result: "answered", Counted: true, Reissue: true, Probe: true},
+			{Run: 2, ProviderID: "ABC00123.k1.ABCDEFGH", SentAt: at(3), TimeoutMS: 30000, SendWithinMS: 12000, LinkGone: 2, LinkWaitMS: 150000, EndedAt: at(4), HTTPStatus: 200, Result: "answered", Counted: true, Reissue: true, Probe: true},
 		},
 		NotBefore: at(5), Reason: "retry", UploadDeletedAt: at(6),
 		Erased:    &storage.Erasure{At: at(7), By: "officer", Reason: "request"},
@@ -92,7 +97,7 @@ func TestTheRecordsFormIsAContract(t *testing.T) {
 func TestARecordThisProgramDoesNotUnderstandIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
-		"a later version":    `{"version":2,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
+		"a later version":    `{"version":3,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
 		"no version":         `{"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
 		"another job's":      `{"version":1,"kind":"aadhaar","verification_id":"Y","run":1,"state":"queued"}`,
 		"not JSON":           `<html>SPECIMEN NAME</html>`,
@@ -136,6 +141,7 @@ func TestACloneSharesNothing(t *testing.T) {
 		t.Fatalf("(-record +clone):\n%s", diff)
 	}
 	c.MaskedImage.Key, c.Passport.Name, c.Erased.By, c.LastAttempt().Code = "other", "other", "other", "other"
+	c.Earlier[0].Code, c.Earlier[0].MaskedImage.Key, c.Earlier[0].Passport.Name = "other", "other", "other"
 	if diff := cmp.Diff(goldenRecord(), r); diff != "" {
 		t.Errorf("a change of the clone reached the record:\n%s", diff)
 	}
@@ -190,5 +196,27 @@ func TestWhetherAJobMayHaveBeenChargedIsReadFromItsAttempts(t *testing.T) {
 		if r.MayHavePaid() != c.paid || r.MaybeCharged() != c.unknown || field != c.unknown {
 			t.Errorf("%s: may have paid %v, fate unknown %v, maybe_charged %v", name, r.MayHavePaid(), r.MaybeCharged(), field)
 		}
+	}
+}
+
+func TestARecordKeepsItsVersionUntilItHasEarlierRuns(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	store := server.Store(t)
+	job := tasks.JobSpec{Kind: tasks.Passport, VerificationID: "V", Lane: tasks.Live, Run: 1}
+	r := storage.NewRecord(job)
+	r.State, r.Code = storage.StateFailed, "provider_error"
+	v, err := store.CreateRecord(t.Context(), r)
+	if err != nil || r.Version != 1 {
+		t.Fatalf("version %d, %v", r.Version, err)
+	}
+	job.Run = 2
+	next := r.NextRun(job)
+	if _, err := store.SwapRecord(t.Context(), next, v); err != nil || next.Version != 2 {
+		t.Fatalf("version %d, %v", next.Version, err)
+	}
+	got, _, err := store.Record(t.Context(), tasks.Passport, "V")
+	if err != nil || got.Version != 2 || len(got.Earlier) != 1 || got.Earlier[0].Code != "provider_error" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -237,8 +237,8 @@ func TestAMaskedImageIsStoredByteForByteWithItsType(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
 		store := server.Store(t)
 		body := specimenPNG(4096)
-		bucket, key, err := store.PutMasked(t.Context(), "MASK", "png", "image/png", body)
-		if err != nil || bucket != server.Config().MaskedBucket || key != "masked/MASK.png" {
+		bucket, key, err := store.PutMasked(t.Context(), "MASK", 2, "png", "image/png", body)
+		if err != nil || bucket != server.Config().MaskedBucket || key != "masked/MASK/2.png" {
 			t.Fatalf("%s %s %v", bucket, key, err)
 		}
 		got, err := store.Masked(t.Context(), key)
@@ -250,7 +250,7 @@ func TestAMaskedImageIsStoredByteForByteWithItsType(t *testing.T) {
 			t.Errorf("stored %+v, %v", stored, err)
 		}
 		for range 2 {
-			if err := store.DeleteMasked(t.Context(), "MASK"); err != nil {
+			if err := store.DeleteMasked(t.Context(), "MASK", 2); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -266,7 +266,7 @@ func TestWhatIsNoImageIsNotStoredAsMasked(t *testing.T) {
 	for name, put := range map[string][2]string{
 		"a wrong extension": {"exe", "image/png"}, "a wrong type": {"png", "text/html"}, "a path in the extension": {"png/../x.png", "image/png"},
 	} {
-		if _, _, err := store.PutMasked(t.Context(), "M", put[0], put[1], nil); err == nil {
+		if _, _, err := store.PutMasked(t.Context(), "M", 1, put[0], put[1], nil); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}

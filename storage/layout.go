@@ -3,6 +3,7 @@ package storage
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/kycq/kycq/internal/objects"
@@ -12,7 +13,7 @@ import (
 // The key layout is an interface for all readers of the buckets. kycq writes and deletes nothing outside of it:
 //
 //	records bucket   records/<kind>/<id>.json   batches/<batch>/...   audit/...   probe/<random>
-//	masked bucket    masked/<id>.<jpg|png>
+//	masked bucket    masked/<id>/<run>.<jpg|png>, from earlier versions masked/<id>.<jpg|png>
 //	inbox bucket     <batch or "single">/<id>.<first 12 hex of the SHA-256>   quarantine/<id>
 //
 // The self-tests of package objects use probe/<random> in all three. batches/ and audit/ belong to those packages.
@@ -27,7 +28,7 @@ const SingleGroup = "single"
 
 var (
 	inboxForm  = regexp.MustCompile(`^([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)\.[0-9a-f]{12}$`)
-	maskedForm = regexp.MustCompile(`^masked/([A-Za-z0-9._-]+)\.(jpg|png)$`)
+	maskedForm = regexp.MustCompile(`^masked/([A-Za-z0-9._-]+?)(/[1-9][0-9]*)?\.(jpg|png)$`)
 )
 
 func recordKey(kind tasks.Kind, id string) (string, error) {
@@ -77,9 +78,13 @@ func quarantineKey(id string) (string, error) {
 	return quarantinePrefix + id, nil
 }
 
-func maskedKey(id, ext string) (string, error) {
+// maskedKey is the key of a run's masked image; that of run 0 has the form of earlier versions, without a run.
+func maskedKey(id string, run int, ext string) (string, error) {
 	if err := objects.CheckSegment("verification_id", id); err != nil {
 		return "", err
+	}
+	if run > 0 {
+		id += "/" + strconv.Itoa(run)
 	}
 	key := maskedPrefix + id + "." + strings.TrimPrefix(ext, ".")
 	if !isMaskedKey(key) {

@@ -19,8 +19,10 @@ func TestTheKeyLayoutIsAContract(t *testing.T) {
 		{"single/ABC00123.0123456789ab", func() (string, error) { return inboxKey(SingleGroup, "ABC00123", sum) }},
 		{"backfill-1f00c3aa/7.0123456789ab", func() (string, error) { return inboxKey("backfill-1f00c3aa", "7", sum) }},
 		{"quarantine/ABC00123", func() (string, error) { return quarantineKey("ABC00123") }},
-		{"masked/ABC00123.jpg", func() (string, error) { return maskedKey("ABC00123", "jpg") }},
-		{"masked/ABC00123.png", func() (string, error) { return maskedKey("ABC00123", ".png") }},
+		{"masked/ABC00123.jpg", func() (string, error) { return maskedKey("ABC00123", 0, "jpg") }},
+		{"masked/ABC00123.png", func() (string, error) { return maskedKey("ABC00123", 0, ".png") }},
+		{"masked/ABC00123/1.jpg", func() (string, error) { return maskedKey("ABC00123", 1, "jpg") }},
+		{"masked/ABC00123/12.png", func() (string, error) { return maskedKey("ABC00123", 12, ".png") }},
 	} {
 		if got, err := c.key(); err != nil || got != c.want {
 			t.Errorf("got %q, %v, want %q", got, err, c.want)
@@ -37,8 +39,8 @@ func TestNoNameLeavesItsFolder(t *testing.T) {
 			"inbox id":   func() (string, error) { return inboxKey(SingleGroup, name, sum) },
 			"group":      func() (string, error) { return inboxKey(name, "A", sum) },
 			"quarantine": func() (string, error) { return quarantineKey(name) },
-			"masked":     func() (string, error) { return maskedKey(name, "jpg") },
-			"extension":  func() (string, error) { return maskedKey("A", name) },
+			"masked":     func() (string, error) { return maskedKey(name, 1, "jpg") },
+			"extension":  func() (string, error) { return maskedKey("A", 1, name) },
 			"kind":       func() (string, error) { return recordKey(tasks.Kind(name), "A") },
 		} {
 			if got, err := key(); err == nil {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// PutMasked stores a masked image, byte for byte. ext is jpg or png, contentType image/jpeg or image/png. The caller has
+// PutMasked stores the masked image of a run, byte for byte. ext is jpg or png, contentType image/jpeg or image/png. The caller has
 // checked that the image is masked.
-func (s *Store) PutMasked(ctx context.Context, id, ext, contentType string, body []byte) (bucket, key string, err error) {
-	key, err = maskedKey(id, ext)
+func (s *Store) PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (bucket, key string, err error) {
+	key, err = maskedKey(id, run, ext)
 	if err != nil {
 		return "", "", fmt.Errorf("put masked image: %w", err)
 	}
@@ -31,15 +31,17 @@ func (s *Store) Masked(ctx context.Context, key string) ([]byte, error) {
 	return found.Body, nil
 }
 
-// DeleteMasked deletes a job's masked image, in either format. A missing one is not an error.
-func (s *Store) DeleteMasked(ctx context.Context, id string) error {
-	for _, ext := range []string{"jpg", "png"} {
-		key, err := maskedKey(id, ext)
-		if err != nil {
-			return fmt.Errorf("delete masked image: %w", err)
-		}
-		if err := s.masked.Delete(ctx, key); err != nil {
-			return err
+// DeleteMasked deletes the masked images of a job's runs, in either format. A missing one is not an error.
+func (s *Store) DeleteMasked(ctx context.Context, id string, runs int) error {
+	for run := 0; run <= runs; run++ { // 0: the key without a run
+		for _, ext := range []string{"jpg", "png"} {
+			key, err := maskedKey(id, run, ext)
+			if err != nil {
+				return fmt.Errorf("delete masked image: %w", err)
+			}
+			if err := s.masked.Delete(ctx, key); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

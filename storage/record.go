@@ -7,9 +7,17 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// RecordVersion is the version of the record format that this program writes. It reads no other, since its next write would
-// lose the fields that it does not know.
-const RecordVersion = 1
+// RecordVersion is the newest version of the record format that this program reads. It refuses later ones, since its next
+// write would lose the fields that it does not know. Records without earlier runs are written as version 1, which they are.
+const RecordVersion = 2
+
+// formVersion is the version of the record's form.
+func (r *Record) formVersion() int {
+	if len(r.Earlier) > 0 {
+		return 2
+	}
+	return 1
+}
 
 // State is the progress of a job in its current run.
 type State string
@@ -59,6 +67,9 @@ type Record struct {
 
 	// Sealed is the vendor's encrypted answer; it opens only with the keyset.
 	Sealed string `json:"sealed,omitempty"`
+
+	// Earlier holds what earlier runs ended with, oldest first.
+	Earlier []EarlierRun `json:"earlier,omitempty"`
 
 	// Attempts holds every request of every run, oldest first.
 	Attempts []Attempt `json:"attempts"`
@@ -125,16 +136,19 @@ type Attempt struct {
 	Probe   bool   `json:"probe,omitempty"`   // whether it was the test call after a hold
 }
 
+// HTTP statuses: only internal/cashfree imports net/http.
+const statusOK, statusGatewayTimeout = 200, 504
+
 // ResultUnknown is the result of an attempt whose answer did not arrive. The other results are the worker's.
 const ResultUnknown = "unknown"
 
 // FateUnknown reports whether the request may have been processed without an answer that says so.
 func (a Attempt) FateUnknown() bool {
-	return a.Result == "" || a.Result == ResultUnknown || a.HTTPStatus == 504
+	return a.Result == "" || a.Result == ResultUnknown || a.HTTPStatus == statusGatewayTimeout
 }
 
 // MayHavePaid reports whether the request was, or may have been, charged: it has no known end, or was answered with 200.
-func (a Attempt) MayHavePaid() bool { return a.FateUnknown() || a.HTTPStatus == 200 }
+func (a Attempt) MayHavePaid() bool { return a.FateUnknown() || a.HTTPStatus == statusOK }
 
 // MayHavePaid reports whether any request of any run was, or may have been, charged. A further run then may pay again.
 func (r *Record) MayHavePaid() bool { return slices.ContainsFunc(r.Attempts, Attempt.MayHavePaid) }
@@ -164,6 +178,7 @@ func (r *Record) Clone() *Record {
 	c.Passport = clonePtr(r.Passport)
 	c.Erased = clonePtr(r.Erased)
 	c.Attempts = slices.Clone(r.Attempts)
+	c.Earlier = cloneEarlier(r.Earlier)
 	return &c
 }
 

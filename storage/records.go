@@ -42,9 +42,7 @@ func (s *Store) Record(ctx context.Context, kind tasks.Kind, id string) (*Record
 // CreateRecord writes the first record of a job. It sets Version, WriteID and UpdatedAt, and CreatedAt if it is zero; if the
 // write fails, r is unchanged. Errors: ErrExists, ErrUncertain.
 func (s *Store) CreateRecord(ctx context.Context, r *Record) (Version, error) {
-	next := *r
-	next.Version = RecordVersion
-	return writeRecord("create record", r, next, func(key string, body []byte) (string, error) {
+	return writeRecord("create record", r, *r, func(key string, body []byte) (string, error) {
 		return s.records.Create(ctx, key, body)
 	})
 }
@@ -52,7 +50,7 @@ func (s *Store) CreateRecord(ctx context.Context, r *Record) (Version, error) {
 // SwapRecord replaces the record that was read with version v. It sets a new WriteID and UpdatedAt; if the write fails, r is
 // unchanged. Errors: ErrConflict if the record has changed since or is gone, ErrUncertain.
 func (s *Store) SwapRecord(ctx context.Context, r *Record, v Version) (Version, error) {
-	if r.Version != RecordVersion {
+	if r.Version < 1 || r.Version > RecordVersion {
 		return Version{}, fmt.Errorf("swap record: %w: %d", ErrVersion, r.Version)
 	}
 	return writeRecord("swap record", r, *r, func(key string, body []byte) (string, error) {
@@ -69,7 +67,7 @@ func writeRecord(op string, r *Record, next Record, write func(key string, body 
 	if r.State == "" || r.Run < 1 {
 		return Version{}, fmt.Errorf("%s: a record needs a state and a run from 1", op)
 	}
-	next.WriteID = objects.NewWriteID()
+	next.Version, next.WriteID = next.formVersion(), objects.NewWriteID()
 	next.UpdatedAt = now()
 	if next.CreatedAt.IsZero() {
 		next.CreatedAt = next.UpdatedAt

@@ -16,7 +16,7 @@ import (
 // Erasable is the store that Erase deletes from.
 type Erasable interface {
 	Records
-	DeleteMasked(ctx context.Context, id string) error
+	DeleteMasked(ctx context.Context, id string, runs int) error
 	DeleteUpload(ctx context.Context, img tasks.Image) error
 	DeleteQuarantine(ctx context.Context, id string) error
 }
@@ -61,6 +61,9 @@ func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, k
 	rec = rec.Clone()
 	rec.SealedInput, rec.Sealed, rec.Fingerprint = "", "", ""
 	rec.MaskedImage, rec.Passport = nil, nil
+	for i := range rec.Earlier {
+		rec.Earlier[i].MaskedImage, rec.Earlier[i].Passport, rec.Earlier[i].Sealed = nil, nil, ""
+	}
 	if rec.Erased == nil {
 		rec.Erased = &storage.Erasure{At: now(), By: by, Reason: reason}
 	}
@@ -86,7 +89,7 @@ func deleteImages(ctx context.Context, store Erasable, keyset *Keyset, rec *stor
 			}
 		}
 	}
-	if err := store.DeleteMasked(ctx, rec.VerificationID); err != nil {
+	if err := store.DeleteMasked(ctx, rec.VerificationID, rec.Run); err != nil {
 		return err
 	}
 	return store.DeleteQuarantine(ctx, rec.VerificationID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -14,10 +15,12 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-func (s *fakeS3) DeleteMasked(_ context.Context, id string) error {
+func (s *fakeS3) DeleteMasked(_ context.Context, id string, runs int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.masked, id)
+	for run := range runs {
+		delete(s.masked, fmt.Sprintf("masked/%s/%d.png", id, run+1))
+	}
 	return nil
 }
 

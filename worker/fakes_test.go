@@ -184,15 +184,16 @@ func (s *fakeS3) DeleteUpload(_ context.Context, img tasks.Image) error {
 	return nil
 }
 
-func (s *fakeS3) PutMasked(_ context.Context, id, ext, _ string, body []byte) (string, string, error) {
+func (s *fakeS3) PutMasked(_ context.Context, id string, run int, ext, _ string, body []byte) (string, string, error) {
 	s.chaos.step(crashRate)
 	if s.chaos.hit(faultRate) {
 		return "", "", storage.ErrUnreachable
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.masked[id] = body
-	return "kycq-masked", "masked/" + id + "." + ext, nil
+	key := fmt.Sprintf("masked/%s/%d.%s", id, run, ext)
+	s.masked[key] = body
+	return "kycq-masked", key, nil
 }
 
 func (s *fakeS3) PutQuarantine(_ context.Context, id, _ string, body []byte) (string, string, error) {

@@ -56,7 +56,7 @@ func (d *delivery) mask(ctx context.Context) transition {
 
 // storeMasked stores the checked image and ends the job.
 func (d *delivery) storeMasked(ctx context.Context, body []byte, report maskcheck.Report) transition {
-	bucket, key, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, report.Ext, report.ContentType, body)
+	bucket, key, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, d.rec.Run, report.Ext, report.ContentType, body)
 	if err != nil {
 		return d.infraFault(err, "storage")
 	}

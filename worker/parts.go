@@ -31,7 +31,7 @@ type Images interface {
 
 // MaskedImages stores the images that Cashfree returns.
 type MaskedImages interface {
-	PutMasked(ctx context.Context, id, ext, contentType string, body []byte) (bucket, key string, err error)
+	PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (bucket, key string, err error)
 	PutQuarantine(ctx context.Context, id, contentType string, body []byte) (bucket, key string, err error)
 }
 

@@ -95,7 +95,7 @@ func TestAnAadhaarEndsWithItsImageAndWithoutItsUpload(t *testing.T) {
 			t.Fatalf("%+v", v)
 		}
 		rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
-		if rec.MaskedImage == nil || rec.MaskedImage.Key != "masked/A.png" || rec.MaskedImage.Bytes != 6 {
+		if rec.MaskedImage == nil || rec.MaskedImage.Key != "masked/A/1.png" || rec.MaskedImage.Bytes != 6 {
 			t.Errorf("%+v", rec.MaskedImage)
 		}
 		if len(w.s3.inbox) != 0 || rec.UploadDeletedAt.IsZero() {

@@ -13,13 +13,16 @@ import (
 var (
 	// ErrNotFinal means that the job is not finished.
 	ErrNotFinal = errors.New("the job is not finished: wait for it (`kycq job wait`)")
+	// ErrInputGone means that kycq has deleted the job's image, as it does after an answer.
+	ErrInputGone = errors.New("the job's image was deleted after its answer, so it cannot run again: submit the image under a new verification_id")
 	// ErrErased means that the job's input was erased.
 	ErrErased = errors.New("the job's input was erased: submit it again under a new verification_id")
 )
 
-// Rerun begins the next run of a finished job for an operator. Its calls use a derived id and are charged again.
+// Rerun begins the next run of a finished job for an operator. Its calls use a derived id and are charged again. The record
+// keeps the results of the earlier runs.
 //
-// Errors: storage.ErrNotFound, ErrNotFinal, ErrErased, storage.ErrConflict if another operator was faster, and those of S3
+// Errors: storage.ErrNotFound, ErrNotFinal, ErrErased, ErrInputGone, storage.ErrConflict if another operator was faster, and those of S3
 // and Redis.
 func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind tasks.Kind, id string) (tasks.JobSpec, error) {
 	rec, version, err := records.Record(ctx, kind, id)
@@ -30,6 +33,8 @@ func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind t
 		return tasks.JobSpec{}, ErrNotFinal
 	case rec.SealedInput == "":
 		return tasks.JobSpec{}, ErrErased
+	case rec.InputGone():
+		return tasks.JobSpec{}, ErrInputGone
 	}
 	next := rec.JobSpec
 	next.Run++

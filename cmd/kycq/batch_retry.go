@@ -87,6 +87,9 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 	if err != nil {
 		return err
 	}
+	if gone := selected.InputGone; gone > 0 {
+		a.Note("%s cannot run again: kycq has deleted the image after its answer; submit it under a new verification_id", count(gone, "row"))
+	}
 	n := len(selected.Rows)
 	if n == 0 {
 		a.Note("no rows match the selection; nothing changed. This batch has: %s", countsText(selected.Codes))

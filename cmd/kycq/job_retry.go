@@ -37,6 +37,9 @@ func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) err
 		return err
 	}
 	id := rec.VerificationID
+	if rec.State.Final() && rec.InputGone() {
+		return worker.ErrInputGone
+	}
 	if rec.MayHavePaid() && !yes {
 		return cli.Usagef("%s: %s: add --yes to pay for it again", id, paidBefore(rec))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (a *app) revealRecord(cfg *config.Config, rec *storage.Record) error {
 	if view.Input, err = open("input", rec.SealedInput, tasks.InputBinding(rec.Kind, rec.VerificationID)); err != nil {
 		return err
 	}
-	if view.Answer, err = open("answer", rec.Sealed, tasks.AnswerBinding(rec.Kind, rec.VerificationID)); err != nil {
+	if view.Answer, err = open("answer", cmp.Or(rec.Best().Sealed, rec.Sealed), tasks.AnswerBinding(rec.Kind, rec.VerificationID)); err != nil {
 		return err
 	}
 	return a.PrintJSON(view)

@@ -87,6 +87,15 @@ func describe(rec *storage.Record) string {
 		line("passport", strings.TrimSpace(p.Name+" "+p.FileNumber))
 		line("matches", fmt.Sprintf("name %s, date of birth %s, file number %s", yesNo(p.Matches.Name), yesNo(p.Matches.DOB), yesNo(p.Matches.FileNumber)))
 	}
+	if best := rec.Best(); best.Run != rec.Run {
+		line("best result", fmt.Sprintf("run %d: %s", best.Run, strings.TrimSpace(string(best.State)+" "+best.Code)))
+		if m := best.MaskedImage; m != nil {
+			line("", fmt.Sprintf("s3://%s/%s", m.Bucket, m.Key))
+		}
+		if p := best.Passport; p != nil {
+			line("", strings.TrimSpace(p.Name+" "+p.FileNumber))
+		}
+	}
 	for i, at := range rec.Attempts {
 		line(fmt.Sprintf("attempt %d", i+1), describeAttempt(at))
 	}

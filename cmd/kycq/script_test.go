@@ -262,7 +262,7 @@ func (s *stack) everythingInRedis(ts *testscript.TestScript) string {
 
 // cmdUpload puts a file into the masked bucket, as the user's own object: upload card.png key.
 func (s *stack) cmdUpload(ts *testscript.TestScript, _ bool, args []string) {
-	_, _, err := s.store.PutMasked(context.Background(), args[1], "png", "image/png", []byte(ts.ReadFile(args[0])))
+	_, _, err := s.store.PutMasked(context.Background(), args[1], 1, "png", "image/png", []byte(ts.ReadFile(args[0])))
 	ts.Check(err)
 }
 

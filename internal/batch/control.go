@@ -173,6 +173,8 @@ func (s Selection) matches(rec *storage.Record) bool {
 // Selected is the result of Select.
 type Selected struct {
 	Rows []Rerun
+	// InputGone is how many rows match, and cannot run again because kycq has deleted their image.
+	InputGone int
 	// PaidBefore is how many of the rows were, or may have been, charged.
 	PaidBefore int
 	// Codes counts the rows that a retry could select, by code, or by outcome if they have no code.
@@ -213,7 +215,10 @@ func (sel *Selected) add(r *Row, s Selection) {
 	if !r.Own() || !rec.State.Final() || rec.State == storage.StateValid || rec.Erased != nil {
 		return
 	}
-	if s.matches(rec) {
+	switch {
+	case s.matches(rec) && rec.InputGone():
+		sel.InputGone++
+	case s.matches(rec):
 		sel.Rows = append(sel.Rows, Rerun{Row: r.Item.Row, Run: rec.Run + 1, Was: r.State})
 		if rec.MayHavePaid() {
 			sel.PaidBefore++

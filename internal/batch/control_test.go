@@ -383,3 +383,13 @@ func TestARowWhoseCallMayHaveBeenChargedIsSelectedAsLostWhateverItsCode(t *testi
 		}
 	}
 }
+
+func TestARowWhoseImageWasDeletedIsNotSelected(t *testing.T) {
+	t.Parallel()
+	rec := &storage.Record{State: storage.StateInvalid, UploadDeletedAt: now()}
+	selected := &Selected{Codes: map[string]int{}}
+	selected.add(&Row{Item: &manifest.Item{}, Record: rec, State: RowInvalid}, Selection{Invalid: true})
+	if len(selected.Rows) != 0 || selected.InputGone != 1 {
+		t.Errorf("%+v", selected)
+	}
+}

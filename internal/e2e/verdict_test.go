@@ -124,7 +124,7 @@ func TestMaskedImageIsStoredUnchanged(t *testing.T) {
 	want, sum := maskedJPEG(), sha256.Sum256(maskedJPEG())
 	m := rec.MaskedImage
 	if !bytes.Equal(body, want) || m.SHA256 != hex.EncodeToString(sum[:]) || m.Bytes != int64(len(want)) ||
-		m.ContentType != "image/jpeg" || m.Width != 600 || m.Height != 400 || m.Key != "masked/card.jpg" {
+		m.ContentType != "image/jpeg" || m.Width != 600 || m.Height != 400 || m.Key != "masked/card/1.jpg" {
 		t.Errorf("%+v", m)
 	}
 	// The upload is deleted after the final write.

@@ -219,7 +219,7 @@ var mutants = []mutant{
 		pkg:  "worker",
 		old: `	var report maskcheck.Report
 `,
-		new: `	if _, _, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, "jpg", fetched.ContentType, fetched.Body); err != nil {
+		new: `	if _, _, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, d.rec.Run, "jpg", fetched.ContentType, fetched.Body); err != nil {
 		return d.infraFault(err, "storage")
 	}
 	var report maskcheck.Report
