@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kycq/kycq/storage"
 )
 
 // TestPausedWorker stops a worker with SIGSTOP for 70 s with calls in flight, and continues it. Its leases have expired by
@@ -37,7 +39,7 @@ func TestPausedWorker(t *testing.T) {
 }
 
 // TestTerminatedUnderLoad ends a worker with SIGTERM while it is busy. It finishes its calls in flight, returns its other jobs
-// to their queues unchanged, and exits in time. Nothing is called twice.
+// to their queues without a call, and exits in time. Nothing is called twice.
 func TestTerminatedUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withLatency(500*time.Millisecond), atRate("10/s"))
@@ -58,8 +60,9 @@ func TestTerminatedUnderLoad(t *testing.T) {
 		t.Error("all jobs were finished before the signal")
 	}
 	for _, j := range left {
-		if rec := s.record(j); rec != nil && len(rec.Attempts) > 0 {
-			t.Errorf("%s %s was not returned unchanged: it is %s after %+v", j.kind, j.id, rec.State, rec.Attempts)
+		// An intent whose slot had passed may have been withdrawn.
+		if rec := s.record(j); rec != nil && slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Result != "not_sent" }) {
+			t.Errorf("%s %s was not returned without a call: it is %s after %+v", j.kind, j.id, rec.State, rec.Attempts)
 		}
 	}
 	s.startWorker()
