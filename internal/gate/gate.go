@@ -75,10 +75,8 @@ func (g *Gate) Close() { g.stop() }
 // Permit allows one call. It is reported exactly once.
 type Permit struct {
 	// Test marks the test call after a hold or the half-open trial of the breaker. If it fails it is not an attempt.
-	Test bool
-	// UseBy is when the call must have left; zero sets no limit.
-	UseBy time.Time
-
+	Test   bool
+	UseBy  time.Time // when the call must have left; zero sets no limit
 	kind   *kind
 	call   Call
 	ticket uint64
@@ -94,13 +92,9 @@ func (p *Permit) Wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Late reports whether the permit must be reported as Unused: its call would come too close to later ones, or during a
-// silence that the vendor has asked for. The caller checks it in the line before its call.
+// Late reports whether the permit must be returned as Unused: its call would come too close to later ones, or in a silence.
 func (p *Permit) Late() bool {
-	if !p.UseBy.IsZero() && sleep.Elapsed(p.UseBy) > 0 {
-		return true
-	}
-	return p.kind != nil && p.at.UnixMicro() < p.kind.quiet.Load()
+	return !p.UseBy.IsZero() && sleep.Elapsed(p.UseBy) > 0 || p.kind != nil && p.at.UnixMicro() < p.kind.quiet.Load()
 }
 
 // Acquire waits until the call may be made: no hold, breaker closed (or this call its trial), and a slot of the rate. It
@@ -147,13 +141,11 @@ func (g *Gate) Report(ctx context.Context, p *Permit, o Outcome) error {
 	}
 	k := p.kind
 	silence := min(max(cmp.Or(max(o.RetryAfter, 0), o.Reset), 0), maxSilence)
-	switch o.Kind { // at once: the report may take time
-	case Limited:
+	if o.Kind == Limited || o.Kind == Unused { // at once: the report may take time
+		k.tickets.keep(p.call.JobID, p.ticket)
+	}
+	if o.Kind == Limited {
 		k.quiet.Store(time.Now().Add(max(silence, k.rate.Interval())).UnixMicro())
-		k.tickets.keep(p.call.JobID, p.ticket)
-	case Unused:
-		k.tickets.keep(p.call.JobID, p.ticket)
-	default:
 	}
 	if o.Kind == NotSent && p.nonce == "" {
 		return nil

@@ -79,8 +79,8 @@ func (l *lane) len() int {
 	return len(l.waiting)
 }
 
-// tickets number the calls of a kind in the order in which they come. A job that got a
-// 429, or gave its slot back, keeps its place.
+// tickets number the calls of a kind in the order in which they come. A job that got a 429
+// or gave its slot back keeps its place.
 type tickets struct {
 	mu   sync.Mutex
 	last uint64
