@@ -14,15 +14,17 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// pacedGate gives a slot each second, with the tolerance of the gate.
+// pacedGate gives slots with the tolerance of the gate, after a wait that depends on how many it has given.
 type pacedGate struct {
 	*openGate
 	slots []time.Time
-	wait  time.Duration // before each permit
+	wait  func(n int) time.Duration
 }
 
 func (g *pacedGate) Acquire(ctx context.Context, c gate.Call) (*gate.Permit, error) {
-	time.Sleep(g.wait)
+	if g.wait != nil {
+		time.Sleep(g.wait(len(g.slots)))
+	}
 	p, err := g.openGate.Acquire(ctx, c)
 	if err == nil {
 		slot := time.Now().Add(100 * time.Millisecond)
@@ -60,6 +62,15 @@ func (s *slowPuts) put(write func() (storage.Version, error)) (storage.Version, 
 	return v, err
 }
 
+func afterFirst(d time.Duration) func(int) time.Duration {
+	return func(n int) time.Duration {
+		if n == 0 {
+			return 0
+		}
+		return d
+	}
+}
+
 func always(d time.Duration) func(int) time.Duration {
 	return func(int) time.Duration { return d }
 }
@@ -74,9 +85,9 @@ func first(d time.Duration) func(int) time.Duration {
 }
 
 // lastLook runs a job and returns when its calls left, counted from the beginning.
-func lastLook(t *testing.T, w *world, p *Processor, job tasks.JobSpec) (v Verdict, left []time.Duration, g *pacedGate) {
+func lastLook(t *testing.T, w *world, p *Processor, job tasks.JobSpec, wait func(int) time.Duration) (v Verdict, left []time.Duration, g *pacedGate) {
 	t.Helper()
-	g = &pacedGate{openGate: w.gate}
+	g = &pacedGate{openGate: w.gate, wait: wait}
 	p.Gate = g
 	began := time.Now()
 	p.Vendor = &timedVendor{Vendor: w.vendor, call: func() {
@@ -115,7 +126,7 @@ func TestASlotIsUsedOnTimeOrGivenBack(t *testing.T) {
 			t.Parallel()
 			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 				p.Records = &slowPuts{fakeS3: w.s3, before: first(stall)}
-				v, left, g := lastLook(t, w, p, w.payload(tasks.Passport, "A"))
+				v, left, g := lastLook(t, w, p, w.payload(tasks.Passport, "A"), nil)
 				if v.Decision != Final || len(left) != 1 {
 					t.Fatalf("%+v, calls %v", v, left)
 				}
@@ -142,8 +153,7 @@ func TestSlowWritesDelayACallAndDoNotPreventIt(t *testing.T) {
 				t.Parallel()
 				withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 					p.Records = &slowPuts{fakeS3: w.s3, before: always(takes)}
-					_, left, g := lastLook(t, w, p, w.payload(tasks.Passport, "A"))
-					g.wait = wait
+					_, left, _ := lastLook(t, w, p, w.payload(tasks.Passport, "A"), afterFirst(wait))
 					if len(left) != 1 {
 						t.Errorf("%d calls", len(left))
 					}
@@ -154,7 +164,7 @@ func TestSlowWritesDelayACallAndDoNotPreventIt(t *testing.T) {
 					// The next job of this worker needs no second intent.
 					s := &slowPuts{fakeS3: w.s3, before: always(takes)}
 					p.Records = s
-					if _, left, _ := lastLook(t, w, p, w.payload(tasks.Passport, "B")); len(left) != 1 || s.n != 2 {
+					if _, left, _ := lastLook(t, w, p, w.payload(tasks.Passport, "B"), afterFirst(wait)); len(left) != 1 || s.n != 2 {
 						t.Errorf("%d calls, %d writes", len(left), s.n)
 					}
 				})
@@ -168,7 +178,7 @@ func TestAnIntentThatIsAlwaysTooOldIsWithdrawn(t *testing.T) {
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		s := &slowPuts{fakeS3: w.s3, before: func(n int) time.Duration { return []time.Duration{40, 40, 40, 40, 1}[min(n-1, 4)] * time.Second }}
 		p.Records = s
-		v, left, g := lastLook(t, w, p, w.payload(tasks.Passport, "A"))
+		v, left, g := lastLook(t, w, p, w.payload(tasks.Passport, "A"), nil)
 		if v.Decision != Later || v.Reason != "storage_slow" || len(left) != 0 || s.n != maxIntents+1 {
 			t.Fatalf("%+v, %d calls, %d writes", v, len(left), s.n)
 		}
@@ -196,7 +206,7 @@ func TestAJobWhoseSlotCannotBeExchangedGoesBackToWaiting(t *testing.T) {
 			_, _ = w.gate.RaiseHold(t.Context(), gate.Hold{Code: "operator"})
 			return 2 * time.Second
 		}}
-		v, left, _ := lastLook(t, w, p, w.payload(tasks.Passport, "A"))
+		v, left, _ := lastLook(t, w, p, w.payload(tasks.Passport, "A"), nil)
 		if v.Decision != Later || v.Reason != "held" || len(left) != 0 {
 			t.Fatalf("%+v, %d calls", v, len(left))
 		}
@@ -218,16 +228,13 @@ func TestAWorkerThatWakesUpAfterATakeoverSendsNothing(t *testing.T) {
 				job := w.payload(tasks.Passport, "A")
 				parts := w.parts
 				parts.Records = &slowPuts{fakeS3: w.s3, after: first(c.put)}
-				g := &pacedGate{openGate: w.gate}
-				parts.Gate = g
+				parts.Gate = &pacedGate{openGate: w.gate, wait: afterFirst(c.wait)}
 				paused, err := NewProcessor(parts, Policy{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				var wg sync.WaitGroup
 				wg.Go(func() { paused.Process(t.Context(), job) })
-				time.Sleep(500 * time.Millisecond)
-				g.wait = c.wait
 				time.Sleep(time.Minute)
 				w.processUntilFinal(t, p, job)
 				wg.Wait()
@@ -261,9 +268,7 @@ func TestAnImageThatWaitedIsOpenedAgain(t *testing.T) {
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Images = &closingImages{fakeS3: w.s3}
 		p.Records = &slowPuts{fakeS3: w.s3, before: first(time.Second)}
-		g := &pacedGate{openGate: w.gate, wait: 4 * time.Second}
-		p.Gate = g
-		go func() { time.Sleep(4500 * time.Millisecond); g.wait = time.Minute }()
+		p.Gate = &pacedGate{openGate: w.gate, wait: afterFirst(time.Minute)}
 		w.processUntilFinal(t, p, w.payload(tasks.Aadhaar, "A"))
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
 		if len(w.vendor.calls) != 1 {

@@ -92,7 +92,9 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 	}
 	n := len(selected.Rows)
 	if n == 0 {
-		a.Note("no rows match the selection; nothing changed. This batch has: %s", countsText(selected.Codes))
+		if selected.InputGone == 0 {
+			a.Note("no rows match the selection; nothing changed. This batch has: %s", countsText(selected.Codes))
+		}
 		return a.printRetry(id, 0)
 	}
 	cost := fmt.Sprintf("this runs %s again (%s or more)", count(n, "row"), count(n, "paid call"))
