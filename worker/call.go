@@ -24,6 +24,10 @@ func (d *delivery) call(ctx context.Context) transition {
 	}
 	t, reply := d.sendOnce(ctx)
 	d.report(ctx, reply)
+	if reply == nil || reply.Class == cashfree.NotSent {
+		d.returnCall(ctx)
+	}
+	d.counted = false
 	return t
 }
 
@@ -73,18 +77,15 @@ func (d *delivery) sendOnce(ctx context.Context) (transition, *cashfree.Reply) {
 	}
 	defer func() { _ = d.body.Close() }()
 
-	switch allowed, err := d.takeCall(ctx); {
-	case err != nil:
-		return d.infraFault(err, "redis"), nil
-	case !allowed:
-		return done(later(callLimitDelay, "call_limit_reached")), nil
-	}
 	rec, ok := d.nextAttempt()
 	if !ok {
 		return d.fail(ctx, "derived_ids_exhausted"), nil
 	}
 	if err := d.writeIntent(ctx, rec); err != nil {
 		return d.notSaved(err), nil
+	}
+	if t, taken := d.takeCall(ctx); !taken {
+		return t, nil
 	}
 	if t, ready := d.awaitSlot(ctx); !ready {
 		return t, nil
@@ -98,12 +99,30 @@ func (d *delivery) sendOnce(ctx context.Context) (transition, *cashfree.Reply) {
 	return goTo(stepRecord), reply
 }
 
-// takeCall counts the call against the limit of the batch. The call stays counted if it then is not made.
-func (d *delivery) takeCall(ctx context.Context) (allowed bool, err error) {
+// takeCall counts the call against the limit of the batch, after the intent: a store that takes no writes must not use the
+// limit up. The intent is withdrawn if the limit is reached.
+func (d *delivery) takeCall(ctx context.Context) (t transition, taken bool) {
 	if d.rec.Batch == "" || d.Batches == nil {
-		return true, nil
+		return transition{}, true
 	}
-	return d.Batches.TakeCall(ctx, d.rec.Batch)
+	switch allowed, err := d.Batches.TakeCall(ctx, d.rec.Batch); {
+	case err != nil:
+		return d.withdrawIntent(ctx, d.infraFault(err, "redis")), false
+	case !allowed:
+		return d.withdrawIntent(ctx, done(later(callLimitDelay, "call_limit_reached"))), false
+	}
+	d.counted = true
+	return transition{}, true
+}
+
+// returnCall takes back the count of a call that did not leave. After an error, or a crash, it stays counted.
+func (d *delivery) returnCall(ctx context.Context) {
+	if !d.counted {
+		return
+	}
+	if err := d.Batches.ReturnCall(context.WithoutCancel(ctx), d.rec.Batch); err != nil {
+		d.log.Warn().Err(err).Msg("a call that was not made stays counted against the limit of the batch")
+	}
 }
 
 // source is the image that streams into the request; empty for a passport.

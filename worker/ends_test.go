@@ -190,6 +190,8 @@ func (b *fakeBatches) Stopped(context.Context, string) (bool, error) {
 
 func (b *fakeBatches) TakeCall(context.Context, string) (bool, error) { return true, nil }
 
+func (b *fakeBatches) ReturnCall(context.Context, string) error { return nil }
+
 func (b *fakeBatches) RowFinished(context.Context, *storage.Record) error { return nil }
 
 func (b *fakeBatches) AlreadyDone(context.Context, string, int, *storage.Record) error { return nil }

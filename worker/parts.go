@@ -72,8 +72,9 @@ type Hints interface {
 type Batches interface {
 	// Stopped reports whether the batch is cancelled.
 	Stopped(ctx context.Context, batch string) (bool, error)
-	// TakeCall counts a call; it returns false if the batch has reached its limit.
+	// TakeCall counts a call; it returns false if the batch has reached its limit. ReturnCall takes the count of a call back.
 	TakeCall(ctx context.Context, batch string) (bool, error)
+	ReturnCall(ctx context.Context, batch string) error
 	// RowFinished reports the final record of a row.
 	RowFinished(ctx context.Context, rec *storage.Record) error
 	// AlreadyDone reports a row whose final record comes from another batch or from a single job.

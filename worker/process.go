@@ -105,6 +105,7 @@ type delivery struct {
 	source  maskcheck.SourceInfo
 	body    source
 	permit  *gate.Permit // nil if it was reported
+	counted bool         // the call is counted against the limit of the batch
 	// intended is when the write of the current intent began.
 	intended time.Time
 	// answer is to be written into the record. reissue caches whether it may be bought again; nil until that was decided.

@@ -393,3 +393,37 @@ func TestARowWhoseImageWasDeletedIsNotSelected(t *testing.T) {
 		t.Errorf("%+v", selected)
 	}
 }
+
+// A call was counted when the limit was reached, and then could not be made.
+func TestABatchContinuesIfACountedCallIsTakenBack(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b := h.batch("taken-back", 200)
+	if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 50); err != nil {
+		t.Fatal(err)
+	}
+	h.feed(b.ID)
+	if taken, err := h.control.Progress.TakeCall(t.Context(), b.ID); err != nil || !taken {
+		t.Fatal(taken, err)
+	}
+	for range 5 {
+		h.feed(b.ID)
+		h.work(1000)
+	}
+	if s := h.status(b.ID); h.vendor.total != 49 || s.State != CallLimitReached {
+		t.Fatalf("%d calls, %+v", h.vendor.total, s)
+	}
+	if err := h.control.Progress.ReturnCall(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.inspector.RunAllArchivedTasks(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil { // the row that was refused
+		t.Fatal(err)
+	}
+	for range 5 {
+		h.feed(b.ID)
+		h.work(1000)
+	}
+	if s := h.status(b.ID); h.vendor.total != 50 || s.State != CallLimitReached {
+		t.Errorf("%d calls, %+v", h.vendor.total, s)
+	}
+}

@@ -125,8 +125,14 @@ const stateLife = 2 * time.Second
 
 // TakeCall counts a call that is about to be made. It returns false if the batch has reached its call limit.
 func (s *ProgressStore) TakeCall(ctx context.Context, id string) (bool, error) {
-	n, err := s.eval(ctx, callScript, id)
+	n, err := s.eval(ctx, callScript, id, 1)
 	return n == 1, err
+}
+
+// ReturnCall takes back the count of a call that was not made.
+func (s *ProgressStore) ReturnCall(ctx context.Context, id string) error {
+	_, err := s.eval(ctx, callScript, id, -1)
+	return err
 }
 
 // RowFinished sets the state of a row of this batch whose record is final.

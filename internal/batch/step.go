@@ -108,10 +108,12 @@ func (t *feed) tick(ctx context.Context) (fed int, delay time.Duration, err erro
 	case allFed:
 		delay, err = t.waitForRows(ctx, p, outstanding)
 		return 0, delay, err
-	case t.b.State == CallLimitReached:
+	case t.b.State == CallLimitReached && (p.limitReached() || p.rebuilding()):
 		return 0, limitDelay, nil
+	case t.b.State == CallLimitReached:
+		return 0, idleDelay, t.followLimit(ctx, p)
 	case t.b.State == Running && p.limitReached():
-		return 0, limitDelay, t.stopAtLimit(ctx, p)
+		return 0, limitDelay, t.followLimit(ctx, p)
 	}
 	return t.feedNext(ctx, p, run)
 }
@@ -191,19 +193,25 @@ func (t *feed) createProgress(ctx context.Context) error {
 	return t.Progress.create(ctx, t.b, false, was)
 }
 
-// stopAtLimit stops the batch until a person raises the call limit.
-func (t *feed) stopAtLimit(ctx context.Context, p *Progress) error {
+// followLimit stops a batch at its call limit until a person raises the limit, or until a counted call that did not leave is
+// taken back.
+func (t *feed) followLimit(ctx context.Context, p *Progress) error {
 	b, err := t.batches.Edit(ctx, t.b.ID, func(b *Batch) error {
-		if b.State != Running || b.MaxCalls == 0 || b.MaxCalls > p.Calls {
+		reached := b.MaxCalls > 0 && p.Calls >= b.MaxCalls
+		switch {
+		case b.State == Running && reached:
+			b.State, b.Reason = CallLimitReached, fmt.Sprintf("call_limit_reached: %d of %d calls were made", p.Calls, b.MaxCalls)
+			t.Log.Warn().Str("batch", b.ID).Int("calls", p.Calls).Msg("the call limit is reached: raise it with kycq batch resume --max-calls")
+		case b.State == CallLimitReached && !reached:
+			b.State, b.Reason = Running, ""
+		default:
 			return errUnchanged
 		}
-		b.State, b.Reason = CallLimitReached, fmt.Sprintf("call_limit_reached: %d of %d calls were made", p.Calls, b.MaxCalls)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	t.Log.Warn().Str("batch", b.ID).Int("calls", p.Calls).Msg("the call limit is reached: raise it with kycq batch resume --max-calls")
 	return t.Progress.Sync(ctx, b)
 }
 
@@ -219,7 +227,7 @@ func (t *feed) finishOrWait(ctx context.Context, p *Progress, outstanding int) (
 	case t.b.State == Running && p.limitReached():
 		idle, err := t.Progress.idleFor(ctx, t.b.ID, p)
 		if err == nil && idle > limitAfter {
-			err = t.stopAtLimit(ctx, p)
+			err = t.followLimit(ctx, p)
 		}
 		return idleDelay, err
 	}
