@@ -193,3 +193,26 @@ func TestAKeptAnswerOfAnOddFormEndsTheJob(t *testing.T) {
 		}
 	})
 }
+
+func TestAFoundAnswerRemovesTheEndThatItReplaces(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Aadhaar, "A")
+		at := sentAt(time.Hour)
+		at.Result = resultUnknown
+		rec := w.putRecord(t, job, storage.StateQueued, at)
+		end(rec, storage.StateFailed, "answer_lost")
+		if _, err := w.s3.SwapRecord(t.Context(), rec, storage.Version{ETag: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		w.keepAnswer(t, job, at)
+		w.vendor.fetched = []error{errInjected} // the image cannot be fetched at once
+		if v := p.Process(t.Context(), job); v.Decision == Final {
+			t.Fatalf("%+v", v)
+		}
+		rec = wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "")
+		if rec.Message != "" || rec.NextAction != "" || !rec.CompletedAt.IsZero() {
+			t.Errorf("%q, %q, completed at %v", rec.Message, rec.NextAction, rec.CompletedAt)
+		}
+	})
+}

@@ -101,6 +101,7 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 	switch r.next {
 	case toAnswered:
 		rec.State, rec.Reason, rec.NotBefore = storage.StateAnswered, "", time.Time{}
+		rec.Code, rec.Message, rec.NextAction, rec.CompletedAt = "", "", "", time.Time{} // of answer_lost, if it replaces that
 	case toFinal:
 		if r.state == storage.StateValid {
 			in, err := openInput(d.Keyset, rec)
