@@ -374,7 +374,7 @@ func (v *fakeVendor) serve(id string) *cashfree.Reply {
 			{Class: cashfree.OtherStatus, HTTPStatus: 502},
 			{Class: cashfree.OtherStatus, HTTPStatus: 500},
 			{Class: cashfree.RateLimited, HTTPStatus: 429},
-		}[v.chaos.rand.IntN(3)]
+		}[v.chaos.pick(3)]
 	}
 	switch reply.HTTPStatus {
 	case 200:

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"io"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -219,9 +218,6 @@ func TestAJobWhoseSlotCannotBeExchangedGoesBackToWaiting(t *testing.T) {
 
 // A worker is stopped after its intent, at any point until the request. Meanwhile another one takes over.
 func TestAWorkerThatWakesUpAfterATakeoverSendsNothing(t *testing.T) {
-	if os.Getenv("CI") != "" {
-		t.Skip("two processors share fakes that are not free of data races: run it without the race detector")
-	}
 	t.Parallel()
 	for name, c := range map[string]struct{ put, wait time.Duration }{
 		"in the reply of the intent": {put: 10 * time.Minute}, "while it waits for another slot": {put: time.Second, wait: 10 * time.Minute},

@@ -19,6 +19,7 @@ import (
 // reply: the history that the oracle checks. A fault is injected between the programs and the recorder, so that the recorder
 // knows what S3 has executed although the program does not.
 type recorder struct {
+	keys   sync.Map // of *sync.RWMutex, by key: a record is not read between its write and the entry in writes
 	mu     sync.Mutex
 	writes map[string][]write // by records/<kind>/<id>.json
 	reads  map[string][]time.Time
@@ -67,14 +68,25 @@ func (rec *recorder) pass(rw http.ResponseWriter, r *http.Request, next http.Han
 		r = r.Clone(context.WithoutCancel(r.Context()))
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		rw = &notifier{ResponseWriter: rw, done: func() { rec.record(key, body) }}
+		lock := rec.lock(key)
+		lock.Lock()
+		defer lock.Unlock()
 	case r.Method == http.MethodPut:
 		rw = &notifier{ResponseWriter: rw, done: rec.recordTime}
 	case r.Method == http.MethodGet && isRecord:
 		rec.mu.Lock()
 		rec.reads[key] = append(rec.reads[key], time.Now())
 		rec.mu.Unlock()
+		lock := rec.lock(key)
+		lock.RLock()
+		defer lock.RUnlock()
 	}
 	next.ServeHTTP(rw, r)
+}
+
+func (rec *recorder) lock(key string) *sync.RWMutex {
+	lock, _ := rec.keys.LoadOrStore(key, new(sync.RWMutex))
+	return lock.(*sync.RWMutex)
 }
 
 func (rec *recorder) record(key string, body []byte) {
