@@ -326,6 +326,7 @@ func (g *openGate) RaiseHold(_ context.Context, h gate.Hold) (bool, error) {
 type fakeVendor struct {
 	chaos     *chaos
 	onArrival bool
+	arrived   func() // called after each request, if it is set
 
 	mu      sync.Mutex
 	used    map[string]bool
@@ -335,24 +336,28 @@ type fakeVendor struct {
 	fetched []error // the errors of the next image fetches, nil for success
 }
 
-func (v *fakeVendor) MaskAadhaar(_ context.Context, r cashfree.MaskRequest) *cashfree.Reply {
+func (v *fakeVendor) MaskAadhaar(ctx context.Context, r cashfree.MaskRequest) *cashfree.Reply {
 	_, _ = io.Copy(io.Discard, r.Image)
-	return v.call(r.ProviderID)
+	return v.call(ctx, r.ProviderID)
 }
 
-func (v *fakeVendor) VerifyPassport(_ context.Context, r cashfree.PassportRequest) *cashfree.Reply {
-	return v.call(r.ProviderID)
+func (v *fakeVendor) VerifyPassport(ctx context.Context, r cashfree.PassportRequest) *cashfree.Reply {
+	return v.call(ctx, r.ProviderID)
 }
 
-func (v *fakeVendor) call(id string) *cashfree.Reply {
+// call loses the reply if ctx ends before it.
+func (v *fakeVendor) call(ctx context.Context, id string) *cashfree.Reply {
 	v.chaos.step(crashRate) // the request is on its way
 	if v.chaos.hit(faultRate) {
 		return &cashfree.Reply{Class: cashfree.NotSent, Err: errInjected}
 	}
 	reply := v.serve(id)
+	if v.arrived != nil {
+		v.arrived()
+	}
 	time.Sleep(time.Duration(v.chaos.pick(3)) * 10 * time.Second)
 	v.chaos.step(crashRate) // the reply is on its way
-	if v.chaos.hit(faultRate) {
+	if ctx.Err() != nil || v.chaos.hit(faultRate) {
 		return &cashfree.Reply{Class: cashfree.Lost, Err: errInjected}
 	}
 	return reply

@@ -216,3 +216,31 @@ func TestAFoundAnswerRemovesTheEndThatItReplaces(t *testing.T) {
 		}
 	})
 }
+
+func TestAKeptAnswerStaysUntilItIsInTheRecord(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Passport, "A")
+		at := sentAt(time.Hour)
+		w.putRecord(t, job, storage.StateSent, at)
+		w.keepAnswer(t, job, at)
+		p.Records = &crashingRecords{w.s3}
+		func() {
+			defer func() { _ = recover() }()
+			p.Process(t.Context(), job)
+		}()
+		p.Records = w.s3
+		w.processUntilFinal(t, p, job)
+		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if len(w.vendor.calls) != 0 {
+			t.Errorf("calls %v", w.vendor.calls)
+		}
+	})
+}
+
+// crashingRecords crash the worker that writes.
+type crashingRecords struct{ *fakeS3 }
+
+func (*crashingRecords) SwapRecord(context.Context, *storage.Record, storage.Version) (storage.Version, error) {
+	panic(crashed{})
+}

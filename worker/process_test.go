@@ -327,6 +327,16 @@ func TestNoCallLeavesWithoutItsIntentOrAfterTheLeaseIsGone(t *testing.T) {
 	})
 }
 
+func TestALostLeaseCutsNeitherAPaidCallNorTheWriteOfItsAnswer(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		ctx, lose := context.WithCancel(t.Context())
+		w.vendor.arrived = lose
+		p.Process(ctx, w.payload(tasks.Passport, "A"))
+		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+	})
+}
+
 // leaseLoser ends the context while the intent is written.
 type leaseLoser struct {
 	*fakeS3

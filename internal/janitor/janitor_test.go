@@ -198,8 +198,10 @@ func TestAnActiveTaskWithoutALeaseIsDeliveredAgain(t *testing.T) {
 func TestATaskOfADeadWorkerIsRecoveredOnceAndDeliveredFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.die(t, "dead", "dying", "hollow")
+	b.die(t, "dead", "dying", "hollow", "delayed")
 	b.expireLeases(t)
+	check(t, b.redis.LRem(t.Context(), keys.Active, 0, "delayed").Err())
+	check(t, b.redis.ZAdd(t.Context(), keys.Retry, redis.Z{Score: float64(time.Now().Add(time.Hour).Unix()), Member: "delayed"}).Err())
 	check(t, b.redis.HDel(t.Context(), keys.TaskPrefix+"hollow", "msg").Err())
 	fresh := float64(time.Now().Add(-20 * time.Second).Unix()) // expired, but for less than leaseMargin
 	check(t, b.redis.ZAddXX(t.Context(), keys.Lease, redis.Z{Score: fresh, Member: "dying"}).Err())

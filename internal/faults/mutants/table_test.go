@@ -103,6 +103,35 @@ var mutants = []mutant{
 		tests: []testName{{"worker", "TestAKeptAnswerOutlivesTheAnswerLostOfASecondCall"}},
 	},
 	{
+		name:  "send-on-task-context", // cuts a paid call when the lease is lost
+		pkg:   "worker",
+		old:   `d.send(context.WithoutCancel(ctx))`,
+		new:   `d.send(ctx)`,
+		tests: []testName{{"worker", "TestALostLeaseCutsNeitherAPaidCallNorTheWriteOfItsAnswer"}},
+	},
+	{
+		name: "record-on-task-context", // loses a paid answer when the lease is lost
+		pkg:  "worker",
+		old: `	ctx = context.WithoutCancel(ctx)
+	kept := false
+`,
+		new: `	kept := false
+`,
+		tests: []testName{{"worker", "TestALostLeaseCutsNeitherAPaidCallNorTheWriteOfItsAnswer"}},
+	},
+	{
+		name: "drop-kept-answer-early", // drops a kept answer before it is in the record
+		pkg:  "worker",
+		old: `	d.setAnswer(a)
+	return goTo(stepRecord), true
+`,
+		new: `	d.setAnswer(a)
+	_ = d.Hints.DropAnswer(ctx, string(d.job.Kind), d.job.VerificationID)
+	return goTo(stepRecord), true
+`,
+		tests: []testName{{"worker", "TestAKeptAnswerStaysUntilItIsInTheRecord"}},
+	},
+	{
 		name: "skip-final-check", // works on final records again
 		pkg:  "worker",
 		old: `	case state.Final():
@@ -246,5 +275,12 @@ var mutants = []mutant{
 		old:   `	if o.Kind == NotSent && p.nonce == "" {`,
 		new:   `	if (o.Kind == NotSent || o.Kind == Unused) && p.nonce == "" {`,
 		tests: []testName{{"internal/gate", "TestUnusedSlotGoesToTheNextCaller"}},
+	},
+	{
+		name:  "recover-inactive-tasks", // puts the task of a lease into its queue although it is not active
+		pkg:   "internal/janitor",
+		old:   `redis.call('LREM', KEYS[2], 0, id) > 0 and `,
+		new:   `redis.call('LREM', KEYS[2], 0, id) >= 0 and `,
+		tests: []testName{{"internal/janitor", "TestATaskOfADeadWorkerIsRecoveredOnceAndDeliveredFirst"}},
 	},
 }
