@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -28,6 +29,10 @@ var ErrDifferentInput = errors.New("this verification_id already belongs to a jo
 // workers. Enqueue again later.
 var ErrRedisFull = redisx.ErrFull
 
+// ErrOtherInstallation means that Redis and the ledger belong to two installations: workers would look for the job's record
+// in other buckets, or none would get the job. Correct the URL of Redis or the names of the buckets.
+var ErrOtherInstallation = redisx.ErrOther
+
 // ClientConfig configures a Client.
 type ClientConfig struct {
 	Redis  redis.UniversalClient // required; the caller closes it
@@ -43,6 +48,7 @@ type Client struct {
 	queue    *asynq.Client
 	open     *redisx.OpenSet
 	headroom *redisx.Headroom
+	verified atomic.Pointer[time.Time] // when Redis and the ledger last belonged together
 }
 
 // NewClient checks the configuration; it does not connect.
@@ -87,11 +93,16 @@ type Receipt struct {
 
 // Enqueue validates a job, encrypts its input, and accepts and enqueues it. It may be repeated: see the package comment.
 //
-// Errors: *InvalidJobError for invalid fields, ErrDifferentInput, ErrRedisFull; otherwise an error of the ledger or of
-// Redis, after which the same call can be repeated.
+// If Redis has lost its data, Enqueue waits up to 15 seconds for a worker to notice.
+//
+// Errors: *InvalidJobError for invalid fields, ErrDifferentInput, ErrOtherInstallation, ErrRedisFull; otherwise an error of
+// the ledger or of Redis, after which the same call can be repeated.
 func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	job, err := c.Prepare(j)
 	if err != nil {
+		return Receipt{}, err
+	}
+	if err := c.verify(ctx); err != nil {
 		return Receipt{}, err
 	}
 	if err := c.headroom.Check(ctx); err != nil {
@@ -112,6 +123,26 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	}
 	receipt.Status, err = c.Push(ctx, job)
 	return receipt, err
+}
+
+// namePatience is how long a producer waits for the name of the installation, verifyEvery how long it trusts what it has
+// read. A job that goes to a Redis that was just replaced is enqueued again from its record.
+const (
+	namePatience = 15 * time.Second
+	verifyEvery  = 10 * time.Second
+)
+
+// verify returns ErrOtherInstallation if Redis and the ledger do not belong together.
+func (c *Client) verify(ctx context.Context) error {
+	if at := c.verified.Load(); at != nil && time.Since(*at) < verifyEvery {
+		return nil
+	}
+	if err := redisx.CheckName(ctx, c.cfg.Redis, c.cfg.Ledger.RedisName, namePatience); err != nil {
+		return fmt.Errorf("enqueue: %w", err)
+	}
+	now := time.Now()
+	c.verified.Store(&now)
+	return nil
 }
 
 // accept adds the id to the open set before it writes the record: a crash between the two must not leave a record that the

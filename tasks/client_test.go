@@ -21,7 +21,10 @@ type ledger struct {
 	entries map[string]tasks.JobSpec
 	state   string
 	err     error
+	redis   string // name of the Redis that drives it
 }
+
+func (l *ledger) RedisName(context.Context) (string, error) { return l.redis, nil }
 
 func (l *ledger) Accept(_ context.Context, e tasks.JobSpec) (tasks.ExistingJob, error) {
 	l.mu.Lock()
@@ -182,6 +185,32 @@ func TestATaskThatRedisHasHalfLostIsReplaced(t *testing.T) {
 			}
 			if info, err := b.inspector.GetQueueInfo("passport-live"); err != nil || info.Pending != 1 {
 				t.Errorf("got %+v, %v", info, err)
+			}
+		})
+	}
+}
+
+// An app with the URL of another installation's Redis must not hand its jobs to that fleet.
+func TestAJobForAnotherInstallationsRedisIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ inRedis, recorded string }{
+		"other buckets":            {"theirs", "ours"},
+		"buckets without a worker": {"theirs", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if err := b.redis.Set("kycq:{gate}:installation", c.inRedis); err != nil {
+				t.Fatal(err)
+			}
+			b.ledger.redis = c.recorded
+			_, err := b.client.Enqueue(t.Context(), passportJob("A1", "X1"))
+			if !errors.Is(err, tasks.ErrOtherInstallation) || len(b.ledger.entries) != 0 {
+				t.Errorf("got %v, and %d records", err, len(b.ledger.entries))
+			}
+			b.ledger.redis = c.inRedis
+			if _, err := b.client.Enqueue(t.Context(), passportJob("A1", "X1")); err != nil {
+				t.Errorf("with its own Redis: %v", err)
 			}
 		})
 	}

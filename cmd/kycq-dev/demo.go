@@ -172,8 +172,10 @@ func (d *demo) start(ctx context.Context, build cli.Build) error {
 	if d.log, err = os.OpenFile(filepath.Join(d.dir, "worker.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return err
 	}
-	d.worker, err = wire.NewWorker(ctx, cfg, d.store, build, zerolog.New(d.log).With().Timestamp().Logger())
-	return err
+	if d.worker, err = wire.NewWorker(ctx, cfg, d.store, build, zerolog.New(d.log).With().Timestamp().Logger()); err != nil {
+		return err
+	}
+	return d.worker.Install(ctx)
 }
 
 func writeKeyset(path string) error {

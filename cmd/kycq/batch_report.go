@@ -43,7 +43,7 @@ them new verification_ids (or none), and submit the file as a new batch.`,
 
 func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	cmd.Args = oneBatch
-	a.batchCommand(cmd, func(ctx context.Context, d *batchDeps, args []string) error {
+	a.batchCommand(tolerant(cmd), func(ctx context.Context, d *batchDeps, args []string) error {
 		if a.JSON {
 			f.format = string(batchreport.JSONL)
 		}

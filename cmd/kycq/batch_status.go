@@ -16,12 +16,12 @@ import (
 )
 
 func newBatchStatus(a *app) *cobra.Command {
-	return a.batchCommand(&cobra.Command{
+	return a.batchCommand(tolerant(&cobra.Command{
 		Use:     "status BATCH",
 		Short:   "show the progress of a batch",
 		Example: "  kycq batch status customers-1f00c3aa\n  kycq batch status customers-1f00c3aa --json | jq .outcomes",
 		Args:    oneBatch,
-	}, func(ctx context.Context, d *batchDeps, args []string) error {
+	}), func(ctx context.Context, d *batchDeps, args []string) error {
 		st, err := readBatch(ctx, d, args[0])
 		if err != nil {
 			return err
@@ -138,12 +138,12 @@ func outcomesText(s *batch.Status) string {
 
 func newBatchList(a *app) *cobra.Command {
 	var all bool
-	cmd := a.batchCommand(&cobra.Command{
+	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:     "list",
 		Short:   "list open batches, or all",
 		Example: "  kycq batch list\n  kycq batch list --all --json",
 		Args:    cobra.NoArgs,
-	}, func(ctx context.Context, d *batchDeps, _ []string) error {
+	}), func(ctx context.Context, d *batchDeps, _ []string) error {
 		list := d.control.Batches.Open
 		if all {
 			list = d.control.Batches.All

@@ -22,14 +22,14 @@ type watchFlags struct {
 
 func newBatchWatch(a *app) *cobra.Command {
 	var f watchFlags
-	cmd := a.batchCommand(&cobra.Command{
+	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:   "watch BATCH",
 		Short: "follow a batch until it ends",
 		Long: `watch shows progress, pace, outcomes, time left and holds until the batch has ended, then prints its status. With --exit
 the exit code is 3 if rows failed. Stopping the watch does not affect the batch.`,
 		Example: "  kycq batch watch customers-1f00c3aa\n  kycq batch watch customers-1f00c3aa --exit --json",
 		Args:    oneBatch,
-	}, func(ctx context.Context, d *batchDeps, args []string) error {
+	}), func(ctx context.Context, d *batchDeps, args []string) error {
 		return a.watchBatch(ctx, d, args[0], f)
 	})
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 if rows failed")

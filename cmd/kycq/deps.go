@@ -54,7 +54,20 @@ func (a *app) withDeps(cmd *cobra.Command, fn func(ctx context.Context, d *deps)
 	if err := d.open(cmd.Context(), cfg, cli.AreasOf(cmd)); err != nil {
 		return err
 	}
+	if d.redis != nil {
+		if err := wire.CheckInstallation(cmd.Context(), d.redis, d.store, cmd.Annotations[tolerantAnnotation] != ""); err != nil {
+			return err
+		}
+	}
 	return fn(cmd.Context(), d)
+}
+
+const tolerantAnnotation = "kycq_tolerant"
+
+// tolerant marks a command that creates no jobs: it also runs while Redis has lost its data, or S3 is down.
+func tolerant(cmd *cobra.Command) *cobra.Command {
+	cmd.Annotations = map[string]string{tolerantAnnotation: "true"}
+	return cmd
 }
 
 // open checks all settings before it connects to Redis.

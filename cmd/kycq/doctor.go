@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/doctor"
 	"github.com/kycq/kycq/internal/wire"
+	"github.com/kycq/kycq/storage"
 )
 
 func newDoctor(a *app) *cobra.Command {
 	return cli.Uses(&cobra.Command{
 		Use:   "doctor",
-		Short: "check settings, Redis, S3, keyset and Cashfree, and print fixes",
-		Long: `doctor checks the settings, this machine's clock, Redis, the buckets, the keyset and Cashfree. It prints one line for each
-check: ok, warn, fail or skip, with a fix. Checks that depend on a failed one are skipped.
+		Short: "check settings, Redis, S3, keyset, Cashfree and whether they belong together, and print fixes",
+		Long: `doctor checks the settings, this machine's clock, Redis, the buckets, the keyset, Cashfree, and
+whether these belong to one installation. It prints one line for each check: ok, warn, fail or skip, with a fix. Checks that depend on a failed one are skipped.
 
 It creates and deletes a temporary object in each bucket, also tries anonymous access, and sends Cashfree one request
 without fields, which cannot be charged.
@@ -57,6 +60,8 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 		}
 	}
 	var closers []func()
+	var redisClient redis.UniversalClient
+	var store *storage.Store
 	open(func(cfg *config.Config) error {
 		t.Warnings = cfg.Warnings()
 		return nil
@@ -65,15 +70,15 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 		t.AllowVolatile = cfg.AllowVolatileRedis
 		rdb, err := wire.NewRedis(cfg)
 		if err == nil {
-			t.Redis = redisTarget{rdb}
+			redisClient, t.Redis = rdb, redisTarget{rdb}
 			closers = append(closers, func() { _ = rdb.Close() })
 		}
 		return err
 	}, config.Redis, config.Work)
 	open(func(cfg *config.Config) error {
-		store, err := wire.OpenStore(cmd.Context(), cfg)
+		opened, err := wire.OpenStore(cmd.Context(), cfg)
 		if err == nil {
-			t.Store = store.Buckets()
+			store, t.Store = opened, opened.Buckets()
 		}
 		return err
 	}, config.S3)
@@ -91,6 +96,16 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 			closers = append(closers, vendor.Close)
 		}
 		return nil
+	}, config.Cashfree)
+	open(func(cfg *config.Config) error {
+		if redisClient == nil || store == nil || t.Keyset == nil || cfg.RequireCredentials() != nil {
+			return nil
+		}
+		keeper, err := wire.NewKeeper(cfg, redisClient, store, t.Keyset, zerolog.Nop())
+		if err == nil {
+			t.Installation = keeper.Look
+		}
+		return err
 	}, config.Cashfree)
 	return t, func() {
 		for _, c := range closers {

@@ -22,14 +22,14 @@ func newFleet(a *app) *cobra.Command {
 
 func newFleetPause(a *app) *cobra.Command {
 	var reason string
-	cmd := a.command(&cobra.Command{
+	cmd := a.command(tolerant(&cobra.Command{
 		Use:   "pause",
 		Short: "stop all calls of all workers",
 		Long: `pause puts the fleet on hold: no worker makes a call until kycq fleet resume. Calls in flight complete; jobs stay in
 their queues.`,
 		Example: `  kycq fleet pause --reason "top-up on its way"`,
 		Args:    cobra.NoArgs,
-	}, fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
+	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		if reason == "" {
 			return cli.Usagef("--reason: say why; kycq fleet status shows it")
 		}
@@ -55,14 +55,14 @@ their queues.`,
 }
 
 func newFleetResume(a *app) *cobra.Command {
-	return a.command(&cobra.Command{
+	return a.command(tolerant(&cobra.Command{
 		Use:   "resume",
 		Short: "lift a hold (one test call first)",
 		Long: `resume lets workers make one test call. If Cashfree accepts it, the hold ends; if Cashfree refuses it, the hold remains.
 No job is lost either way.`,
 		Example: "  kycq fleet resume && kycq fleet status --watch",
 		Args:    cobra.NoArgs,
-	}, fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
+	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.resume"}); err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ No job is lost either way.`,
 }
 
 func newFleetRate(a *app) *cobra.Command {
-	return a.command(&cobra.Command{
+	return a.command(tolerant(&cobra.Command{
 		Use:   "rate KIND RATE",
 		Short: "change the rate limit of a kind for all workers",
 		Long: `rate changes the rate limit that all workers share. It takes effect within 2 seconds and is stored in Redis; if Redis
@@ -92,7 +92,7 @@ loses its data, the workers' configured rates apply again.`,
 			}
 			return nil
 		},
-	}, fleetAreas, func(ctx context.Context, d *deps, args []string) error {
+	}), fleetAreas, func(ctx context.Context, d *deps, args []string) error {
 		kind, err := tasks.ParseKind(args[0])
 		if err != nil {
 			return cli.UsageError(err)

@@ -28,7 +28,7 @@ type kindStatus struct {
 
 func newFleetStatus(a *app) *cobra.Command {
 	var watch bool
-	cmd := a.command(&cobra.Command{
+	cmd := a.command(tolerant(&cobra.Command{
 		Use:   "status",
 		Short: "show the hold, and rate, queues, 429s and breaker of each kind",
 		Long: `status shows for each kind the configured and the effective rate, the calls of the last minute, the waiting jobs of each
@@ -36,7 +36,7 @@ lane, the 429s, the circuit breaker, and how long the queued jobs take at the pr
 enqueued yet are not included; see kycq batch status.`,
 		Example: "  kycq fleet status\n  kycq fleet status --watch\n  kycq fleet status --json | jq .hold",
 		Args:    cobra.NoArgs,
-	}, fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
+	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		for {
 			st, err := readFleet(ctx, d)
 			if err != nil {

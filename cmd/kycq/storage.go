@@ -14,7 +14,7 @@ import (
 )
 
 func newStorage(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "storage", Short: "prepare the buckets"}, newStorageInit(a))
+	return a.Group(&cobra.Command{Use: "storage", Short: "prepare the buckets"}, newStorageInit(a), newStorageAdopt(a))
 }
 
 func newStorageInit(a *app) *cobra.Command {

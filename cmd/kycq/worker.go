@@ -59,6 +59,9 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 	if err := w.Check(ctx, cfg.AllowVolatileRedis); err != nil {
 		return err
 	}
+	if err := w.Install(ctx); err != nil {
+		return err
+	}
 	l, err := a.Listen(ctx, cfg.Listen, workerListen)
 	if err != nil {
 		return err

@@ -87,7 +87,8 @@ func exitCode(ctx context.Context, err error) int {
 		return chosen.code
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return ExitInterrupted
-	case errors.As(err, &settings), errors.As(err, &invalid), errors.Is(err, config.ErrNoKeyset):
+	case errors.As(err, &settings), errors.As(err, &invalid), errors.Is(err, config.ErrNoKeyset),
+		errors.Is(err, tasks.ErrOtherInstallation):
 		return ExitUsage
 	case errors.Is(err, storage.ErrDenied):
 		return ExitCredentials

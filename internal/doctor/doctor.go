@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/installation"
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
@@ -76,13 +77,15 @@ type Target struct {
 	KeysetErr          error // why Keyset is nil
 	Vendor             Vendor
 	VendorErr          error // why Vendor is nil
-	AllowVolatile      bool  // report a Redis that may lose data as a warning
+	// Installation compares Redis, buckets and account; nil if one of their settings is missing.
+	Installation  func(ctx context.Context) (installation.Found, error)
+	AllowVolatile bool // report a Redis that may lose data as a warning
 }
 
 // Run runs all checks. It takes about a minute if all servers time out.
 func Run(ctx context.Context, t Target) []Finding {
 	var all []Finding
-	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkKeyset, checkVendor} {
+	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkKeyset, checkVendor, checkInstallation} {
 		all = append(all, check(ctx, t)...)
 	}
 	return all

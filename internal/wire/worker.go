@@ -17,6 +17,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/installation"
 	"github.com/kycq/kycq/internal/janitor"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/metrics"
@@ -40,6 +41,7 @@ type Worker struct {
 	feeder  *batch.Feeder
 	metrics *metrics.Metrics
 	admin   *admin.Handler
+	keeper  *installation.Keeper
 	log     zerolog.Logger
 }
 
@@ -72,6 +74,9 @@ func queues() []string { return append(tasks.Queues(), batch.Queue) }
 func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Build) error {
 	var err error
 	if w.Client, err = tasks.NewClient(tasks.ClientConfig{Redis: w.redis, Ledger: w.store, Keyset: keyset}); err != nil {
+		return err
+	}
+	if w.keeper, err = NewKeeper(cfg, w.redis, w.store, keyset, w.log); err != nil {
 		return err
 	}
 	if w.gate, err = OpenGate(w.redis, cfg, w.log); err != nil {
@@ -158,11 +163,23 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 	return w.store.Buckets().SelfTest(ctx)
 }
 
-// Run processes jobs until ctx ends. It stops the queues before the parts that their jobs use.
+// Install makes the installation, or verifies that buckets, Redis and the vendor's account belong to it.
+func (w *Worker) Install(ctx context.Context) error { return w.keeper.Start(ctx) }
+
+// Run processes jobs until ctx ends, after Install. It stops the queues before the parts that their jobs use.
 func (w *Worker) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	ctx, drain := context.WithCancel(ctx)
+	defer drain()
 	var group errgroup.Group
+	group.Go(func() error {
+		err := w.keeper.Run(background)
+		if err != nil {
+			drain()
+		}
+		return err
+	})
 	group.Go(func() error { w.sweeper.Run(background); return nil })
 	group.Go(func() error { w.janitor.Watch(background); return nil })
 	group.Go(func() error { return w.feeder.Run(ctx) })

@@ -1,0 +1,68 @@
+package redisx_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/testenv"
+)
+
+func TestProducersCompareTheNameInRedisWithThatOfTheBuckets(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		inRedis, recorded string
+		want              error
+	}{
+		"no worker has run yet":   {"", "", nil},
+		"the same":                {"N", "N", nil},
+		"another":                 {"N", "M", redisx.ErrOther},
+		"buckets without a file":  {"N", "", redisx.ErrOther},
+		"Redis has lost its data": {"", "N", redisx.ErrNameMissing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := testenv.RedisClient(t)
+			if c.inRedis != "" {
+				check(t, client.Set(t.Context(), redisx.NameKey, c.inRedis, 0).Err())
+			}
+			err := redisx.CheckName(t.Context(), client, func(context.Context) (string, error) { return c.recorded, nil }, 0)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAProducerWaitsForANameThatAWorkerRestores(t *testing.T) {
+	t.Parallel()
+	client := testenv.RedisClient(t)
+	var looks atomic.Int32
+	err := redisx.CheckName(t.Context(), client, func(ctx context.Context) (string, error) {
+		if looks.Add(1) == 2 {
+			check(t, client.Set(ctx, redisx.NameKey, "N", 0).Err())
+		}
+		return "N", nil
+	}, time.Minute)
+	if err != nil || looks.Load() != 3 {
+		t.Errorf("%d looks, %v", looks.Load(), err)
+	}
+}
+
+func TestServerNamesTheProcessAndTheDatabase(t *testing.T) {
+	t.Parallel()
+	testenv.Redis(t) // miniredis has no run_id
+	id := must[string](t)
+	one, two := testenv.RedisClient(t), testenv.RedisClient(t)
+	first := id(redisx.Server(t.Context(), one))
+	if first == "" || first != id(redisx.Server(t.Context(), one)) || first == id(redisx.Server(t.Context(), two)) {
+		t.Errorf("%q for one database, %q for another", first, id(redisx.Server(t.Context(), two)))
+	}
+	_, fakeClient := fake(t)
+	if got := id(redisx.Server(t.Context(), fakeClient)); got != "" {
+		t.Errorf("%q of a server that refuses INFO", got)
+	}
+}
