@@ -22,6 +22,9 @@ func newWorker(a *app) *cobra.Command {
 the rate that all workers share, and writes each job's record. Start any number of workers; one of them also sweeps for
 stalled jobs.
 
+The first worker ties the buckets to its Redis database and Cashfree account (installation.json in the records bucket).
+Workers with others are refused; see kycq storage adopt.
+
 On SIGTERM or Ctrl-C a worker fetches no further jobs, returns waiting jobs to their queue, and finishes and records
 calls in flight.`,
 		Example: `  kycq worker

@@ -107,7 +107,7 @@ func table(c *Config) []Setting {
 		},
 		{
 			Name: "cashfree_url", Area: Cashfree, Form: "url", Default: "https://sandbox.cashfree.com/verification", set: to(&c.CashfreeURL, cashfreeURL),
-			Help: "base URL of Cashfree's API; live: https://api.cashfree.com/verification",
+			Help: "base URL of Cashfree's API; live: https://api.cashfree.com/verification, with buckets of its own",
 		},
 		{
 			Name: "cashfree_client_id", Area: Cashfree, Form: "id", set: to(&c.CashfreeClientID, word),
