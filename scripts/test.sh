@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Runs tests with the race detector, in random order, against a real Redis and a real MinIO.
+# Runs tests with the race detector, in random order, against a real Redis and a real MinIO. Without arguments it also runs
+# the fuzz targets of the mask check for some seconds.
 #
 #   scripts/test.sh [go test ARGUMENT...]     default: ./...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/tools.sh cc redis minio >/dev/null # prints its progress on stderr
-[[ $# -gt 0 ]] || set -- ./...
+fuzz=()
+[[ $# -gt 0 ]] || {
+	set -- ./...
+	fuzz=(maskcheck:FuzzCheck maskcheck:FuzzStrip qr:FuzzFind)
+}
 
 race=(-race)
 if [[ $(go env CGO_ENABLED) != 1 ]] || ! command -v "$(go env CC)" >/dev/null; then
@@ -14,4 +19,7 @@ if [[ $(go env CGO_ENABLED) != 1 ]] || ! command -v "$(go env CC)" >/dev/null; t
 	echo "NOTICE: no C compiler ($(go env CC)): the tests run WITHOUT the race detector. Install gcc to enable it." >&2
 fi
 # The timeout is per package. The end-to-end tests, which build the binary and start processes, are the slowest.
-exec scripts/with-servers.sh go test "${race[@]}" -shuffle=on -timeout 15m "$@"
+scripts/with-servers.sh go test "${race[@]}" -shuffle=on -timeout 15m "$@"
+for target in "${fuzz[@]}"; do
+	go test -run '^$' -fuzz "^${target#*:}\$" -fuzztime 3s "./internal/${target%:*}"
+done

@@ -25,7 +25,7 @@ func goldenRecord() *storage.Record {
 		return time.Date(2026, 1, 2, 3, 4, second, 120_000_000, time.UTC)
 	}
 	return &storage.Record{
-		Version: 2,
+		Version: 3,
 		JobSpec: tasks.JobSpec{
 			Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Batch: "backfill-2026-1f00c3aa", Row: 17, Run: 2,
 			SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
@@ -33,7 +33,7 @@ func goldenRecord() *storage.Record {
 		WriteID: "0f0e0d0c0b0a09080706050403020100",
 		State:   storage.StateValid, ReferenceID: 354768,
 		MaskedImage: &storage.MaskedImage{
-			Bucket: "kycq-masked", Key: "masked/ABC00123/2.jpg", SHA256: "00ff", Bytes: 183220,
+			Bucket: "kycq-masked", Key: "masked/ABC00123/2.jpg", SHA256: "00ff", VendorSHA256: "ff00", Bytes: 183220,
 			ContentType: "image/jpeg", Width: 1012, Height: 638,
 		},
 		Review: "finder patterns without a readable code",
@@ -97,7 +97,7 @@ func TestTheRecordsFormIsAContract(t *testing.T) {
 func TestARecordThisProgramDoesNotUnderstandIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
-		"a later version":    `{"version":3,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
+		"a later version":    `{"version":4,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
 		"no version":         `{"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
 		"another job's":      `{"version":1,"kind":"aadhaar","verification_id":"Y","run":1,"state":"queued"}`,
 		"not JSON":           `<html>SPECIMEN NAME</html>`,
@@ -199,7 +199,7 @@ func TestWhetherAJobMayHaveBeenChargedIsReadFromItsAttempts(t *testing.T) {
 	}
 }
 
-func TestARecordKeepsItsVersionUntilItHasEarlierRuns(t *testing.T) {
+func TestARecordHasTheLowestVersionWithAllItsFields(t *testing.T) {
 	t.Parallel()
 	server := storagetest.StartFake(t)
 	store := server.Store(t)
@@ -218,5 +218,10 @@ func TestARecordKeepsItsVersionUntilItHasEarlierRuns(t *testing.T) {
 	got, _, err := store.Record(t.Context(), tasks.Passport, "V")
 	if err != nil || got.Version != 2 || len(got.Earlier) != 1 || got.Earlier[0].Code != "provider_error" {
 		t.Errorf("%+v, %v", got, err)
+	}
+	got.MaskedImage = &storage.MaskedImage{VendorSHA256: "00ff"}
+	_, v, _ = store.Record(t.Context(), tasks.Passport, "V")
+	if _, err := store.SwapRecord(t.Context(), got, v); err != nil || got.Version != 3 {
+		t.Fatalf("version %d, %v", got.Version, err)
 	}
 }

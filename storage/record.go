@@ -8,12 +8,16 @@ import (
 )
 
 // RecordVersion is the newest version of the record format that this program reads. It refuses later ones, since its next
-// write would lose the fields that it does not know. Records without earlier runs are written as version 1, which they are.
-const RecordVersion = 2
+// write would lose the fields that it does not know. A record is written as the lowest version that has all its fields.
+const RecordVersion = 3
 
-// formVersion is the version of the record's form.
+// formVersion is the version of the record's form: 2 has earlier runs, 3 the SHA-256 of the vendor's image.
 func (r *Record) formVersion() int {
-	if len(r.Earlier) > 0 {
+	hashed := func(m *MaskedImage) bool { return m != nil && m.VendorSHA256 != "" }
+	switch {
+	case hashed(r.MaskedImage), slices.ContainsFunc(r.Earlier, func(e EarlierRun) bool { return hashed(e.MaskedImage) }):
+		return 3
+	case len(r.Earlier) > 0:
 		return 2
 	}
 	return 1
@@ -88,13 +92,15 @@ type Record struct {
 
 // MaskedImage locates the image in which the number and the QR code are masked.
 type MaskedImage struct {
-	Bucket      string `json:"bucket"`
-	Key         string `json:"key"`
-	SHA256      string `json:"sha256"`
-	Bytes       int64  `json:"bytes"`
-	ContentType string `json:"content_type"`
-	Width       int    `json:"width"`
-	Height      int    `json:"height"`
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+	SHA256 string `json:"sha256"`
+	// VendorSHA256 is of the file as the vendor sent it. What is stored is made from it: the pixels and nothing else.
+	VendorSHA256 string `json:"vendor_sha256,omitempty"`
+	Bytes        int64  `json:"bytes"`
+	ContentType  string `json:"content_type"`
+	Width        int    `json:"width"`
+	Height       int    `json:"height"`
 }
 
 // PassportView is the unencrypted part of a passport answer: masked texts and comparisons.

@@ -1,16 +1,10 @@
 package worker
 
-import (
-	"context"
-	"errors"
-
-	"github.com/kycq/kycq/internal/maskcheck"
-)
+import "context"
 
 // guardCrash runs parse, which handles untrusted bytes, under the crash-loop guard: a count in Redis is raised before and
 // cleared after it, so a worker that crashes in between leaves it raised. At maxCrashes, parse does not run and crashLoop
-// is true. If the mask check exceeds its time budget, the count stays raised too, because such bytes would occupy a worker
-// again and again. The error is that of parse or of Redis.
+// is true. The error is that of parse or of Redis.
 //
 // A job that may have crashed a worker is parsed while no other job of this process is, so that a crash is not attributed
 // to the wrong job.
@@ -33,9 +27,6 @@ func (d *delivery) guardCrash(ctx context.Context, parse func() error) (crashLoo
 		return false, err
 	}
 	parseErr := parse()
-	if errors.Is(parseErr, maskcheck.ErrTimeout) {
-		return false, parseErr
-	}
 	if err := d.Hints.ClearCrashCount(context.WithoutCancel(ctx), kind, id); err != nil {
 		return false, err
 	}

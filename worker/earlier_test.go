@@ -59,7 +59,7 @@ func TestARunNeverTakesAwayTheResultOfAnEarlierOne(t *testing.T) {
 					}
 					w.processUntilFinal(t, p, next)
 					rec := w.record(kind, "A")
-					if len(rec.Earlier) != 1 || rec.Version != 2 {
+					if len(rec.Earlier) != 1 || rec.Version < 2 {
 						t.Fatalf("version %d, earlier runs: %+v", rec.Version, rec.Earlier)
 					}
 					e := rec.Earlier[0]

@@ -415,7 +415,7 @@ func (v *fakeVendor) FetchImage(context.Context, redact.Secret) (*cashfree.Fetch
 }
 
 func checkAlwaysSafe(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
-	return maskcheck.Report{Width: 30, Height: 20, ContentType: "image/png", Ext: "png"}, nil
+	return maskcheck.Report{File: []byte("pixels"), Width: 30, Height: 20, ContentType: "image/png", Ext: "png"}, nil
 }
 
 // world holds the fakes that a worker uses.

@@ -54,21 +54,25 @@ func (d *delivery) mask(ctx context.Context) transition {
 	return d.storeMasked(ctx, fetched.Body, report)
 }
 
-// storeMasked stores the checked image and ends the job.
-func (d *delivery) storeMasked(ctx context.Context, body []byte, report maskcheck.Report) transition {
-	bucket, key, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, d.rec.Run, report.Ext, report.ContentType, body)
+// storeMasked stores the file that the check has made of the vendor's, and ends the job.
+func (d *delivery) storeMasked(ctx context.Context, vendors []byte, report maskcheck.Report) transition {
+	bucket, key, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, d.rec.Run, report.Ext, report.ContentType, report.File)
 	if err != nil {
 		return d.infraFault(err, "storage")
 	}
-	sum := sha256.Sum256(body)
 	rec := d.rec.Clone()
 	rec.MaskedImage = &storage.MaskedImage{
-		Bucket: bucket, Key: key, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(body)),
+		Bucket: bucket, Key: key, SHA256: sha256Hex(report.File), VendorSHA256: sha256Hex(vendors), Bytes: int64(len(report.File)),
 		ContentType: report.ContentType, Width: report.Width, Height: report.Height,
 	}
 	rec.Review = report.ReviewReason
 	end(rec, storage.StateValid, "")
 	return d.saveThen(ctx, rec, stepFinish)
+}
+
+func sha256Hex(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
 }
 
 // quarantine stores an image that failed the check for review, and ends the job without another call.

@@ -1,53 +1,43 @@
 package maskcheck
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"image"
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/kycq/kycq/internal/qr"
 )
 
-// ErrTimeout means that the check exceeded its time budget. It is not an UnsafeError, since the load of the machine may be
-// the reason: the caller should try again a limited number of times.
-var ErrTimeout = errors.New("mask check: time budget exceeded")
-
 const (
-	// decodeBudget is the memory in bytes for all images being decoded: about 15 photos of 2 MP, or two of 12 MP. An image
+	// decodeBudget is the memory in bytes for all images being checked: about 15 photos of 2 MP, or two of 12 MP. An image
 	// that costs more takes the whole budget.
 	decodeBudget = 96 << 20
 	// maxCost is the most memory for one image. A baseline JPEG of 40 MP costs 200 MB, a progressive one 680 MB.
 	maxCost = 512 << 20
-	// timeBudget covers decoding and searching, not the wait for memory. An image of 40 MP takes 1 to 3 s.
-	timeBudget = 30 * time.Second
 )
 
-// A checker holds the budgets. The process has one.
+// A checker holds the memory budget. The process has one.
 type checker struct {
 	memory *semaphore.Weighted
 	size   int64 // of memory, in bytes
-	time   time.Duration
-	find   func(image.Image) []qr.Code
+	find   func(image.Image) (codes []qr.Code, busy bool)
 }
 
-func newChecker(memory int64, limit time.Duration) *checker {
-	return &checker{memory: semaphore.NewWeighted(memory), size: memory, time: limit, find: qr.Find}
+func newChecker(memory int64) *checker {
+	return &checker{memory: semaphore.NewWeighted(memory), size: memory, find: qr.Find}
 }
 
-var process = newChecker(decodeBudget, timeBudget)
+var process = newChecker(decodeBudget)
 
-// Check checks a masked image. It returns an *UnsafeError if the image must not be stored as masked, ErrTimeout, or the error
-// of ctx if it ended during the check. It is safe for concurrent use; calls with large images wait for each other.
+// Check checks a masked image. It returns an *UnsafeError if the image must not be stored as masked, or the error of ctx if it
+// ended during the check. It is safe for concurrent use; calls with large images wait for each other.
 func Check(ctx context.Context, masked []byte, source SourceInfo) (Report, error) {
 	return process.check(ctx, masked, source)
 }
@@ -72,24 +62,21 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 	case h.cost > maxCost:
 		return Report{}, unsafe(TooManyPixels)
 	}
-	codes, err := c.search(ctx, masked, h)
+	report, err := c.look(ctx, masked, h)
 	if err != nil {
 		return Report{}, err
 	}
-	if slices.ContainsFunc(codes, func(c qr.Code) bool { return c.Finders > 1 }) {
-		return Report{}, unsafe(VisibleQR)
-	}
-	var reviews []string
-	if len(codes) > 0 {
-		reviews = append(reviews, ReviewFinderPatterns)
-	}
-	if h.embedded {
-		reviews = append(reviews, ReviewEmbeddedImage)
-	}
 	if !known || source.SHA256 == "" {
-		reviews = append(reviews, ReviewSourceUnknown)
+		report.addReview(ReviewSourceUnknown)
 	}
-	return Report{h.width, h.height, h.contentType, h.ext, strings.Join(reviews, ",")}, nil
+	return report, nil
+}
+
+func (r *Report) addReview(reason string) {
+	if r.ReviewReason != "" {
+		r.ReviewReason += ","
+	}
+	r.ReviewReason += reason
 }
 
 const (
@@ -112,38 +99,37 @@ func sameShape(w, h, sourceW, sourceH int) bool {
 	return math.Abs(short-expected) <= math.Max(2, maxStretch*expected)
 }
 
-// search decodes the image and finds QR codes, in its own goroutine, since a decoder cannot be stopped. The goroutine holds
-// its share of the memory budget until it ends.
-func (c *checker) search(ctx context.Context, body []byte, h header) ([]qr.Code, error) {
+// look decodes the image, checks its pixels and encodes them. It holds its share of the memory budget meanwhile.
+func (c *checker) look(ctx context.Context, body []byte, h header) (r Report, err error) {
 	share := min(h.cost, c.size)
 	if err := c.memory.Acquire(ctx, share); err != nil {
-		return nil, fmt.Errorf("mask check: wait for memory: %w", err)
+		return Report{}, fmt.Errorf("mask check: wait for memory: %w", err)
 	}
-	var codes []qr.Code
-	done := make(chan error, 1)
-	go func() {
-		defer c.memory.Release(share)
-		defer func() {
-			if recover() != nil {
-				done <- unsafe(Undecodable)
-			}
-		}()
-		img, err := h.decode(bytes.NewReader(body))
-		if err != nil {
-			done <- unsafe(Undecodable)
-			return
+	defer c.memory.Release(share)
+	defer func() {
+		if recover() != nil {
+			r, err = Report{}, unsafe(Undecodable)
 		}
-		codes = c.find(img)
-		done <- nil
 	}()
-	limit := time.NewTimer(c.time)
-	defer limit.Stop()
-	select {
-	case err := <-done:
-		return codes, err
-	case <-limit.C:
-		return nil, ErrTimeout
-	case <-ctx.Done():
-		return nil, fmt.Errorf("mask check: decode: %w", ctx.Err())
+	p, err := openPicture(ctx, body, h)
+	if err != nil {
+		return Report{}, err
 	}
+	r = Report{Width: h.width, Height: h.height}
+	codes, busy := c.find(p.pixels)
+	switch {
+	case ctx.Err() != nil:
+		return Report{}, fmt.Errorf("mask check: %w", ctx.Err())
+	case busy:
+		return Report{}, unsafe(TooBusy)
+	case slices.ContainsFunc(codes, func(c qr.Code) bool { return c.Finders > 1 }):
+		return Report{}, unsafe(VisibleQR)
+	case len(codes) > 0:
+		r.addReview(ReviewFinderPatterns)
+	}
+	r.File, r.Ext, r.ContentType, err = p.encode()
+	if err != nil {
+		return Report{}, fmt.Errorf("mask check: encode: %w", err)
+	}
+	return r, nil
 }

@@ -11,6 +11,7 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -60,18 +61,23 @@ func TestCheckPassesMaskedCards(t *testing.T) {
 		body []byte
 		want Report
 	}{
-		"a JPEG":               {distort.JPEG(card().masked, 80), Report{1012, 638, "image/jpeg", "jpg", ""}},
-		"a PNG":                {asPNG(t, card().masked), Report{1012, 638, "image/png", "png", ""}},
-		"a photocopy":          {asPNG(t, distort.Grey(card().masked)), Report{1012, 638, "image/png", "png", ""}},
-		"turned on its side":   {distort.JPEG(distort.Turn(card().masked, 90), 80), Report{638, 1012, "image/jpeg", "jpg", ""}},
-		"scaled to a half":     {distort.JPEG(distort.Scale(card().masked, 0.5), 80), Report{506, 319, "image/jpeg", "jpg", ""}},
-		"scaled to the treble": {distort.JPEG(distort.Scale(card().masked, 3), 80), Report{3036, 1914, "image/jpeg", "jpg", ""}},
+		"a JPEG":               {distort.JPEG(card().masked, 80), Report{Width: 1012, Height: 638, ContentType: "image/jpeg", Ext: "jpg"}},
+		"a PNG":                {asPNG(t, card().masked), Report{Width: 1012, Height: 638, ContentType: "image/png", Ext: "png"}},
+		"a photocopy":          {asPNG(t, distort.Grey(card().masked)), Report{Width: 1012, Height: 638, ContentType: "image/png", Ext: "png"}},
+		"turned on its side":   {distort.JPEG(distort.Turn(card().masked, 90), 80), Report{Width: 638, Height: 1012, ContentType: "image/jpeg", Ext: "jpg"}},
+		"scaled to a half":     {distort.JPEG(distort.Scale(card().masked, 0.5), 80), Report{Width: 506, Height: 319, ContentType: "image/jpeg", Ext: "jpg"}},
+		"scaled to the treble": {distort.JPEG(distort.Scale(card().masked, 3), 80), Report{Width: 3036, Height: 1914, ContentType: "image/jpeg", Ext: "jpg"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, err := Check(t.Context(), test.body, source())
-			if err != nil || got != test.want {
-				t.Errorf("Check = %+v, %v; want %+v", got, err, test.want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			assertPixelsOnly(t, got)
+			got.File = nil
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("Check = %+v; want %+v", got, test.want)
 			}
 		})
 	}
@@ -92,7 +98,7 @@ func TestCheckRefusesWhatMustNotBeStoredAsMasked(t *testing.T) {
 		"the source itself":              {good, sameBytes, SameBytes},
 		"the source, recompressed":       {distort.JPEG(card().plain, 70), source(), VisibleQR},
 		"the source, turned":             {distort.JPEG(distort.Turn(card().plain, 180), 70), source(), VisibleQR},
-		"a code under transparent paint": {asPNG(t, hidden(card().plain)), source(), VisibleQR},
+		"a code that is nearly clear":    {asPNG(t, hidden(card().plain, 200)), source(), VisibleQR},
 		"a code printed inverted":        {distort.JPEG(inverted(card().plain), 90), source(), VisibleQR},
 		"a code covered but for corners": {distort.JPEG(covered(code.Inset(40)), 85), source(), VisibleQR},
 		"a code without one corner":      {distort.JPEG(covered(corner), 85), source(), VisibleQR},
@@ -121,12 +127,12 @@ func TestCheckRefusesWhatMustNotBeStoredAsMasked(t *testing.T) {
 	}
 }
 
-// hidden makes everything transparent; the colours stay in the file.
-func hidden(img *image.RGBA) image.Image {
+// hidden makes an image transparent to a degree; its colours stay in the file.
+func hidden(img *image.RGBA, alpha uint8) image.Image {
 	out := image.NewNRGBA(img.Rect)
 	draw.Draw(out, out.Rect, img, image.Point{}, draw.Src)
 	for i := 3; i < len(out.Pix); i += 4 {
-		out.Pix[i] = 0
+		out.Pix[i] = alpha
 	}
 	return out
 }
@@ -162,19 +168,15 @@ func TestCheckAsksForAReview(t *testing.T) {
 	code := specimen.CodeAreas(specimen.PVC, 1)[0]
 	single := covered(image.Rect(code.Min.X, code.Min.Y+40, code.Max.X, code.Max.Y), image.Rect(code.Min.X+40, code.Min.Y, code.Max.X, code.Max.Y))
 	jpg := distort.JPEG(card().masked, 80)
-	thumbnail := bytes.Join([][]byte{jpg[:2], {0xff, 0xe1, 0, 10}, []byte("Exif\x00"), {0xff, 0xd8, 0xff}, jpg[2:]}, nil)
 	for name, test := range map[string]struct {
 		body   []byte
 		source SourceInfo
 		want   string
 	}{
 		"a finder pattern shows":          {distort.JPEG(single, 85), source(), ReviewFinderPatterns},
-		"a thumbnail in the Exif data":    {thumbnail, source(), ReviewEmbeddedImage},
-		"a second image after the first":  {append(jpg[:len(jpg):len(jpg)], jpg...), source(), ReviewEmbeddedImage},
-		"something after a PNG's end":     {append(asPNG(t, card().masked), "tail"...), source(), ReviewEmbeddedImage},
 		"the source's shape is not known": {jpg, SourceInfo{SHA256: source().SHA256}, ReviewSourceUnknown},
 		"the source's hash is not known":  {jpg, SourceInfo{Width: 1012, Height: 638}, ReviewSourceUnknown},
-		"two reasons":                     {thumbnail, SourceInfo{}, ReviewEmbeddedImage + "," + ReviewSourceUnknown},
+		"two reasons":                     {distort.JPEG(single, 85), SourceInfo{}, ReviewFinderPatterns + "," + ReviewSourceUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

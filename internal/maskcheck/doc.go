@@ -2,9 +2,12 @@
 // size limits, differ from the source's bytes, have the shape of the source, and show no QR code, whether it can be read or
 // not. It does not read digits, so it cannot check that they are covered.
 //
-// Invariants. An image is decoded only after its header was checked. All decoders of the process share one memory budget; a
-// decoder holds its share until it has ended, even if its caller has stopped waiting. A panic in a decoder is reported as
-// undecodable. QR codes are not decoded. The package does not log.
+// What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,
+// without a second image, hidden colours or trailing bytes.
+//
+// Invariants. An image is decoded only after its header was checked. All decoders of the process share one memory budget. The
+// work for one image is bounded by counts, whatever it contains; no verdict depends on the speed of the machine. A panic in a
+// decoder is reported as undecodable. QR codes are not decoded. The package does not log.
 package maskcheck
 
 // Limits of an image. Cashfree accepts at most 10 MB; a masked image may be larger after re-encoding.
@@ -23,6 +26,7 @@ type SourceInfo struct {
 
 // Report describes an image that passed.
 type Report struct {
+	File          []byte // to be stored: the checked pixels and nothing else
 	Width, Height int    // pixels
 	ContentType   string // image/jpeg or image/png
 	Ext           string // jpg or png
@@ -34,9 +38,6 @@ type Report struct {
 const (
 	// ReviewFinderPatterns: single finder patterns are visible, which may be parts of a QR code.
 	ReviewFinderPatterns = "finder_patterns"
-	// ReviewEmbeddedImage: the file contains a second image, such as a thumbnail or an animation frame, which was not
-	// checked and may show the unmasked card.
-	ReviewEmbeddedImage = "embedded_image"
 	// ReviewSourceUnknown: the hash or dimensions of the source are unknown.
 	ReviewSourceUnknown = "source_unknown"
 )
@@ -53,6 +54,7 @@ const (
 	SameBytes     Code = "same_bytes"      // equal to the source
 	Dimensions    Code = "dimensions"      // not the shape or size of the source
 	VisibleQR     Code = "visible_qr"      // a QR code shows, readable or not
+	TooBusy       Code = "too_busy"        // a check would take too much work: thousands of patterns like those of a QR code
 )
 
 // UnsafeError means that an image must not be stored as masked. The code depends on the image only.

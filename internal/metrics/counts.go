@@ -129,6 +129,7 @@ func (c *counts) Held(code string) { c.holds.WithLabelValues(known(code)).Inc() 
 var maskResults = []string{
 	"safe", string(maskcheck.TooLarge), string(maskcheck.TooManyPixels), string(maskcheck.NotAnImage),
 	string(maskcheck.Undecodable), string(maskcheck.SameBytes), string(maskcheck.Dimensions), string(maskcheck.VisibleQR),
+	string(maskcheck.TooBusy),
 }
 
 // MaskChecked implements worker.Observer.

@@ -16,6 +16,16 @@ import (
 	"github.com/kycq/kycq/internal/qr"
 )
 
+// find fails the test if the picture is too busy.
+func find(t *testing.T, img image.Image) []qr.Code {
+	t.Helper()
+	codes, busy := qr.Find(img)
+	if busy {
+		t.Error("too busy")
+	}
+	return codes
+}
+
 // visible are the codes of which more than one finder pattern shows.
 func visible(codes []qr.Code) []qr.Code {
 	var out []qr.Code
@@ -53,7 +63,7 @@ func TestFindSeesEveryVersionOfARealCard(t *testing.T) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
 			img, area := strip(version)
-			codes := qr.Find(img)
+			codes := find(t, img)
 			if len(codes) != 1 || codes[0].Finders != 3 || !near(bounds(codes[0]), area, 4) {
 				t.Errorf("%+v, want one code at %v", codes, area)
 			}
@@ -68,7 +78,7 @@ func TestFindSeesCodesAtEveryAngle(t *testing.T) {
 	for angle := 0; angle < 360; angle += 15 {
 		t.Run(fmt.Sprint(angle), func(t *testing.T) {
 			t.Parallel()
-			if codes := qr.Find(distort.Turn(img, float64(angle))); len(visible(codes)) != 1 {
+			if codes := find(t, distort.Turn(img, float64(angle))); len(visible(codes)) != 1 {
 				t.Errorf("not found at %d°", angle)
 			}
 		})
@@ -78,7 +88,7 @@ func TestFindSeesCodesAtEveryAngle(t *testing.T) {
 func TestFindSeesAllCodesOfAnImage(t *testing.T) {
 	t.Parallel()
 	letter := specimen.Draw(specimen.Card{Layout: specimen.Long, Person: specimen.NewPerson(4)})
-	codes := visible(qr.Find(letter))
+	codes := visible(find(t, letter))
 	if len(codes) != 2 {
 		t.Fatalf("%d codes of the letter's 2", len(codes))
 	}
@@ -122,7 +132,7 @@ func TestFindSeesUnusualCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if codes := visible(qr.Find(picture)); len(codes) != 1 {
+			if codes := visible(find(t, picture)); len(codes) != 1 {
 				t.Errorf("%d codes, want 1", len(codes))
 			}
 		})
@@ -199,7 +209,7 @@ func TestFindSeesACodeThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	img, area := strip(14)
 	distort.Cover(img, area.Inset(45), color.White) // all but the corners
-	codes := qr.Find(img)
+	codes := find(t, img)
 	if len(codes) != 1 || codes[0].Finders != 3 || !near(bounds(codes[0]), area, 12) {
 		t.Errorf("got %+v, want one code at %v", codes, area)
 	}
@@ -210,7 +220,7 @@ func TestFindReportsASinglePattern(t *testing.T) {
 	img, area := strip(14)
 	distort.Cover(img, image.Rect(area.Min.X, area.Min.Y+40, area.Max.X, area.Max.Y), color.White)
 	distort.Cover(img, image.Rect(area.Min.X+40, area.Min.Y, area.Max.X, area.Max.Y), color.White)
-	codes := qr.Find(img)
+	codes := find(t, img)
 	if len(codes) != 1 || codes[0].Finders != 1 {
 		t.Errorf("got %+v, want one single pattern", codes)
 	}
@@ -231,12 +241,41 @@ func TestFindSeesNothingWhereNothingIs(t *testing.T) {
 		"white":              image.NewRGBA(image.Rect(0, 0, 640, 480)),
 		"a card without one": specimen.Draw(specimen.Card{Layout: specimen.Long, Person: specimen.NewPerson(8), Uncoded: true}),
 	} {
-		if codes := qr.Find(img); len(codes) != 0 {
+		if codes := find(t, img); len(codes) != 0 {
 			t.Errorf("%s: %+v", name, codes)
 		}
 	}
-	if codes := visible(qr.Find(noise)); len(codes) != 0 {
+	if codes := visible(find(t, noise)); len(codes) != 0 {
 		t.Errorf("noise looks like %+v", codes)
+	}
+}
+
+// tiled repeats a finder pattern with a margin of a module.
+func tiled(w, h, module int) *image.Gray {
+	out := image.NewGray(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			dx, dy := x/module%9-4, y/module%9-4
+			if ring := max(dx, -dx, dy, -dy); ring == 2 || ring == 4 {
+				out.Pix[y*w+x] = 255
+			}
+		}
+	}
+	return out
+}
+
+// Without a limit, each of these takes minutes to hours.
+func TestAnImageFullOfFinderPatternsIsBusy(t *testing.T) {
+	t.Parallel()
+	for _, size := range []image.Point{{3000, 3000}, {40_000_000 / 54, 54}, {54, 40_000_000 / 54}} {
+		for _, module := range []int{1, 2} {
+			if _, busy := qr.Find(tiled(size.X, size.Y, module)); !busy {
+				t.Errorf("%v of modules of %d pixels: not busy", size, module)
+			}
+		}
+	}
+	if _, busy := qr.Find(tiled(400, 400, 8)); busy {
+		t.Error("a few patterns are too many")
 	}
 }
 
@@ -262,25 +301,14 @@ func TestFindTakesEveryKindOfImage(t *testing.T) {
 		"part of Gray":  distort.Grey(img).SubImage(inner),
 		"part of NRGBA": as(image.NewNRGBA(img.Rect)).(*image.NRGBA).SubImage(inner),
 		"part of YCbCr": distort.Recompress(img, 90).(*image.YCbCr).SubImage(inner),
-		"transparent":   transparent(img),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if codes := visible(qr.Find(picture)); len(codes) != 1 {
+			if codes := visible(find(t, picture)); len(codes) != 1 {
 				t.Errorf("%d codes, want 1", len(codes))
 			}
 		})
 	}
-}
-
-// transparent is dark modules on nothing, as a designer exports a code.
-func transparent(img *image.RGBA) image.Image {
-	out := image.NewNRGBA(img.Rect)
-	grey := distort.Grey(img)
-	for i, v := range grey.Pix {
-		out.Pix[4*i+3] = 255 - v
-	}
-	return out
 }
 
 func FuzzFind(f *testing.F) {

@@ -14,8 +14,9 @@ type pattern struct {
 }
 
 const (
-	quorum      = 2  // scan lines; a pattern on a single one is a coincidence
-	maxPatterns = 48 // more are a texture; those seen on the most lines are kept
+	quorum      = 2    // scan lines; a pattern on a single one is a coincidence
+	maxPatterns = 64   // in a plane; with more, the image is busy
+	maxHits     = 4096 // likewise, patterns seen on a single line included
 )
 
 // patterns scans lines for dark:light:dark:light:dark runs of 1:1:3:1:1 and confirms each hit down, across and along
@@ -23,15 +24,29 @@ const (
 func (f *field) patterns() []pattern {
 	var found []pattern
 	row := make([]int32, f.w)
-	for y := 1; y < f.h; y += 2 {
+	for y := 1; y < f.h && *f.work >= 0; y += 2 {
 		f.thresholds(y, row)
 		f.scan(y, row, func(x, chord float64, bright bool) {
+			if *f.work -= int(chord); *f.work < 0 {
+				return
+			}
 			if p, ok := f.confirm(Point{x, float64(y) + 0.5}, chord, bright); ok {
+				*f.work -= len(found)
 				found = merge(found, p)
+			}
+			if len(found) > maxHits {
+				*f.work = -1
 			}
 		})
 	}
-	return strongest(slices.DeleteFunc(found, func(p pattern) bool { return p.seen < quorum }))
+	found = slices.DeleteFunc(found, func(p pattern) bool { return p.seen < quorum })
+	if len(found) > maxPatterns {
+		*f.work = -1
+	}
+	if *f.work < 0 {
+		return nil
+	}
+	return found
 }
 
 // scan reports the centre and length of each run of five in a row that could be a line through a pattern.

@@ -167,7 +167,7 @@ func TestFindSeesWhatAnyReaderReads(t *testing.T) {
 				t.Parallel()
 				s := photographed(i)
 				img := open(t, s.jpeg)
-				codes := len(visible(qr.Find(img)))
+				codes := len(visible(find(t, img)))
 				want := zbarReads(t, dir, s)
 				if want == 0 && gozxingReads(img) {
 					want = 1
@@ -219,7 +219,7 @@ func TestCodesAreFoundBeforeMaskingAndNotAfter(t *testing.T) {
 			img := specimen.Draw(specimen.Card{Layout: layout, Person: specimen.NewPerson(uint64(i)), Version: 12 + i%14, Scale: 0.7 + 0.1*float64(i%6)})
 			plain := treat(img)
 			want := len(specimen.CodeAreas(layout, 1))
-			if codes := visible(qr.Find(plain)); len(codes) != want {
+			if codes := visible(find(t, plain)); len(codes) != want {
 				t.Errorf("unmasked: %+v, want %d codes", codes, want)
 			}
 			before, ok1 := specimen.Mask(plain)
@@ -228,7 +228,7 @@ func TestCodesAreFoundBeforeMaskingAndNotAfter(t *testing.T) {
 				t.Fatal("not masked")
 			}
 			for name, masked := range map[string]image.Image{"treated, then masked": before, "masked, then treated": treat(after)} {
-				if codes := qr.Find(masked); len(codes) != 0 {
+				if codes := find(t, masked); len(codes) != 0 {
 					t.Errorf("%s: found %+v", name, codes)
 				}
 			}
@@ -247,7 +247,7 @@ func TestFindSeesNothingOnMaskedAndQRFreeCards(t *testing.T) {
 				card := specimen.Card{Layout: specimen.Layouts()[i%3], Person: specimen.NewPerson(uint64(i)), Uncoded: true}
 				masked = distort.Turn(specimen.Draw(card), float64(i))
 			}
-			if codes := qr.Find(distort.Recompress(masked, 70)); len(codes) != 0 {
+			if codes := find(t, distort.Recompress(masked, 70)); len(codes) != 0 {
 				t.Errorf("%s: found %+v", s.name, codes)
 			}
 		})

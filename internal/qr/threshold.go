@@ -12,6 +12,7 @@ type field struct {
 	w, h       int
 	cols, rows int
 	grid       []int32
+	work       *int // steps left
 }
 
 const (

@@ -22,17 +22,6 @@ const (
 	strictDistortion = 0.35
 )
 
-// strongest keeps the patterns that were seen on the most lines, compared to their size.
-func strongest(found []pattern) []pattern {
-	if len(found) > maxPatterns {
-		slices.SortFunc(found, func(a, b pattern) int {
-			return cmp.Compare(float64(b.seen)/b.chord, float64(a.seen)/a.chord)
-		})
-		found = found[:maxPatterns]
-	}
-	return found
-}
-
 // triples lists the sets of three that form a right isosceles triangle, the best first.
 func triples(found []pattern) []triple {
 	var out []triple

@@ -68,7 +68,7 @@ func TestASpecimenCardIsMaskedInItsOwnFormat(t *testing.T) {
 			if masked.Bounds().Size() != source.Bounds().Size() {
 				t.Errorf("size %v, was %v", masked.Bounds(), source.Bounds())
 			}
-			if codes := qr.Find(masked); len(codes) != 0 {
+			if codes, _ := qr.Find(masked); len(codes) != 0 {
 				t.Errorf("the QR code still shows: %+v", codes)
 			}
 		})

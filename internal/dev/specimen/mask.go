@@ -19,7 +19,7 @@ var blocked = color.RGBA{40, 40, 44, 255}
 // mirrored ones or those in strong perspective. A card without a visible code is recognized only if it fills the image. On
 // other images only QR codes are covered.
 func Mask(img image.Image) (image.Image, bool) {
-	codes := qr.Find(img)
+	codes, _ := qr.Find(img)
 	out := image.NewRGBA(image.Rectangle{Max: img.Bounds().Size()})
 	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)
 	masked := false

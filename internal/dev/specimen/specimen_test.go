@@ -52,7 +52,7 @@ func TestCardsCarryReadableCodesThatSaySpecimen(t *testing.T) {
 	t.Parallel()
 	for _, layout := range Layouts() {
 		img := Draw(Card{Layout: layout, Person: NewPerson(11)})
-		if codes := qr.Find(img); len(codes) != len(plans[layout].codes) {
+		if codes, _ := qr.Find(img); len(codes) != len(plans[layout].codes) {
 			t.Errorf("%s: %d codes, want %d", layout, len(codes), len(plans[layout].codes))
 		}
 		for _, area := range CodeAreas(layout, 1) {
@@ -140,7 +140,7 @@ func TestMaskCoversCodesAndFirstEightDigits(t *testing.T) {
 						t.Errorf("the last four digits at %v are covered to %.1f %%", last, 100*share)
 					}
 				}
-				if codes := qr.Find(masked); len(codes) != 0 {
+				if codes, _ := qr.Find(masked); len(codes) != 0 {
 					t.Errorf("after masking there is still %+v", codes)
 				}
 			})
@@ -223,7 +223,7 @@ func TestMaskCoversTheCodeOfAnyOtherImage(t *testing.T) {
 	if !ok {
 		t.Fatal("the code was not found")
 	}
-	if codes := qr.Find(masked); len(codes) != 0 {
+	if codes, _ := qr.Find(masked); len(codes) != 0 {
 		t.Errorf("still there: %+v", codes)
 	}
 }
