@@ -4,7 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kycq/kycq/internal/objects"
 )
+
+// Fence returns a context whose requests the store refuses from 15 minutes after at on, by its own clock and also if this
+// process was paused meanwhile.
+func Fence(ctx context.Context, at time.Time) context.Context { return objects.Fence(ctx, at) }
 
 // PutMasked stores the masked image of a run, byte for byte. ext is jpg or png, contentType image/jpeg or image/png. The caller has
 // checked that the image is masked.
@@ -67,4 +75,12 @@ func (s *Store) DeleteQuarantine(ctx context.Context, id string) error {
 		return fmt.Errorf("delete quarantine: %w", err)
 	}
 	return s.quarantine.Delete(ctx, key)
+}
+
+// DeleteImage deletes a masked or quarantined image by the key that its put returned. A missing one is not an error.
+func (s *Store) DeleteImage(ctx context.Context, key string) error {
+	if strings.HasPrefix(key, quarantinePrefix) {
+		return s.quarantine.Delete(ctx, key)
+	}
+	return s.masked.Delete(ctx, key)
 }

@@ -15,6 +15,7 @@ func (d *delivery) claim(ctx context.Context) transition {
 	if d.draining.Err() != nil {
 		return done(later(0, "interrupted"))
 	}
+	seen := time.Now()
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -23,10 +24,12 @@ func (d *delivery) claim(ctx context.Context) transition {
 	case err != nil:
 		return d.infraFault(err, "storage")
 	}
-	d.rec, d.version = rec, version
+	d.rec, d.version, d.seen = rec, version, seen
 	d.setAnswer(nil)
 
 	switch {
+	case rec.Erased != nil: // it has no fingerprint
+		return goTo(stepFinish)
 	case rec.Fingerprint != d.job.Fingerprint:
 		return d.differentInput(ctx)
 	case rec.Run > d.job.Run:

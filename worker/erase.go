@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -16,9 +17,24 @@ import (
 // Erasable is the store that Erase deletes from.
 type Erasable interface {
 	Records
-	DeleteMasked(ctx context.Context, id string, runs int) error
+	ErasableImages
 	DeleteUpload(ctx context.Context, img tasks.Image) error
+}
+
+// ErasableImages deletes all images that Cashfree has returned for a job. A missing one is not an error.
+type ErasableImages interface {
+	DeleteMasked(ctx context.Context, id string, runs int) error
 	DeleteQuarantine(ctx context.Context, id string) error
+}
+
+// erasureSettles is how long the images of an erased job are deleted again: a worker that was paused before the erasure may
+// store one until then. The store refuses it 15 minutes after the worker has seen the record (storage.Fence), by a clock that
+// is at most 15 minutes wrong.
+const erasureSettles = 45 * time.Minute
+
+// settling reports whether an image of the erased job may still appear.
+func settling(rec *storage.Record, v storage.Version) bool {
+	return rec.Erased != nil && v.Age < erasureSettles
 }
 
 // Forget deletes what Redis holds for a finished job: retained tasks and a kept answer, both sealed.
@@ -46,8 +62,12 @@ func ForgetInRedis(client redis.UniversalClient) Forget {
 // attempts, and who erased the data, when and why. It does not delete the user's own objects in S3, nor the row in the
 // sealed manifest of a batch. It may be repeated.
 //
+// The job is in the open set before the tombstone is written: the sweeper deletes images that paused workers store later.
+//
 // Errors: storage.ErrNotFound, ErrNotFinal, and those of S3 and Redis.
-func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string) (*storage.Record, error) {
+func Erase(
+	ctx context.Context, store Erasable, open OpenSet, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string,
+) (*storage.Record, error) {
 	rec, version, err := store.Record(ctx, kind, id)
 	switch {
 	case err != nil:
@@ -55,9 +75,24 @@ func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, k
 	case !rec.State.Final():
 		return nil, ErrNotFinal
 	}
-	if err := errors.Join(forget(ctx, rec), deleteImages(ctx, store, keyset, rec)); err != nil {
+	err = open.AddAll(ctx, string(kind), []string{id}, time.Now())
+	if err == nil {
+		err = errors.Join(forget(ctx, rec), deleteInput(ctx, store, keyset, rec))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}
+	rec = tombstone(rec, by, reason)
+	if _, err := store.SwapRecord(ctx, rec, version); err != nil {
+		return nil, fmt.Errorf("erase: %w", err)
+	}
+	if err := deleteImages(ctx, store, rec); err != nil {
+		return nil, fmt.Errorf("erase: the images will be deleted within minutes: %w", err)
+	}
+	return rec, nil
+}
+
+func tombstone(rec *storage.Record, by, reason string) *storage.Record {
 	rec = rec.Clone()
 	rec.SealedInput, rec.Sealed, rec.Fingerprint = "", "", ""
 	rec.MaskedImage, rec.Passport = nil, nil
@@ -67,30 +102,26 @@ func Erase(ctx context.Context, store Erasable, forget Forget, keyset *Keyset, k
 	if rec.Erased == nil {
 		rec.Erased = &storage.Erasure{At: now(), By: by, Reason: reason}
 	}
-	if _, err := store.SwapRecord(ctx, rec, version); err != nil {
-		return nil, fmt.Errorf("erase: %w", err)
-	}
-	return rec, nil
+	return rec
 }
 
-// deleteImages deletes before the tombstone is written, so that the erasure can be repeated as long as anything is left.
-func deleteImages(ctx context.Context, store Erasable, keyset *Keyset, rec *storage.Record) error {
+// deleteInput deletes kycq's own upload, before the tombstone: afterwards its place is not known.
+func deleteInput(ctx context.Context, store Erasable, keyset *Keyset, rec *storage.Record) error {
+	if rec.Kind != tasks.Aadhaar || rec.SealedInput == "" {
+		return nil
+	}
+	in, err := openInput(keyset, rec)
+	if err != nil || !in.Image.Uploaded {
+		return err
+	}
+	return store.DeleteUpload(ctx, *in.Image)
+}
+
+// deleteImages deletes the results of an erased job, after the tombstone: a worker that does not see the tombstone stores
+// its image before the deletion.
+func deleteImages(ctx context.Context, images ErasableImages, rec *storage.Record) error {
 	if rec.Kind != tasks.Aadhaar {
 		return nil
 	}
-	if rec.SealedInput != "" {
-		in, err := openInput(keyset, rec)
-		if err != nil {
-			return err
-		}
-		if in.Image.Uploaded {
-			if err := store.DeleteUpload(ctx, *in.Image); err != nil {
-				return err
-			}
-		}
-	}
-	if err := store.DeleteMasked(ctx, rec.VerificationID, rec.Run); err != nil {
-		return err
-	}
-	return store.DeleteQuarantine(ctx, rec.VerificationID)
+	return errors.Join(images.DeleteMasked(ctx, rec.VerificationID, rec.Run), images.DeleteQuarantine(ctx, rec.VerificationID))
 }

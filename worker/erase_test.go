@@ -31,11 +31,22 @@ func (s *fakeS3) DeleteQuarantine(_ context.Context, id string) error {
 	return nil
 }
 
+func (s *fakeS3) DeleteImage(ctx context.Context, key string) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.masked, key)
+	delete(s.quar, strings.TrimPrefix(key, "quarantine/"))
+	return nil
+}
+
 func nothingInRedis(context.Context, *storage.Record) error { return nil }
 
 func erase(t *testing.T, w *world, kind tasks.Kind, id string) *storage.Record {
 	t.Helper()
-	rec, err := Erase(t.Context(), w.s3, nothingInRedis, w.keyset, kind, id, "specimen", "a request")
+	rec, err := Erase(t.Context(), w.s3, newFakeRedis(), nothingInRedis, w.keyset, kind, id, "specimen", "a request")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +96,7 @@ func TestASecondErasureKeepsTheFirstTombstone(t *testing.T) {
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		first := erase(t, w, tasks.Aadhaar, "A")
 		time.Sleep(time.Hour)
-		second, err := Erase(t.Context(), w.s3, nothingInRedis, w.keyset, tasks.Aadhaar, "A", "another", "another")
+		second, err := Erase(t.Context(), w.s3, newFakeRedis(), nothingInRedis, w.keyset, tasks.Aadhaar, "A", "another", "another")
 		if err != nil || *second.Erased != *first.Erased {
 			t.Errorf("%+v, %v; want %+v", second.Erased, err, first.Erased)
 		}
@@ -97,13 +108,13 @@ func TestOnlyAFinishedJobIsErased(t *testing.T) {
 	withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
 		w.putJob(tasks.Aadhaar, "A", storage.StateSent)
 		forget := func(context.Context, *storage.Record) error { t.Error("its task was removed"); return nil }
-		if _, err := Erase(t.Context(), w.s3, forget, w.keyset, tasks.Aadhaar, "A", "x", "x"); !errors.Is(err, ErrNotFinal) {
+		if _, err := Erase(t.Context(), w.s3, newFakeRedis(), forget, w.keyset, tasks.Aadhaar, "A", "x", "x"); !errors.Is(err, ErrNotFinal) {
 			t.Errorf("%v", err)
 		}
 		if len(w.s3.inbox) != 1 || w.record(tasks.Aadhaar, "A").SealedInput == "" {
 			t.Error("something was erased")
 		}
-		if _, err := Erase(t.Context(), w.s3, forget, w.keyset, tasks.Passport, "A", "x", "x"); !errors.Is(err, storage.ErrNotFound) {
+		if _, err := Erase(t.Context(), w.s3, newFakeRedis(), forget, w.keyset, tasks.Passport, "A", "x", "x"); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("another kind: %v", err)
 		}
 	})
@@ -152,7 +163,7 @@ func TestAnErasureThatFailsLeavesNoTombstone(t *testing.T) {
 			t.Parallel()
 			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 				p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
-				_, err := Erase(t.Context(), w.s3, tc.forget, tc.keyset, tasks.Aadhaar, "A", "x", "x")
+				_, err := Erase(t.Context(), w.s3, newFakeRedis(), tc.forget, tc.keyset, tasks.Aadhaar, "A", "x", "x")
 				if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
 					t.Errorf("%v", err)
 				}
@@ -173,10 +184,16 @@ func TestADeliveryAfterAnErasureRestoresNothing(t *testing.T) {
 		rec := erase(t, w, tasks.Aadhaar, "A")
 		w.putJob(tasks.Aadhaar, "B", storage.StateValid) // its worker crashed before the tail
 		before := erase(t, w, tasks.Aadhaar, "B")
+		var batches fakeBatches
+		p.Batches = &batches
+		job.Batch, job.Row = "b-00000000", 1
 		for _, late := range []tasks.JobSpec{job, rec.JobSpec, before.JobSpec} {
 			if v := p.Process(t.Context(), late); v.Decision != Final {
 				t.Errorf("%+v", v)
 			}
+		}
+		if len(batches.conflicts) != 0 {
+			t.Errorf("rows %v count as conflicts", batches.conflicts)
 		}
 		if got := w.record(tasks.Aadhaar, "A"); got.SealedInput != "" || got.MaskedImage != nil || len(w.vendor.calls) != 1 || len(w.s3.masked) != 0 {
 			t.Errorf("%+v, %d calls", got, len(w.vendor.calls))

@@ -24,6 +24,11 @@ func (d *delivery) finish(ctx context.Context) transition {
 			return t
 		}
 	}
+	if d.rec.Erased != nil {
+		if err := deleteImages(ctx, d.MaskedImages, d.rec); err != nil {
+			return d.infraFault(err, "storage")
+		}
+	}
 	switch err := d.deleteUpload(ctx); {
 	case errors.Is(err, seal.ErrKeyMissing):
 		return d.keyMissing(err)
@@ -35,10 +40,10 @@ func (d *delivery) finish(ctx context.Context) transition {
 	}
 	kind, id := string(d.job.Kind), d.job.VerificationID
 	err := d.reportRows(ctx)
-	if err == nil && !d.rec.MaybeCharged() { // else an answer may be kept at this moment: it expires
+	if err == nil && (d.rec.Erased != nil || !d.rec.MaybeCharged()) { // else an answer may be kept at this moment: it expires
 		err = d.Hints.DropAnswer(ctx, kind, id)
 	}
-	if err == nil {
+	if err == nil && !settling(d.rec, d.version) {
 		err = d.Hints.CloseJob(ctx, kind, id)
 	}
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
@@ -56,7 +58,7 @@ func (d *delivery) mask(ctx context.Context) transition {
 
 // storeMasked stores the file that the check has made of the vendor's, and ends the job.
 func (d *delivery) storeMasked(ctx context.Context, vendors []byte, report maskcheck.Report) transition {
-	bucket, key, err := d.MaskedImages.PutMasked(ctx, d.job.VerificationID, d.rec.Run, report.Ext, report.ContentType, report.File)
+	bucket, key, err := d.MaskedImages.PutMasked(storage.Fence(ctx, d.seen), d.job.VerificationID, d.rec.Run, report.Ext, report.ContentType, report.File)
 	if err != nil {
 		return d.infraFault(err, "storage")
 	}
@@ -67,7 +69,7 @@ func (d *delivery) storeMasked(ctx context.Context, vendors []byte, report maskc
 	}
 	rec.Review = report.ReviewReason
 	end(rec, storage.StateValid, "")
-	return d.saveThen(ctx, rec, stepFinish)
+	return d.saveImage(ctx, rec, key)
 }
 
 func sha256Hex(body []byte) string {
@@ -78,13 +80,52 @@ func sha256Hex(body []byte) string {
 // quarantine stores an image that failed the check for review, and ends the job without another call.
 func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImage, unsafe *maskcheck.UnsafeError) transition {
 	d.log.Error().Str("reason", string(unsafe.Code)).Msg("the masked image failed the check and is quarantined")
-	if _, _, err := d.MaskedImages.PutQuarantine(ctx, d.job.VerificationID, fetched.ContentType, fetched.Body); err != nil {
+	_, key, err := d.MaskedImages.PutQuarantine(storage.Fence(ctx, d.seen), d.job.VerificationID, fetched.ContentType, fetched.Body)
+	if err != nil {
 		return d.infraFault(err, "storage")
 	}
 	rec := d.rec.Clone()
 	rec.Review = string(unsafe.Code)
-	end(rec, storage.StateFailed, "unsafe_mask")
-	return d.saveThen(ctx, rec, stepFinish)
+	end(rec, storage.StateFailed, unsafeMask)
+	return d.saveImage(ctx, rec, key)
+}
+
+const unsafeMask = "unsafe_mask"
+
+// saveImage ends the job with an image that was stored. If another worker has ended the run meanwhile, with another result,
+// the image is deleted. While the run is open, another worker may be about to end it with the same image.
+func (d *delivery) saveImage(ctx context.Context, rec *storage.Record, key string) transition {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordPatience) // also after a pause
+	defer cancel()
+	err := d.save(ctx, rec)
+	if err == nil {
+		return goTo(stepFinish)
+	}
+	if errors.Is(err, storage.ErrConflict) {
+		winner, _, readErr := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
+		if readErr == nil && (winner.Run > rec.Run || winner.State.Final()) && !refersTo(winner, key) {
+			d.log.Warn().Msg("the run has ended without this image: deleting it")
+			readErr = d.MaskedImages.DeleteImage(ctx, key)
+		}
+		if readErr != nil {
+			return d.infraFault(readErr, "storage")
+		}
+	}
+	return d.notSaved(err)
+}
+
+// refersTo reports whether the image is the result of a run, or may be.
+func refersTo(rec *storage.Record, key string) bool {
+	if rec.Erased != nil {
+		return false
+	}
+	quarantined := strings.HasPrefix(key, "quarantine/")
+	refers := func(img *storage.MaskedImage, code string) bool {
+		return img != nil && img.Key == key || quarantined && code == unsafeMask
+	}
+	return refers(rec.MaskedImage, rec.Code) || slices.ContainsFunc(rec.Earlier, func(e storage.EarlierRun) bool {
+		return refers(e.MaskedImage, e.Code)
+	}) || quarantined && !rec.State.Final()
 }
 
 // notFetched follows a failed fetch. After linkPatience, every failure counts as a link that is gone.

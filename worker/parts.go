@@ -31,8 +31,11 @@ type Images interface {
 
 // MaskedImages stores the images that Cashfree returns.
 type MaskedImages interface {
+	ErasableImages
 	PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (bucket, key string, err error)
 	PutQuarantine(ctx context.Context, id, contentType string, body []byte) (bucket, key string, err error)
+	// DeleteImage deletes an image by the key that its put returned.
+	DeleteImage(ctx context.Context, key string) error
 }
 
 // Vendor calls Cashfree. A call is never retried and never returns nil.

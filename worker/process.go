@@ -100,6 +100,7 @@ type delivery struct {
 
 	rec     *storage.Record
 	version storage.Version // of rec; zero while the record does not exist
+	seen    time.Time       // rec was the record after this time
 	input   tasks.Input
 	info    tasks.ImageInfo
 	source  maskcheck.SourceInfo

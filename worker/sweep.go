@@ -167,7 +167,7 @@ func (u *unreadable) log(log zerolog.Logger) {
 // gate. Other records get a task. Each job that stays open is checked again after all others, also one whose record
 // cannot be read.
 func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string, bad *unreadable) error {
-	rec, _, err := s.Records.Record(ctx, kind, id)
+	rec, version, err := s.Records.Record(ctx, kind, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		// A batch row before its first delivery, or a producer that crashed before it wrote the record.
@@ -176,7 +176,7 @@ func (s *Sweeper) drive(ctx context.Context, kind tasks.Kind, id string, bad *un
 	case err != nil:
 		bad.add(kind, id, err)
 	case rec.State.Final(), rec.State == storage.StateAnswered:
-		if s.Processor.Process(ctx, rec.JobSpec).Decision == Final {
+		if s.Processor.Process(ctx, rec.JobSpec).Decision == Final && !settling(rec, version) {
 			return nil
 		}
 	default:

@@ -34,6 +34,7 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 func (d *delivery) write(ctx context.Context, rec *storage.Record) error {
 	var err error
 	var version storage.Version
+	seen := time.Now()
 	if d.version == (storage.Version{}) {
 		version, err = d.Records.CreateRecord(ctx, rec)
 		if errors.Is(err, storage.ErrExists) {
@@ -49,17 +50,18 @@ func (d *delivery) write(ctx context.Context, rec *storage.Record) error {
 	if err != nil {
 		return err
 	}
-	d.rec, d.version = rec, version
+	d.rec, d.version, d.seen = rec, version, seen
 	return nil
 }
 
 // reread reads the record after a lost compare-and-swap.
 func (d *delivery) reread(ctx context.Context) error {
+	seen := time.Now()
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	if err != nil {
 		return err
 	}
-	d.rec, d.version = rec, version
+	d.rec, d.version, d.seen = rec, version, seen
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -21,6 +22,8 @@ func newErase(a *app) *cobra.Command {
 		Short: "erase a person's stored data",
 		Long: `erase deletes the masked image, the encrypted input and answer (also in Redis), and the uploaded image of a finished job.
 Id, outcome, attempts and times remain as a tombstone with the user and the reason. It cannot be undone.
+
+A worker that was paused may still store an image: workers delete the images of an erased job again for 45 minutes.
 
 It does not touch your own objects in S3, nor the row in the encrypted manifest of the job's batch.`,
 		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal"`,
@@ -51,7 +54,7 @@ func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason st
 	if err := appendAudit(ctx, d.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
-	rec, err := worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
+	rec, err := worker.Erase(ctx, d.store, redisx.NewOpenSet(d.redis), worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
 	if errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("no %s job %s: %w", kind, id, storage.ErrNotFound)
 	}

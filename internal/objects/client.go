@@ -67,6 +67,7 @@ func newClient(ctx context.Context, cfg Config) (*s3.Client, error) {
 		o.Retryer = newRetryer()
 		o.RetryMaxAttempts = maxAttempts // else AWS_MAX_ATTEMPTS would wrap our retryer
 		o.Credentials = namedCredentials{aws.Credentials}
+		o.HTTPSignerV4 = fencedSigner{o.HTTPSignerV4}
 
 		// Since January 2025 the SDK adds CRC32 trailers to every PUT by default, which broke MinIO before 2025, R2,
 		// Ceph and others; the signature already covers the body.
