@@ -38,10 +38,10 @@ func newBatchSubmit(a *app) *cobra.Command {
 		Long: `submit reads FILE (CSV or JSONL; - for standard input) with one job per row. Columns of an aadhaar manifest: image (a path in
 the folder of the manifest or --images, or s3://bucket/key). Columns of a passport manifest: file_number, dob (YYYY-MM-DD),
 name (optional). Both: verification_id (optional; by default it is derived from the row's input). Other columns are copied
-to the report. --map maps a column to another heading.
+to the report. --map maps a column to another heading. Headings are compared without case, spaces, hyphens and underscores.
 
-All rows are checked first. Rejected rows are written to FILE.rejects.csv, and nothing is submitted unless --allow-rejects is
-given. After an interrupt, run the same command again. A batch that was submitted before is not submitted twice; a changed
+All rows are checked first. Rejected rows are written to FILE.rejects.csv (--rejects), and nothing is submitted unless
+--allow-rejects is given. Blank rows are skipped and counted. A file whose quotes do not match is refused. After an interrupt, run the same command again. A batch that was submitted before is not submitted twice; a changed
 file is another batch.`,
 		Example: `  kycq batch submit passport customers.csv --dry-run --price 3.5
   kycq batch submit passport customers.csv --map verification_id=customer_id --allow-rejects
@@ -61,6 +61,7 @@ file is another batch.`,
 	f.registerCommon(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.mapping, "map", nil, "heading of a column: verification_id=customer_id (repeatable)")
+	flags.StringVar(&f.Rejects, "rejects", "", "file for the rejected rows (mode 0600); FILE.rejects.csv by default")
 	flags.StringVar(&f.Images, "images", "", "folder of the images; the manifest's by default")
 	flags.BoolVar(&f.allowRejects, "allow-rejects", false, "submit the good rows although others are rejected")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check and count only; nothing is uploaded or submitted")
@@ -122,6 +123,7 @@ type submitAnswer struct {
 	Status   string           `json:"status"` // rejected, checked, submitted, already_submitted, amended
 	Rows     int              `json:"rows"`
 	Rejected int              `json:"rejected"`
+	Blank    int              `json:"blank,omitempty"`
 	Problems map[string]int   `json:"problems,omitempty"`
 	Rejects  string           `json:"rejects_file,omitempty"`
 	Estimate *submit.Estimate `json:"estimate,omitempty"`
@@ -297,7 +299,7 @@ func (s *submission) finish(ctx context.Context) error {
 }
 
 func (s *submitAnswer) setPlan(plan *submit.Plan, source *submit.Source) {
-	s.Rows, s.Rejected, s.Problems, s.plan = plan.Rows, plan.Rejected, plan.Problems, plan
+	s.Rows, s.Rejected, s.Blank, s.Problems, s.plan = plan.Rows, plan.Rejected, plan.Blank, plan.Problems, plan
 	if plan.Rejected > 0 {
 		s.Rejects = source.RejectsPath()
 	}
@@ -309,9 +311,12 @@ func (s *submitAnswer) existing(b *batch.Batch) {
 
 func (s submitAnswer) text() string {
 	var text strings.Builder
-	counts := count(s.Rows+s.Rejected, "row")
-	if s.Rejected > 0 {
+	counts := count(s.Rows+s.Rejected+s.Blank, "row")
+	if s.Rejected+s.Blank > 0 {
 		counts += fmt.Sprintf(": %d good, %d rejected", s.Rows, s.Rejected)
+	}
+	if s.Blank > 0 {
+		counts += fmt.Sprintf(", %d blank", s.Blank)
 	}
 	if s.Status == "rejected" {
 		_, _ = fmt.Fprintf(&text, "%s; nothing was submitted\n", counts)

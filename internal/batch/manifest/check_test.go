@@ -105,7 +105,7 @@ func columnsOf(kind tasks.Kind, names ...string) *Columns {
 	for _, n := range names {
 		c.add(n)
 	}
-	c.bind()
+
 	return c
 }
 

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
+	"github.com/kycq/kycq/internal/forms"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -28,28 +30,70 @@ func known(kind tasks.Kind) (required, all []string) {
 // Columns are the headings of a file, as they are in the file.
 type Columns struct {
 	kind    tasks.Kind
-	mapping map[string]string // kycq's name → heading of the file
+	mapping map[string]string // kycq's name → heading of the file, or none
+	wanted  map[string]string // normalized heading → kycq's name
+	line    int               // of the headings of a CSV file
 	names   []string
-	index   map[string]int // by folded name
+	index   map[string]int // by key
 	known   map[string]int // kycq's name → position
+}
+
+// none is the heading to map a column to that the file does not have, although another one looks like it.
+const none = "-"
+
+func newColumns(kind tasks.Kind, mapping map[string]string) *Columns {
+	c := &Columns{kind: kind, mapping: mapping, wanted: map[string]string{}, index: map[string]int{}, known: map[string]int{}}
+	_, all := known(kind)
+	for _, name := range all {
+		c.wanted[normalize(c.heading(name))] = name
+	}
+	return c
 }
 
 // fold makes headings comparable, without case and surrounding space.
 func fold(heading string) string { return strings.ToLower(strings.TrimSpace(heading)) }
 
-func newColumns(kind tasks.Kind, mapping map[string]string) *Columns {
-	return &Columns{kind: kind, mapping: mapping, index: map[string]int{}, known: map[string]int{}}
+// normalize makes headings comparable that people take for the same: without case, space, hyphens, underscores and
+// invisible characters.
+func normalize(heading string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.White_Space, unicode.Pd, unicode.Pc) || r == '\u2212' || forms.IsInvisible(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, heading)
+}
+
+// key is equal for headings of the same column.
+func (c *Columns) key(heading string) string {
+	if name, found := c.wanted[normalize(heading)]; found {
+		return "\x00" + name // no heading begins with NUL
+	}
+	return fold(heading)
 }
 
 // add appends a heading. It returns false if there is one already.
 func (c *Columns) add(heading string) bool {
-	key := fold(heading)
+	key := c.key(heading)
 	if _, found := c.index[key]; found {
 		return false
 	}
 	c.index[key] = len(c.names)
+	if name, found := c.wanted[normalize(heading)]; found {
+		c.known[name] = len(c.names)
+	}
 	c.names = append(c.names, strings.Clone(heading))
 	return true
+}
+
+// reads reports whether kycq reads the column at that position.
+func (c *Columns) reads(at int) bool {
+	for _, known := range c.known {
+		if known == at {
+			return true
+		}
+	}
+	return false
 }
 
 // heading returns the heading of a column that kycq reads.
@@ -60,28 +104,68 @@ func (c *Columns) heading(name string) string {
 	return name
 }
 
-// bind finds the columns that kycq reads.
-func (c *Columns) bind() {
+// similar returns the column that a heading almost names, although kycq does not read it: a verification_id that is silently
+// not used would be paid for again.
+func (c *Columns) similar(heading string) string {
+	got := normalize(heading)
 	_, all := known(c.kind)
 	for _, name := range all {
-		if at, found := c.index[fold(c.heading(name))]; found {
-			c.known[name] = at
+		if c.mapping[name] == "" && c.wanted[got] == "" && oneSlip(got, normalize(name)) {
+			return name
 		}
 	}
+	return ""
 }
 
-// missing returns an error if a required or mapped column is missing.
+// explainSimilar says how to read the column, or not.
+func explainSimilar(heading, name string) string {
+	if !looksLikeHeading(heading) {
+		heading = "HEADING"
+	}
+	return fmt.Sprintf("%q looks like %s: to read it, add --map %s=%q; if it is another column, add --map %s=%s",
+		heading, name, name, heading, name, none)
+}
+
+// oneSlip reports whether one letter was added, left out, replaced or swapped with the next.
+func oneSlip(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	a, b = a[i:], b[i:]
+	switch {
+	case len(b)-len(a) == 1:
+		return a == b[1:]
+	case len(a) != len(b) || a == "":
+		return false
+	case a[1:] == b[1:]:
+		return true
+	}
+	return len(a) > 1 && a[0] == b[1] && a[1] == b[0] && a[2:] == b[2:]
+}
+
+// missing returns an error if a required or mapped column is missing, or almost there.
 func (c *Columns) missing() error {
+	for _, heading := range c.names {
+		if name := c.similar(heading); name != "" {
+			if _, found := c.known[name]; !found {
+				return fileError(c.line, "the column %s", explainSimilar(heading, name))
+			}
+		}
+	}
 	required, _ := known(c.kind)
 	for _, name := range required {
 		if _, found := c.known[name]; !found {
-			return fileError(1, "there is no column %q; the columns are: %s (to use another heading: --map %s=HEADING)",
+			return fileError(c.line, "there is no column %q; the columns are: %s (to use another heading: --map %s=HEADING)",
 				c.heading(name), c.list(), name)
 		}
 	}
 	for name, heading := range c.mapping {
-		if _, found := c.known[name]; !found {
-			return fileError(1, "--map %s=%s: there is no such column; the columns are: %s", name, heading, c.list())
+		if _, found := c.known[name]; !found && heading != none {
+			return fileError(c.line, "--map %s=%s: there is no such column; the columns are: %s", name, heading, c.list())
 		}
 	}
 	return nil
@@ -115,7 +199,9 @@ func ParseMapping(kind tasks.Kind, values []string) (map[string]string, error) {
 	mapping := map[string]string{}
 	for _, value := range values {
 		name, heading, ok := strings.Cut(value, "=")
-		name, heading = fold(name), strings.TrimSpace(heading)
+		if heading = strings.TrimSpace(heading); ok {
+			name = columnNamed(kind, name)
+		}
 		switch {
 		case !ok || heading == "":
 			return nil, fmt.Errorf("--map %q: want NAME=HEADING, for example verification_id=customer_id", value)
@@ -127,4 +213,15 @@ func ParseMapping(kind tasks.Kind, values []string) (map[string]string, error) {
 		mapping[name] = heading
 	}
 	return mapping, nil
+}
+
+// columnNamed returns kycq's name of a column.
+func columnNamed(kind tasks.Kind, name string) string {
+	_, all := known(kind)
+	for _, n := range all {
+		if normalize(n) == normalize(name) {
+			return n
+		}
+	}
+	return name
 }

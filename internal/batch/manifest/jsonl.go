@@ -7,132 +7,103 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
 )
 
 // jsonlReader reads one flat JSON object per line. The columns are the keys of all objects.
 type jsonlReader struct {
-	in      *bufio.Reader
+	lines   lines
 	columns *Columns
-	line    int
-	buf     []byte
+	keys    map[string]int // positions of keys as they are first written, so that few need to be normalized
+	similar map[int]string // the column that a key almost names, by its position
+	rows    int            // lines that were read and not blank
+}
+
+func newJSONLReader(in *bufio.Reader, columns *Columns) *jsonlReader {
+	return &jsonlReader{lines: lines{in: in}, columns: columns, keys: map[string]int{}, similar: map[int]string{}}
 }
 
 func (r *jsonlReader) read(row *Row) error {
-	for {
-		long, err := r.readLine()
-		if err != nil {
-			return err
-		}
-		row.Line = r.line
-		text := bytes.TrimSpace(r.buf)
-		switch {
-		case long:
-			row.Problem = &Problem{codeTooLong, fmt.Sprintf("the line has more than %d bytes", MaxRow)}
-		case len(text) == 0:
-			continue
-		case !utf8.Valid(text): // the decoder would silently insert replacement characters
-			row.Problem = &Problem{codeUTF8, "the line is not valid UTF-8"}
-		default:
-			row.Fields, row.Problem = r.decode(text)
-		}
+	if err := r.lines.next(); err != nil {
+		return err
+	}
+	row.Line, row.Text = r.lines.line, string(r.lines.text)
+	text := bytes.TrimSpace(r.lines.text)
+	switch {
+	case r.lines.long:
+		row.Problem = &Problem{codeTooLong, fmt.Sprintf("the line has more than %d bytes", MaxRow)}
+		return r.lines.skip()
+	case len(text) == 0:
 		return nil
+	case !utf8.Valid(text): // the decoder would silently insert replacement characters
+		row.Problem = &Problem{codeUTF8, "the line is not valid UTF-8"}
+	default:
+		row.Fields, row.Problem = r.decode(text)
 	}
+	if r.rows++; r.rows == 1 && row.Problem != nil && !json.Valid(text) && beginsObject(text) {
+		return fileError(row.Line, "the object goes on in the next line: write each object on one line (jq -c . FILE)")
+	}
+	return nil
 }
 
-// readLine reads the next line into buf, or only its beginning if it is too long.
-func (r *jsonlReader) readLine() (long bool, err error) {
-	r.buf = r.buf[:0]
-	r.line++
-	for {
-		chunk, err := r.in.ReadSlice('\n')
-		if len(r.buf)+len(chunk) > MaxRow {
-			long = true
-		} else {
-			r.buf = append(r.buf, chunk...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF) && (len(r.buf) > 0 || long):
-			return long, nil
-		case err != nil:
-			return false, err
-		default:
-			return long, nil
-		}
-	}
+// beginsObject reports whether text is the beginning of a JSON object.
+func beginsObject(text []byte) bool {
+	var object map[string]json.RawMessage
+	err := json.NewDecoder(bytes.NewReader(text)).Decode(&object)
+	return errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// decode reads the keys in order, which a map would not keep.
+// decode decodes an object whose keys may be new columns.
 func (r *jsonlReader) decode(text []byte) ([]string, *Problem) {
-	notJSON := &Problem{codeSyntax, "the line is not one JSON object"}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return nil, notJSON
-	}
 	fields := make([]string, len(r.columns.names), len(r.columns.names)+4)
-	for d.More() {
-		key, err := d.Token()
-		name, isName := key.(string)
-		if err != nil || !isName {
-			return fields, notJSON
+	var seen [MaxColumns]bool
+	problem := decodeObject(text, func(key string, value any) (problem *Problem) {
+		at, problem := r.column(key)
+		switch {
+		case problem != nil:
+			return problem
+		case seen[at]:
+			return keyTwice
 		}
-		at, problem := r.column(name)
-		if problem != nil {
-			return fields, problem
-		}
-		var value any
-		if err := d.Decode(&value); err != nil {
-			return fields, notJSON
-		}
+		seen[at] = true
 		for at >= len(fields) {
 			fields = append(fields, "")
 		}
-		if fields[at], problem = cell(value); problem != nil {
-			return fields, problem
+		if r.columns.reads(at) {
+			fields[at], problem = inputText(value)
+		} else {
+			fields[at], problem = reportText(value)
 		}
+		return problem
+	})
+	if problem != nil {
+		return fields, problem
 	}
-	if _, err := d.Token(); err != nil || d.More() {
-		return fields, notJSON
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fields, notJSON
+	for at, name := range r.similar {
+		if known, found := r.columns.known[name]; seen[at] && !(found && seen[known]) {
+			return fields, &Problem{"key_misspelled", "the key " + explainSimilar(r.columns.names[at], name)}
+		}
 	}
 	return fields, nil
 }
 
 // column finds or adds the column of a key.
 func (r *jsonlReader) column(key string) (int, *Problem) {
-	if at, found := r.columns.index[fold(key)]; found {
+	at, found := r.keys[key]
+	if !found {
+		at, found = r.columns.index[r.columns.key(key)]
+	}
+	if found {
 		return at, nil
 	}
-	if len(r.columns.names) >= MaxColumns {
+	at = len(r.columns.names)
+	if at >= MaxColumns {
 		return 0, &Problem{codeManyKeys, fmt.Sprintf("the file's objects have more than %d different keys", MaxColumns)}
 	}
 	r.columns.add(key)
-	r.columns.bind()
-	return len(r.columns.names) - 1, nil
-}
-
-// cell formats a value as reports show it. Numbers keep their digits.
-func cell(value any) (string, *Problem) {
-	switch v := value.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	case json.Number:
-		return v.String(), nil
-	case bool:
-		return fmt.Sprint(v), nil
+	r.keys[r.columns.names[at]] = at
+	if name := r.columns.similar(key); name != "" {
+		r.similar[at] = name
 	}
-	var text strings.Builder
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(value); err != nil {
-		return "", &Problem{codeNotFlat, "a value cannot be written to the report"}
-	}
-	return strings.TrimSuffix(text.String(), "\n"), nil
+	return at, nil
 }

@@ -16,8 +16,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
+	"github.com/kycq/kycq/internal/forms"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -68,6 +70,8 @@ type Row struct {
 	Number, Line int
 	// Fields are the cells by column. A JSONL row may have fewer cells than there are columns in the end.
 	Fields []string
+	// Text is the row as it is in the file, without the line end, but at most MaxRow bytes of it.
+	Text string
 	// Problem is set if the row cannot be read; Fields then holds the cells that could be.
 	Problem *Problem
 
@@ -88,9 +92,11 @@ type Reader struct {
 	rows    rowReader
 	columns *Columns
 	number  int
+	blank   int
 }
 
-// rowReader reads one of the two formats. read returns io.EOF at the end, and a *FileError if the rest cannot be read.
+// rowReader reads one of the two formats. read returns io.EOF at the end, and a *FileError if the rest cannot be read. A blank
+// row has neither Fields nor a Problem.
 type rowReader interface {
 	read(row *Row) error
 }
@@ -105,7 +111,7 @@ func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Read
 	if err := refuseOthers(head); err != nil {
 		return nil, err
 	}
-	if bytes.HasPrefix(head, bom) {
+	for bytes.HasPrefix(head, bom) { // a file that was converted twice has two
 		_, _ = in.Discard(len(bom))
 		head = head[len(bom):]
 	}
@@ -116,7 +122,7 @@ func NewReader(src io.Reader, kind tasks.Kind, mapping map[string]string) (*Read
 	case first[0] == '[':
 		return nil, fileError(1, "this is a JSON array: write one object per line (jq -c '.[]' FILE)")
 	case first[0] == '{':
-		r.rows = &jsonlReader{in: in, columns: r.columns}
+		r.rows = newJSONLReader(in, r.columns)
 	default:
 		if r.rows, err = newCSVReader(in, r.columns); err != nil {
 			return nil, err
@@ -142,7 +148,7 @@ func refuseOthers(head []byte) error {
 			return fileError(0, "%s", f.what)
 		}
 	}
-	if line, _, _ := bytes.Cut(head, []byte("\n")); bytes.IndexByte(line, 0) >= 0 {
+	if first := bytes.IndexAny(head, "\x00\r\n"); first >= 0 && head[first] == 0 {
 		return fileError(1, "the first line holds NUL bytes: this is not a text file")
 	}
 	return nil
@@ -151,12 +157,21 @@ func refuseOthers(head []byte) error {
 // Columns returns the headings read so far.
 func (r *Reader) Columns() []string { return slices.Clone(r.columns.names) }
 
+// Blank returns how many blank rows were skipped so far: without text, or of nothing but separators.
+func (r *Reader) Blank() int { return r.blank }
+
 // Next reads the next row into row, and shares no memory with the previous one. It returns io.EOF at the end, and a
 // *FileError if the rest cannot be read.
 func (r *Reader) Next(row *Row) error {
-	*row = Row{columns: r.columns}
-	if err := r.rows.read(row); err != nil {
-		return err
+	for {
+		*row = Row{columns: r.columns}
+		if err := r.rows.read(row); err != nil {
+			return err
+		}
+		if row.Fields != nil || row.Problem != nil {
+			break
+		}
+		r.blank++
 	}
 	if r.number++; r.number > MaxRows {
 		return fileError(row.Line, "the file has more than %d rows: split it", MaxRows)
@@ -178,4 +193,13 @@ func checkText(fields []string) *Problem {
 		}
 	}
 	return nil
+}
+
+// blank reports whether a text is empty for people.
+func blank(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !forms.IsInvisible(r) })
+}
+
+func allBlank(fields []string) bool {
+	return !slices.ContainsFunc(fields, func(f string) bool { return !blank(f) })
 }

@@ -17,8 +17,9 @@ import (
 // Plan is the result of checking a manifest: the rows that would be accepted, and why the others are rejected.
 type Plan struct {
 	// Hash depends on everything that decides which rows are accepted. It is part of the keys of the parts.
-	Hash           string
-	Rows, Rejected int
+	Hash string
+	// Rows counts the accepted rows. Rows, Rejected and Blank are all rows of the file.
+	Rows, Rejected, Blank int
 	// Problems counts the rejected rows by code, Messages has the text of each code.
 	Problems map[string]int
 	Messages map[string]string
@@ -42,14 +43,15 @@ const (
 // be read to its end.
 func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progress) (*Plan, error) {
 	progress.Begin("reading the columns", s.Size, "bytes")
-	columns, err := s.readRows(ctx, counter{progress}, func(manifest.Row) error { return nil }) // the last row of a JSONL file may add one
+	reader, err := s.readRows(ctx, counter{progress}, func(manifest.Row) error { return nil }) // the last row of a JSONL file may add one
 	if err != nil {
 		return nil, err
 	}
+	columns := reader.Columns()
 	c := &check{
 		source:  s,
 		checker: &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: heads},
-		plan:    &Plan{Columns: columns, Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
+		plan:    &Plan{Columns: columns, Blank: reader.Blank(), Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
 		rejects: newRejects(s.RejectsPath(), columns),
 	}
 	defer c.rejects.discard()

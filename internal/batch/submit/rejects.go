@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
 )
 
-// rejects writes FILE.rejects.csv: line, code and message, then the input columns. It writes FILE.rejects.csv.part first, so
-// the rejects file exists only when it is complete.
+// rejects writes the rejects file: line, code and message, then the cells of the row, then the row as it is in the manifest. It
+// writes a temporary file first, so the rejects file exists only when it is complete.
 type rejects struct {
 	path   string
 	header []string
@@ -21,14 +23,19 @@ type rejects struct {
 	out    *csv.Writer
 }
 
+// textColumn has the row as it is in the manifest, which may not be valid UTF-8.
+const textColumn = "text"
+
 func newRejects(path string, columns []string) *rejects {
 	added := []string{"line", "code", "message"}
-	return &rejects{path: path, header: append(added, renameTaken(columns, added...)...)}
+	header := append(added, renameTaken(columns, "line", "code", "message", textColumn)...)
+	return &rejects{path: path, header: append(header, textColumn)}
 }
 
 func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 	if r.file == nil {
-		f, err := os.OpenFile(r.path+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // the cells are personal data
+		// The cells are personal data: others must not choose the file that they are written to. CreateTemp uses mode 0600.
+		f, err := os.CreateTemp(filepath.Dir(r.path), filepath.Base(r.path)+".*.part")
 		if err != nil {
 			return fmt.Errorf("write the rejects: %w", err)
 		}
@@ -40,6 +47,7 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 	for i, f := range row.Fields {
 		cells[3+i] = manifest.EscapeFormula(strings.ToValidUTF8(f, "\uFFFD"))
 	}
+	cells[len(cells)-1] = manifest.EscapeFormula(row.Text)
 	if err := r.out.Write(cells); err != nil {
 		return fmt.Errorf("write the rejects: %w", err)
 	}
@@ -75,14 +83,22 @@ func (r *rejects) discard() {
 
 // renameTaken renames columns that would appear twice: a rejects file that is submitted again has them.
 func renameTaken(columns []string, taken ...string) []string {
+	used := map[string]bool{}
+	for _, name := range append(taken, columns...) {
+		used[columnKey(name)] = true
+	}
 	named := make([]string, len(columns))
 	for i, c := range columns {
 		named[i] = manifest.EscapeFormula(c)
-		for _, t := range taken {
-			if strings.EqualFold(strings.TrimSpace(c), t) {
-				named[i] = "input_" + t
-			}
+		if !slices.Contains(taken, columnKey(c)) {
+			continue
 		}
+		for used[columnKey(named[i])] {
+			named[i] = "input_" + columnKey(named[i])
+		}
+		used[named[i]] = true
 	}
 	return named
 }
+
+func columnKey(name string) string { return strings.ToLower(strings.TrimSpace(name)) }

@@ -36,6 +36,8 @@ type Options struct {
 	Mapping map[string]string
 	// Images is the folder of the images; if empty, the manifest's.
 	Images string
+	// Rejects is the path of the rejects file; if empty, it is next to the manifest.
+	Rejects string
 }
 
 // Progress receives the progress of each step. Its methods may be called concurrently.
@@ -147,9 +149,9 @@ func (s *Source) fromStart(ctx context.Context, w io.Writer) (io.Reader, error) 
 
 var errChanged = errors.New("the manifest was changed while it was read: run the same command again")
 
-// readRows calls visit for each row, and returns the columns. The error is errChanged if the file has changed since it was
+// readRows calls visit for each row, and returns the reader at the end of the file. The error is errChanged if the file has changed since it was
 // opened. What is read is also written to w.
-func (s *Source) readRows(ctx context.Context, w io.Writer, visit func(manifest.Row) error) ([]string, error) {
+func (s *Source) readRows(ctx context.Context, w io.Writer, visit func(manifest.Row) error) (*manifest.Reader, error) {
 	h := sha256.New()
 	src, err := s.fromStart(ctx, io.MultiWriter(h, w))
 	if err != nil {
@@ -175,12 +177,15 @@ func (s *Source) readRows(ctx context.Context, w io.Writer, visit func(manifest.
 	if hex.EncodeToString(h.Sum(nil)) != s.Content {
 		return nil, errChanged
 	}
-	return reader.Columns(), nil
+	return reader, nil
 }
 
 // RejectsPath is the path of the file with the rejected rows.
 func (s *Source) RejectsPath() string {
-	if s.Path == "-" {
+	switch {
+	case s.Rejects != "":
+		return s.Rejects
+	case s.Path == "-":
 		return s.Name + ".rejects.csv"
 	}
 	return s.Path + ".rejects.csv"

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -206,11 +207,14 @@ c,,spec6,1990-01-31,y
 	if err != nil || len(lines) != 7 {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
-	if got := strings.Join(lines[0], ","); got != "line,code,message,input_code,verification_id,file_number,dob,name" {
+	if got := strings.Join(lines[0], ","); got != "line,code,message,input_code,verification_id,file_number,dob,name,text" {
 		t.Errorf("headings: %s", got)
 	}
 	if got := strings.Join(lines[1][:2], ","); got != "3,duplicate_in_file" || lines[4][7] != "'=evil" {
 		t.Errorf("%s ... %s", got, lines[4][7])
+	}
+	if lines[4][8] != "c,!!,SPEC4,1990-01-31,=evil" || lines[5][8] != "c,A5" {
+		t.Errorf("a row is not as it was: %q, %q", lines[4][8], lines[5][8])
 	}
 	if info, err := os.Stat(s.RejectsPath()); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("others may read the rejects: %v", err)
@@ -223,6 +227,69 @@ c,,spec6,1990-01-31,y
 	b.check()
 	if _, err := os.Stat(s.RejectsPath()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the earlier rejects still exist: %v", err)
+	}
+}
+
+func TestEveryRowIsAcceptedRejectedOrBlank(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"\n", "\r\n", "\r"} {
+		lines := []string{
+			"verification_id,file_number,dob,name", "A1,SPEC1,1990-01-31,SPECIMEN", "", ",,,", "A2,SPEC2", "A3,SPEC3,1990-01-31,\"x\"y",
+			"A4,SPEC4,1990-01-31,x\"y", " , ,\u200b,", "A5,SPEC5,1990-01-31,\xff", "A6,SPEC\x006,1990-01-31,", "A7,SPEC7,31/01/1990,", "A8,SPEC8,1990-01-31,",
+		}
+		b := setup(t, tasks.Passport, strings.Join(lines, end)+end)
+		b.opt.Rejects = filepath.Join(t.TempDir(), "bad.csv")
+		s, plan := b.check()
+		if plan.Rows != 2 || plan.Rejected != 6 || plan.Blank != 3 || s.RejectsPath() != b.opt.Rejects {
+			t.Errorf("%q: %d accepted, %d rejected, %d blank", end, plan.Rows, plan.Rejected, plan.Blank)
+		}
+		text, err := os.ReadFile(b.opt.Rejects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rejected, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rejected[1:] {
+			line, err := strconv.Atoi(r[0])
+			if err != nil || r[len(r)-1] != lines[line-1] {
+				t.Errorf("line %s is %q", r[0], r[len(r)-1])
+			}
+		}
+	}
+}
+
+// The rejects file of a file that is submitted again and again can always be read.
+func TestRejectsCanBeSubmittedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, "verification_id,file_number,dob,Text\nA1,SPEC 1,1990-01-31,x\n")
+	for range 4 {
+		s, plan := b.check()
+		if plan.Rejected != 1 || plan.Problems["file_number_value_invalid"] != 1 {
+			t.Fatal(plan.Problems)
+		}
+		if err := os.Rename(s.RejectsPath(), b.opt.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRejectsFollowNoLinkOfOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, "verification_id,file_number,dob\nA1,SPEC 1,1990-01-31\n")
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".rejects.csv", ".rejects.csv.part"} {
+		if err := os.Symlink(victim, b.opt.Path+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.check()
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "mine" {
+		t.Errorf("another file was written: %q, %v", text, err)
 	}
 }
 
