@@ -210,7 +210,14 @@ func TestDoctorReportsOneFindingPerFault(t *testing.T) {
 		"value and its file": {func(_ *testing.T, p *installation) {
 			p.env["KYCQ_CASHFREE_CLIENT_SECRET_FILE"] = p.env["KYCQ_KEYSET_FILE"]
 		}, cli.ExitUsage, "settings", "keep one"},
-		"unknown time zone": {set("TZ", "Asia/Calcuta"), cli.ExitOK, "time-zone", "Asia/Kolkata"},
+		"Redis of others": {func(t *testing.T, p *installation) {
+			if err := p.redis.Set(t.Context(), "kycq:{gate}:installation", "theirs", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}, cli.ExitUsage, "installation", "kycq storage adopt --reason TEXT"},
+		"buckets of the sandbox": {tiedTo(`"vendor_host":"sandbox.cashfree.com:443"`), cli.ExitUsage, "installation", "use other buckets"},
+		"damaged installation":   {tiedTo(`"redis":""`), cli.ExitFailure, "installation", "newest kycq"},
+		"unknown time zone":      {set("TZ", "Asia/Calcuta"), cli.ExitOK, "time-zone", "Asia/Kolkata"},
 		"clock 20 minutes off": {func(_ *testing.T, p *installation) {
 			p.store.Advance(20 * time.Minute)
 			p.store.Use(refusingSkew(20 * time.Minute))
@@ -276,4 +283,15 @@ func useAnotherKeyset(t *testing.T, p *installation) {
 		t.Fatal(err)
 	}
 	p.env["KYCQ_KEYSET_FILE"] = keyset
+}
+
+// tiedTo puts an installation into the records bucket, with another value of a field.
+func tiedTo(field string) func(*testing.T, *installation) {
+	return func(t *testing.T, p *installation) {
+		t.Helper()
+		text := `{"version":1,"redis":"theirs",` + field + `}`
+		if _, err := p.store.Open(t).Buckets().Records.Create(t.Context(), "installation.json", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -24,7 +24,7 @@ func newStorageInit(a *app) *cobra.Command {
 		Short: "create missing buckets and check the store",
 		Long: `init creates the inbox, masked and records buckets if missing, lets objects in the inbox expire after 30 days (if the
 server supports lifecycle rules), and checks that the store honours conditional writes, which prevent paying twice. It can
-be repeated and changes nothing that exists.
+be repeated and changes nothing that exists. The first worker, not init, ties the buckets to its Redis and account.
 
 Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, roles).`,
 		Example: `  AWS_ACCESS_KEY_ID=minioadmin AWS_SECRET_ACCESS_KEY=minioadmin kycq storage init --s3-endpoint http://127.0.0.1:9000`,
