@@ -78,18 +78,14 @@ func (a *app) adopt(ctx context.Context, cfg *config.Config, d *deps, reason str
 	return a.AnswerLine(map[string]bool{"adopted": true}, func() string { return "this Redis drives the buckets now: start the workers\n" })
 }
 
-// refuseRunningWorkers returns an error while workers use the Redis. The entry of one that was killed lasts half a minute.
+// refuseRunningWorkers returns an error while workers use the Redis. That of one that was killed is listed for some seconds.
 func refuseRunningWorkers(rdb redis.UniversalClient) error {
 	servers, err := asynq.NewInspectorFromRedisClient(rdb).Servers()
 	if err != nil {
 		return fmt.Errorf("look for running workers: %w", err)
 	}
-	hosts := map[string]bool{}
-	for _, s := range servers {
-		hosts[fmt.Sprintf("%s (pid %d)", s.Host, s.PID)] = true
-	}
-	for host := range hosts {
-		return cli.Usagef("%d workers use this Redis, one of them on %s: stop them first", len(hosts), host)
+	if len(servers) > 0 {
+		return cli.Usagef("workers use this Redis, for example process %d on %s: stop them first", servers[0].PID, servers[0].Host)
 	}
 	return nil
 }

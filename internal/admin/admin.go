@@ -1,7 +1,7 @@
 // Package admin is the handler of the worker's own HTTP listener.
 //
 //	/livez         200 while the process runs. It does not check Redis: an outage must not restart the fleet.
-//	/readyz        200 if Redis answers and the worker is not shutting down, otherwise 503 with the reason.
+//	/readyz        200 if Redis answers, calls may be made and the worker is not shutting down, otherwise 503 with the reason.
 //	/metrics       Prometheus metrics.
 //	/debug/pprof/  for clients on this machine only.
 //
@@ -18,10 +18,12 @@ import (
 	"github.com/kycq/kycq/internal/loopback"
 )
 
-// Config configures a Handler. Both fields are required.
+// Config configures a Handler. Ping and Metrics are required.
 type Config struct {
 	// Ping returns an error if Redis does not answer.
 	Ping func(ctx context.Context) error
+	// Blocked returns why the worker may not make calls, "" if it may; nil: it always may.
+	Blocked func() string
 	// Metrics serves /metrics.
 	Metrics http.Handler
 }
@@ -71,6 +73,12 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 		// Not the error: it holds the address.
 		reply(w, http.StatusServiceUnavailable, "redis is not reachable")
 		return
+	}
+	if h.cfg.Blocked != nil {
+		if reason := h.cfg.Blocked(); reason != "" {
+			reply(w, http.StatusServiceUnavailable, reason)
+			return
+		}
 	}
 	reply(w, http.StatusOK, "ready")
 }

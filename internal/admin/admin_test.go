@@ -64,6 +64,19 @@ func TestReadyzReportsWhetherRedisAnswers(t *testing.T) {
 	}
 }
 
+func TestReadyzSaysWhyTheWorkerMakesNoCalls(t *testing.T) {
+	t.Parallel()
+	reason := "the installation is not verified"
+	h := admin.New(admin.Config{Ping: reachable, Metrics: http.NotFoundHandler(), Blocked: func() string { return reason }})
+	if w := get(h, "/readyz"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), reason) {
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	reason = ""
+	if w := get(h, "/readyz"); w.Code != http.StatusOK {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
 func TestReadyzDoesNotHangWithRedis(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -266,32 +264,6 @@ func TestARunningWorkerStopsIfAnotherRedisWasAdopted(t *testing.T) {
 	if first.Name() != "" {
 		t.Error("it may still call")
 	}
-}
-
-func TestAWorkerThatCannotReadTheFileMakesNoCallsSoonerThanAnotherRedisIsAdopted(t *testing.T) {
-	t.Parallel()
-	b, client := newBuckets(t), testenv.RedisClient(t)
-	b.start(client)
-	b.server.Advance(149 * time.Second)
-	var down atomic.Bool
-	down.Store(true)
-	// The renewal fails: what was read is 149 s old.
-	b.server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if down.Load() && r.Method == http.MethodPut {
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-	k := b.worker(client, sandbox, "ID")
-	if err := k.Start(t.Context()); err == nil {
-		t.Error("a renewal that failed was not reported")
-	}
-	if k.Name() != "" {
-		t.Error("a worker that could not renew may call")
-	}
-	down.Store(false)
-	b.start(client)
 }
 
 func TestAChangedClientIDIsAdoptedOnPurposeOnly(t *testing.T) {

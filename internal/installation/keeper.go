@@ -93,7 +93,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case err != nil:
 			warn("cannot verify the installation: no calls are made if this lasts for two minutes", err)
 		case f.State == RedisChanged:
-			warn("Redis was replaced or has lost its data: no calls are made until a worker adopts it, three minutes after the loss", refusal)
+			warn("Redis was replaced or has lost its data: no calls are made until a worker adopts it, three minutes after the loss", nil)
 		case refusal != nil:
 			return refusal
 		default:

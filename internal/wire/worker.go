@@ -88,7 +88,13 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 		return err
 	}
 	w.admin = admin.New(admin.Config{
-		Ping:    func(ctx context.Context) error { return w.redis.Ping(ctx).Err() },
+		Ping: func(ctx context.Context) error { return w.redis.Ping(ctx).Err() },
+		Blocked: func() string {
+			if w.keeper.Name() == "" {
+				return "the installation is not verified: see the log and kycq doctor"
+			}
+			return ""
+		},
 		Metrics: w.metrics.Handler(),
 	})
 	progress := batch.NewProgressStore(w.redis, batch.NewStore(w.store))

@@ -283,4 +283,39 @@ var mutants = []mutant{
 		new:   `redis.call('LREM', KEYS[2], 0, id) >= 0 and `,
 		tests: []testName{{"internal/janitor", "TestATaskOfADeadWorkerIsRecoveredOnceAndDeliveredFirst"}},
 	},
+	{
+		name:  "ignore-vendor-host", // takes the outcomes of the sandbox for those of the live API
+		pkg:   "internal/installation",
+		old:   `	case file.VendorHost != f.want.Host:`,
+		new:   `	case false:`,
+		tests: []testName{{"internal/installation", "TestSandboxAndLiveNeedOtherBuckets"}},
+	},
+	{
+		name:  "adopt-at-once", // adopts a Redis while the workers of another one are alive
+		pkg:   "internal/installation",
+		old:   `f.State == RedisChanged && !f.inUse():`,
+		new:   `f.State == RedisChanged:`,
+		tests: []testName{{"internal/installation", "TestOfTwoRedisOverTheSameBucketsOneDrives"}},
+	},
+	{
+		name: "adopt-with-the-old-name", // the Redis that was replaced drives the buckets again when it comes back
+		pkg:  "internal/installation",
+		old: `rand.Text(), f.server
+`,
+		new: `rand.Text(), f.server
+	if f.File != nil {
+		next.Redis = f.File.Redis
+	}
+`,
+		tests: []testName{{"internal/installation", "TestOfTwoRedisOverTheSameBucketsOneDrives"}},
+	},
+	{
+		name: "use-old-look", // a worker that was paused calls although another Redis was adopted
+		pkg:  "internal/installation",
+		old:  ` || sleep.Elapsed(k.last.at)+k.last.Age > useFor {`,
+		new:  ` || false && sleep.Elapsed(k.last.at) > useFor {`,
+		tests: []testName{
+			{"internal/installation", "TestALookIsUsedForLessThanTheTimeUntilAnotherRedisMayBeAdopted"},
+		},
+	},
 }
