@@ -78,7 +78,8 @@ type Record struct {
 	// Attempts holds every request of every run, oldest first.
 	Attempts []Attempt `json:"attempts"`
 
-	// NotBefore and Reason belong to the state waiting.
+	// NotBefore and Reason belong to the state waiting. NotBefore is by the clock of the writer, as UpdatedAt is: workers wait
+	// for the difference, counted from the write by the store's clock.
 	NotBefore time.Time `json:"not_before,omitzero"`
 	Reason    string    `json:"reason,omitempty"`
 	// UploadDeletedAt is when kycq deleted the unmasked image that it had uploaded.

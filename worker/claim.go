@@ -58,10 +58,20 @@ func (d *delivery) resume(ctx context.Context) transition {
 			return t
 		}
 	}
-	if delay := time.Until(d.rec.NotBefore); d.rec.State == storage.StateWaiting && delay > 0 {
-		return done(later(delay, d.rec.Reason))
+	if rest := d.waitOf() - d.version.Age; d.rec.State == storage.StateWaiting && rest > 0 {
+		return done(later(rest, d.rec.Reason))
 	}
 	return goTo(stepCheck)
+}
+
+// waitOf is how long the job waits from the write of its record on. Both instants are by the clock of one worker, which may be
+// wrong.
+func (d *delivery) waitOf() time.Duration {
+	longest := d.policy.RetryMax
+	if last := d.rec.LastAttempt(); last != nil {
+		longest = max(longest, takeoverAge(*last))
+	}
+	return min(max(d.rec.NotBefore.Sub(d.rec.UpdatedAt), 0), longest)
 }
 
 // takeOver handles a record in state sent. It uses a kept answer if there is one. Otherwise it waits until the worker

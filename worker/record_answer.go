@@ -113,7 +113,7 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 		end(rec, r.state, r.code)
 	case toRetry:
 		counted, _ := spent(rec)
-		wait(rec, max(d.policy.backoff(counted), remainingCallTime(rec, r)), r.code)
+		wait(rec, max(d.policy.backoff(counted), remainingCallTime(rec, r, a)), r.code)
 	case toResend:
 		wait(rec, infraDelay, r.code)
 	case toHold, toWaitRate, toDerivedID:
@@ -127,14 +127,13 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 }
 
 // remainingCallTime is how long Cashfree may still be working on a last call whose answer is lost. If Cashfree takes ids
-// with a success only, a second call before that could be charged as well.
-func remainingCallTime(rec *storage.Record, r ruling) time.Duration {
+// with a success only, a second call before that could be charged as well. The call was timed by the worker that made it.
+func remainingCallTime(rec *storage.Record, r ruling, a answer) time.Duration {
 	last := rec.LastAttempt()
 	if r.result != resultUnknown || last == nil {
 		return 0
 	}
-	age := takeoverAge(*last)
-	return min(age-time.Since(last.SentAt), age)
+	return takeoverAge(*last) - max(a.EndedAt.Sub(a.SentAt), 0)
 }
 
 // afterAnswer follows a ruling that is in the record.
@@ -147,7 +146,7 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 	case toFinal:
 		return goTo(stepFinish)
 	case toRetry:
-		return done(Verdict{Decision: Retry, After: time.Until(d.rec.NotBefore), Reason: r.code})
+		return done(Verdict{Decision: Retry, After: d.waitOf(), Reason: r.code})
 	case toHold:
 		d.hold(ctx, r.code, explain(r, a))
 		return done(later(heldDelay, "held"))
@@ -159,7 +158,7 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 		return goTo(stepCall)
 	case toResend:
 	}
-	return done(later(time.Until(d.rec.NotBefore), r.code))
+	return done(later(d.waitOf(), r.code))
 }
 
 // hold puts the account on hold and pauses the queues. Only the first job that was refused logs it.

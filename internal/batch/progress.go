@@ -336,10 +336,11 @@ func (s *ProgressStore) setReason(ctx context.Context, id string, p *Progress, r
 
 // idleFor returns for how long no row has ended.
 func (s *ProgressStore) idleFor(ctx context.Context, id string, p *Progress) (time.Duration, error) {
-	if p.seenAt == 0 || p.seen != p.Ended() {
+	idle := time.Since(time.UnixMilli(int64(p.seenAt)))
+	if p.seenAt == 0 || p.seen != p.Ended() || idle < 0 { // below 0: the clock that noted it was wrong
 		return 0, s.noteEnded(ctx, id, p.Ended())
 	}
-	return time.Since(time.UnixMilli(int64(p.seenAt))), nil
+	return idle, nil
 }
 
 func (s *ProgressStore) noteEnded(ctx context.Context, id string, ended int) error {
