@@ -15,6 +15,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/seal"
@@ -304,7 +305,7 @@ func (h *fakeHints) CloseJob(_ context.Context, kind, id string) error {
 type openGate struct {
 	mu       sync.Mutex
 	outcomes []gate.OutcomeKind
-	held     *gate.Hold
+	held     *hold.Hold
 }
 
 func (g *openGate) Acquire(ctx context.Context, _ gate.Call) (*gate.Permit, error) {
@@ -326,7 +327,7 @@ func (g *openGate) Report(_ context.Context, _ *gate.Permit, o gate.Outcome) err
 	return nil
 }
 
-func (g *openGate) RaiseHold(_ context.Context, h gate.Hold) (bool, error) {
+func (g *openGate) RaiseHold(_ context.Context, h hold.Hold) (bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	first := g.held == nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -203,7 +204,7 @@ func TestAJobWhoseSlotCannotBeExchangedGoesBackToWaiting(t *testing.T) {
 			if n > 1 {
 				return 0
 			}
-			_, _ = w.gate.RaiseHold(t.Context(), gate.Hold{Code: "operator"})
+			_, _ = w.gate.RaiseHold(t.Context(), hold.Hold{Cause: hold.Operator})
 			return 2 * time.Second
 		}}
 		v, left, _ := lastLook(t, w, p, w.payload(tasks.Passport, "A"), nil)

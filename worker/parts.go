@@ -9,6 +9,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/storage"
@@ -49,7 +50,7 @@ type Vendor interface {
 type Gate interface {
 	Acquire(ctx context.Context, call gate.Call) (*gate.Permit, error)
 	Report(ctx context.Context, permit *gate.Permit, outcome gate.Outcome) error
-	RaiseHold(ctx context.Context, h gate.Hold) (first bool, err error)
+	RaiseHold(ctx context.Context, h hold.Hold) (first bool, err error)
 }
 
 // Keyset seals answers and opens inputs.
@@ -97,7 +98,7 @@ type Observer interface {
 	MaskChecked(result string)
 	// RecordWritten comes for each write, and with conflict for each lost compare-and-swap.
 	RecordWritten(kind tasks.Kind, conflict bool)
-	// Held comes from the job that put the account on hold.
+	// Held comes from the job that raised a hold.
 	Held(code string)
 }
 
@@ -115,7 +116,7 @@ type Parts struct {
 	Batches   Batches
 	Observer  Observer
 	// OnHold pauses the queues. Each job that meets a refused account calls it.
-	OnHold func(ctx context.Context, h gate.Hold)
+	OnHold func(ctx context.Context)
 	Log    zerolog.Logger
 }
 

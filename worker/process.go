@@ -60,7 +60,7 @@ func NewProcessor(parts Parts, policy Policy) (*Processor, error) {
 		parts.Observer = nopObserver{}
 	}
 	if parts.OnHold == nil {
-		parts.OnHold = func(context.Context, gate.Hold) {}
+		parts.OnHold = func(context.Context) {}
 	}
 	draining, drain := context.WithCancel(context.Background())
 	return &Processor{Parts: parts, policy: policy, draining: draining, drain: drain}, nil

@@ -9,11 +9,11 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/tasks"
 )
 
-// QueuePause pauses asynq's queues while the account is on hold. The gate enforces the hold; the pause only saves
+// QueuePause pauses asynq's queues of a kind while a hold covers it. The gate enforces the hold; the pause only saves
 // deliveries that the gate would send back.
 type QueuePause struct {
 	redis     redis.UniversalClient
@@ -25,56 +25,62 @@ func NewQueuePause(client redis.UniversalClient) *QueuePause {
 	return &QueuePause{redis: client, inspector: asynq.NewInspectorFromRedisClient(client)}
 }
 
-// pausedKey exists while the queues are paused by kycq: a queue that an operator paused on the dashboard stays paused.
-const pausedKey = "kycq:{account}:paused"
+// pausedKey exists while kycq pauses the queues of a kind: a queue that an operator paused on the dashboard stays paused.
+func pausedKey(kind tasks.Kind) string { return "kycq:{account}:paused:" + string(kind) }
 
-// Pause pauses all four queues. It may be repeated.
-func (q *QueuePause) Pause(ctx context.Context) error {
-	if err := q.redis.Set(ctx, pausedKey, "hold", 0).Err(); err != nil {
-		return fmt.Errorf("pause the queues: %w", err)
-	}
-	return forEachQueue("pause", "is already paused", q.inspector.PauseQueue)
+// HoldReader reads all holds.
+type HoldReader interface {
+	Holds(ctx context.Context) ([]hold.Hold, error)
 }
 
-// Resume undoes Pause. It may be repeated.
-func (q *QueuePause) Resume(ctx context.Context) error {
-	switch paused, err := q.redis.Exists(ctx, pausedKey).Result(); {
+// Sync pauses the queues of the kinds that are on hold, and resumes those of the others and of kinds for which a test call
+// is due.
+func (q *QueuePause) Sync(ctx context.Context, holds HoldReader) error {
+	all, err := holds.Holds(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, kind := range tasks.Kinds() {
+		// A hold that is not being tested comes first.
+		if h := hold.Of(string(kind), all); h != nil && !h.Probing {
+			errs = append(errs, q.pause(ctx, kind))
+		} else {
+			errs = append(errs, q.resume(ctx, kind))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (q *QueuePause) pause(ctx context.Context, kind tasks.Kind) error {
+	if err := q.redis.Set(ctx, pausedKey(kind), "hold", 0).Err(); err != nil {
+		return fmt.Errorf("pause the queues: %w", err)
+	}
+	return forEachQueue("pause", "is already paused", kind, q.inspector.PauseQueue)
+}
+
+func (q *QueuePause) resume(ctx context.Context, kind tasks.Kind) error {
+	switch paused, err := q.redis.Exists(ctx, pausedKey(kind)).Result(); {
 	case err != nil:
 		return fmt.Errorf("resume the queues: %w", err)
 	case paused == 0:
 		return nil
 	}
-	if err := forEachQueue("resume", "is not paused", q.inspector.UnpauseQueue); err != nil {
+	if err := forEachQueue("resume", "is not paused", kind, q.inspector.UnpauseQueue); err != nil {
 		return err
 	}
-	if err := q.redis.Del(ctx, pausedKey).Err(); err != nil {
+	if err := q.redis.Del(ctx, pausedKey(kind)).Err(); err != nil {
 		return fmt.Errorf("resume the queues: %w", err)
 	}
 	return nil
 }
 
-// HoldReader reads the account's hold; nil if there is none.
-type HoldReader interface {
-	Hold(ctx context.Context) (*gate.Hold, error)
-}
-
-// Sync pauses the queues if the account is on hold, and resumes them if it is not or if a test call is due.
-func (q *QueuePause) Sync(ctx context.Context, holds HoldReader) error {
-	hold, err := holds.Hold(ctx)
-	switch {
-	case err != nil:
-		return err
-	case hold != nil && !hold.Probing:
-		return q.Pause(ctx)
-	}
-	return q.Resume(ctx)
-}
-
-// forEachQueue applies do to the four queues. asynq returns an untyped error for a queue that is in the wanted state
+// forEachQueue applies do to the queues of a kind. asynq returns an untyped error for a queue that is in the wanted state
 // already; its text contains noop.
-func forEachQueue(verb, noop string, do func(queue string) error) error {
+func forEachQueue(verb, noop string, kind tasks.Kind, do func(queue string) error) error {
 	var errs []error
-	for _, queue := range tasks.Queues() {
+	for _, lane := range tasks.Lanes() {
+		queue := tasks.Queue(kind, lane)
 		if err := do(queue); err != nil && !strings.Contains(err.Error(), noop) {
 			errs = append(errs, fmt.Errorf("%s queue %s: %w", verb, queue, err))
 		}

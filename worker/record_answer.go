@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/advice"
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
 )
@@ -148,7 +148,7 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 	case toRetry:
 		return done(Verdict{Decision: Retry, After: d.waitOf(), Reason: r.code})
 	case toHold:
-		d.hold(ctx, r.code, explain(r, a))
+		d.hold(ctx, accountCauses[a.Class], r.code, explain(r, a))
 		return done(later(heldDelay, "held"))
 	case toWaitRate, toDerivedID:
 		// Calling again in this delivery keeps the job's place in its lane.
@@ -161,19 +161,21 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 	return done(later(d.waitOf(), r.code))
 }
 
-// hold puts the account on hold and pauses the queues. Only the first job that was refused logs it.
-func (d *delivery) hold(ctx context.Context, code string, text advice.Text) {
-	h := gate.Hold{Reason: text.Message, Code: code, NextAction: text.NextAction, By: "worker", Since: time.Now().UTC()}
+// hold puts the account on hold and pauses the queues. Only the first job that was refused for that cause logs it.
+func (d *delivery) hold(ctx context.Context, cause, code string, text advice.Text) {
+	h := hold.Hold{
+		Cause: cause, Reason: text.Message, Code: code, NextAction: text.NextAction, By: "worker", Job: d.job.VerificationID,
+	}
 	first, err := d.Gate.RaiseHold(ctx, h)
 	if err != nil {
 		d.log.Error().Err(err).Str("code", code).Msg("Cashfree refuses the account, but the hold could not be raised: the next refusal raises it")
 		return
 	}
 	if first {
-		d.log.Error().Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the whole fleet is on hold")
+		d.log.Error().Str("cause", cause).Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the whole fleet is on hold")
 		d.Observer.Held(code)
 	}
-	d.OnHold(ctx, h)
+	d.OnHold(ctx)
 }
 
 // mayReissue reports whether an answer that turns out to be lost may be bought again at once. It takes one of the day's

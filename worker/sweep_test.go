@@ -12,7 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -123,7 +123,7 @@ func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
 			t.Fatalf("%+v", v)
 		}
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "")
-		w.gate.held = &gate.Hold{Code: "insufficient_balance"}
+		w.gate.held = &hold.Hold{Code: "insufficient_balance"}
 		r := newFakeRedis()
 		r.epoch = "done"
 		if err := r.AddAll(t.Context(), "aadhaar", []string{"A"}, time.Now()); err != nil {

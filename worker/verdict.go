@@ -7,6 +7,7 @@ import (
 
 	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -167,6 +168,11 @@ var (
 		cashfree.Credentials: "authentication_failed",
 		cashfree.NotAllowed:  "ip_validation_failed",
 		cashfree.NoBalance:   "insufficient_balance",
+	}
+	accountCauses = map[cashfree.Class]string{
+		cashfree.Credentials: hold.Credentials,
+		cashfree.NotAllowed:  hold.IP,
+		cashfree.NoBalance:   hold.Balance,
 	}
 	rejectedCodes = map[int]string{
 		http.StatusRequestEntityTooLarge: "file_size_exceeded",

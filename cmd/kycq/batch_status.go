@@ -12,7 +12,6 @@ import (
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/gate"
 )
 
 func newBatchStatus(a *app) *cobra.Command {
@@ -33,7 +32,7 @@ func newBatchStatus(a *app) *cobra.Command {
 // batchStatus is what batch status and batch watch print.
 type batchStatus struct {
 	*batch.Status
-	Hold *gate.Hold `json:"hold"`
+	holdStatus // those of the kind
 	// PerMinute is the rate of the fleet; while watching, the measured pace of the batch.
 	PerMinute  float64 `json:"per_minute"`
 	ETASeconds int64   `json:"eta_seconds"`
@@ -44,11 +43,11 @@ func readBatch(ctx context.Context, d *batchDeps, id string) (*batchStatus, erro
 	if err != nil {
 		return nil, err
 	}
-	rate, hold, err := batch.Pace(ctx, d.gate, b.Kind)
+	rate, holds, err := batch.Pace(ctx, d.gate, b.Kind)
 	if err != nil {
 		return nil, err
 	}
-	st := &batchStatus{Status: s, Hold: hold}
+	st := &batchStatus{Status: s, holdStatus: holdStatusOf(holds)}
 	st.setPace(rate)
 	return st, nil
 }
@@ -86,7 +85,7 @@ func (st *batchStatus) text() string {
 		line("eta      %s at %.1f calls a minute", st.eta(), st.PerMinute)
 	}
 	if st.Hold != nil {
-		line("%s", holdLine(st.Hold))
+		line("%s", holdLines(st.Holds))
 	}
 	return text.String()
 }
@@ -102,18 +101,6 @@ func (st *batchStatus) stateText() string {
 		return fmt.Sprintf("%s (waiting: %s)", st.State, st.Reason)
 	}
 	return string(st.State)
-}
-
-// holdLine describes a hold in one line.
-func holdLine(h *gate.Hold) string {
-	held := "under 1m"
-	if d := time.Since(h.Since).Truncate(time.Minute); d > 0 {
-		held = strings.TrimSuffix(d.String(), "0s")
-	}
-	if h.Probing {
-		return fmt.Sprintf("ON HOLD for %s: %s. One test call is being made", held, h.Reason)
-	}
-	return fmt.Sprintf("ON HOLD for %s: %s. Next: %s", held, h.Reason, h.NextAction)
 }
 
 // outcomesText lists the outcomes in a fixed order.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 )
 
 func TestAHoldIsOneLineWithItsDuration(t *testing.T) {
@@ -18,8 +18,8 @@ func TestAHoldIsOneLineWithItsDuration(t *testing.T) {
 		"ON HOLD for 3m: the balance is too low. Next: top up":       3*time.Minute + 10*time.Second,
 		"ON HOLD for 2h5m: the balance is too low. Next: top up":     2*time.Hour + 5*time.Minute + 10*time.Second,
 	} {
-		h := &gate.Hold{Reason: "the balance is too low", NextAction: "top up", Since: time.Now().Add(-since)}
-		if got := holdLine(h); got != want {
+		h := hold.Hold{Reason: "the balance is too low", NextAction: "top up", Since: time.Now().Add(-since)}
+		if got := holdLines([]hold.Hold{h}); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
@@ -30,7 +30,7 @@ func TestProgressLinesShowTheReasonOfAWait(t *testing.T) {
 	outcomes := map[string]int{"valid": 60}
 	for want, st := range map[string]batchStatus{
 		"valid 60; 98.0 a minute, 1m0s left":      {Status: &batch.Status{State: batch.Running, Rows: 100}, PerMinute: 98, ETASeconds: 60},
-		"valid 60; on hold":                       {Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "held"}, Hold: &gate.Hold{}},
+		"valid 60; on hold":                       {Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "held"}, holdStatus: holdStatusOf(make([]hold.Hold, 1))},
 		"valid 60; running (waiting: redis_full)": {Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "redis_full"}},
 		"valid 60; writing the report":            {Status: &batch.Status{State: batch.Running, Rows: 60, Ended: 60}},
 		"valid 60; call limit reached":            {Status: &batch.Status{State: batch.CallLimitReached, Rows: 100, Calls: 60, MaxCalls: 60}},

@@ -211,12 +211,12 @@ func (s *submission) dryRun(ctx context.Context, plan *submit.Plan) error {
 
 // estimate sets the answer's estimate. known may be nil.
 func (s *submission) estimate(ctx context.Context, plan *submit.Plan, known *submit.Known) error {
-	rate, hold, err := batch.Pace(ctx, s.deps.gate, s.answer.Kind)
+	rate, holds, err := batch.Pace(ctx, s.deps.gate, s.answer.Kind)
 	if err != nil {
 		return err
 	}
-	if hold != nil {
-		s.app.Note("%s", holdLine(hold))
+	if len(holds) > 0 {
+		s.app.Note("%s", holdLines(holds))
 	}
 	ahead, err := s.deps.control.RowsAhead(ctx, s.answer.Kind)
 	if err != nil {

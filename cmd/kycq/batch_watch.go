@@ -141,7 +141,7 @@ func (w *watcher) showNotice(st *batchStatus) {
 	line := ""
 	switch {
 	case st.Hold != nil:
-		line = holdLine(st.Hold)
+		line = holdLines(st.Holds)
 	case st.State == batch.CallLimitReached:
 		line = st.stateText()
 	}

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/pauses"
 	"github.com/kycq/kycq/internal/rate"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
@@ -23,61 +29,121 @@ func newFleet(a *app) *cobra.Command {
 func newFleetPause(a *app) *cobra.Command {
 	var reason string
 	cmd := a.command(tolerant(&cobra.Command{
-		Use:   "pause",
+		Use:   "pause [KIND]",
 		Short: "stop all calls of all workers",
-		Long: `pause puts the fleet on hold: no worker makes a call until kycq fleet resume. Calls in flight complete; jobs stay in
-their queues.`,
-		Example: `  kycq fleet pause --reason "top-up on its way"`,
-		Args:    cobra.NoArgs,
-	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
+		Long: `pause puts the fleet on hold, or one kind: no worker makes a call until kycq fleet resume. Calls in flight complete; jobs
+stay in their queues. The pause is stored in S3, so it lasts even if Redis loses its data.`,
+		Example: `  kycq fleet pause --reason "top-up on its way"
+  kycq fleet pause passport --reason "wrong file numbers in the last batch"`,
+		Args: optionalKind,
+	}), fleetAreas, func(ctx context.Context, d *deps, args []string) error {
 		if reason == "" {
 			return cli.Usagef("--reason: say why; kycq fleet status shows it")
 		}
-		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.pause", Reason: reason}); err != nil {
-			return err
-		}
-		first, err := d.gate.RaiseHold(ctx, gate.Hold{
-			Reason: reason, Code: "paused", NextAction: "run `kycq fleet resume`", By: "operator",
-		})
+		user, host, err := audit.Here()
 		if err != nil {
 			return err
 		}
-		if err := worker.NewQueuePause(d.redis).Pause(ctx); err != nil {
+		h := hold.Hold{
+			Kind: kindOf(args), Reason: reason, Code: "paused", NextAction: "run `kycq fleet resume`",
+			By: user, Host: host, Since: time.Now().UTC().Truncate(time.Second),
+		}
+		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.pause", Kind: h.Kind, Reason: reason}); err != nil {
+			return err
+		}
+		first, err := d.pauses().Pause(ctx, h)
+		if err != nil {
 			return err
 		}
 		if !first {
-			a.Note("the fleet was on hold already; its hold keeps this reason:")
+			a.Note("it was paused already; the pause keeps its reason:")
 		}
-		return a.printHold(ctx, d)
+		return a.printHolds(ctx, d)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
 	return cmd
 }
 
+// allCauses is the value of --cause for all.
+const allCauses = "all"
+
 func newFleetResume(a *app) *cobra.Command {
-	return a.command(tolerant(&cobra.Command{
-		Use:   "resume",
+	var cause string
+	cmd := a.command(tolerant(&cobra.Command{
+		Use:   "resume [KIND]",
 		Short: "lift a hold (one test call first)",
 		Long: `resume lets workers make one test call. If Cashfree accepts it, the hold ends; if Cashfree refuses it, the hold remains.
-No job is lost either way.`,
-		Example: "  kycq fleet resume && kycq fleet status --watch",
-		Args:    cobra.NoArgs,
-	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
-		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.resume"}); err != nil {
+No job is lost either way.
+
+Without --cause, resume lifts all holds, except that it keeps a pause while there are other holds: somebody who has topped
+up the balance must not end the pause of somebody else. With KIND, it lifts only holds of that kind alone.`,
+		Example: `  kycq fleet resume && kycq fleet status --watch
+  kycq fleet resume --cause balance
+  kycq fleet resume --cause operator passport`,
+		Args: optionalKind,
+	}), fleetAreas, func(ctx context.Context, d *deps, args []string) error {
+		if cause != "" && cause != allCauses && !slices.Contains(hold.Causes, cause) {
+			return cli.Usagef("--cause: want one of %s, or %s", strings.Join(hold.Causes, ", "), allCauses)
+		}
+		act := audit.Act{Action: "fleet.resume", Kind: kindOf(args)}
+		if cause != "" {
+			act.Detail = map[string]string{"cause": cause}
+		}
+		if err := appendAudit(ctx, d.store, act); err != nil {
 			return err
 		}
-		switch err := d.gate.Resume(ctx); {
-		case errors.Is(err, gate.ErrNotHeld):
+		kept := false
+		resumed, err := d.pauses().Resume(ctx, func(all []hold.Hold) []hold.Hold {
+			selected := toResume(slices.Clone(all), cause, kindOf(args))
+			kept = slices.ContainsFunc(all, hold.Hold.Paused) && !slices.ContainsFunc(selected, hold.Hold.Paused)
+			return selected
+		})
+		switch {
+		case errors.Is(err, hold.ErrNotHeld) && len(args) == 0 && cause == "":
 			a.Note("the fleet is not on hold")
+		case errors.Is(err, hold.ErrNotHeld):
+			a.Note("there is no such hold")
 		case err != nil:
 			return err
 		}
-		if err := worker.NewQueuePause(d.redis).Resume(ctx); err != nil {
-			return err
+		for _, h := range resumed {
+			a.Note("resumed: %s", describeHold(h))
 		}
-		return a.printHold(ctx, d)
+		if kept {
+			a.Note("the pause remains; to end it, run: kycq fleet resume --cause operator")
+		}
+		return a.printHolds(ctx, d)
 	})
+	cmd.Flags().StringVar(&cause, "cause", "", "lift only the hold of this cause: "+strings.Join(hold.Causes, ", ")+"; or "+allCauses)
+	return cmd
 }
+
+// toResume selects the holds that resume lifts.
+func toResume(all []hold.Hold, cause, kind string) []hold.Hold {
+	all = slices.DeleteFunc(all, func(h hold.Hold) bool {
+		return kind != "" && kind != h.Kind || cause != "" && cause != allCauses && cause != h.Cause
+	})
+	others := slices.ContainsFunc(all, func(h hold.Hold) bool { return h.Cause != hold.Operator })
+	return slices.DeleteFunc(all, func(h hold.Hold) bool { return cause == "" && others && h.Paused() })
+}
+
+// optionalKind accepts at most one argument, a kind.
+func optionalKind(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 1:
+		return cli.Usagef("want at most one kind")
+	case len(args) == 0:
+		return nil
+	}
+	if _, err := tasks.ParseKind(args[0]); err != nil {
+		return cli.UsageError(err)
+	}
+	return nil
+}
+
+func kindOf(args []string) string { return strings.Join(args, "") }
+
+func (d *deps) pauses() *pauses.Pauses { return wire.OpenPauses(d.store, d.gate, zerolog.Nop()) }
 
 func newFleetRate(a *app) *cobra.Command {
 	return a.command(tolerant(&cobra.Command{
@@ -113,11 +179,14 @@ loses its data, the workers' configured rates apply again.`,
 	})
 }
 
-// printHold prints the present hold.
-func (a *app) printHold(ctx context.Context, d *deps) error {
-	hold, err := d.gate.Hold(ctx)
+// printHolds pauses or resumes the queues, and prints the holds.
+func (a *app) printHolds(ctx context.Context, d *deps) error {
+	if err := worker.NewQueuePause(d.redis).Sync(ctx, d.gate); err != nil {
+		return err
+	}
+	holds, err := d.gate.Holds(ctx)
 	if err != nil {
 		return err
 	}
-	return a.AnswerLine(map[string]any{"hold": hold}, func() string { return describeHold(hold) + "\n" })
+	return a.AnswerLine(holdStatusOf(holds), func() string { return describeHolds(holds) })
 }

@@ -16,8 +16,10 @@ import (
 )
 
 type fleetStatus struct {
-	Hold  *gate.Hold   `json:"hold"`
-	Kinds []kindStatus `json:"kinds"`
+	holdStatus
+	// Restoring says that Redis is new or has lost data, and no worker has restored the pauses from S3 yet.
+	Restoring bool         `json:"restoring,omitempty"`
+	Kinds     []kindStatus `json:"kinds"`
 }
 
 type kindStatus struct {
@@ -30,7 +32,7 @@ func newFleetStatus(a *app) *cobra.Command {
 	var watch bool
 	cmd := a.command(tolerant(&cobra.Command{
 		Use:   "status",
-		Short: "show the hold, and rate, queues, 429s and breaker of each kind",
+		Short: "show the holds, and rate, queues, 429s and breaker of each kind",
 		Long: `status shows for each kind the configured and the effective rate, the calls of the last minute, the waiting jobs of each
 lane, the 429s, the circuit breaker, and how long the queued jobs take at the present rate. Batch rows that are not
 enqueued yet are not included; see kycq batch status.`,
@@ -55,11 +57,15 @@ enqueued yet are not included; see kycq batch status.`,
 }
 
 func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
-	kinds, hold, err := d.gate.Status(ctx)
+	kinds, holds, err := d.gate.Status(ctx)
 	if err != nil {
 		return fleetStatus{}, err
 	}
-	st := fleetStatus{Hold: hold}
+	revision, err := d.gate.Stored(ctx)
+	if err != nil {
+		return fleetStatus{}, err
+	}
+	st := fleetStatus{holdStatus: holdStatusOf(holds), Restoring: revision < 0}
 	for _, k := range kinds {
 		ks := kindStatus{KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}}
 		var waiting int64
@@ -101,7 +107,11 @@ func describeFleet(st fleetStatus) string {
 			k.Queues[tasks.Live].Waiting(), k.Queues[tasks.Bulk].Waiting(), k.Limited, describeBreaker(k.KindStatus),
 			time.Duration(k.ETASeconds)*time.Second))
 	}
-	return describeHold(st.Hold) + "\n" + cli.Table(lines)
+	text := describeHolds(st.Holds) + cli.Table(lines)
+	if st.Restoring {
+		return "no calls are made until a worker has read the pauses from S3: Redis is new or has lost data\n" + text
+	}
+	return text
 }
 
 func describeBreaker(k gate.KindStatus) string {
@@ -109,14 +119,4 @@ func describeBreaker(k gate.KindStatus) string {
 		return fmt.Sprintf("%s for %s", k.Breaker, k.BreakerFor.Round(time.Second))
 	}
 	return string(k.Breaker)
-}
-
-func describeHold(h *gate.Hold) string {
-	switch {
-	case h == nil:
-		return "hold: none"
-	case h.Probing:
-		return fmt.Sprintf("hold: one test call decides; on hold since %s (%s: %s)", stamp(h.Since), h.Code, h.Reason)
-	}
-	return fmt.Sprintf("hold: %s: %s, since %s\nnext: %s", h.Code, h.Reason, stamp(h.Since), h.NextAction)
 }

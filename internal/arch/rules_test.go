@@ -24,22 +24,24 @@ var ownImports = map[string][]string{
 	"tasks/":   {"./internal/asynqx", "./internal/redisx", "./internal/seal", "./internal/vendorid"},
 	"storage/": {"./internal/installation", "./internal/objects", "./tasks"},
 	"worker/": {
-		"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx",
+		"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/hold", "./internal/maskcheck", "./internal/redisx",
 		"./internal/seal", "./internal/vendorid", "./storage", "./tasks",
 	},
 
 	"internal/audit/":        {"./internal/objects"},
-	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/dashboard/":    {"./internal/seal", "./tasks"},
 	"internal/doctor/":       {"./internal/cashfree", "./internal/installation", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
+	"internal/gate/":         {"./internal/hold"},
 	"internal/installation/": {"./internal/objects", "./internal/redisx"},
 	"internal/janitor/":      {"./internal/asynqx"},
 	"internal/maskcheck/":    {"./internal/qr"},
-	"internal/metrics/":      {"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/maskcheck", "./internal/redisx", "./storage", "./tasks", "./worker"},
+	"internal/metrics/":      {"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/hold", "./internal/maskcheck", "./internal/redisx", "./storage", "./tasks", "./worker"},
+	"internal/pauses/":       {"./internal/hold", "./internal/objects"},
 	"internal/redisx/":       {"./internal/asynqx"},
 
 	// Test kits and development tools.
-	"internal/dev/":           {"./internal/dev", "./internal/cashfree", "./internal/gate"},
+	"internal/dev/":           {"./internal/dev", "./internal/cashfree", "./internal/gate", "./internal/hold"},
 	"internal/dev/simulator/": {"./internal/dev/simulator", "./internal/dev/specimen"},
 	"internal/dev/specimen/":  {"./internal/dev/specimen", "./internal/qr"},
 	"internal/faults/":        {"./"},
@@ -80,7 +82,8 @@ var rules = []rule{
 		imports: []string{"github.com/redis/go-redis"},
 		only: []string{
 			"tasks/client.go", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
-			"internal/cli/", "internal/dashboard/", "internal/gate/", "internal/installation/", "internal/janitor/", "internal/metrics/",
+			"internal/cli/", "internal/dashboard/", "internal/gate/", "internal/hold/", "internal/installation/", "internal/janitor/",
+			"internal/metrics/", "internal/pauses/",
 			"internal/redisx/", "internal/wire/", "internal/dev/", "internal/faults/", "internal/testenv/", "cmd/", "examples/",
 		},
 		because: "other packages use internal/redisx",

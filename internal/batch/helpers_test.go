@@ -15,6 +15,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/redact"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
@@ -270,13 +271,13 @@ func (v *vendor) most() (most int) {
 // openGate lets every call pass, and reports the rate of the test.
 type openGate struct{ h *setup }
 
-func (g openGate) Status(context.Context) ([]gate.KindStatus, *gate.Hold, error) {
+func (g openGate) Status(context.Context) ([]gate.KindStatus, []hold.Hold, error) {
 	return []gate.KindStatus{{Kind: string(tasks.Passport), PerMinute: g.h.rate}}, nil, nil
 }
 
 func (openGate) Acquire(context.Context, gate.Call) (*gate.Permit, error)     { return &gate.Permit{}, nil }
 func (openGate) Report(context.Context, *gate.Permit, gate.Outcome) error     { return nil }
-func (openGate) RaiseHold(context.Context, gate.Hold) (first bool, err error) { return true, nil }
+func (openGate) RaiseHold(context.Context, hold.Hold) (first bool, err error) { return true, nil }
 
 // object reads an object of the records bucket.
 func (h *setup) object(key string) string {

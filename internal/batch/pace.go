@@ -3,29 +3,32 @@ package batch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/tasks"
 )
 
 // Gate reports rates and holds: *gate.Gate.
 type Gate interface {
-	Status(ctx context.Context) ([]gate.KindStatus, *gate.Hold, error)
+	Status(ctx context.Context) ([]gate.KindStatus, []hold.Hold, error)
 }
 
-// Pace returns the present rate of a kind over the whole fleet, in calls a minute, and the hold if there is one.
-func Pace(ctx context.Context, g Gate, kind tasks.Kind) (perMinute float64, hold *gate.Hold, err error) {
-	kinds, hold, err := g.Status(ctx)
+// Pace returns the present rate of a kind over the whole fleet, in calls a minute, and the holds that cover the kind.
+func Pace(ctx context.Context, g Gate, kind tasks.Kind) (perMinute float64, holds []hold.Hold, err error) {
+	kinds, holds, err := g.Status(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
+	holds = slices.DeleteFunc(holds, func(h hold.Hold) bool { return !h.Covers(string(kind)) })
 	for _, k := range kinds {
 		if k.Kind == string(kind) {
-			return k.PerMinute, hold, nil
+			return k.PerMinute, holds, nil
 		}
 	}
-	return 0, hold, fmt.Errorf("the gate has no rate for %s", kind)
+	return 0, holds, fmt.Errorf("the gate has no rate for %s", kind)
 }
 
 // TimeFor is how long that many calls take at a rate; 0 if the rate is 0.

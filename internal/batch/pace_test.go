@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -14,7 +15,7 @@ import (
 // countingGate counts how often its status is read.
 type countingGate struct{ reads int }
 
-func (g *countingGate) Status(context.Context) ([]gate.KindStatus, *gate.Hold, error) {
+func (g *countingGate) Status(context.Context) ([]gate.KindStatus, []hold.Hold, error) {
 	g.reads++
 	return []gate.KindStatus{{Kind: string(tasks.Passport), PerMinute: 98}}, nil, nil
 }

@@ -5,6 +5,8 @@ import (
 	"hash/fnv"
 	"strconv"
 	"time"
+
+	"github.com/kycq/kycq/internal/hold"
 )
 
 // BreakerState is one of closed, open, probing. The scripts hold the rules of the breaker; see the package comment.
@@ -18,26 +20,29 @@ const (
 )
 
 const (
-	maxOpen   = 5 * time.Minute  // the longest time that the breaker stays open
-	heldRetry = 30 * time.Second // the queue of the job is paused during a hold anyway
-	testRetry = 5 * time.Second  // another test call is in flight
+	maxOpen      = 5 * time.Minute  // the longest time that the breaker stays open
+	heldRetry    = 30 * time.Second // the queue of the job is paused during a hold anyway
+	testRetry    = 5 * time.Second  // another test call is in flight
+	restoreRetry = 2 * time.Second  // every worker restores the pauses
 )
 
 // closed makes the error for a code of take.lua.
-func (g *Gate) closed(ctx context.Context, code int64, wait time.Duration) error {
+func (g *Gate) closed(ctx context.Context, k *kind, code int64, wait time.Duration) error {
 	e := &ClosedError{Reason: ReasonProbing, RetryAfter: min(max(wait, time.Second), testRetry)}
 	switch code {
 	case codeBreaker:
 		e.Reason, e.RetryAfter = ReasonBreaker, max(wait, time.Second)
 	case codeHeld:
 		e.Reason, e.RetryAfter = ReasonHeld, heldRetry
+	case codeRestoring:
+		e.Reason, e.RetryAfter = ReasonRestoring, restoreRetry
 	}
 	if code == codeHeld || code == codeHoldTest {
-		hold, err := g.Hold(ctx)
+		holds, err := g.Holds(ctx)
 		if err != nil {
 			return err
 		}
-		e.Hold = hold
+		e.Hold = hold.Of(k.name, holds)
 	}
 	return e
 }

@@ -266,7 +266,7 @@ func TestHoldIsCheckedBeforeTheBreaker(t *testing.T) {
 		fail(t, g, "1", "2", "3", "4", "5")
 		raise(t, g, true)
 		refused(t, g, "x", ReasonHeld)
-		if err := g.Resume(t.Context()); err != nil {
+		if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
 			t.Fatal(err)
 		}
 		refused(t, g, "x", ReasonBreaker)

@@ -13,15 +13,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/sleep"
 )
 
-// Errors that callers tell apart with errors.Is.
-var (
-	ErrNotHeld = errors.New("the account is not on hold") // by Resume
-	ErrClosed  = errors.New("the gate is shut down")      // by Acquire, after Close
-)
+// ErrClosed is returned by Acquire after Close.
+var ErrClosed = errors.New("the gate is shut down")
 
 // Config is what a gate needs. Redis and Rates are required.
 type Config struct {
@@ -40,6 +38,7 @@ type Config struct {
 
 // Gate paces the calls of this process together with those of all others. It is safe for concurrent use.
 type Gate struct {
+	*hold.Set
 	cfg     Config
 	process string // names this process among the others
 	kinds   map[string]*kind
@@ -58,7 +57,7 @@ func New(cfg Config) (*Gate, error) {
 		return nil, errors.New("gate: the lead or the call timeout is negative")
 	}
 	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, 30*time.Second)
-	g := &Gate{cfg: cfg, process: rand.Text()[:10], kinds: map[string]*kind{}}
+	g := &Gate{Set: hold.NewSet(cfg.Redis), cfg: cfg, process: rand.Text()[:10], kinds: map[string]*kind{}}
 	for name, r := range cfg.Rates {
 		if err := r.Validate(); err != nil {
 			return nil, fmt.Errorf("gate: rate of %s: %w", name, err)

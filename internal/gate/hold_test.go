@@ -7,10 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 )
 
-var balanceOut = Hold{Reason: "the balance is used up", Code: "insufficient_balance", NextAction: "top up", By: "worker"}
+var balanceOut = hold.Hold{Cause: hold.Balance, Reason: "the balance is used up", Code: "insufficient_balance", NextAction: "top up", By: "worker"}
 
 // raise must raise the hold, as the first or not.
 func raise(t *testing.T, g *Gate, first bool) {
@@ -21,14 +22,14 @@ func raise(t *testing.T, g *Gate, first bool) {
 	}
 }
 
-// standing reads the hold.
-func readHold(t *testing.T, g *Gate) *Hold {
+// readHold reads the hold of the kind aadhaar.
+func readHold(t *testing.T, g *Gate) *hold.Hold {
 	t.Helper()
-	h, err := g.Hold(t.Context())
+	holds, err := g.Holds(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h
+	return hold.Of("aadhaar", holds)
 }
 
 var twoKinds = map[string]rate.Rate{"aadhaar": {Calls: 100, Per: time.Minute}, "passport": {Calls: 100, Per: time.Minute}}
@@ -62,7 +63,7 @@ func TestHoldStopsEveryKindInTheWholeFleet(t *testing.T) {
 		if since := time.Since(h.Since); since < 2*time.Minute || since > 3*time.Minute {
 			t.Errorf("held since %s", h.Since)
 		}
-		if err := fleet[2].ClearHold(ctx); err != nil {
+		if err := fleet[2].ClearHold(ctx, hold.Balance, ""); err != nil {
 			t.Fatal(err)
 		}
 		before = v.count()
@@ -120,11 +121,11 @@ func TestResumedAccountAllowsOneTestCall(t *testing.T) {
 			t.Parallel()
 			inFakeTime(t, func(t *testing.T, f *fleet) {
 				a, b := f.process(twoKinds), f.process(twoKinds)
-				if err := a.Resume(t.Context()); !errors.Is(err, ErrNotHeld) {
+				if err := a.ResumeHolds(t.Context(), balanceOut); !errors.Is(err, hold.ErrNotHeld) {
 					t.Fatalf("resume without a hold: %v", err)
 				}
 				raise(t, a, true)
-				if err := b.Resume(t.Context()); err != nil {
+				if err := b.ResumeHolds(t.Context(), balanceOut); err != nil {
 					t.Fatal(err)
 				}
 				p := acquire(t, b, Bulk, "test")
@@ -148,7 +149,7 @@ func TestTestCallOfADeadProcessIsReplacedAfterAMinute(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		a, b := f.process(twoKinds), f.process(twoKinds)
 		raise(t, a, true)
-		if err := a.Resume(t.Context()); err != nil {
+		if err := a.ResumeHolds(t.Context(), balanceOut); err != nil {
 			t.Fatal(err)
 		}
 		lost := acquire(t, a, Bulk, "lost")
@@ -162,7 +163,7 @@ func TestTestCallOfADeadProcessIsReplacedAfterAMinute(t *testing.T) {
 		if h := readHold(t, a); h == nil || h.Probing {
 			t.Errorf("a refusal after the token has expired: hold %+v", h)
 		}
-		if err := a.Resume(t.Context()); err != nil {
+		if err := a.ResumeHolds(t.Context(), balanceOut); err != nil {
 			t.Fatal(err)
 		}
 		lost = acquire(t, a, Bulk, "lost")
@@ -181,6 +182,7 @@ func TestHoldLostWithRedisIsRaisedAgainByTheNextRefusal(t *testing.T) {
 		g := f.process(twoKinds)
 		raise(t, g, true)
 		f.mini.FlushAll()
+		restore(t, g)
 		time.Sleep(2 * time.Second)
 		report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Refused})
 		raise(t, g, true)

@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 )
 
@@ -130,7 +131,19 @@ func (f *fleet) process(rates map[string]rate.Rate, change ...func(*Config)) *Ga
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(g.Close)
+	restore(f.t, g)
 	return g
+}
+
+// restore restores these pauses, as the watcher of internal/pauses does. The revision is that of the pauses' number.
+func restore(t testing.TB, g *Gate, paused ...hold.Hold) {
+	t.Helper()
+	load := func(context.Context) (hold.Pauses, error) {
+		return hold.Pauses{Revision: int64(len(paused)), Installation: "test", Holds: paused}, nil
+	}
+	if err := g.Restore(context.Background(), load); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var hundred = map[string]rate.Rate{"aadhaar": {Calls: 100, Per: time.Minute}}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 )
 
@@ -95,7 +96,10 @@ func TestDeadProcessCostsAtMostItsSlotAndItsTurn(t *testing.T) {
 func TestLostStateNeitherStopsTheFleetNorLetsABurstThrough(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(f *fleet){
-		"flushed": func(f *fleet) { f.mini.FlushAll() },
+		"flushed": func(f *fleet) {
+			f.mini.FlushAll()
+			restore(t, f.process(hundred))
+		},
 		"went back a second, as after a restart": func(f *fleet) {
 			last := f.number("last")
 			f.cut()
@@ -157,10 +161,10 @@ func TestClockSetBackDoesNotBlockTheTrialOrTheTestCall(t *testing.T) {
 		f.mini.HSet(kindKey("aadhaar"), "open_until", ahead)
 		f.mini.HSet(kindKey("aadhaar"), "probe_until", ahead)
 		raise(t, g, true)
-		if err := g.Resume(t.Context()); err != nil {
+		if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
 			t.Fatal(err)
 		}
-		f.mini.HSet(holdKey, "token", "lost", "token_until", ahead)
+		f.mini.HSet(hold.Key, hold.Balance, `{"probing":true,"token":"lost","token_until":"`+ahead+`"}`)
 		if p := acquire(t, g, Bulk, "6"); !p.Test {
 			t.Error("not a test call")
 		} else {

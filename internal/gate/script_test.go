@@ -10,6 +10,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/testenv"
 )
@@ -51,6 +52,7 @@ func newTaker(t *testing.T, client *redis.Client) taker {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.Close)
+	restore(t, g)
 	return taker{t: t, g: g, per: time.Minute}
 }
 
@@ -62,7 +64,7 @@ func (r taken) at() int64 { return max(r.slot, r.estimate) }
 
 func (k taker) take(process, lane string, estimate, newest int64) taken {
 	k.t.Helper()
-	r := k.run(takeScript, 100, k.per.Microseconds(), lane, "job", "nonce", newest, k.doubt, estimate, k.more, process, 1, 1, 60_000_000)
+	r := k.run(takeScript, 100, k.per.Microseconds(), lane, "job", "nonce", newest, k.doubt, estimate, k.more, process, 1, 1, 60_000_000, 0)
 	if len(r) < 7 {
 		return taken{code: r[0], wait: r[1]}
 	}
@@ -248,6 +250,7 @@ func TestScriptLearnsFromAProcessWhatALostKeyForgot(t *testing.T) {
 		if err := client.FlushDB(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
+		restore(t, k.g)
 		if after := k.take("b", Live, 0, 0); after.at() < a.slot+step {
 			t.Errorf("%+v after a slot at %d and a flush", after, a.slot)
 		}
@@ -287,20 +290,20 @@ func TestEveryScriptRunsOnEveryRedis(t *testing.T) {
 		if got := k.take("a", Live, 0, 0); got.code != codeHeld {
 			t.Errorf("take during a hold: %+v", got)
 		}
-		all, hold, err := k.g.Status(ctx)
-		if err != nil || hold == nil || len(all) != 1 {
-			t.Fatalf("status: %+v, %+v, %v", all, hold, err)
+		all, holds, err := k.g.Status(ctx)
+		if err != nil || len(holds) != 1 || len(all) != 1 {
+			t.Fatalf("status: %+v, %+v, %v", all, holds, err)
 		}
-		if since := time.Since(hold.Since); since.Abs() > time.Minute || hold.Code != balanceOut.Code || hold.By != balanceOut.By {
-			t.Errorf("hold: %+v", hold)
+		if h := holds[0]; time.Since(h.Since).Abs() > time.Minute || h.Code != balanceOut.Code || h.By != balanceOut.By {
+			t.Errorf("hold: %+v", h)
 		}
 		if st := all[0]; st.Configured != (rate.Rate{Calls: 600, Per: 6 * time.Second}) || st.VendorLimit != 0 || st.Breaker != BreakerOpen {
 			t.Errorf("status: %+v", st)
 		}
-		if err := k.g.Resume(ctx); err != nil {
+		if err := k.g.ResumeHolds(ctx, balanceOut); err != nil {
 			t.Error(err)
 		}
-		if err := k.g.ClearHold(ctx); err != nil {
+		if err := k.g.ClearHold(ctx, hold.Balance, ""); err != nil {
 			t.Error(err)
 		}
 	})
@@ -321,6 +324,7 @@ func TestFleetPacesOverSockets(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer g.Close()
+			restore(t, g)
 			backlog(ctx, &wg, g, "aadhaar", Bulk, 4, &v, 10*time.Millisecond)
 		}
 		wg.Wait()

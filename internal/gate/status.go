@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 )
 
@@ -29,9 +30,9 @@ type KindStatus struct {
 	BreakerFor   time.Duration `json:"breaker_for,omitempty"`   // rest of the time that it is open
 }
 
-// Status returns the state of each kind, sorted by name, and the hold or nil.
-func (g *Gate) Status(ctx context.Context) ([]KindStatus, *Hold, error) {
-	hold, err := g.Hold(ctx)
+// Status returns the state of each kind, sorted by name, and the holds.
+func (g *Gate) Status(ctx context.Context) ([]KindStatus, []hold.Hold, error) {
+	holds, err := g.Holds(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,7 +44,7 @@ func (g *Gate) Status(ctx context.Context) ([]KindStatus, *Hold, error) {
 		}
 		all = append(all, st)
 	}
-	return all, hold, nil
+	return all, holds, nil
 }
 
 func (g *Gate) status(ctx context.Context, k *kind) (KindStatus, error) {

@@ -35,7 +35,7 @@ func TestHoldAndBreakerEndUnderSlowAnswersAndSlowRates(t *testing.T) {
 					g := f.process(map[string]rate.Rate{"aadhaar": tt.rate})
 					fail(t, g, "1", "2", "3", "4", "5")
 					raise(t, g, true)
-					if err := g.Resume(t.Context()); err != nil {
+					if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
 						t.Fatal(err)
 					}
 					ctx, cancel := context.WithCancel(t.Context())
@@ -43,11 +43,11 @@ func TestHoldAndBreakerEndUnderSlowAnswersAndSlowRates(t *testing.T) {
 					var v vendor
 					backlog(ctx, &wg, g, "aadhaar", lane, 8, &v, tt.takes)
 					time.Sleep(10*time.Minute + 2*tt.rate.Interval())
-					st, hold, err := g.Status(t.Context())
+					st, holds, err := g.Status(t.Context())
 					cancel()
 					wg.Wait()
-					if err != nil || hold != nil || st[0].Breaker != BreakerClosed {
-						t.Errorf("after %d answered calls: hold %+v, breaker %s, %v", v.count(), hold, st[0].Breaker, err)
+					if err != nil || len(holds) > 0 || st[0].Breaker != BreakerClosed {
+						t.Errorf("after %d answered calls: holds %+v, breaker %s, %v", v.count(), holds, st[0].Breaker, err)
 					}
 				})
 			})
@@ -75,7 +75,7 @@ func TestHoldAndBreakerEndAfterTheClockWentBack(t *testing.T) {
 	test := func(t *testing.T, g *Gate) {
 		t.Helper()
 		raise(t, g, true)
-		if err := g.Resume(t.Context()); err != nil {
+		if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,8 +103,8 @@ func TestHoldAndBreakerEndAfterTheClockWentBack(t *testing.T) {
 					time.Sleep(time.Second)
 					if p != nil { // its answer comes after the clock went back and must count
 						report(t, g, p, Outcome{Kind: Answered})
-						if st, hold, err := g.Status(t.Context()); err != nil || hold != nil || st[0].Breaker != BreakerClosed {
-							t.Errorf("hold %+v, breaker %s, %v", hold, st[0].Breaker, err)
+						if st, holds, err := g.Status(t.Context()); err != nil || len(holds) > 0 || st[0].Breaker != BreakerClosed {
+							t.Errorf("holds %+v, breaker %s, %v", holds, st[0].Breaker, err)
 						}
 					}
 					ctx, cancel := context.WithCancel(t.Context())
@@ -112,11 +112,11 @@ func TestHoldAndBreakerEndAfterTheClockWentBack(t *testing.T) {
 					var v vendor
 					backlog(ctx, &wg, g, "aadhaar", Bulk, 4, &v, 100*time.Millisecond)
 					time.Sleep(6 * time.Minute)
-					st, hold, err := g.Status(t.Context())
+					st, holds, err := g.Status(t.Context())
 					cancel()
 					wg.Wait()
-					if err != nil || hold != nil || st[0].Breaker != BreakerClosed || st[0].LastMinute < 80 {
-						t.Errorf("hold %+v, kind %+v, %v", hold, st, err)
+					if err != nil || len(holds) > 0 || st[0].Breaker != BreakerClosed || st[0].LastMinute < 80 {
+						t.Errorf("holds %+v, kind %+v, %v", holds, st, err)
 					}
 				})
 			})
@@ -147,7 +147,7 @@ func TestEveryCallDecidesWhileAHoldIsTested(t *testing.T) {
 					t.Fatal(err)
 				}
 				raise(t, g, true)
-				if err := g.Resume(t.Context()); err != nil {
+				if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
 					t.Fatal(err)
 				}
 				acquire(t, g, Bulk, "test call, out")
@@ -218,7 +218,7 @@ func TestOneTestCallAtATimeThroughTheCallTimeout(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		g := f.process(twoKinds, func(c *Config) { c.CallTimeout = 2 * time.Minute })
 		raise(t, g, true)
-		if err := g.Resume(t.Context()); err != nil {
+		if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
 			t.Fatal(err)
 		}
 		calls := 0

@@ -13,7 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/kycq/kycq/internal/cashfree"
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/metrics"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -56,7 +56,7 @@ func busy(t *testing.T) *metrics.Metrics {
 	client := redisClient(t)
 	enqueue(t, client, "A")
 	g := *calmGate
-	g.hold = &gate.Hold{Code: "insufficient_balance", Since: time.Now()}
+	g.holds = []hold.Hold{{Cause: hold.Balance, Code: "insufficient_balance", Since: time.Now()}}
 	m := open(t, client, &g)
 	m.Held("insufficient_balance")
 	m.Called(tasks.Passport, cashfree.Valid, time.Second)

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/metrics"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/testenv"
@@ -29,12 +30,12 @@ const queue = "passport-bulk"
 // fakeGate returns fixed values.
 type fakeGate struct {
 	kinds []gate.KindStatus
-	hold  *gate.Hold
+	holds []hold.Hold
 	err   error
 }
 
-func (g *fakeGate) Status(context.Context) ([]gate.KindStatus, *gate.Hold, error) {
-	return g.kinds, g.hold, g.err
+func (g *fakeGate) Status(context.Context) ([]gate.KindStatus, []hold.Hold, error) {
+	return g.kinds, g.holds, g.err
 }
 
 var calmGate = &fakeGate{kinds: []gate.KindStatus{

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/cashfree"
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -33,7 +33,10 @@ func TestProcessMetricsAreExportedWhileRedisIsDown(t *testing.T) {
 func TestGateStateIsExported(t *testing.T) {
 	t.Parallel()
 	g := *calmGate
-	g.hold = &gate.Hold{Code: "insufficient_balance", Since: time.Unix(1_700_000_000, 0)}
+	g.holds = []hold.Hold{
+		{Cause: hold.Balance, Code: "insufficient_balance", Since: time.Unix(1_700_000_000, 0)},
+		{Cause: hold.Vendor, Kind: "passport", Code: "insufficient_balance", Since: time.Unix(1_700_000_001, 0)},
+	}
 	f := scrape(t, open(t, redisClient(t), &g))
 	f.want(t, "kycq_redis_up", "", 1)
 	f.want(t, "kycq_rate_used_ratio", "kind=aadhaar", 0.5)
@@ -43,7 +46,8 @@ func TestGateStateIsExported(t *testing.T) {
 	f.want(t, "kycq_breaker_state", "kind=passport,state=open", 1)
 	f.want(t, "kycq_breaker_state", "kind=passport,state=closed", 0)
 	f.want(t, "kycq_hold", "", 1)
-	f.want(t, "kycq_hold_started_timestamp_seconds", "code=insufficient_balance", 1_700_000_000)
+	f.want(t, "kycq_hold_started_timestamp_seconds", "cause=balance,kind=,code=insufficient_balance", 1_700_000_000)
+	f.want(t, "kycq_hold_started_timestamp_seconds", "cause=vendor,kind=passport,code=insufficient_balance", 1_700_000_001)
 }
 
 func TestOpenJobsAreCounted(t *testing.T) {
@@ -92,7 +96,9 @@ func TestExternalInputIsNeverALabel(t *testing.T) {
 	client.LPush(t.Context(), "asynq:{"+canary+"}:pending", canary)
 	enqueue(t, client, canary)
 	g := *calmGate
-	g.hold = &gate.Hold{Code: canary, Reason: canary, By: canary, Since: time.Now()}
+	g.holds = []hold.Hold{
+		{Cause: hold.Vendor, Code: canary, Reason: canary, By: canary, Host: canary, Job: canary, Since: time.Now()}, {Cause: canary}, {Cause: hold.IP, Kind: canary},
+	}
 	m := open(t, client, &g)
 	m.Finished(&storage.Record{
 		JobSpec: tasks.JobSpec{Kind: tasks.Passport, VerificationID: canary, Batch: canary, Run: 1},

@@ -2,12 +2,14 @@ package metrics
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
@@ -15,7 +17,7 @@ import (
 
 // Gate reads the shared state of the gate: *gate.Gate.
 type Gate interface {
-	Status(ctx context.Context) ([]gate.KindStatus, *gate.Hold, error)
+	Status(ctx context.Context) ([]gate.KindStatus, []hold.Hold, error)
 }
 
 // scrapeTimeout bounds how long a scrape waits for Redis. Prometheus itself gives up after 10 s by default.
@@ -43,8 +45,8 @@ var (
 	limited     = describe("kycq_rate_limited_total", "429 responses received by the whole fleet, as counted in Redis", "kind")
 	breaker     = describe("kycq_breaker_state", "1 for the current state of the breaker, 0 for the others", "kind", "state")
 
-	held        = describe("kycq_hold", "1 while the account is on hold, 0 otherwise")
-	holdStarted = describe("kycq_hold_started_timestamp_seconds", "Unix time at which the hold was raised; missing if there is no hold", "code")
+	held        = describe("kycq_hold", "1 while the account or a kind is on hold, 0 otherwise")
+	holdStarted = describe("kycq_hold_started_timestamp_seconds", "Unix time at which each hold was raised; without a kind it covers all", "cause", "kind", "code")
 )
 
 // described are the descriptions of all metrics that are read from Redis.
@@ -101,16 +103,18 @@ func (s *shared) collectOpen(ctx context.Context, to chan<- prometheus.Metric) {
 }
 
 func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {
-	kinds, hold, err := s.gate.Status(ctx)
+	kinds, holds, err := s.gate.Status(ctx)
 	if err != nil {
 		return
 	}
 	for _, k := range kinds {
 		collectKind(to, k)
 	}
-	gauge(to, held, boolValue(hold != nil))
-	if hold != nil {
-		gauge(to, holdStarted, float64(hold.Since.UnixMilli())/1000, known(hold.Code))
+	gauge(to, held, boolValue(len(holds) > 0))
+	for _, h := range holds {
+		if slices.Contains(hold.Causes, h.Cause) && (h.Kind == "" || slices.Contains(tasks.Kinds(), tasks.Kind(h.Kind))) {
+			gauge(to, holdStarted, float64(h.Since.UnixMilli())/1000, h.Cause, h.Kind, known(h.Code))
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/pauses"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
@@ -95,3 +96,11 @@ func OpenGate(rdb redis.UniversalClient, cfg *config.Config, log zerolog.Logger)
 		Rates: map[string]rate.Rate{string(tasks.Aadhaar): cfg.AadhaarRate, string(tasks.Passport): cfg.PassportRate},
 	})
 }
+
+// OpenPauses connects the operator's pauses in S3 and the gate.
+func OpenPauses(store *storage.Store, g *gate.Gate, log zerolog.Logger) *pauses.Pauses {
+	return &pauses.Pauses{Bucket: store.Buckets().Records, Holds: g.Set, Installation: installation, Log: log}
+}
+
+// installation names what Redis belongs to.
+func installation(context.Context) (string, error) { return "kycq", nil }

@@ -21,6 +21,7 @@ import (
 	"github.com/kycq/kycq/internal/janitor"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/metrics"
+	"github.com/kycq/kycq/internal/pauses"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -35,6 +36,7 @@ type Worker struct {
 	store   *storage.Store
 	vendor  *cashfree.Client
 	gate    *gate.Gate
+	pauses  *pauses.Pauses
 	server  *worker.Server
 	sweeper *worker.Sweeper
 	janitor *janitor.Janitor
@@ -82,6 +84,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	if w.gate, err = OpenGate(w.redis, cfg, w.log); err != nil {
 		return err
 	}
+	w.pauses = OpenPauses(w.store, w.gate, w.log)
 	if w.metrics, err = metrics.New(metrics.Config{
 		Redis: w.redis, Gate: w.gate, Queues: queues(), Version: build.Version, Commit: build.Commit,
 	}); err != nil {
@@ -105,8 +108,8 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	processor, err := worker.NewProcessor(worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
 		CheckMask: maskcheck.Check, Hints: redisx.NewHints(w.redis), Batches: progress, Observer: w.metrics,
-		OnHold: func(ctx context.Context, _ gate.Hold) {
-			if err := pause.Pause(ctx); err != nil {
+		OnHold: func(ctx context.Context) {
+			if err := pause.Sync(ctx, w.gate); err != nil {
 				w.log.Warn().Err(err).Msg("cannot pause the queues; the gate is closed nevertheless")
 			}
 		},
@@ -174,6 +177,9 @@ func (w *Worker) Install(ctx context.Context) error { return w.keeper.Start(ctx)
 
 // Run processes jobs until ctx ends, after Install. It stops the queues before the parts that their jobs use.
 func (w *Worker) Run(ctx context.Context) error {
+	if err := w.pauses.Restore(ctx); err != nil {
+		return err
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ctx, drain := context.WithCancel(ctx)
@@ -186,6 +192,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		return err
 	})
+	group.Go(func() error { w.pauses.Watch(background); return nil })
 	group.Go(func() error { w.sweeper.Run(background); return nil })
 	group.Go(func() error { w.janitor.Watch(background); return nil })
 	group.Go(func() error { return w.feeder.Run(ctx) })

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redact"
 )
@@ -68,6 +69,10 @@ func work(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer g.Close()
+	noPauses := func(context.Context) (hold.Pauses, error) { return hold.Pauses{Installation: "bench"}, nil }
+	if err := g.Restore(ctx, noPauses); err != nil && !errors.Is(err, redis.TxFailedErr) { // else another worker's did it
+		return err
+	}
 
 	var callers sync.WaitGroup
 	defer callers.Wait()

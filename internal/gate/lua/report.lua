@@ -21,12 +21,21 @@ local function set(name, value)
   writes[#writes + 1], writes[#writes + 2] = name, value
 end
 
--- While a hold is tested, every call decides, also one without the token or whose token ran out.
-local h = redis.call('HMGET', hold, 'probing', 'token')
-if nonce ~= '' and h[2] == nonce then redis.call('HSET', hold, 'token', '') end
-if h[1] == '1' then
-  if outcome == 'refused' then redis.call('HSET', hold, 'probing', '0') end
-  if outcome == 'answered' or outcome == 'duplicate' then redis.call('DEL', hold) end
+-- While a hold is tested, every call that it covers decides, also one without the token or whose token ran out. A refusal
+-- does not restore an operator's hold, since it raises one of its own.
+local holds = redis.call('HGETALL', hold)
+for i = 1, #holds, 2 do
+  local field, h, cause, scope = holds[i], cjson.decode(holds[i + 1]), string.match(holds[i], '^([^:]*):?(.*)')
+  local own = nonce ~= '' and h.token == nonce
+  if h.probing and (scope == '' or kind == 'kycq:{gate}:' .. scope) then
+    if outcome == 'answered' or outcome == 'duplicate' then
+      redis.call('HDEL', hold, field)
+    elseif own or outcome == 'refused' then
+      if own then h.token, h.token_until = nil, nil end
+      if outcome == 'refused' and cause ~= 'operator' then h.probing = nil end
+      redis.call('HSET', hold, field, cjson.encode(h))
+    end
+  end
 end
 
 local lower, limit, rate = 0, tonumber(ARGV[6]), tonumber(ARGV[7])

@@ -1,19 +1,20 @@
 -- take.lua grants the next slot of a kind to one call, or returns why it does not and when to ask again. A slot is
 -- granted at most NEAR ahead; until then a caller has an estimate of its slot, which only says when to ask.
 --
--- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold
+-- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold; KEYS[3] installation; KEYS[4] revision of the pauses
 -- ARGV[1]  calls and ARGV[2] period: the configured rate, in force unless SetRate stored another
 -- ARGV[3]  lane, ARGV[4] hash of the job, ARGV[5] nonce for a test call
 -- ARGV[6]  newest slot granted to the process; ARGV[7] 1: Redis failed since then and may have lost its last seconds
 -- ARGV[8]  the process' estimate for this lane, 0 none; ARGV[9] 1: more calls wait behind this one
 -- ARGV[10] process, ARGV[11] live and ARGV[12] bulk calls that wait in it, including this one
--- ARGV[13] life of a test call's token, from its slot
+-- ARGV[13] life of a test call's token, from its slot; ARGV[14] revision of the pauses that the process has read
 --
 -- Result: {code, wait, slot, test, estimate, ask, tolerance}. Times are in µs, instants by Redis' clock.
 --   0 granted: the slot is wait from now and may be used tolerance later; test is 1 for a test call; the next call of the
 --     lane has the estimate, and asks in ask
 --   1 not yet: ask again in wait, with the estimate
 --   2 on hold; 3 on hold, a test call is out; 4 breaker open for wait; 5 breaker half-open, the trial call is out
+--   6 Redis is new or has lost data: the pauses must be restored first
 local kind, hold, lane, job, nonce = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
 local SECOND, NEAR, LIFE = 1000000, 150000, tonumber(ARGV[13])
 local t = redis.call('TIME')
@@ -33,13 +34,21 @@ local function set(name, value)
   writes[#writes + 1], writes[#writes + 2] = name, value
 end
 
--- Hold. The calls after a resume are test calls. Their token only paces them; see report.lua.
-local h = redis.call('HMGET', hold, 'since', 'probing', 'token', 'token_until')
-if h[1] then
-  if h[2] ~= '1' then return {2, 0} end
-  local left = tonumber(h[4] or 0) - now
-  if h[3] ~= '' and left > 0 and left <= LIFE + NEAR then return {3, left} end
+-- Hold. The calls after a resume are test calls. Their token, in every hold that they test, only paces them; see report.lua.
+if redis.call('EXISTS', KEYS[3]) == 0 or tonumber(redis.call('GET', KEYS[4]) or -1) < tonumber(ARGV[14]) then return {6, 0} end
+local tested, left = {}, 0
+local holds = redis.call('HGETALL', hold)
+for i = 1, #holds, 2 do
+  local scope = string.match(holds[i], ':(.*)')
+  if not scope or kind == 'kycq:{gate}:' .. scope then
+    local h = cjson.decode(holds[i + 1])
+    if not h.probing then return {2, 0} end
+    local out = tonumber(h.token_until or 0) - now
+    if out <= LIFE + NEAR then left = math.max(left, out) end
+    tested[holds[i]] = h
+  end
 end
+if left > 0 then return {3, left} end
 
 -- Breaker. The job of the last trial leaves the first 10 s to other jobs, where there are any: a job that fails because
 -- of its own content must not keep the breaker open.
@@ -113,8 +122,11 @@ for name, value in pairs(s) do -- counts of dead processes
   if at and math.abs(now - at) > 60 * SECOND then redis.call('HDEL', kind, name) end
 end
 
-local test, ends = granted and (h[1] or open_until > 0) and 1 or 0, string.format('%.0f', slot + LIFE)
-if granted and h[1] then redis.call('HSET', hold, 'token', nonce, 'token_until', ends) end
+local test, ends = granted and (next(tested) or open_until > 0) and 1 or 0, string.format('%.0f', slot + LIFE)
+for field, h in pairs(granted and tested or {}) do
+  h.token, h.token_until = nonce, ends
+  redis.call('HSET', hold, field, cjson.encode(h))
+end
 if granted and open_until > 0 then
   redis.call('HSET', kind, 'probe_nonce', nonce, 'probe_until', ends, 'probe_job', job, 'others', 0)
 end

@@ -1,0 +1,188 @@
+// Package pauses keeps the operator's pauses, which end only by an operator's word, whatever happens to Redis. They are in
+// holds.json in the records bucket, which is written first; Redis has a copy. Each worker watches both: it reads holds.json
+// every 10 s, and within a second after Redis has another copy or was not reachable. The gate grants no slot without a copy.
+package pauses
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/objects"
+	"github.com/kycq/kycq/internal/sleep"
+)
+
+const (
+	key             = "holds.json" // in the records bucket
+	documentVersion = 1
+	readEvery       = 10 * time.Second
+	tries           = 10 // of a compare-and-swap
+)
+
+// document is holds.json. Its revision rises with each change, also after the object was deleted.
+type document struct {
+	Version  int         `json:"version"`
+	Revision int64       `json:"revision"`
+	Holds    []hold.Hold `json:"holds"`
+}
+
+// Bucket is the records bucket: *objects.Bucket.
+type Bucket interface {
+	Get(ctx context.Context, key string) (*objects.Object, error)
+	Create(ctx context.Context, key string, body []byte) (etag string, err error)
+	Swap(ctx context.Context, key string, body []byte, etag string) (newETag string, err error)
+}
+
+// Pauses connects holds.json and Redis.
+type Pauses struct {
+	Bucket Bucket
+	Holds  *hold.Set
+	// Installation returns the name that Redis carries while it belongs to this installation.
+	Installation func(ctx context.Context) (string, error)
+	Log          zerolog.Logger
+}
+
+// Pause stops all calls, or those of one kind. first is false if they are paused already; then that pause stays as it is.
+func (p *Pauses) Pause(ctx context.Context, h hold.Hold) (first bool, err error) {
+	h.Cause = hold.Operator
+	err = p.change(ctx, func(holds []hold.Hold) []hold.Hold {
+		first = !slices.ContainsFunc(holds, h.Same)
+		if first {
+			holds = append(holds, h)
+		}
+		return holds
+	})
+	if err != nil {
+		return false, fmt.Errorf("pause: %w", err)
+	}
+	if err := p.Restore(ctx); err != nil {
+		return first, fmt.Errorf("the pause is in S3 and will be obeyed, but Redis does not have it yet: %w", err)
+	}
+	return first, nil
+}
+
+// Resume resumes the holds that selected names, and returns them. Pauses end in S3 first. All end by a test call. The error
+// is hold.ErrNotHeld if there is none.
+func (p *Pauses) Resume(ctx context.Context, selected func(all []hold.Hold) []hold.Hold) ([]hold.Hold, error) {
+	all, err := p.Holds.Holds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doc, _, err := p.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resumed := selected(append(doc.Holds, slices.DeleteFunc(all, hold.Hold.Paused)...))
+	if len(resumed) == 0 {
+		return nil, hold.ErrNotHeld
+	}
+	if slices.ContainsFunc(resumed, hold.Hold.Paused) {
+		err := p.change(ctx, func(holds []hold.Hold) []hold.Hold {
+			return slices.DeleteFunc(holds, func(h hold.Hold) bool { return slices.ContainsFunc(resumed, h.Same) })
+		})
+		if err != nil {
+			return nil, fmt.Errorf("resume: %w", err)
+		}
+	}
+	if err := p.Holds.ResumeHolds(ctx, resumed...); err != nil && !errors.Is(err, hold.ErrNotHeld) { // Redis may have lost them
+		return nil, err
+	}
+	return resumed, p.Restore(ctx)
+}
+
+// Restore writes the pauses in S3 into Redis.
+func (p *Pauses) Restore(ctx context.Context) error {
+	var err error = redis.TxFailedErr
+	for i := 0; i < tries && errors.Is(err, redis.TxFailedErr); i++ {
+		err = p.Holds.Restore(ctx, func(ctx context.Context) (hold.Pauses, error) {
+			name, err := p.Installation(ctx)
+			if err != nil {
+				return hold.Pauses{}, err
+			}
+			doc, _, err := p.read(ctx)
+			return hold.Pauses{Revision: doc.Revision, Installation: name, Holds: doc.Holds}, err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("restore the pauses: %w", err)
+	}
+	return nil
+}
+
+// Watch restores the pauses until ctx ends: every 10 s, and at once if Redis was not reachable or has other ones.
+func (p *Pauses) Watch(ctx context.Context) {
+	var failed error
+	for read := time.Now(); sleep.For(ctx, time.Second) == nil; {
+		stored, err := p.Holds.Stored(ctx)
+		if err == nil && stored == p.Holds.Revision() && failed == nil && time.Since(read) < readEvery {
+			continue
+		}
+		if err == nil {
+			err = p.Restore(ctx)
+			read = time.Now()
+		}
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && failed == nil:
+			p.Log.Error().Err(err).Str("next_action", "none if it passes; else run `kycq doctor`").
+				Msg("cannot compare the operator's pauses in S3 with Redis; a Redis without them gets no calls made")
+		case err == nil && failed != nil:
+			p.Log.Info().Msg("the operator's pauses in S3 and Redis agree again")
+		}
+		failed = err
+	}
+}
+
+// read returns holds.json, and an empty document without an ETag if there is none.
+func (p *Pauses) read(ctx context.Context) (doc document, etag string, err error) {
+	doc.Version = documentVersion
+	found, err := p.Bucket.Get(ctx, key)
+	switch {
+	case errors.Is(err, objects.ErrNotFound):
+		return doc, "", nil
+	case err != nil:
+		return doc, "", fmt.Errorf("%s: %w", key, err)
+	}
+	if err := json.Unmarshal(found.Body, &doc); err != nil {
+		return doc, "", fmt.Errorf("%s is damaged: %w", key, err)
+	}
+	if doc.Version != documentVersion {
+		return doc, "", fmt.Errorf("%s was written by a newer kycq: upgrade this one", key)
+	}
+	return doc, found.ETag, nil
+}
+
+// change writes the document with the edited pauses, unless that changes nothing.
+func (p *Pauses) change(ctx context.Context, edit func([]hold.Hold) []hold.Hold) error {
+	for range tries {
+		doc, etag, err := p.read(ctx)
+		if err != nil {
+			return err
+		}
+		before := len(doc.Holds)
+		if doc.Holds = edit(doc.Holds); len(doc.Holds) == before {
+			return nil
+		}
+		doc.Revision = max(doc.Revision+1, time.Now().UnixMilli())
+		body, err := json.Marshal(doc)
+		if err != nil {
+			return err
+		}
+		if etag == "" {
+			_, err = p.Bucket.Create(ctx, key, body)
+		} else {
+			_, err = p.Bucket.Swap(ctx, key, body, etag)
+		}
+		if !errors.Is(err, objects.ErrConflict) && !errors.Is(err, objects.ErrExists) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s is being changed by others: try again", key)
+}
