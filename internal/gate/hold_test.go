@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -186,5 +187,114 @@ func TestHoldLostWithRedisIsRaisedAgainByTheNextRefusal(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Refused})
 		raise(t, g, true)
+	})
+}
+
+// causes lists the causes, with their kinds, and a "?" for what is tested.
+func causes(t *testing.T, g *Gate) string {
+	t.Helper()
+	all, err := g.Holds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for _, h := range all {
+		text += " " + h.Cause + h.Kind + map[bool]string{true: "?"}[h.Probing]
+	}
+	return strings.TrimSpace(text)
+}
+
+func TestHoldsOfTwoCausesAreKeptBesideEachOther(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(twoKinds)
+		ip := hold.Hold{Cause: hold.IP, Reason: "not whitelisted", By: "worker", Job: "J"}
+		raise(t, g, true)
+		time.Sleep(time.Second)
+		if first, err := g.RaiseHold(t.Context(), ip); err != nil || !first {
+			t.Fatal(first, err)
+		}
+		raise(t, g, false)
+		all, err := g.Holds(t.Context())
+		if err != nil || len(all) != 2 || all[0].Reason != balanceOut.Reason || all[1].Reason != ip.Reason || all[1].Job != "J" ||
+			all[1].Host == "" || all[1].Worker == "" || !all[1].Since.After(all[0].Since) {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
+			t.Fatal(err)
+		}
+		if closed := refused(t, g, "a", ReasonHeld); closed.Hold.Cause != hold.IP {
+			t.Errorf("refused with the hold %+v", closed.Hold)
+		}
+		if err := g.ResumeHolds(t.Context(), ip); err != nil {
+			t.Fatal(err)
+		}
+		p := acquire(t, g, Bulk, "a")
+		refused(t, g, "b", ReasonProbing)
+		report(t, g, p, Outcome{Kind: Refused})
+		if got := causes(t, g); got != "balance ip" {
+			t.Errorf("after a refusal: %s", got)
+		}
+		if err := g.ResumeHolds(t.Context(), ip, balanceOut); err != nil {
+			t.Fatal(err)
+		}
+		report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Answered})
+		if got := causes(t, g); got != "" {
+			t.Errorf("after an answer: %s", got)
+		}
+	})
+}
+
+func TestAHoldOfOneKindIsTestedByThatKindAlone(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(twoKinds)
+		vendor := hold.Hold{Cause: hold.Vendor, Kind: "aadhaar"}
+		other := func() *Permit {
+			p, err := g.Acquire(t.Context(), Call{Kind: "passport", Lane: Bulk, JobID: "p"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		if first, err := g.RaiseHold(t.Context(), vendor); err != nil || !first {
+			t.Fatal(first, err)
+		}
+		refused(t, g, "a", ReasonHeld)
+		if p := other(); p.Test {
+			t.Error("a test call of a kind that is not on hold")
+		}
+		if err := g.ResumeHolds(t.Context(), vendor); err != nil {
+			t.Fatal(err)
+		}
+		p := acquire(t, g, Bulk, "a")
+		report(t, g, other(), Outcome{Kind: Answered})
+		if got := causes(t, g); got != "vendoraadhaar?" || !p.Test {
+			t.Errorf("after an answer of the other kind: %s", got)
+		}
+		report(t, g, p, Outcome{Kind: Answered})
+		if got := causes(t, g); got != "" {
+			t.Errorf("after an answer: %s", got)
+		}
+	})
+}
+
+// The refusal raises a hold of its own, and the operator has ended the pause.
+func TestARefusalDoesNotRestoreAPause(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(twoKinds)
+		pause := hold.Hold{Cause: hold.Operator}
+		if _, err := g.RaiseHold(t.Context(), pause); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.ResumeHolds(t.Context(), pause); err != nil {
+			t.Fatal(err)
+		}
+		report(t, g, acquire(t, g, Bulk, "a"), Outcome{Kind: Refused})
+		raise(t, g, true)
+		if got := causes(t, g); got != "balance operator?" {
+			t.Errorf("holds: %s", got)
+		}
 	})
 }
