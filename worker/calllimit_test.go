@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
-	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -50,7 +50,7 @@ func TestOnlyCallsThatLeaveCountAgainstTheLimitOfTheBatch(t *testing.T) {
 		"S3 takes no writes": {func(_ *testing.T, w *world, p *Processor) { p.Records = refusedWrites{w.s3} }, 0},
 		"the intents are withdrawn": {func(t *testing.T, w *world, p *Processor) {
 			p.Records = &slowPuts{fakeS3: w.s3, after: func(n int) time.Duration {
-				_, _ = w.gate.RaiseHold(t.Context(), gate.Hold{Code: "operator"})
+				_, _ = w.gate.RaiseHold(t.Context(), hold.Hold{Code: "operator"})
 				return 2 * time.Second
 			}}
 			p.Gate = &pacedGate{openGate: w.gate}

@@ -85,7 +85,7 @@ func (d *deps) open(ctx context.Context, cfg *config.Config, areas []config.Area
 		return err
 	}
 	if uses(config.Rates) {
-		if d.gate, err = wire.OpenGate(d.redis, cfg, zerolog.Nop()); err != nil {
+		if d.gate, err = wire.OpenGate(d.redis, cfg, nil, zerolog.Nop()); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/wire"
 )
 
@@ -70,6 +71,9 @@ func (a *app) adopt(ctx context.Context, cfg *config.Config, d *deps, reason str
 		return err
 	}
 	if err := appendAudit(ctx, d.store, audit.Act{Action: "storage.adopt", Reason: reason}); err != nil {
+		return err
+	}
+	if err := hold.NewSet(d.redis).Forget(ctx); err != nil {
 		return err
 	}
 	if err := keeper.Adopt(ctx, found); err != nil {

@@ -140,7 +140,7 @@ var texts = map[string]Text{
 	"held":                   {"the account or the kind is on hold", "see `kycq fleet status`"},
 	"probing":                {"a test call decides whether a hold or an open breaker ends", none},
 	"breaker":                {"Cashfree keeps failing: calls of this kind are paused for a while", none},
-	"restoring":              {"Redis is new or has lost data: no call is made until a worker has read the pauses from S3", "none if it passes; else run `kycq doctor`"},
+	"restoring":              {"Redis is new or has lost data: workers restore the installation's name and the pauses before any call", "none if it passes; else run `kycq doctor`"},
 	"panic":                  {"the worker failed on this job", "see the worker's log"},
 	"payload_version":        {"a newer kycq enqueued the job", "upgrade the workers"},
 	"feed_continues":         {"the batch has more rows to feed", none},

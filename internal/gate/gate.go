@@ -27,6 +27,8 @@ type Config struct {
 	Redis redis.UniversalClient
 	// Rates holds the vendor's limit of every kind. A rate set with SetRate takes precedence.
 	Rates map[string]rate.Rate
+	// Installation returns the name that Redis must carry, "" while no call may be made. nil: Redis needs no name.
+	Installation func() string
 	// Lead is how long before its slot Acquire returns, at most 150 ms, so that the caller can record what it is about to
 	// do. It then calls Permit.Wait just before the request. 0: Acquire returns at the slot.
 	Lead time.Duration
@@ -55,6 +57,9 @@ func New(cfg Config) (*Gate, error) {
 		return nil, errors.New("gate: no rates")
 	case cfg.Lead < 0 || cfg.CallTimeout < 0:
 		return nil, errors.New("gate: the lead or the call timeout is negative")
+	}
+	if cfg.Installation == nil {
+		cfg.Installation = func() string { return "*" }
 	}
 	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, 30*time.Second)
 	g := &Gate{Set: hold.NewSet(cfg.Redis), cfg: cfg, process: rand.Text()[:10], kinds: map[string]*kind{}}

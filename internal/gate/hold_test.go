@@ -10,6 +10,7 @@ import (
 
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
+	"github.com/kycq/kycq/internal/redisx"
 )
 
 var balanceOut = hold.Hold{Cause: hold.Balance, Reason: "the balance is used up", Code: "insufficient_balance", NextAction: "top up", By: "worker"}
@@ -276,6 +277,31 @@ func TestAHoldOfOneKindIsTestedByThatKindAlone(t *testing.T) {
 		if got := causes(t, g); got != "" {
 			t.Errorf("after an answer: %s", got)
 		}
+	})
+}
+
+func TestNoSlotIsGrantedByARedisWithoutPausesOrOfAnotherName(t *testing.T) {
+	t.Parallel()
+	if kindKey("installation") != redisx.NameKey {
+		t.Error("the gate reads another key than the installation writes")
+	}
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		name := ""
+		g := f.process(hundred, func(c *Config) { c.Installation = func() string { return name } })
+		refused(t, g, "a", ReasonRestoring) // this process must not call
+		name = "ours"
+		refused(t, g, "a", ReasonRestoring)
+		_ = f.mini.Set(redisx.NameKey, "theirs")
+		refused(t, g, "a", ReasonRestoring)
+		_ = f.mini.Set(redisx.NameKey, "ours")
+		acquire(t, g, Bulk, "a")
+		f.mini.Del(hold.RevisionKey)
+		refused(t, g, "a", ReasonRestoring)
+		restore(t, g, hold.Hold{Cause: hold.Operator}) // revision 1
+		refused(t, g, "a", ReasonHeld)
+		_ = f.mini.Set(hold.RevisionKey, "0") // an older state, in which nothing was paused
+		f.mini.Del(hold.Key)
+		refused(t, g, "a", ReasonRestoring)
 	})
 }
 

@@ -139,7 +139,7 @@ func (f *fleet) process(rates map[string]rate.Rate, change ...func(*Config)) *Ga
 func restore(t testing.TB, g *Gate, paused ...hold.Hold) {
 	t.Helper()
 	load := func(context.Context) (hold.Pauses, error) {
-		return hold.Pauses{Revision: int64(len(paused)), Installation: "test", Holds: paused}, nil
+		return hold.Pauses{Revision: int64(len(paused)), Holds: paused}, nil
 	}
 	if err := g.Restore(context.Background(), load); err != nil {
 		t.Fatal(err)

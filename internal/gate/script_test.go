@@ -64,7 +64,7 @@ func (r taken) at() int64 { return max(r.slot, r.estimate) }
 
 func (k taker) take(process, lane string, estimate, newest int64) taken {
 	k.t.Helper()
-	r := k.run(takeScript, 100, k.per.Microseconds(), lane, "job", "nonce", newest, k.doubt, estimate, k.more, process, 1, 1, 60_000_000, 0)
+	r := k.run(takeScript, 100, k.per.Microseconds(), lane, "job", "nonce", newest, k.doubt, estimate, k.more, process, 1, 1, 60_000_000, 0, "*")
 	if len(r) < 7 {
 		return taken{code: r[0], wait: r[1]}
 	}

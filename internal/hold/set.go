@@ -17,12 +17,11 @@ import (
 // ErrNotHeld is returned by ResumeHolds.
 var ErrNotHeld = errors.New("there is no such hold")
 
-// The keys that the gate's scripts read: the hash of holds; the revision of the pauses in it; the name of the installation.
-// Without the last two, no slot is granted.
+// The keys that the gate's scripts read: the hash of holds, and the revision of the pauses in it, without which no slot is
+// granted.
 const (
-	Key             = "kycq:{gate}:hold"
-	RevisionKey     = "kycq:{gate}:revision"
-	InstallationKey = "kycq:{gate}:installation"
+	Key         = "kycq:{gate}:hold"
+	RevisionKey = "kycq:{gate}:revision"
 )
 
 // Set is the set of holds in Redis, as this process sees it.

@@ -44,9 +44,7 @@ type Bucket interface {
 type Pauses struct {
 	Bucket Bucket
 	Holds  *hold.Set
-	// Installation returns the name that Redis carries while it belongs to this installation.
-	Installation func(ctx context.Context) (string, error)
-	Log          zerolog.Logger
+	Log    zerolog.Logger
 }
 
 // Pause stops all calls, or those of one kind. first is false if they are paused already; then that pause stays as it is.
@@ -102,15 +100,14 @@ func (p *Pauses) Restore(ctx context.Context) error {
 	var err error = redis.TxFailedErr
 	for i := 0; i < tries && errors.Is(err, redis.TxFailedErr); i++ {
 		err = p.Holds.Restore(ctx, func(ctx context.Context) (hold.Pauses, error) {
-			name, err := p.Installation(ctx)
-			if err != nil {
-				return hold.Pauses{}, err
-			}
 			doc, _, err := p.read(ctx)
-			return hold.Pauses{Revision: doc.Revision, Installation: name, Holds: doc.Holds}, err
+			return hold.Pauses{Revision: doc.Revision, Holds: doc.Holds}, err
 		})
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, hold.ErrOlder):
+		return fmt.Errorf("%w: %s was deleted or replaced; run `kycq fleet pause`, then `kycq fleet resume`", err, key)
+	case err != nil:
 		return fmt.Errorf("restore the pauses: %w", err)
 	}
 	return nil

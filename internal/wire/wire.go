@@ -89,18 +89,16 @@ func OpenVendor(cfg *config.Config, build cli.Build) (*cashfree.Client, error) {
 // gateLead is how long before its slot a worker gets a permit: enough to write the intent of the call.
 const gateLead = 250 * time.Millisecond
 
-// OpenGate builds the fleet's gate. The caller closes it.
-func OpenGate(rdb redis.UniversalClient, cfg *config.Config, log zerolog.Logger) (*gate.Gate, error) {
+// OpenGate builds the fleet's gate. The caller closes it. name is that of the installation, nil for a process that makes no
+// calls.
+func OpenGate(rdb redis.UniversalClient, cfg *config.Config, name func() string, log zerolog.Logger) (*gate.Gate, error) {
 	return gate.New(gate.Config{
-		Redis: rdb, Lead: gateLead, CallTimeout: cfg.CashfreeTimeout, Log: log,
+		Redis: rdb, Installation: name, Lead: gateLead, CallTimeout: cfg.CashfreeTimeout, Log: log,
 		Rates: map[string]rate.Rate{string(tasks.Aadhaar): cfg.AadhaarRate, string(tasks.Passport): cfg.PassportRate},
 	})
 }
 
 // OpenPauses connects the operator's pauses in S3 and the gate.
 func OpenPauses(store *storage.Store, g *gate.Gate, log zerolog.Logger) *pauses.Pauses {
-	return &pauses.Pauses{Bucket: store.Buckets().Records, Holds: g.Set, Installation: installation, Log: log}
+	return &pauses.Pauses{Bucket: store.Buckets().Records, Holds: g.Set, Log: log}
 }
-
-// installation names what Redis belongs to.
-func installation(context.Context) (string, error) { return "kycq", nil }

@@ -81,7 +81,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	if w.keeper, err = NewKeeper(cfg, w.redis, w.store, keyset, w.log); err != nil {
 		return err
 	}
-	if w.gate, err = OpenGate(w.redis, cfg, w.log); err != nil {
+	if w.gate, err = OpenGate(w.redis, cfg, w.keeper.Name, w.log); err != nil {
 		return err
 	}
 	w.pauses = OpenPauses(w.store, w.gate, w.log)

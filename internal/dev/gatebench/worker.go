@@ -69,7 +69,7 @@ func work(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer g.Close()
-	noPauses := func(context.Context) (hold.Pauses, error) { return hold.Pauses{Installation: "bench"}, nil }
+	noPauses := func(context.Context) (hold.Pauses, error) { return hold.Pauses{}, nil }
 	if err := g.Restore(ctx, noPauses); err != nil && !errors.Is(err, redis.TxFailedErr) { // else another worker's did it
 		return err
 	}

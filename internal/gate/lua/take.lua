@@ -1,20 +1,22 @@
 -- take.lua grants the next slot of a kind to one call, or returns why it does not and when to ask again. A slot is
 -- granted at most NEAR ahead; until then a caller has an estimate of its slot, which only says when to ask.
 --
--- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold; KEYS[3] installation; KEYS[4] revision of the pauses
+-- KEYS[1]  kycq:{gate}:<kind>, a hash; KEYS[2] kycq:{gate}:hold; KEYS[3] name of the installation; KEYS[4] revision
+--          of the pauses
 -- ARGV[1]  calls and ARGV[2] period: the configured rate, in force unless SetRate stored another
 -- ARGV[3]  lane, ARGV[4] hash of the job, ARGV[5] nonce for a test call
 -- ARGV[6]  newest slot granted to the process; ARGV[7] 1: Redis failed since then and may have lost its last seconds
 -- ARGV[8]  the process' estimate for this lane, 0 none; ARGV[9] 1: more calls wait behind this one
 -- ARGV[10] process, ARGV[11] live and ARGV[12] bulk calls that wait in it, including this one
--- ARGV[13] life of a test call's token, from its slot; ARGV[14] revision of the pauses that the process has read
+-- ARGV[13] life of a test call's token, from its slot; ARGV[14] revision of the pauses that the process has read;
+--          ARGV[15] the name that Redis must carry, * any
 --
 -- Result: {code, wait, slot, test, estimate, ask, tolerance}. Times are in µs, instants by Redis' clock.
 --   0 granted: the slot is wait from now and may be used tolerance later; test is 1 for a test call; the next call of the
 --     lane has the estimate, and asks in ask
 --   1 not yet: ask again in wait, with the estimate
 --   2 on hold; 3 on hold, a test call is out; 4 breaker open for wait; 5 breaker half-open, the trial call is out
---   6 Redis is new or has lost data: the pauses must be restored first
+--   6 Redis is new, has lost data or is another installation's
 local kind, hold, lane, job, nonce = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
 local SECOND, NEAR, LIFE = 1000000, 150000, tonumber(ARGV[13])
 local t = redis.call('TIME')
@@ -35,7 +37,8 @@ local function set(name, value)
 end
 
 -- Hold. The calls after a resume are test calls. Their token, in every hold that they test, only paces them; see report.lua.
-if redis.call('EXISTS', KEYS[3]) == 0 or tonumber(redis.call('GET', KEYS[4]) or -1) < tonumber(ARGV[14]) then return {6, 0} end
+local name, revision = redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])
+if ARGV[15] ~= '*' and name ~= ARGV[15] or not revision or tonumber(revision) < tonumber(ARGV[14]) then return {6, 0} end
 local tested, left = {}, 0
 local holds = redis.call('HGETALL', hold)
 for i = 1, #holds, 2 do
