@@ -9,6 +9,7 @@ import (
 type pattern struct {
 	at     Point
 	chord  float64 // length of the horizontal line through it, in pixels: 7 modules, more if it is turned
+	height float64 // length of the vertical line
 	seen   int     // on how many scan lines
 	bright bool    // light on dark: a code printed inverted
 }
@@ -90,14 +91,18 @@ func finderRatio(runs [5]float64, tolerance float64) bool {
 		math.Abs(runs[0]-outer/2) < off && math.Abs(runs[1]-gaps/2) < off
 }
 
+// maxTilt is the most ratio of a pattern's width and height: more than that of a card seen at 50°.
+const maxTilt = 2.2
+
 // confirm checks a hit in the other directions and computes its centre.
 func (f *field) confirm(p Point, chord float64, bright bool) (pattern, bool) {
-	limit := chord * 0.9
+	limit, height := chord*maxTilt, 0.0
 	for range 2 {
 		off, length, ok := f.cross(p, 0, 1, limit, bright, 0.5)
-		if !ok || length < 0.6*chord || length > 1.67*chord {
+		if !ok || length < chord/maxTilt || length > chord*maxTilt {
 			return pattern{}, false
 		}
+		height = length
 		p.Y = math.Floor(p.Y) + 0.5 + off
 		if off, chord, ok = f.cross(p, 1, 0, limit, bright, 0.5); !ok {
 			return pattern{}, false
@@ -109,7 +114,7 @@ func (f *field) confirm(p Point, chord float64, bright bool) (pattern, bool) {
 			return pattern{}, false
 		}
 	}
-	return pattern{at: p, chord: chord, seen: 1, bright: bright}, true
+	return pattern{at: p, chord: chord, height: height, seen: 1, bright: bright}, true
 }
 
 // cross measures the pattern along a direction, both ways from p's pixel. off is how far the middle lies from that
@@ -169,7 +174,7 @@ func merge(found []pattern, p pattern) []pattern {
 		}
 		n := float64(q.seen)
 		q.at = Point{(q.at.X*n + p.at.X) / (n + 1), (q.at.Y*n + p.at.Y) / (n + 1)}
-		q.chord = (q.chord*n + p.chord) / (n + 1)
+		q.chord, q.height = (q.chord*n+p.chord)/(n+1), (q.height*n+p.height)/(n+1)
 		q.seen++
 		return found
 	}

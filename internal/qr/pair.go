@@ -33,11 +33,11 @@ func pairs(found []pattern) []triple {
 		for _, side := range []float64{1, -1} {
 			vx, vy := -uy*side, ux*side // (ux, uy) turned by 90°
 			third.at = Point{p.a.at.X + vx, p.a.at.Y + vy}
-			if t, ok := corner(p.a, p.b, third); ok {
+			if t, ok := corner(p.a, p.b, third, upright); ok {
 				out = append(out, t)
 			}
 			third.at = Point{p.a.at.X + (ux+vx)/2, p.a.at.Y + (uy+vy)/2}
-			if t, ok := corner(third, p.a, p.b); ok {
+			if t, ok := corner(third, p.a, p.b, upright); ok {
 				out = append(out, t)
 			}
 		}

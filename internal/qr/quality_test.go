@@ -139,13 +139,13 @@ func zbarReads(t testing.TB, dir string, s shot) int {
 	return strings.Count(string(out), "<SPECIMEN")
 }
 
-// cardsToTry is 12, which takes seconds; KYCQ_TEST_QR_CARDS=200 makes the measurement that the promise below speaks of,
+// cardsToTry is 6, which takes seconds; KYCQ_TEST_QR_CARDS=200 makes the measurement that the promise below speaks of,
 // in two minutes, or a quarter of an hour under the race detector.
 func cardsToTry(t testing.TB) int {
 	t.Helper()
 	text := os.Getenv("KYCQ_TEST_QR_CARDS")
 	if text == "" {
-		return 12
+		return 6
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {

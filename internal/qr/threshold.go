@@ -35,6 +35,38 @@ func localField(g *image.Gray) *field {
 	return f
 }
 
+// faintField is for codes below a mask that is not opaque, of which dark and light may be two grey levels apart. A threshold is
+// the mean of those blocks around that are about as light as the block itself, so it is not that of the surroundings.
+func faintField(g *image.Gray) *field {
+	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy()}
+	f.cols, f.rows = (f.w+blockSize-1)/blockSize, (f.h+blockSize-1)/blockSize
+	f.grid = make([]int32, f.cols*f.rows)
+	means, reaches := make([]int32, len(f.grid)), make([]int32, len(f.grid))
+	for r := range f.rows {
+		for c := range f.cols {
+			lo, hi, mean := f.stats(c, r)
+			means[r*f.cols+c], reaches[r*f.cols+c] = mean, 16*max(6, min(64, 2*(hi-lo)))
+		}
+	}
+	for r := range f.rows {
+		r0, r1 := window(r, f.rows)
+		for c := range f.cols {
+			c0, c1 := window(c, f.cols)
+			own, reach := means[r*f.cols+c], reaches[r*f.cols+c]
+			sum, n := int32(0), int32(0)
+			for y := r0; y < r1; y++ {
+				for _, mean := range means[y*f.cols+c0 : y*f.cols+c1] {
+					if d := mean - own; d <= reach && -d <= reach {
+						sum, n = sum+mean, n+1
+					}
+				}
+			}
+			f.grid[r*f.cols+c] = sum / n
+		}
+	}
+	return f
+}
+
 // blackPoints estimates the black point of each block.
 func (f *field) blackPoints() []int32 {
 	points := make([]int32, f.cols*f.rows)

@@ -13,17 +13,28 @@ type triple struct {
 	distortion float64 // 0 for a perfect right angle with equal legs and equal patterns
 }
 
+// A shape limits how far three patterns may be from a right isosceles triangle.
+type shape struct {
+	slant                float64 // cosine of the angle
+	legs                 float64 // natural logarithm of the ratio of the legs
+	spread               float64 // natural logarithm of the ratio of the patterns' sizes
+	modules, mostModules float64 // of the code's side
+}
+
+var (
+	upright = shape{0.25, 0.30, 0.45, 17, 220}
+	// tilted is a code seen at up to 50° from above. It is for patterns that are sure to be finder patterns.
+	tilted = shape{0.65, 0.75, 0.80, 14, 260}
+)
+
 const (
 	maxTriples = 64 // tried per plane, the least distorted first
-	maxSlant   = 0.25
-	maxLegs    = 0.30 // natural logarithm of the ratio of the legs
-	maxSpread  = 0.45 // natural logarithm of the ratio of the patterns' sizes
 	// strictDistortion is the most distortion of three patterns that need no timing pattern to count as a code.
 	strictDistortion = 0.35
 )
 
 // triples lists the sets of three that form a right isosceles triangle, the best first.
-func triples(found []pattern) []triple {
+func triples(found []pattern, within shape) []triple {
 	var out []triple
 	for i := range found {
 		for j := range found {
@@ -31,7 +42,7 @@ func triples(found []pattern) []triple {
 				if i == j || i == k {
 					continue
 				}
-				if t, ok := corner(found[i], found[j], found[k]); ok {
+				if t, ok := corner(found[i], found[j], found[k], within); ok {
 					out = append(out, t)
 				}
 			}
@@ -42,12 +53,12 @@ func triples(found []pattern) []triple {
 }
 
 // corner judges a as the top left pattern of a code with b and c.
-func corner(a, b, c pattern) (triple, bool) {
+func corner(a, b, c pattern, within shape) (triple, bool) {
 	if a.bright != b.bright || a.bright != c.bright {
 		return triple{}, false
 	}
 	spread := math.Log(max(a.chord, b.chord, c.chord) / min(a.chord, b.chord, c.chord))
-	if spread > maxSpread {
+	if spread > within.spread {
 		return triple{}, false
 	}
 	ux, uy := b.at.X-a.at.X, b.at.Y-a.at.Y
@@ -57,7 +68,7 @@ func corner(a, b, c pattern) (triple, bool) {
 		return triple{}, false
 	}
 	slant, legs := math.Abs(ux*vx+uy*vy)/(u*v), math.Abs(math.Log(u/v))
-	if slant > maxSlant || legs > maxLegs {
+	if slant > within.slant || legs > within.legs {
 		return triple{}, false
 	}
 	t := triple{tl: a, tr: b, bl: c, distortion: slant + legs + spread}
@@ -67,7 +78,7 @@ func corner(a, b, c pattern) (triple, bool) {
 	// A line through a square that is turned by θ is longer than its side by 1/cos θ, up to 45°.
 	turn := max(math.Abs(ux), math.Abs(uy)) / u
 	t.module = (a.chord + b.chord + c.chord) / 21 * turn
-	if n := t.modules(); n < 17 || n > 220 {
+	if n := t.modules(); n < within.modules || n > within.mostModules {
 		return triple{}, false
 	}
 	return t, true
