@@ -15,11 +15,11 @@ func TestALookIsUsedForLessThanTheTimeUntilAnotherRedisMayBeAdopted(t *testing.T
 			t.Error("a worker may call before its first look")
 		}
 		k.last = Found{State: Verified, File: &File{Redis: "N"}, Age: time.Minute, at: time.Now()}
-		time.Sleep(useFor - time.Minute)
+		<-time.After(useFor - time.Minute)
 		if k.Name() != "N" {
 			t.Error("the look is not used")
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if k.Name() != "" {
 			t.Errorf("the look is still used %s after the last renewal", useFor+time.Second)
 		}
