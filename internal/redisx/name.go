@@ -26,8 +26,10 @@ var (
 // OtherError says what does not belong together, and how to fix that.
 type OtherError struct{ Message, Fix string }
 
-func (e *OtherError) Error() string        { return e.Message + ": " + e.Fix }
-func (e *OtherError) Is(target error) bool { return target == ErrOther }
+func (e *OtherError) Error() string { return e.Message + ": " + e.Fix }
+
+// Unwrap makes it an ErrOther.
+func (e *OtherError) Unwrap() error { return ErrOther }
 
 // OtherRedis is the error for a Redis that carries another name than the buckets record.
 func OtherRedis() error {
