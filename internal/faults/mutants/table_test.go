@@ -318,4 +318,13 @@ var mutants = []mutant{
 			{"internal/installation", "TestALookIsUsedForLessThanTheTimeUntilAnotherRedisMayBeAdopted"},
 		},
 	},
+	{
+		name: "slot-without-name", // takes slots from the Redis of another installation
+		pkg:  "internal/gate",
+		old: `		g.cfg.Installation())
+`,
+		new: `		"*")
+`,
+		tests: []testName{{"internal/gate", "TestNoSlotIsGrantedByARedisWithoutPausesOrOfAnotherName"}},
+	},
 }
