@@ -141,6 +141,8 @@ func (p PassportInput) Validate(now time.Time) error {
 		invalid.add("name", "name_length_exceeded", fmt.Sprintf("has over %d bytes", maxNameLength))
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		invalid.add("name", "name_value_invalid", "must be UTF-8 text without line breaks and other control characters")
+	case strings.ContainsFunc(name, forms.IsInvisible):
+		invalid.add("name", "name_value_invalid", "must not hold invisible characters (zero-width or direction marks)")
 	}
 	return invalid.err()
 }

@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/tasks"
 )
@@ -45,13 +44,7 @@ Flags are visible in the process list: use stdin for real data.`,
 }
 
 // passportFields is a line of stdin.
-type passportFields struct {
-	ID         string `json:"verification_id"`
-	FileNumber string `json:"file_number"`
-	DOB        string `json:"dob"`
-	Name       string `json:"name"`
-	Lane       string `json:"lane"`
-}
+type passportFields struct{ ID, FileNumber, DOB, Name, Lane string }
 
 var passportFieldNames = []string{"verification_id", "file_number", "dob", "name", "lane"}
 
@@ -97,7 +90,7 @@ func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
 		return nil, cli.Usagef("stdin holds over %d MB: split it", maxStdin>>20)
 	}
 	var jobs []tasks.Job
-	d := json.NewDecoder(bytes.NewReader(text))
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	for n := 1; ; n++ {
 		var object json.RawMessage
 		if err := d.Decode(&object); errors.Is(err, io.EOF) {
@@ -117,21 +110,13 @@ func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
 	return jobs, nil
 }
 
-// readPassport reads one object. encoding/json's own errors can quote a value, so they are not passed on.
+// readPassport reads one object by the rules for manifests.
 func readPassport(object []byte, lane string) (tasks.Job, error) {
-	var names map[string]json.RawMessage
-	if err := json.Unmarshal(object, &names); err != nil {
-		return tasks.Job{}, errors.New("not a JSON object")
+	text, problem := manifest.DecodeObject(object, passportFieldNames)
+	if problem != nil {
+		return tasks.Job{}, errors.New(problem.Message)
 	}
-	for name := range names {
-		if !slices.Contains(passportFieldNames, name) {
-			return tasks.Job{}, fmt.Errorf("unknown field: use %s", strings.Join(passportFieldNames, ", "))
-		}
-	}
-	var fields passportFields
-	if err := json.Unmarshal(object, &fields); err != nil {
-		return tasks.Job{}, errors.New("a field is not a string: put values into quotes")
-	}
+	fields := passportFields{text["verification_id"], text["file_number"], text["dob"], text["name"], text["lane"]}
 	return fields.job(lane)
 }
 

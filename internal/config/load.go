@@ -192,7 +192,8 @@ func (l *loader) apply(c *Config, s Setting) {
 			l.problem("%s: %v", g.spelling, err)
 			return
 		}
-		if g.text = strings.TrimRight(string(content), "\r\n"); g.text == "" {
+		// Windows editors write a byte order mark before the text.
+		if g.text = strings.TrimRight(strings.TrimPrefix(string(content), "\ufeff"), "\r\n"); g.text == "" {
 			l.problem("%s: %s is empty", g.spelling, g.path)
 			return
 		}

@@ -69,7 +69,7 @@ func (k *Keyset) Marshal() ([]byte, error) {
 }
 
 func decodeDocument(doc []byte) (document, error) {
-	trimmed := bytes.TrimSpace(doc)
+	trimmed := bytes.TrimSpace(bytes.TrimPrefix(doc, []byte("\ufeff"))) // Windows editors write a byte order mark
 	if len(trimmed) == 0 {
 		return document{}, errors.New("it is empty: create one with `kycq keys generate`")
 	}

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func Generate() (*Keyset, error) {
 }
 
 // Insecure is the keyset of --insecure-no-sealing: texts are base64 and marked as such, bindings are not checked, and
-// fingerprints are plain SHA-256. It has no key to marshal or rotate.
+// fingerprints and derived ids are plain SHA-256. It has no key to marshal or rotate.
 func Insecure() *Keyset { return &Keyset{m: &material{insecure: true}} }
 
 // Sealing reports whether texts are encrypted. It is false for Insecure.
@@ -83,20 +84,35 @@ const fingerprintBytes = 32
 // Fingerprint returns 64 hex digits that are equal for equal kind, id and input, with every keyset rotated from the same
 // Generate. It is keyed, since inputs such as dates of birth can be guessed.
 func (k *Keyset) Fingerprint(kind, id string, input []byte) string {
-	message := join(fingerprintTag, kind, id, string(input))
+	return hex.EncodeToString(k.print(fingerprintTag, kind, id, string(input)))
+}
+
+// derivedLength is the length of a derived id: 160 bits in base32. A verification_id has at most 50 characters.
+const derivedLength = 32
+
+// DeriveID returns a verification_id of 32 letters and digits, which is equal for equal kind, label and input, with every keyset
+// rotated from the same Generate. It is keyed, like Fingerprint.
+func (k *Keyset) DeriveID(kind, label string, input ...string) string {
+	sum := k.print(append([]string{derivedTag, kind, label}, input...)...)
+	return base32.StdEncoding.EncodeToString(sum)[:derivedLength]
+}
+
+// print returns the HMAC of the fields under the fingerprint key.
+func (k *Keyset) print(fields ...string) []byte {
+	message := join(fields...)
 	m, err := k.loaded()
 	if err != nil {
-		panic("seal: Fingerprint of the zero Keyset") // an empty one would make all inputs equal
+		panic("seal: fingerprint of the zero Keyset") // an empty one would make all inputs equal
 	}
 	if m.insecure {
 		sum := sha256.Sum256(message)
-		return hex.EncodeToString(sum[:])
+		return sum[:]
 	}
 	sum, err := m.prf.ComputePrimaryPRF(message, fingerprintBytes)
 	if err != nil {
 		panic("seal: " + err.Error()) // newKeyset has tried this length
 	}
-	return hex.EncodeToString(sum)
+	return sum
 }
 
 func newKeyset(seals, prints *keyset.Handle) (*Keyset, error) {

@@ -49,6 +49,7 @@ const (
 	// The tags separate these uses of the keyset from others.
 	associatedDataTag = "kycq sealed v1"
 	fingerprintTag    = "kycq fingerprint v1"
+	derivedTag        = "kycq derived id v1"
 )
 
 // encoding refuses non-zero trailing bits. parseText refuses line breaks, which it would skip.
