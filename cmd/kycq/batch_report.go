@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/batch"
 	batchreport "github.com/kycq/kycq/internal/batch/report"
 	"github.com/kycq/kycq/internal/cli"
 )
@@ -17,7 +20,7 @@ import (
 // reportFlags are the flags of batch report and batch failures.
 type reportFlags struct {
 	format, out, progress string
-	failures              bool
+	failures, newIDs      bool
 }
 
 func newBatchReport(a *app) *cobra.Command {
@@ -32,13 +35,18 @@ spreadsheet would run as a formula are escaped.`,
 }
 
 func newBatchFailures(a *app) *cobra.Command {
-	return a.reportCommand(&reportFlags{failures: true}, &cobra.Command{
+	f := &reportFlags{failures: true}
+	cmd := a.reportCommand(f, &cobra.Command{
 		Use:   "failures BATCH",
 		Short: "write the failed and invalid rows, to be corrected and submitted again",
-		Long: `failures writes the input columns of the rows that ended failed or invalid, with code and message. Correct the rows, give
-them new verification_ids (or none), and submit the file as a new batch.`,
-		Example: "  kycq batch failures customers-1f00c3aa --out fix.csv\n  kycq batch failures customers-1f00c3aa --format jsonl",
+		Long: `failures writes the input columns of the rows that ended failed or invalid, with code and message. To submit rows again, run it
+with --new-ids, which gives each row a verification_id that no job has, and the old one in the column previous_id: an id belongs to
+its input for good. Remove the rows that cannot be corrected, correct the others, and submit the file as a new batch, with the
+same --map, --date-format and --images.`,
+		Example: "  kycq batch failures customers-1f00c3aa --new-ids --out fix.csv\n  kycq batch failures customers-1f00c3aa --format jsonl",
 	})
+	cmd.Flags().BoolVar(&f.newIDs, "new-ids", false, "give each row a new verification_id, to be corrected and submitted again")
+	return cmd
 }
 
 func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
@@ -76,7 +84,8 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 	shown.Begin("reading records", int64(b.Rows), "rows")
 	report := &batchreport.Report{
 		Batch: b, Parts: d.partsOf(b), Records: d.store, Client: d.client, Columns: columns,
-		Format: batchreport.Format(f.format), FailuresOnly: f.failures, Visited: func() { shown.Add(1) },
+		Format: batchreport.Format(f.format), FailuresOnly: f.failures, NewIDs: f.newIDs,
+		Visited: func() { shown.Add(1) },
 	}
 	rows, err := a.writeTo(f.out, func(w io.Writer) (int, error) { return report.Write(ctx, w) })
 	if err != nil {
@@ -87,7 +96,32 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 		a.Note("the batch has not ended: rows without an outcome are unfinished")
 	}
 	a.Note("%d rows written", rows)
+	if f.newIDs {
+		noteNewIDs(a, b, report, f.out)
+	}
 	return nil
+}
+
+// noteNewIDs notes how to submit the rows, and which of them not to.
+func noteNewIDs(a *app, b *batch.Batch, r *batchreport.Report, out string) {
+	if r.MaybeCharged > 0 {
+		a.Note("%s may have been charged without an answer: under a new id they are paid for again", count(r.MaybeCharged, "row"))
+	}
+	if r.FixedBefore > 0 {
+		a.Note("%s submitted again before under another new id are valid: remove them from the file", count(r.FixedBefore, "row"))
+	}
+	file := "FILE"
+	if out != "" {
+		file = quote(out)
+	}
+	command := fmt.Sprintf("kycq batch submit %s %s", b.Kind, file)
+	for _, name := range slices.Sorted(maps.Keys(b.Mapping)) {
+		command += " --map " + quote(name+"="+b.Mapping[name])
+	}
+	if b.DateFormat != "" {
+		command += " --date-format " + quote(b.DateFormat)
+	}
+	a.Note("next: correct the rows, then run: %s", command)
 }
 
 // writeTo writes to stdout, or to a file that appears only when it is complete.

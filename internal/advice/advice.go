@@ -107,7 +107,7 @@ var texts = map[string]Text{
 	"sealed_input_broken":       {"the stored input cannot be decrypted: it was changed or belongs to another job", newID},
 	"input_invalid":             {"the stored input is not valid", "submit a corrected row under a new verification_id"},
 	"derived_ids_exhausted":     {"no further derived ids are left for this job", newID},
-	"different_input":           {"this verification_id belongs to a job with a different input", newID},
+	"different_input":           {"this verification_id belongs to a job with a different input", newID + " (batch failures --new-ids; for derived ids, --ids-for)"},
 	"cancelled":                 {"the batch was cancelled before this row was called", "`kycq batch amend` submits it again"},
 
 	// The image check before the call: see tasks.ValidateImage.

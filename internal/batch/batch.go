@@ -39,6 +39,9 @@ type Batch struct {
 	Plan    string `json:"plan"`
 	// Mapping maps kycq's columns to the file's headings, where these differ.
 	Mapping map[string]string `json:"mapping,omitempty"`
+	// DateFormat is --date-format, IDsFor --ids-for.
+	DateFormat string `json:"date_format,omitempty"`
+	IDsFor     string `json:"ids_for,omitempty"`
 	// Rows counts the accepted rows, Rejected those left out by --allow-rejects.
 	Rows     int `json:"rows"`
 	Rejected int `json:"rejected"`
@@ -106,6 +109,14 @@ var (
 	idForm   = regexp.MustCompile(`^[A-Za-z0-9._-]+-[0-9a-f]{8}$`)
 	notName  = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 )
+
+// CheckLabel validates the label of --ids-for.
+func CheckLabel(label string) error {
+	if label != "" && (len(label) > maxNameLength || !nameForm.MatchString(label)) {
+		return fmt.Errorf("want 1 to %d of A-Z a-z 0-9 . _ -, for example 2027", maxNameLength)
+	}
+	return nil
+}
 
 // CheckName validates a name chosen by the user.
 func CheckName(name string) error {

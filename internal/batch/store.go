@@ -202,6 +202,20 @@ func (s *Store) All(ctx context.Context) ([]*Batch, error) {
 	return s.loadAll(ctx, ids, func(*Batch) bool { return true })
 }
 
+// SameFile lists the batches that were submitted from a file with this SHA-256, except id.
+func (s *Store) SameFile(ctx context.Context, content, id string) ([]*Batch, error) {
+	var ids []string
+	for name, err := range s.objects.Folders(ctx, root) {
+		if err != nil {
+			return nil, fmt.Errorf("list batches: %w", err)
+		}
+		if CheckID(name) == nil && name != id && strings.HasSuffix(name, content[:hashDigits]) {
+			ids = append(ids, name)
+		}
+	}
+	return s.loadAll(ctx, ids, func(b *Batch) bool { return b.Content == content })
+}
+
 // loadAll reads the batches that keep accepts. Submissions that were never accepted are skipped.
 func (s *Store) loadAll(ctx context.Context, ids []string, keep func(*Batch) bool) ([]*Batch, error) {
 	batches := make([]*Batch, len(ids))

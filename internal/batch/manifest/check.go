@@ -3,14 +3,16 @@ package manifest
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/kycq/kycq/internal/forms"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -23,16 +25,23 @@ type Heads interface {
 // Checker validates rows. It is safe for concurrent use.
 type Checker struct {
 	Kind tasks.Kind
-	// Name is the batch's name without the hash; derived verification_ids depend on it.
-	Name string
+	// Keyset and Label decide the verification_ids of rows without one. The label is empty, or names a further check of the same
+	// inputs.
+	Keyset *tasks.Keyset
+	Label  string
+	// DateFormat is the form of dates of birth, see ParseDateFormat.
+	DateFormat DateFormat
 	// Folder holds local images; nil for passports.
 	Folder *Folder
-	Heads  Heads
+	// Heads checks images in S3; nil skips that.
+	Heads Heads
 }
 
 // Accepted is a row that passed the check.
 type Accepted struct {
 	ID string
+	// Derived is true if the ID is derived from the input.
+	Derived bool
 	// Path is the local image that is to be uploaded, if there is one.
 	Path string
 	// Input is set if Path is empty.
@@ -42,15 +51,14 @@ type Accepted struct {
 // Check validates a row without calling Cashfree. It returns a Problem if the row is wrong, and an error if this machine or S3
 // failed and the row may be correct.
 func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, error) {
+	if row.Problem == nil {
+		row.Problem = c.checkInvisible(row)
+	}
 	if row.Problem != nil {
 		return Accepted{}, row.Problem, nil
 	}
 	if c.Kind == tasks.Passport {
-		number, dob := row.Get(ColumnFileNumber), row.Get(ColumnDOB)
-		in := &tasks.PassportInput{
-			FileNumber: tasks.NewPersonal(number), DOB: tasks.NewPersonal(dob), Name: tasks.NewPersonal(row.Get(ColumnName)),
-		}
-		return c.accept(row, Accepted{Input: tasks.Input{Passport: in}}, strings.ToUpper(number), dob)
+		return c.checkPassport(row)
 	}
 	place := row.Get(ColumnImage)
 	switch {
@@ -64,10 +72,43 @@ func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, erro
 	return c.checkLocal(row, place)
 }
 
+// checkInvisible refuses what people cannot see in a cell: the row would be another job than the one that it looks like.
+func (c *Checker) checkInvisible(row *Row) *Problem {
+	_, all := known(c.Kind)
+	for _, name := range all {
+		code, cell := name+"_value_invalid", row.Get(name)
+		if name == ColumnImage {
+			code = "image_place_invalid"
+		}
+		switch {
+		case strings.ContainsFunc(cell, forms.IsInvisible):
+			return &Problem{code, name + " holds invisible characters (zero-width or direction marks): remove them"}
+		case strings.ContainsRune(cell, utf8.RuneError):
+			return &Problem{code, name + " holds U+FFFD in place of characters that a conversion has lost"}
+		}
+	}
+	return nil
+}
+
+func (c *Checker) checkPassport(row *Row) (Accepted, *Problem, error) {
+	dob, problem := c.DateFormat.iso(row.Get(ColumnDOB))
+	if problem != nil {
+		return Accepted{}, problem, nil
+	}
+	number := row.Get(ColumnFileNumber)
+	if row.Get(ColumnID) == "" { // the derived id is the same in lower case, so the input must be
+		number = strings.ToUpper(number)
+	}
+	in := &tasks.PassportInput{
+		FileNumber: tasks.NewPersonal(number), DOB: tasks.NewPersonal(dob), Name: tasks.NewPersonal(row.Get(ColumnName)),
+	}
+	return c.accept(row, Accepted{Input: tasks.Input{Passport: in}}, number, dob)
+}
+
 // accept validates the job. If the row has no verification_id, it is derived from the identity of the input.
 func (c *Checker) accept(row *Row, a Accepted, identity ...string) (Accepted, *Problem, error) {
 	if a.ID = row.Get(ColumnID); a.ID == "" {
-		a.ID = deriveID(c.Name, c.Kind, identity...)
+		a.ID, a.Derived = c.Keyset.DeriveID(string(c.Kind), c.Label, identity...), true
 	}
 	job := tasks.Job{Kind: c.Kind, VerificationID: a.ID, Lane: tasks.Bulk, Input: a.Input}
 	if a.Path != "" {
@@ -95,23 +136,72 @@ func (c *Checker) checkLocal(row *Row, place string) (Accepted, *Problem, error)
 	}
 	sum := ""
 	if row.Get(ColumnID) == "" { // hashing reads the whole image
-		if sum, err = hashFile(file); err != nil {
+		if sum, err = hashRest(file, math.MaxInt64); err != nil {
 			return Accepted{}, nil, err
 		}
 	}
 	return c.accept(row, Accepted{Path: place}, "sha256", sum)
 }
 
-func hashFile(file *os.File) (string, error) {
+// hashRest returns the SHA-256 of a file, or of its first most bytes.
+func hashRest(file *os.File, most int64) (string, error) {
 	h := sha256.New()
 	_, err := file.Seek(0, io.SeekStart)
 	if err == nil {
-		_, err = io.Copy(h, file)
+		_, err = io.Copy(h, io.LimitReader(file, most))
 	}
 	if err != nil {
 		return "", fmt.Errorf("read an image: %w", errno(err))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Fingerprinter computes the fingerprint of a job.
+type Fingerprinter interface {
+	Prepare(job tasks.Job) (tasks.JobSpec, error)
+}
+
+// Fingerprint returns the fingerprint of an accepted row, also if its image is not uploaded yet.
+func (c *Checker) Fingerprint(client Fingerprinter, a Accepted) (string, error) {
+	job := tasks.Job{Kind: c.Kind, VerificationID: a.ID, Lane: tasks.Bulk, Input: a.Input}
+	if a.Path != "" {
+		sum, err := c.hashImage(a.Path, math.MaxInt64)
+		if err != nil {
+			return "", err
+		}
+		job.Input = tasks.Input{Image: &tasks.Image{Bucket: "inbox", Key: "to-be-uploaded", SHA256: sum}}
+	}
+	spec, err := client.Prepare(job)
+	return spec.Fingerprint, err
+}
+
+func (c *Checker) hashImage(path string, most int64) (string, error) {
+	file, problem, err := c.Folder.Open(path)
+	switch {
+	case err != nil:
+		return "", err
+	case problem != nil:
+		return "", errors.New(problem.Message)
+	}
+	defer func() { _ = file.Close() }()
+	return hashRest(file, most)
+}
+
+// imageHead is how much of a local image tells it from others of the same size. A photo or scan does not begin with 64 KiB of
+// another one.
+const imageHead = 64 << 10
+
+// Identity returns a text that is equal for rows with the same input, whatever their verification_id and name.
+func (c *Checker) Identity(a Accepted) (string, error) {
+	switch {
+	case a.Path != "":
+		size, _ := c.Folder.Stat(a.Path)
+		sum, err := c.hashImage(a.Path, imageHead)
+		return fmt.Sprint(size, sum), err
+	case a.Input.Passport != nil:
+		return strings.ToUpper(a.Input.Passport.FileNumber.Reveal()) + " " + a.Input.Passport.DOB.Reveal(), nil
+	}
+	return a.Input.Image.Bucket + "/" + a.Input.Image.Key, nil
 }
 
 // storedHead is enough to check the type of an image in S3. The worker checks its dimensions, since it reads more of it.
@@ -127,7 +217,9 @@ func (c *Checker) checkStored(ctx context.Context, row *Row, place string) (Acce
 	if problem != nil || err != nil {
 		return Accepted{}, problem, err
 	}
-	problem, err = c.checkHead(ctx, img)
+	if c.Heads != nil {
+		problem, err = c.checkHead(ctx, img)
+	}
 	return a, problem, err
 }
 
@@ -149,17 +241,4 @@ func (c *Checker) checkHead(ctx context.Context, img tasks.Image) (*Problem, err
 		return problemOf(invalid), nil
 	}
 	return nil, nil
-}
-
-// derivedLength keeps 160 bits of the hash; a verification_id has at most 50 characters.
-const derivedLength = 32
-
-// deriveID derives a verification_id from the batch's name, the kind and the input. It does not depend on other columns or
-// their order, so the same person in a file that was saved again is the same job.
-func deriveID(name string, kind tasks.Kind, parts ...string) string {
-	h := sha256.New()
-	for _, part := range append([]string{name, string(kind)}, parts...) {
-		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // lengths keep ("ab","c") and ("a","bc") apart
-	}
-	return base32.StdEncoding.EncodeToString(h.Sum(nil))[:derivedLength]
 }

@@ -30,9 +30,9 @@ func known(kind tasks.Kind) (required, all []string) {
 // Columns are the headings of a file, as they are in the file.
 type Columns struct {
 	kind    tasks.Kind
-	mapping map[string]string // kycq's name → heading of the file, or none
-	wanted  map[string]string // normalized heading → kycq's name
-	line    int               // of the headings of a CSV file
+	mapping map[string]string   // kycq's name → heading of the file, or none
+	wanted  map[string][]string // normalized heading → kycq's names: a file number can be the id, too
+	line    int                 // of the headings of a CSV file
 	names   []string
 	index   map[string]int // by key
 	known   map[string]int // kycq's name → position
@@ -42,12 +42,25 @@ type Columns struct {
 const none = "-"
 
 func newColumns(kind tasks.Kind, mapping map[string]string) *Columns {
-	c := &Columns{kind: kind, mapping: mapping, wanted: map[string]string{}, index: map[string]int{}, known: map[string]int{}}
+	c := &Columns{kind: kind, mapping: mapping, wanted: map[string][]string{}, index: map[string]int{}, known: map[string]int{}}
 	_, all := known(kind)
 	for _, name := range all {
-		c.wanted[normalize(c.heading(name))] = name
+		heading := normalize(c.heading(name))
+		c.wanted[heading] = append(c.wanted[heading], name)
 	}
 	return c
+}
+
+// IDColumn returns the position of the verification_id in the headings of a file, or -1.
+func IDColumn(kind tasks.Kind, mapping map[string]string, headings []string) int {
+	c := newColumns(kind, mapping)
+	for _, heading := range headings {
+		c.add(heading)
+	}
+	if at, found := c.known[ColumnID]; found {
+		return at
+	}
+	return -1
 }
 
 // fold makes headings comparable, without case and surrounding space.
@@ -66,8 +79,8 @@ func normalize(heading string) string {
 
 // key is equal for headings of the same column.
 func (c *Columns) key(heading string) string {
-	if name, found := c.wanted[normalize(heading)]; found {
-		return "\x00" + name // no heading begins with NUL
+	if names := c.wanted[normalize(heading)]; names != nil {
+		return "\x00" + names[0] // no heading begins with NUL
 	}
 	return fold(heading)
 }
@@ -79,7 +92,7 @@ func (c *Columns) add(heading string) bool {
 		return false
 	}
 	c.index[key] = len(c.names)
-	if name, found := c.wanted[normalize(heading)]; found {
+	for _, name := range c.wanted[normalize(heading)] {
 		c.known[name] = len(c.names)
 	}
 	c.names = append(c.names, strings.Clone(heading))
@@ -110,7 +123,7 @@ func (c *Columns) similar(heading string) string {
 	got := normalize(heading)
 	_, all := known(c.kind)
 	for _, name := range all {
-		if c.mapping[name] == "" && c.wanted[got] == "" && oneSlip(got, normalize(name)) {
+		if c.mapping[name] == "" && c.wanted[got] == nil && oneSlip(got, normalize(name)) {
 			return name
 		}
 	}

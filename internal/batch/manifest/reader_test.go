@@ -160,6 +160,10 @@ func TestMappedHeadingsNameColumns(t *testing.T) {
 	if err != nil || rows[0].Get(ColumnID) != "C1" || rows[0].Get(ColumnFileNumber) != "A1" {
 		t.Errorf("%+v, %v", rows, err)
 	}
+	_, rows, err = readAll(t, strings.NewReader("file number,dob\nA1,1990-01-01\n"), tasks.Passport, map[string]string{ColumnID: "file_number"})
+	if err != nil || rows[0].Get(ColumnID) != "A1" || rows[0].Get(ColumnFileNumber) != "A1" {
+		t.Errorf("one column for two: %+v, %v", rows, err)
+	}
 	for _, wrong := range []string{"verification_id", "image=x", "verification_id=", "nothing=x"} {
 		if _, err := ParseMapping(tasks.Passport, []string{wrong}); err == nil {
 			t.Errorf("--map %q was accepted", wrong)

@@ -9,12 +9,16 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/storage"
 )
 
 // Format is the format of a report.
@@ -37,8 +41,18 @@ type Report struct {
 	// FailuresOnly limits the report to failed and invalid rows, and to the columns of the input with code and message, so
 	// that they can be corrected and submitted again.
 	FailuresOnly bool
+	// NewIDs, with FailuresOnly, gives each row a verification_id that no job has, so that it can be submitted again. The old one
+	// is in a column of its own.
+	NewIDs bool
 	// Visited is called for each row of the batch.
 	Visited func()
+
+	// Write counts the written rows that may have been charged, and with NewIDs those that are valid under a new id already.
+	MaybeCharged, FixedBefore int
+
+	idColumn int             // of the manifest, or -1
+	used     map[string]bool // the new ids
+	id       string          // the new id of the row
 }
 
 // Write writes the report and returns the number of its rows.
@@ -46,6 +60,10 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	columns := allColumns
 	if r.FailuresOnly {
 		columns = failureColumns
+	}
+	if r.NewIDs {
+		columns = newIDColumns
+		r.used, r.idColumn = map[string]bool{}, manifest.IDColumn(r.Batch.Kind, r.Batch.Mapping, r.Columns)
 	}
 	write, flush, err := r.writer(w, columns)
 	if err != nil {
@@ -57,6 +75,14 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 			return nil
 		}
 		rows++
+		if row.Own() && row.Record.MaybeCharged() {
+			r.MaybeCharged++
+		}
+		if r.NewIDs {
+			if err := r.newID(ctx, row); err != nil {
+				return err
+			}
+		}
 		return write(row)
 	})
 	if err != nil {
@@ -69,7 +95,12 @@ func (r *Report) writer(w io.Writer, columns []string) (write func(*batch.Row) e
 	if r.Format == JSONL {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
-		return func(row *batch.Row) error { return e.Encode(r.object(row, columns)) }, func() error { return nil }, nil
+		object := func(row *batch.Row) map[string]any { return r.object(row, columns) }
+		if r.NewIDs {
+			header, added := r.header(columns)
+			object = func(row *batch.Row) map[string]any { return r.flat(row, header, added) }
+		}
+		return func(row *batch.Row) error { return e.Encode(object(row)) }, func() error { return nil }, nil
 	}
 	out := csv.NewWriter(w)
 	header, columns := r.header(columns)
@@ -89,6 +120,8 @@ func failed(r *batch.Row) bool {
 	return false
 }
 
+const previousID = "previous_id"
+
 // The columns that kycq adds.
 var (
 	allColumns = []string{
@@ -96,16 +129,23 @@ var (
 		"calls", "run", "first_called_at", "completed_at",
 	}
 	failureColumns = []string{"code", "message"}
+	newIDColumns   = []string{manifest.ColumnID, "code", "message", previousID}
 )
 
-func value(r *batch.Row, column string) any {
+func (r *Report) value(row *batch.Row, column string) any {
 	switch column {
 	case "message":
-		return explain(r).Message
+		return explain(row).Message
 	case "next_action":
-		return explain(r).NextAction
+		return explain(row).NextAction
+	case previousID:
+		return row.Item.ID
+	case manifest.ColumnID:
+		if r.NewIDs {
+			return r.id
+		}
 	}
-	return r.Value(column)
+	return row.Value(column)
 }
 
 // explain returns the texts of the row's record, or those for its code if the row has no record of its own.
@@ -125,12 +165,15 @@ func (r *Report) header(all []string) (header, columns []string) {
 		header = append(header, manifest.EscapeFormula(name))
 	}
 	for _, name := range all {
-		switch {
-		case !taken[name]:
-			header, columns = append(header, name), append(columns, name)
-		case name != manifest.ColumnID:
-			header, columns = append(header, "kycq_"+name), append(columns, name)
+		if name == manifest.ColumnID && (taken[name] || r.NewIDs && r.idColumn >= 0) {
+			continue
 		}
+		heading := name
+		for taken[heading] { // a report that was submitted as a manifest has them
+			heading = "kycq_" + heading
+		}
+		taken[heading] = true
+		header, columns = append(header, heading), append(columns, name)
 	}
 	return header, columns
 }
@@ -141,10 +184,57 @@ func (r *Report) cells(row *batch.Row, columns []string) []string {
 	for i := range min(len(r.Columns), len(row.Item.Fields)) {
 		cells[i] = manifest.EscapeFormula(row.Item.Fields[i])
 	}
+	if r.NewIDs && r.idColumn >= 0 {
+		cells[r.idColumn] = manifest.EscapeFormula(r.id)
+	}
 	for _, column := range columns {
-		cells = append(cells, batch.Cell(value(row, column)))
+		cells = append(cells, batch.Cell(r.value(row, column)))
 	}
 	return cells
+}
+
+// newID sets the new id of a row: the old one with the suffix .r2, .r3 and so on, the first that no job has. The same row gets the
+// same id again, until it is submitted.
+func (r *Report) newID(ctx context.Context, row *batch.Row) error {
+	base := newSuffix.ReplaceAllString(row.Item.ID, "")
+	for n := 2; ; n++ {
+		suffix := ".r" + strconv.Itoa(n)
+		r.id = base[:min(len(base), maxIDLength-len(suffix))] + suffix
+		if r.used[r.id] {
+			continue
+		}
+		rec, _, err := r.Records.Record(ctx, r.Batch.Kind, r.id)
+		if errors.Is(err, storage.ErrNotFound) {
+			r.used[r.id] = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if rec.State == storage.StateValid {
+			r.FixedBefore++
+		}
+	}
+}
+
+// maxIDLength is the length of the longest verification_id, see tasks.ValidateID.
+const maxIDLength = 50
+
+var newSuffix = regexp.MustCompile(`\.r[0-9]+$`)
+
+// flat returns a line of JSONL that can be submitted as a manifest.
+func (r *Report) flat(row *batch.Row, header, columns []string) map[string]any {
+	line := map[string]any{}
+	for i := range min(len(r.Columns), len(row.Item.Fields)) {
+		line[r.Columns[i]] = row.Item.Fields[i]
+	}
+	if r.idColumn >= 0 {
+		line[r.Columns[r.idColumn]] = r.id
+	}
+	for i, column := range columns {
+		line[header[len(r.Columns)+i]] = r.value(row, column)
+	}
+	return line
 }
 
 // object returns a line of a JSONL report. The input has an object of its own, so that no names can clash.
@@ -155,7 +245,7 @@ func (r *Report) object(row *batch.Row, columns []string) map[string]any {
 	}
 	object := map[string]any{"input": input}
 	for _, column := range columns {
-		object[column] = value(row, column)
+		object[column] = r.value(row, column)
 	}
 	return object
 }

@@ -77,7 +77,7 @@ func TestAReportHasEveryRowWithItsOutcome(t *testing.T) {
 	want := `verification_id,file_number,name,code,line,outcome,already_done,kycq_code,message,next_action,reference_id,masked_image,calls,run,first_called_at,completed_at
 ID1,SPEC1,'=SPECIMEN(),,2,valid,,,,,354768,,2,1,2026-01-02T03:04:05.000Z,2026-01-02T03:04:05.000Z
 ID2,SPEC1,'=SPECIMEN(),,3,failed,,provider_error,it kept failing,try again,,,0,1,,2026-01-02T03:04:05.000Z
-ID3,SPEC1,'=SPECIMEN(),,4,failed,,different_input,this verification_id belongs to a job with a different input,submit the row under a new verification_id,,,0,0,,
+ID3,SPEC1,'=SPECIMEN(),,4,failed,,different_input,this verification_id belongs to a job with a different input,"submit the row under a new verification_id (batch failures --new-ids; for derived ids, --ids-for)",,,0,0,,
 ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,0,0,,
 `
 	if out.String() != want {
@@ -104,6 +104,43 @@ func TestRowsOfACancelledBatchThatWereNeverCalledAreCancelled(t *testing.T) {
 	}
 	if last.Outcome != "cancelled" || last.Code != "cancelled" || last.VerificationID != "ID4" || last.Input["name"] != "=SPECIMEN()" {
 		t.Errorf("%+v", last)
+	}
+}
+
+func TestFailuresWithNewIDsCanBeSubmittedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	for _, format := range []Format{CSV, JSONL} {
+		j := newReport(t, batch.Running)
+		j.FailuresOnly, j.NewIDs, j.Format = true, true, format
+		rec := &storage.Record{State: storage.StateValid, JobSpec: tasks.JobSpec{
+			Kind: tasks.Passport, VerificationID: "ID2.r2", Lane: tasks.Bulk, Run: 1, SealedInput: "x", Fingerprint: "y",
+		}}
+		if _, err := j.Records.(*storage.Store).CreateRecord(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"ID2.r3", "ID3.r2"}
+		for range 3 {
+			var out bytes.Buffer
+			if _, err := j.Write(t.Context(), &out); err != nil {
+				t.Fatal(err)
+			}
+			r, err := manifest.NewReader(&out, tasks.Passport, map[string]string{"dob": "name"}) // newReport has no column dob
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			var row manifest.Row
+			for r.Next(&row) == nil {
+				if row.Problem != nil {
+					t.Fatal(row.Problem)
+				}
+				got = append(got, row.Get(manifest.ColumnID))
+			}
+			if strings.Join(got, " ") != strings.Join(want, " ") || j.FixedBefore != 1 {
+				t.Errorf("%s: %v, %d fixed before", format, got, j.FixedBefore)
+			}
+			j.FixedBefore, j.Columns = 0, r.Columns() // the file was submitted and failed again
+		}
 	}
 }
 

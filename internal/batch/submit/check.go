@@ -1,11 +1,13 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -24,6 +26,12 @@ type Plan struct {
 	Problems map[string]int
 	Messages map[string]string
 	Columns  []string
+	// Derived counts the accepted rows without a verification_id.
+	Derived int
+	// SameInput counts the accepted rows whose input another row before has, under another verification_id.
+	SameInput int
+	// SameLines are the lines of the first such pair.
+	SameLines [2]int
 	// Uploads is true if there are images to upload.
 	Uploads bool
 
@@ -50,7 +58,7 @@ func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progr
 	columns := reader.Columns()
 	c := &check{
 		source:  s,
-		checker: &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: heads},
+		checker: s.checker(heads),
 		plan:    &Plan{Columns: columns, Blank: reader.Blank(), Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
 		rejects: newRejects(s.RejectsPath(), columns),
 	}
@@ -79,10 +87,21 @@ type check struct {
 	plan    *Plan
 	rejects *rejects
 	rows    []manifest.Row // read and not checked yet
+	inputs  []input        // of the accepted rows
 }
+
+// input is a hash of an input and its line: 16 bytes, since there may be millions. Two of five million inputs have the same hash
+// with a probability of one in a million.
+type input struct {
+	hash uint64
+	line int
+}
+
+var inputSeed = maphash.MakeSeed()
 
 type result struct {
 	accepted manifest.Accepted
+	input    uint64
 	problem  *manifest.Problem
 }
 
@@ -102,6 +121,7 @@ func (c *check) run(ctx context.Context, progress Progress) (err error) {
 	if c.plan.Rows+c.plan.Rejected == 0 {
 		return &manifest.FileError{Message: "the file has no rows"}
 	}
+	c.countSame()
 	c.plan.Hash, err = c.hash()
 	return err
 }
@@ -113,7 +133,12 @@ func (c *check) checkRows(ctx context.Context) error {
 	group.SetLimit(checkParallel)
 	for i := range c.rows {
 		group.Go(func() (err error) {
-			results[i].accepted, results[i].problem, err = c.checker.Check(ctx, &c.rows[i])
+			r := &results[i]
+			if r.accepted, r.problem, err = c.checker.Check(ctx, &c.rows[i]); err != nil || r.problem != nil {
+				return err
+			}
+			identity, err := c.checker.Identity(r.accepted)
+			r.input = maphash.String(inputSeed, identity)
 			return err
 		})
 	}
@@ -141,6 +166,10 @@ func (c *check) add(row *manifest.Row, r *result) error {
 	}
 	if r.problem == nil {
 		c.plan.Rows++
+		c.inputs = append(c.inputs, input{r.input, row.Line})
+		if r.accepted.Derived {
+			c.plan.Derived++
+		}
 		c.plan.Uploads = c.plan.Uploads || r.accepted.Path != ""
 		return nil
 	}
@@ -154,10 +183,26 @@ func (c *check) add(row *manifest.Row, r *result) error {
 	return c.rejects.add(row, r.problem)
 }
 
+// countSame counts the inputs that appear under several verification_ids; rows with the same one were rejected.
+func (c *check) countSame() {
+	slices.SortFunc(c.inputs, func(a, b input) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.line, b.line))
+	})
+	for i := 1; i < len(c.inputs); i++ {
+		if first, second := c.inputs[i-1], c.inputs[i]; first.hash == second.hash {
+			if c.plan.SameInput++; c.plan.SameInput == 1 || second.line < c.plan.SameLines[1] {
+				c.plan.SameLines = [2]int{first.line, second.line}
+			}
+		}
+	}
+	c.inputs = nil
+}
+
 // hash is short, because it only distinguishes submissions of one file; batch.json has the whole hash of the file.
 func (c *check) hash() (string, error) {
 	text, err := json.Marshal(map[string]any{
-		"content": c.source.Content, "kind": c.source.Kind, "map": c.source.Mapping, "rejected": c.plan.rejected, "format": 1,
+		"content": c.source.Content, "kind": c.source.Kind, "map": c.source.Mapping, "rejected": c.plan.rejected,
+		"dates": c.source.DateFormat, "ids": c.source.IDsFor, "format": 2,
 	})
 	if err != nil {
 		return "", fmt.Errorf("hash the plan: %w", err)

@@ -36,6 +36,10 @@ type Options struct {
 	Mapping map[string]string
 	// Images is the folder of the images; if empty, the manifest's.
 	Images string
+	// DateFormat, IDsFor and Keyset are what a manifest.Checker takes.
+	DateFormat manifest.DateFormat
+	IDsFor     string
+	Keyset     *tasks.Keyset
 	// Rejects is the path of the rejects file; if empty, it is next to the manifest.
 	Rejects string
 }
@@ -111,6 +115,9 @@ func (s *Source) prepare(ctx context.Context, progress Progress) error {
 		if s.Path != "-" {
 			s.Name = batch.NameOf(filepath.Base(s.Path))
 		}
+		if s.IDsFor != "" { // the same file for another label is another batch
+			s.Name = batch.NameOf(s.IDsFor + "-" + s.Name + ".")
+		}
 	}
 	progress.Begin("reading", s.Size, "bytes")
 	h := sha256.New()
@@ -178,6 +185,13 @@ func (s *Source) readRows(ctx context.Context, w io.Writer, visit func(manifest.
 		return nil, errChanged
 	}
 	return reader, nil
+}
+
+// checker checks the rows of the source. heads may be nil.
+func (s *Source) checker(heads manifest.Heads) *manifest.Checker {
+	return &manifest.Checker{
+		Kind: s.Kind, Keyset: s.Keyset, Label: s.IDsFor, DateFormat: s.DateFormat, Folder: s.folder, Heads: heads,
+	}
 }
 
 // RejectsPath is the path of the file with the rejected rows.

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/seal"
@@ -50,7 +52,7 @@ func setup(t *testing.T, kind tasks.Kind, text string) *fixture {
 		t.Fatal(err)
 	}
 	server := storagetest.StartFake(t)
-	return &fixture{t: t, server: server, store: server.Store(t), keyset: keyset, opt: Options{Kind: kind, Path: path}}
+	return &fixture{t: t, server: server, store: server.Store(t), keyset: keyset, opt: Options{Kind: kind, Path: path, Keyset: keyset}}
 }
 
 func passports(rows int) string {
@@ -87,7 +89,7 @@ func (b *fixture) submit(ctx context.Context) (*batch.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{Source: s, Plan: plan, Store: b.store, Keyset: b.keyset, Progress: silent{}}
+	w := &Writer{Source: s, Plan: plan, Store: b.store, Progress: silent{}}
 	bt, err := w.Write(ctx)
 	if err != nil {
 		return nil, err
@@ -372,20 +374,113 @@ func TestStandardInputGetsTheSameBatchAgain(t *testing.T) {
 	}
 }
 
-func TestKnownIDsAreCountedFromTheListing(t *testing.T) {
+// client only prepares jobs.
+func (b *fixture) client() *tasks.Client {
+	b.t.Helper()
+	unused := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	b.t.Cleanup(func() { _ = unused.Close() })
+	client, err := tasks.NewClient(tasks.ClientConfig{Redis: unused, Ledger: b.store, Keyset: b.keyset})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return client
+}
+
+func TestADryRunKnowsWhatIsNotPaidFor(t *testing.T) {
 	t.Parallel()
-	b := setup(t, tasks.Passport, passports(5))
-	_, plan := b.check()
-	for id, state := range map[string]storage.State{"ID00001": storage.StateValid, "ID00003": storage.StateQueued, "OTHER": storage.StateValid} {
-		rec := &storage.Record{State: state, JobSpec: tasks.JobSpec{
-			Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, SealedInput: "x", Fingerprint: "y",
-		}}
+	b := setup(t, tasks.Passport, passports(8)+",SPEC9,1990-01-31,SPECIMEN Person,derived\n")
+	record := func(id string, number int, state storage.State, change func(*storage.Record)) {
+		t.Helper()
+		job := tasks.Job{Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Input: tasks.Input{Passport: &tasks.PassportInput{
+			FileNumber: tasks.NewPersonal(fmt.Sprintf("SPEC%05d", number)), DOB: tasks.NewPersonal("1990-01-31"), Name: tasks.NewPersonal("SPECIMEN Person"),
+		}}}
+		spec, err := b.client().Prepare(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := &storage.Record{State: state, JobSpec: spec}
+		change(rec)
 		if _, err := b.store.CreateRecord(t.Context(), rec); err != nil {
 			t.Fatal(err)
 		}
 	}
-	known, err := plan.Known(t.Context(), b.store, tasks.Passport, silent{})
-	if err != nil || known.Records != 2 || known.Done != 1 {
-		t.Errorf("%+v, %v", known, err)
+	nothing := func(*storage.Record) {}
+	record("ID00000", 0, storage.StateValid, nothing)
+	record("ID00001", 1, storage.StateInvalid, nothing)
+	record("ID00002", 1, storage.StateValid, nothing)
+	record("ID00003", 3, storage.StateQueued, nothing)
+	record("ID00004", 9, storage.StateFailed, func(r *storage.Record) { r.Erased = &storage.Erasure{} })
+	record("OTHER", 4, storage.StateValid, nothing)
+
+	other := *b
+	other.opt.Path = filepath.Join(t.TempDir(), "other.csv")
+	rows := "verification_id,file_number,dob,name\nID00005,SPEC00005,1990-01-31,SPECIMEN Person\nID00006,SPEC6,1990-01-31,\n,spec9,1990-01-31,Corrected\nID00000,SPEC00000,1990-01-31,SPECIMEN Person\n"
+	if err := os.WriteFile(other.opt.Path, []byte(rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.submit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	s, plan := b.check()
+	known, err := s.Known(t.Context(), plan, b.store, batch.NewStore(b.store), b.client(), silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Known{DoneBy: map[string]int{"valid": 1, "invalid": 1, "erased": 1}, DifferentInput: 3, OtherBatch: 1, InProgress: 1, records: 5}
+	if fmt.Sprint(*known) != fmt.Sprint(want) {
+		t.Errorf("got %+v, want %+v", *known, want)
+	}
+	if e := plan.Estimate(100, 0, known, 2); e.Calls != 1 || *e.Cost != 2 || !strings.Contains(e.String(), "--ids-for") {
+		t.Errorf("%d calls\n%s", e.Calls, e)
+	}
+}
+
+func TestTheSamePassportIsTheSameJobInEveryFile(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, "file_number,dob,note\nspec1,31/01/1990,x\n")
+	b.opt.DateFormat = "DD/MM/YYYY"
+	one, err := b.submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.opt.Path, b.opt.DateFormat = filepath.Join(t.TempDir(), "february.jsonl"), ""
+	if err := os.WriteFile(b.opt.Path, []byte("{\"DOB\":\"1990-01-31\",\"file_number\":\" SPEC1\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	two, err := b.submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.opt.IDsFor = "2027"
+	labelled, err := b.submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second, third := b.items(one)[0], b.items(two)[0], b.items(labelled)[0]
+	if first.ID != second.ID || string(first.Input) != string(second.Input) {
+		t.Errorf("%s %s and %s %s", first.ID, first.Input, second.ID, second.Input)
+	}
+	if third.ID == first.ID || labelled.ID == two.ID {
+		t.Errorf("the label makes neither another job nor another batch: %s", labelled.ID)
+	}
+	same, err := batch.NewStore(b.store).SameFile(t.Context(), two.Content, two.ID)
+	if err != nil || len(same) != 1 || same[0].ID != labelled.ID {
+		t.Errorf("%v, %v", same, err)
+	}
+}
+
+func TestTheSameInputUnderTwoIDsIsCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, tasks.Passport, "verification_id,file_number,dob,name\nA,SPEC1,1990-01-31,x\nB,SPEC2,1990-01-31,x\nC,spec1,1990-01-31,y\n,SPEC2,1990-01-31,x\nD,SPEC1,1990-01-30,x\n")
+	if _, plan := b.check(); plan.SameInput != 2 || plan.SameLines != [2]int{2, 4} || plan.Derived != 1 {
+		t.Errorf("%d same, lines %v, %d derived", plan.SameInput, plan.SameLines, plan.Derived)
+	}
+	c := setup(t, tasks.Aadhaar, "verification_id,image\nA,a.png\nB,b.png\nC,c.png\n")
+	c.image("a.png", 40)
+	c.image("b.png", 41)
+	c.image("c.png", 40)
+	if _, plan := c.check(); plan.Rows != 3 || plan.SameInput != 1 || plan.SameLines != [2]int{2, 4} {
+		t.Errorf("%d rows, %d same, lines %v", plan.Rows, plan.SameInput, plan.SameLines)
 	}
 }

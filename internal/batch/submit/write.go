@@ -29,7 +29,6 @@ type Writer struct {
 	Source   *Source
 	Plan     *Plan
 	Store    *storage.Store
-	Keyset   *tasks.Keyset
 	Progress Progress
 
 	checker *manifest.Checker
@@ -41,19 +40,20 @@ type Writer struct {
 // not written again, and their images are not uploaded again.
 func (w *Writer) Write(ctx context.Context) (*batch.Batch, error) {
 	s := w.Source
-	columns, err := batch.SealColumns(w.Keyset, s.Kind, s.ID, w.Plan.Columns)
+	columns, err := batch.SealColumns(s.Keyset, s.Kind, s.ID, w.Plan.Columns)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	b := &batch.Batch{
 		ID: s.ID, Name: s.Name, Kind: s.Kind, State: batch.Running, Content: s.Content, Plan: w.Plan.Hash, Mapping: s.Mapping,
+		DateFormat: string(s.DateFormat), IDsFor: s.IDsFor,
 		Rows: w.Plan.Rows, Rejected: w.Plan.Rejected, SealedColumns: columns, Uploads: w.Plan.Uploads,
 		Runs: []batch.Run{{Kind: batch.AllRows, Rows: w.Plan.Rows, Why: "submitted", At: now}},
 	}
 	w.Plan.lines = nil // no longer needed; a million ids take 40 MB
-	w.checker = &manifest.Checker{Kind: s.Kind, Name: s.Name, Folder: s.folder, Heads: w.Store}
-	w.parts = batch.PartsOf(w.Store, w.Keyset, b)
+	w.checker = s.checker(w.Store)
+	w.parts = batch.PartsOf(w.Store, s.Keyset, b)
 	w.slots = make(chan struct{}, uploadParallel)
 	step := "writing"
 	if w.Plan.Uploads {
