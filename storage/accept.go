@@ -10,31 +10,42 @@ import (
 var _ tasks.Ledger = (*Store)(nil)
 
 // Accept makes a job durable: it creates the queued record of a new job, or begins the next run of a final one (run one
-// higher, same fingerprint) by compare-and-swap. In all other cases it returns the existing job.
+// higher, same fingerprint) by compare-and-swap. In all other cases it returns the existing job. The marker of an open run
+// is written before its record, and again for a record that was open already.
 func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJob, error) {
 	job.Run = max(job.Run, 1)
-	r := NewRecord(job)
-	_, err := s.CreateRecord(ctx, r)
-	if err == nil {
-		return existingJob(r, true), nil
-	}
-	if !errors.Is(err, ErrExists) {
-		return tasks.ExistingJob{}, err
-	}
 	for {
 		existing, v, err := s.Record(ctx, job.Kind, job.VerificationID)
-		if err != nil {
+		next := NewRecord(job)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
 			return tasks.ExistingJob{}, err
-		}
-		if !existing.State.Final() || job.Run != existing.Run+1 || job.Fingerprint != existing.Fingerprint {
+		case job.Fingerprint != existing.Fingerprint:
 			return existingJob(existing, false), nil
+		case !existing.State.Final():
+			if Marked(existing.JobSpec) {
+				err = s.MarkOpen(ctx, OpenRunOf(existing.JobSpec))
+			}
+			return existingJob(existing, false), err
+		case job.Run != existing.Run+1:
+			return existingJob(existing, false), nil
+		default:
+			next = existing.NextRun(job)
 		}
-		next := existing.NextRun(job)
-		if _, err = s.SwapRecord(ctx, next, v); err == nil {
+		err = WriteMarked(ctx, s.MarkOpen, job, func() (err error) {
+			if existing == nil {
+				_, err = s.CreateRecord(ctx, next)
+			} else {
+				_, err = s.SwapRecord(ctx, next, v)
+			}
+			return err
+		})
+		if err == nil {
 			return existingJob(next, true), nil
 		}
-		// After a conflict, another retry was first: return its run.
-		if !errors.Is(err, ErrConflict) {
+		// Another producer was first: return its run.
+		if !errors.Is(err, ErrExists) && !errors.Is(err, ErrConflict) {
 			return tasks.ExistingJob{}, err
 		}
 	}

@@ -83,7 +83,7 @@ type Store struct {
 	cfg     Config
 	buckets *objects.Buckets
 
-	records, uploads, quarantine, masked *objects.Bucket
+	records, markers, uploads, quarantine, masked *objects.Bucket
 }
 
 // Open checks the configuration and returns a Store. It does not connect.
@@ -98,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	return &Store{
 		cfg: cfg, buckets: b,
-		records: b.Records.Within(recordsPrefix, "record"), masked: b.Masked.Within(maskedPrefix, "masked image"),
+		records: b.Records.Within(recordsPrefix, "record"), markers: b.Records.Within(openPrefix, "marker"), masked: b.Masked.Within(maskedPrefix, "masked image"),
 		uploads: b.Inbox.Within("", "upload"), quarantine: b.Inbox.Within(quarantinePrefix, "quarantine"),
 	}, nil
 }

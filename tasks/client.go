@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,16 +41,24 @@ type ClientConfig struct {
 	// Ledger stores the jobs, usually a *storage.Store. Required: a job is accepted by its record, and only the record shows
 	// that an id belongs to another input.
 	Ledger Ledger
+	// RetryMax is the workers' longest backoff; 0: 10 minutes. A task that is delayed much longer is replaced by one that
+	// runs at once.
+	RetryMax time.Duration
 }
 
 // Client enqueues jobs. It is safe for concurrent use.
 type Client struct {
 	cfg      ClientConfig
 	queue    *asynq.Client
-	open     *redisx.OpenSet
 	headroom *redisx.Headroom
 	verified atomic.Pointer[time.Time] // when Redis and the ledger last belonged together
 }
+
+const (
+	defaultRetryMax = 10 * time.Minute
+	// otherDelays is more than a task is delayed for anything but a backoff.
+	otherDelays = 5 * time.Minute
+)
 
 // NewClient checks the configuration; it does not connect.
 func NewClient(cfg ClientConfig) (*Client, error) {
@@ -61,12 +70,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	case cfg.Ledger == nil:
 		return nil, errors.New("tasks client: Ledger is missing: set it to a storage.Store")
 	}
-	return &Client{
-		cfg:      cfg,
-		queue:    asynq.NewClientFromRedisClient(cfg.Redis),
-		open:     redisx.NewOpenSet(cfg.Redis),
-		headroom: redisx.NewHeadroom(cfg.Redis),
-	}, nil
+	cfg.RetryMax = cmp.Or(cfg.RetryMax, defaultRetryMax)
+	return &Client{cfg: cfg, queue: asynq.NewClientFromRedisClient(cfg.Redis), headroom: redisx.NewHeadroom(cfg.Redis)}, nil
 }
 
 // Status is what Enqueue did.
@@ -108,9 +113,12 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	if err := c.headroom.Check(ctx); err != nil {
 		return Receipt{}, err
 	}
-	existing, err := c.accept(ctx, job)
+	existing, err := c.cfg.Ledger.Accept(ctx, job)
 	if err != nil {
-		return Receipt{}, err
+		return Receipt{}, fmt.Errorf("enqueue: write to the ledger: %w", err)
+	}
+	if !existing.Created && existing.Fingerprint != job.Fingerprint {
+		return Receipt{}, ErrDifferentInput
 	}
 	job.Run = existing.Run
 	receipt := Receipt{
@@ -143,27 +151,6 @@ func (c *Client) verify(ctx context.Context) error {
 	now := time.Now()
 	c.verified.Store(&now)
 	return nil
-}
-
-// accept adds the id to the open set before it writes the record: a crash between the two must not leave a record that the
-// sweep does not find.
-func (c *Client) accept(ctx context.Context, job JobSpec) (ExistingJob, error) {
-	if err := c.open.Add(ctx, string(job.Kind), job.VerificationID, time.Now()); err != nil {
-		return ExistingJob{}, fmt.Errorf("enqueue: %w", err)
-	}
-	existing, err := c.cfg.Ledger.Accept(ctx, job)
-	if err != nil {
-		return ExistingJob{}, fmt.Errorf("enqueue: write to the ledger: %w", err)
-	}
-	if !existing.Created && existing.Fingerprint != job.Fingerprint {
-		return ExistingJob{}, ErrDifferentInput
-	}
-	if existing.Final {
-		if err := c.open.Remove(ctx, string(job.Kind), job.VerificationID); err != nil {
-			return ExistingJob{}, fmt.Errorf("enqueue: %w", err)
-		}
-	}
-	return existing, nil
 }
 
 // Prepare is the first half of Enqueue: it validates a job and encrypts its input. It writes nothing.
@@ -209,15 +196,15 @@ func AnswerBinding(k Kind, id string) seal.Binding {
 	return seal.Binding{Kind: string(k), ID: id, Purpose: seal.PurposeAnswer}
 }
 
-// Push is the second half of Enqueue: it adds the task of an accepted job to Redis. It also replaces a task that Redis has
-// lost. The caller knows that the record is not final; so an ended task with the same id only blocks the id, and Push
-// deletes it. It leaves a task that will still be delivered; asynq recovers an active one whose worker has died.
+// Push is the second half of Enqueue: it adds the task of an accepted job to Redis, unless Driven reports that it has one.
+// The caller knows that the record is not final, so any other task with the same id only blocks the id, and Push deletes it.
 func (c *Client) Push(ctx context.Context, job JobSpec) (Status, error) {
 	task, err := newTask(job)
 	if err != nil {
 		return "", err
 	}
-	added, err := asynqx.Enqueue(ctx, c.queue, c.cfg.Redis, Queue(job.Kind, job.Lane), TaskID(job.VerificationID, job.Run), task)
+	queue, id := Queue(job.Kind, job.Lane), TaskID(job.VerificationID, job.Run)
+	added, err := asynqx.Enqueue(ctx, c.queue, c.cfg.Redis, queue, id, c.maxDelay(), task)
 	switch {
 	case err != nil:
 		return "", err
@@ -225,4 +212,17 @@ func (c *Client) Push(ctx context.Context, job JobSpec) (Status, error) {
 		return AlreadyQueued, nil
 	}
 	return Enqueued, nil
+}
+
+func (c *Client) maxDelay() time.Duration { return c.cfg.RetryMax + otherDelays }
+
+// Driven reports for each task id of a queue whether its task will be delivered soon enough: it is pending, active with a
+// lease, or due by Redis' clock within RetryMax and five minutes. While the queue is paused nothing is delivered.
+func (c *Client) Driven(ctx context.Context, queue string, taskIDs []string) (driven []bool, paused bool, err error) {
+	n, err := c.cfg.Redis.Exists(ctx, asynqx.KeysOf(queue).Paused).Result()
+	if err != nil {
+		return nil, false, fmt.Errorf("look for the tasks of queue %s: %w", queue, err)
+	}
+	driven, err = asynqx.Driven(ctx, c.cfg.Redis, queue, taskIDs, c.maxDelay())
+	return driven, n == 1, err
 }

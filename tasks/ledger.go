@@ -7,7 +7,8 @@ type Ledger interface {
 	// RedisName returns the name of the Redis that delivers the ledger's jobs, or "" if no worker has run yet. Redis carries
 	// the same name.
 	RedisName(ctx context.Context) (string, error)
-	// Accept writes the queued record of a new job, or returns the existing one. It returns after the record is durable.
+	// Accept writes the queued record of a new job, or returns the existing one. It returns after everything is durable that
+	// a worker needs to find the job if Redis loses its task.
 	Accept(ctx context.Context, job JobSpec) (ExistingJob, error)
 }
 

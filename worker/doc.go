@@ -9,11 +9,11 @@
 //	call   (call.go)           acquire a permit from the gate, write the intent, make one request
 //	record (record_answer.go)  write the answer into the record
 //	mask   (mask.go)           fetch the masked image, check that it is masked, store it
-//	finish (finish.go)         delete the upload, report the batch row, remove the job from the open set
+//	finish (finish.go)         delete the upload, report the batch row, delete the marker of the run
 //
 // verdict.go has the table that maps each answer of Cashfree's to what kycq does. Server (server.go) runs asynq and maps
 // verdicts to what asynq expects; the rest of the package does not depend on asynq, apart from QueuePause and
-// ForgetInRedis. Sweeper (sweep.go) finds unfinished jobs that have no task.
+// ForgetInRedis. Sweeper (sweep.go) finds unfinished jobs that no task drives.
 //
 // Invariants:
 //

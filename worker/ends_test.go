@@ -18,12 +18,12 @@ func TestAJobFinishesIfItsUploadMayNotBeDeleted(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Images = undeletableImages{w.s3}
-		if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision != Final {
+		if v := p.Process(t.Context(), w.putJob(tasks.Aadhaar, "A", storage.StateQueued)); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
 		rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
-		if !rec.UploadDeletedAt.IsZero() || !w.hints.closed["aadhaarA"] {
-			t.Errorf("deleted at %s, closed %v", rec.UploadDeletedAt, w.hints.closed)
+		if !rec.UploadDeletedAt.IsZero() || w.s3.marked(tasks.Aadhaar, "A") {
+			t.Errorf("deleted at %s, markers %v", rec.UploadDeletedAt, w.s3.markers)
 		}
 	})
 }
@@ -38,9 +38,10 @@ func (undeletableImages) DeleteUpload(context.Context, tasks.Image) error {
 func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		job := w.payload(tasks.Aadhaar, "A")
+		job := w.putJob(tasks.Aadhaar, "A", storage.StateQueued)
 		next := job
 		next.Run = 2
+		w.s3.markers[storage.OpenRunOf(next)] = time.Now()
 		p.Records = &rerunner{fakeS3: w.s3, next: next}
 		if v := p.Process(t.Context(), job); v.Decision != Final {
 			t.Fatalf("%+v", v)
@@ -48,8 +49,8 @@ func TestTheTailOfARunLeavesTheNextRunAlone(t *testing.T) {
 		if rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateQueued, ""); rec.Run != 2 {
 			t.Fatalf("run %d", rec.Run)
 		}
-		if w.hints.closed["aadhaarA"] {
-			t.Error("an unfinished job was removed from the open set")
+		if _, ok := w.s3.markers[storage.OpenRunOf(next)]; !ok {
+			t.Error("the unfinished run lost its marker")
 		}
 	})
 }
@@ -211,3 +212,46 @@ func withMetadata(t *testing.T, size int) []byte {
 	segment := append([]byte("\xff\xe1\xff\xff"), make([]byte, 65533)...)
 	return slices.Concat(b.Bytes()[:2], bytes.Repeat(segment, size/65535), b.Bytes()[2:])
 }
+
+// A crash or an error anywhere in the tail must leave the marker, by which the leader repeats the tail.
+func TestTheMarkerIsDeletedLast(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(p *Processor, w *world){
+		"upload": func(p *Processor, w *world) { p.Images = failingUploads{w.s3} },
+		"row":    func(p *Processor, _ *world) { p.Batches = failingBatches{&fakeBatches{}} },
+		"answer": func(p *Processor, w *world) { p.Hints = failingHints{w.hints} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				job := w.payload(tasks.Aadhaar, "A")
+				job.Batch, job.Row, job.Run = "b-00000000", 1, 2 // begun by `job retry`
+				w.s3.mark(job)
+				fail(p, w)
+				if v := p.Process(t.Context(), job); v.Decision != Later {
+					t.Fatalf("%+v", v)
+				}
+				wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+				if len(w.s3.markers) != 1 {
+					t.Error("the marker is gone, and the tail is not done")
+				}
+				p.Images, p.Batches, p.Hints = w.s3, &fakeBatches{}, w.hints
+				if v := p.Process(t.Context(), job); v.Decision != Final || len(w.s3.markers) != 0 {
+					t.Errorf("%+v, markers %v", v, w.s3.markers)
+				}
+			})
+		})
+	}
+}
+
+type failingUploads struct{ *fakeS3 }
+
+func (failingUploads) DeleteUpload(context.Context, tasks.Image) error { return errInjected }
+
+type failingBatches struct{ *fakeBatches }
+
+func (failingBatches) RowFinished(context.Context, *storage.Record) error { return errInjected }
+
+type failingHints struct{ *fakeHints }
+
+func (failingHints) DropAnswer(context.Context, string, string) error { return errInjected }

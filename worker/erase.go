@@ -62,11 +62,12 @@ func ForgetInRedis(client redis.UniversalClient) Forget {
 // attempts, and who erased the data, when and why. It does not delete the user's own objects in S3, nor the row in the
 // sealed manifest of a batch. It may be repeated.
 //
-// The job is in the open set before the tombstone is written: the sweeper deletes images that paused workers store later.
+// The job has a marker before the tombstone is written: the leader deletes images that paused workers store later, and then
+// the marker.
 //
 // Errors: storage.ErrNotFound, ErrNotFinal, and those of S3 and Redis.
 func Erase(
-	ctx context.Context, store Erasable, open OpenSet, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string,
+	ctx context.Context, store Erasable, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string,
 ) (*storage.Record, error) {
 	rec, version, err := store.Record(ctx, kind, id)
 	switch {
@@ -75,7 +76,7 @@ func Erase(
 	case !rec.State.Final():
 		return nil, ErrNotFinal
 	}
-	err = open.AddAll(ctx, string(kind), []string{id}, time.Now())
+	err = store.MarkOpen(ctx, storage.OpenRunOf(rec.JobSpec))
 	if err == nil {
 		err = errors.Join(forget(ctx, rec), deleteInput(ctx, store, keyset, rec))
 	}

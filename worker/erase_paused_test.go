@@ -70,19 +70,9 @@ func (p *pausing) SwapRecord(ctx context.Context, rec *storage.Record, was stora
 	return p.fakeS3.SwapRecord(context.WithoutCancel(ctx), rec, was) // the request has left
 }
 
-// closingHints removes jobs from the open set.
-type closingHints struct {
-	*fakeHints
-	open *fakeRedis
-}
-
-func (h *closingHints) CloseJob(ctx context.Context, kind, id string) error {
-	return h.open.Remove(ctx, kind, id)
-}
-
 // pausedWorker starts a worker that pauses at the step, lets another one end the job, and calls then while the first one
 // is paused. It returns after an hour of sweeps.
-func pausedWorker(t *testing.T, w *world, at string, die, unsafe bool, then func(r *fakeRedis)) {
+func pausedWorker(t *testing.T, w *world, at string, die, unsafe bool, then func()) {
 	t.Helper()
 	check := func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
 		if unsafe {
@@ -106,18 +96,17 @@ func pausedWorker(t *testing.T, w *world, at string, die, unsafe bool, then func
 	}
 	paused := newWorker(parts)
 	r := newFakeRedis()
-	r.epoch = "done"
 	parts = w.parts
-	parts.CheckMask, parts.Hints = check, &closingHints{w.hints, r}
+	parts.CheckMask = check
 	other := newWorker(parts)
-	job := w.payload(tasks.Aadhaar, "A")
+	job := w.putJob(tasks.Aadhaar, "A", storage.StateQueued)
 	var wg sync.WaitGroup
 	wg.Go(func() { processOrCrash(t.Context(), paused, job) })
 	time.Sleep(time.Minute)
 	if v := other.Process(t.Context(), job); v.Decision != Final {
 		t.Fatalf("%+v", v)
 	}
-	then(r)
+	then()
 	for range 60 {
 		if err := w.sweeper(other, r).Once(t.Context()); err != nil {
 			t.Error(err)
@@ -125,8 +114,8 @@ func pausedWorker(t *testing.T, w *world, at string, die, unsafe bool, then func
 		time.Sleep(time.Minute)
 	}
 	wg.Wait()
-	if w.record(tasks.Aadhaar, "A").State.Final() && r.has(tasks.Aadhaar, "A") {
-		t.Error("the job is still in the open set")
+	if w.record(tasks.Aadhaar, "A").State.Final() && w.s3.marked(tasks.Aadhaar, "A") {
+		t.Error("the job still has its marker")
 	}
 	paused.Drain()
 	other.Drain()
@@ -147,8 +136,8 @@ func TestAPausedWorkerDoesNotBringAnErasedImageBack(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
-						pausedWorker(t, w, at, die, unsafe, func(r *fakeRedis) {
-							if _, err := Erase(t.Context(), w.s3, r, nothingInRedis, w.keyset, tasks.Aadhaar, "A", "specimen", "a request"); err != nil {
+						pausedWorker(t, w, at, die, unsafe, func() {
+							if _, err := Erase(t.Context(), w.s3, nothingInRedis, w.keyset, tasks.Aadhaar, "A", "specimen", "a request"); err != nil {
 								t.Fatal(err)
 							}
 						})
@@ -179,7 +168,7 @@ func TestAPausedWorkerLeavesNoImageThatBelongsToNoResult(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
-				pausedWorker(t, w, putting, false, false, func(*fakeRedis) {
+				pausedWorker(t, w, putting, false, false, func() {
 					rec, v, err := w.s3.Record(t.Context(), tasks.Aadhaar, "A")
 					if err != nil {
 						t.Fatal(err)
@@ -205,7 +194,7 @@ func TestAPausedWorkerKeepsTheImageOfTheResult(t *testing.T) {
 	t.Parallel()
 	for _, unsafe := range []bool{false, true} {
 		withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
-			pausedWorker(t, w, putting, false, unsafe, func(*fakeRedis) {})
+			pausedWorker(t, w, putting, false, unsafe, func() {})
 			if len(w.s3.masked)+len(w.s3.quar) != 1 {
 				t.Errorf("unsafe: %t: %d masked images, %d in quarantine", unsafe, len(w.s3.masked), len(w.s3.quar))
 			}
@@ -223,8 +212,7 @@ func TestAnErasureThatWasCutShortIsFinishedByTheSweep(t *testing.T) {
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		r := newFakeRedis()
-		r.epoch = "done"
-		_, err := Erase(t.Context(), failingImages{w.s3}, r, nothingInRedis, w.keyset, tasks.Aadhaar, "A", "x", "x")
+		_, err := Erase(t.Context(), failingImages{w.s3}, nothingInRedis, w.keyset, tasks.Aadhaar, "A", "x", "x")
 		if !errors.Is(err, storage.ErrUnreachable) || len(w.s3.masked) != 1 {
 			t.Fatalf("%v, %d images", err, len(w.s3.masked))
 		}

@@ -46,7 +46,7 @@ func nothingInRedis(context.Context, *storage.Record) error { return nil }
 
 func erase(t *testing.T, w *world, kind tasks.Kind, id string) *storage.Record {
 	t.Helper()
-	rec, err := Erase(t.Context(), w.s3, newFakeRedis(), nothingInRedis, w.keyset, kind, id, "specimen", "a request")
+	rec, err := Erase(t.Context(), w.s3, nothingInRedis, w.keyset, kind, id, "specimen", "a request")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +66,10 @@ func TestAnErasureLeavesATombstoneAndNothingElse(t *testing.T) {
 					t.Fatal("nothing to erase: the test proves nothing")
 				}
 				erase(t, w, kind, "A")
+				time.Sleep(erasureSettles)
+				if err := w.sweeper(p, newFakeRedis()).Once(t.Context()); err != nil || w.s3.marked(kind, "A") {
+					t.Errorf("%v, or its marker is there", err)
+				}
 				rec := w.record(kind, "A")
 				text, err := json.Marshal(rec)
 				if err != nil {
@@ -96,7 +100,7 @@ func TestASecondErasureKeepsTheFirstTombstone(t *testing.T) {
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		first := erase(t, w, tasks.Aadhaar, "A")
 		time.Sleep(time.Hour)
-		second, err := Erase(t.Context(), w.s3, newFakeRedis(), nothingInRedis, w.keyset, tasks.Aadhaar, "A", "another", "another")
+		second, err := Erase(t.Context(), w.s3, nothingInRedis, w.keyset, tasks.Aadhaar, "A", "another", "another")
 		if err != nil || *second.Erased != *first.Erased {
 			t.Errorf("%+v, %v; want %+v", second.Erased, err, first.Erased)
 		}
@@ -108,13 +112,13 @@ func TestOnlyAFinishedJobIsErased(t *testing.T) {
 	withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
 		w.putJob(tasks.Aadhaar, "A", storage.StateSent)
 		forget := func(context.Context, *storage.Record) error { t.Error("its task was removed"); return nil }
-		if _, err := Erase(t.Context(), w.s3, newFakeRedis(), forget, w.keyset, tasks.Aadhaar, "A", "x", "x"); !errors.Is(err, ErrNotFinal) {
+		if _, err := Erase(t.Context(), w.s3, forget, w.keyset, tasks.Aadhaar, "A", "x", "x"); !errors.Is(err, ErrNotFinal) {
 			t.Errorf("%v", err)
 		}
 		if len(w.s3.inbox) != 1 || w.record(tasks.Aadhaar, "A").SealedInput == "" {
 			t.Error("something was erased")
 		}
-		if _, err := Erase(t.Context(), w.s3, newFakeRedis(), forget, w.keyset, tasks.Passport, "A", "x", "x"); !errors.Is(err, storage.ErrNotFound) {
+		if _, err := Erase(t.Context(), w.s3, forget, w.keyset, tasks.Passport, "A", "x", "x"); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("another kind: %v", err)
 		}
 	})
@@ -163,7 +167,7 @@ func TestAnErasureThatFailsLeavesNoTombstone(t *testing.T) {
 			t.Parallel()
 			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 				p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
-				_, err := Erase(t.Context(), w.s3, newFakeRedis(), tc.forget, tc.keyset, tasks.Aadhaar, "A", "x", "x")
+				_, err := Erase(t.Context(), w.s3, tc.forget, tc.keyset, tasks.Aadhaar, "A", "x", "x")
 				if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
 					t.Errorf("%v", err)
 				}

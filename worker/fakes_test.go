@@ -76,6 +76,10 @@ type fakeS3 struct {
 	masked map[string][]byte
 	inbox  map[string][]byte
 	quar   map[string][]byte
+	// markers are the open runs, with the time of the put; unmarked are the records written while they had none.
+	markers  map[storage.OpenRun]time.Time
+	unmarked []string
+	complete bool
 }
 
 type fakeDoc struct {
@@ -85,7 +89,8 @@ type fakeDoc struct {
 }
 
 func newFakeS3(c *chaos) *fakeS3 {
-	return &fakeS3{chaos: c, docs: map[string]fakeDoc{}, masked: map[string][]byte{}, inbox: map[string][]byte{}, quar: map[string][]byte{}}
+	return &fakeS3{chaos: c, docs: map[string]fakeDoc{}, masked: map[string][]byte{}, inbox: map[string][]byte{}, quar: map[string][]byte{},
+		markers: map[storage.OpenRun]time.Time{}, complete: true}
 }
 
 func (s *fakeS3) Record(ctx context.Context, k tasks.Kind, id string) (*storage.Record, storage.Version, error) {
@@ -143,6 +148,9 @@ func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (s
 		s.mu.Unlock()
 		return storage.Version{}, err
 	}
+	if _, ok := s.markers[storage.OpenRunOf(rec.JobSpec)]; !ok && !rec.State.Final() && storage.Marked(rec.JobSpec) {
+		s.unmarked = append(s.unmarked, fmt.Sprintf("%s %s run %d, %s", rec.Kind, rec.VerificationID, rec.Run, rec.State))
+	}
 	s.etags++
 	d := fakeDoc{json: raw, etag: fmt.Sprint(s.etags), modified: time.Now()}
 	s.docs[string(rec.Kind)+rec.VerificationID] = d
@@ -164,6 +172,42 @@ func (s *fakeS3) setRecord(rec *storage.Record) {
 	defer s.mu.Unlock()
 	s.etags++
 	s.docs[string(rec.Kind)+rec.VerificationID] = fakeDoc{json: raw, etag: fmt.Sprint(s.etags), modified: time.Now()}
+}
+
+func (s *fakeS3) MarkOpen(_ context.Context, run storage.OpenRun) error {
+	s.chaos.step(crashRate)
+	if s.chaos.hit(faultRate) {
+		return storage.ErrUnreachable
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	run.Age = 0
+	s.markers[run] = time.Now()
+	return nil
+}
+
+func (s *fakeS3) UnmarkOpen(ctx context.Context, run storage.OpenRun) error {
+	s.chaos.step(crashRate)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	run.Age = 0
+	delete(s.markers, run)
+	s.mu.Unlock()
+	s.chaos.step(crashRate)
+	if s.chaos.hit(faultRate) {
+		return storage.ErrUnreachable
+	}
+	return nil
+}
+
+// marked reports whether run 1 of a live job has its marker.
+func (s *fakeS3) marked(kind tasks.Kind, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.markers[storage.OpenRun{Kind: kind, Lane: tasks.Live, VerificationID: id, Run: 1}]
+	return ok
 }
 
 func (s *fakeS3) ImageHead(_ context.Context, img tasks.Image, n int64) ([]byte, int64, error) {
@@ -223,12 +267,11 @@ type fakeHints struct {
 	mu       sync.Mutex
 	crashes  map[string]int64
 	kept     map[string]string
-	closed   map[string]bool
 	reissues int
 }
 
 func newFakeHints(c *chaos) *fakeHints {
-	return &fakeHints{chaos: c, crashes: map[string]int64{}, kept: map[string]string{}, closed: map[string]bool{}}
+	return &fakeHints{chaos: c, crashes: map[string]int64{}, kept: map[string]string{}}
 }
 
 func (h *fakeHints) fault() error {
@@ -291,14 +334,6 @@ func (h *fakeHints) TakeReissue(_ context.Context, perDay int) (bool, error) {
 	}
 	h.reissues++
 	return h.reissues <= perDay, nil
-}
-
-func (h *fakeHints) CloseJob(_ context.Context, kind, id string) error {
-	h.chaos.step(crashRate)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.closed[kind+id] = true
-	return h.fault()
 }
 
 // openGate denies no permit, except on hold.

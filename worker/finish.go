@@ -13,8 +13,8 @@ import (
 // finishPatience limits the tail, which runs even if the task's context has ended.
 const finishPatience = 30 * time.Second
 
-// finish runs the tail of a job with a final record: it deletes the upload, reports the batch row, and removes the job from
-// the open set. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again. A
+// finish runs the tail of a job with a final record: it deletes the upload, reports the batch row, and deletes the
+// marker of the run. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again. A
 // paid answer that was kept in Redis meanwhile comes first.
 func (d *delivery) finish(ctx context.Context) transition {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
@@ -38,18 +38,36 @@ func (d *delivery) finish(ctx context.Context) transition {
 	if d.rec.Run != d.job.Run || !d.rec.State.Final() {
 		return done(Verdict{Decision: Final, Reason: "superseded"}) // the rest belongs to the next run
 	}
-	kind, id := string(d.job.Kind), d.job.VerificationID
 	err := d.reportRows(ctx)
 	if err == nil && (d.rec.Erased != nil || !d.rec.MaybeCharged()) { // else an answer may be kept at this moment: it expires
-		err = d.Hints.DropAnswer(ctx, kind, id)
-	}
-	if err == nil && !settling(d.rec, d.version) {
-		err = d.Hints.CloseJob(ctx, kind, id)
+		err = d.Hints.DropAnswer(ctx, string(d.job.Kind), d.job.VerificationID)
 	}
 	if err != nil {
 		return d.infraFault(err, "redis")
 	}
+	if settling(d.rec, d.version) { // the leader deletes the marker
+		return done(Verdict{Decision: Final})
+	}
+	if err := d.unmark(ctx); err != nil {
+		return d.infraFault(err, "storage")
+	}
 	return done(Verdict{Decision: Final})
+}
+
+// unmark deletes the marker of the run that has ended. If a late answer has changed the record meanwhile, the marker was the
+// one that was put for it.
+func (d *delivery) unmark(ctx context.Context) error {
+	if !storage.Marked(d.rec.JobSpec) && !d.reopened {
+		return nil
+	}
+	run, read := storage.OpenRunOf(d.rec.JobSpec), d.version
+	if err := d.Records.UnmarkOpen(ctx, run); err != nil || !d.rec.MaybeCharged() {
+		return err
+	}
+	if err := d.reread(ctx); err != nil || d.version.ETag == read.ETag {
+		return err
+	}
+	return d.Records.MarkOpen(ctx, run)
 }
 
 // reportRows reports the outcome to the batch that the record belongs to, and to the batch whose row was delivered if that

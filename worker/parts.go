@@ -16,11 +16,13 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Records reads and writes records. Every write is a compare-and-swap.
+// Records reads and writes records and the markers of open runs. Every write of a record is a compare-and-swap.
 type Records interface {
 	Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error)
 	CreateRecord(ctx context.Context, rec *storage.Record) (storage.Version, error)
 	SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error)
+	MarkOpen(ctx context.Context, run storage.OpenRun) error
+	UnmarkOpen(ctx context.Context, run storage.OpenRun) error
 }
 
 // Images reads input images and deletes uploads.
@@ -68,8 +70,6 @@ type Hints interface {
 	DropAnswer(ctx context.Context, kind, id string) error
 	// TakeReissue takes one of the day's reissues; it returns false if none is left.
 	TakeReissue(ctx context.Context, perDay int) (bool, error)
-	// CloseJob removes a job with a final record from the open set.
-	CloseJob(ctx context.Context, kind, id string) error
 }
 
 // Batches tracks the rows and the calls of batches. The methods that report a row may be repeated.

@@ -112,6 +112,8 @@ type delivery struct {
 	// answer is to be written into the record. reissue caches whether it may be bought again; nil until that was decided.
 	answer  *answer
 	reissue *bool
+	// reopened is whether this delivery wrote an answer into a final record.
+	reopened bool
 	// conflicts counts lost compare-and-swaps.
 	conflicts int
 }

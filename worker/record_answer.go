@@ -53,6 +53,12 @@ func (d *delivery) tryRecordAnswer(ctx context.Context) (transition, error) {
 		case rec == nil: // the record has advanced without this answer
 			return goTo(stepClaim), nil
 		}
+		if d.rec.State.Final() { // it has no marker any more
+			d.reopened = true
+			if err := d.Records.MarkOpen(ctx, storage.OpenRunOf(rec.JobSpec)); err != nil {
+				return transition{}, err
+			}
+		}
 		switch err := d.save(ctx, rec); {
 		case err == nil:
 			return d.afterAnswer(ctx, r), nil

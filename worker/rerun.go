@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -19,12 +18,15 @@ var (
 	ErrErased = errors.New("the job's input was erased: submit it again under a new verification_id")
 )
 
+// Push enqueues the task of a job: tasks.Client.Push.
+type Push func(ctx context.Context, job tasks.JobSpec) (tasks.Status, error)
+
 // Rerun begins the next run of a finished job for an operator. Its calls use a derived id and are charged again. The record
 // keeps the results of the earlier runs.
 //
 // Errors: storage.ErrNotFound, ErrNotFinal, ErrErased, ErrInputGone, storage.ErrConflict if another operator was faster, and those of S3
 // and Redis.
-func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind tasks.Kind, id string) (tasks.JobSpec, error) {
+func Rerun(ctx context.Context, records Records, push Push, kind tasks.Kind, id string) (tasks.JobSpec, error) {
 	rec, version, err := records.Record(ctx, kind, id)
 	switch {
 	case err != nil:
@@ -38,10 +40,11 @@ func Rerun(ctx context.Context, records Records, open OpenSet, push Push, kind t
 	}
 	next := rec.JobSpec
 	next.Run++
-	if err := open.AddAll(ctx, string(kind), []string{id}, time.Now()); err != nil {
-		return tasks.JobSpec{}, fmt.Errorf("retry: %w", err)
-	}
-	if _, err := records.SwapRecord(ctx, rec.NextRun(next), version); errors.Is(err, storage.ErrConflict) {
+	err = storage.WriteMarked(ctx, records.MarkOpen, next, func() error {
+		_, err := records.SwapRecord(ctx, rec.NextRun(next), version)
+		return err
+	})
+	if errors.Is(err, storage.ErrConflict) {
 		return tasks.JobSpec{}, fmt.Errorf("retry: the record was changed at the same time: look at it and try again: %w", err)
 	} else if err != nil {
 		return tasks.JobSpec{}, fmt.Errorf("retry: %w", err)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,21 +14,20 @@ import (
 func TestAFurtherRunIsRecordedBeforeItsTask(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		job := w.payload(tasks.Passport, "A")
-		p.Process(t.Context(), job)
+		p.Process(t.Context(), w.putJob(tasks.Passport, "A", storage.StateQueued))
 		r := newFakeRedis()
 		r.fault = errInjected // Redis is down
-		_, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "A")
+		_, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A")
 		if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "starts by itself") {
 			t.Fatalf("%v", err)
 		}
 		rec := wantState(t, w, tasks.Passport, "A", storage.StateQueued, "")
-		if rec.Run != 2 || !r.has(tasks.Passport, "A") {
-			t.Fatalf("run %d, open %t", rec.Run, r.has(tasks.Passport, "A"))
+		if rec.Run != 2 || len(w.s3.unmarked) != 0 {
+			t.Fatalf("run %d, unmarked %v", rec.Run, w.s3.unmarked)
 		}
 		r.fault = nil
-		if found, err := w.sweeper(p, r).Reconcile(t.Context()); err != nil || found.Enqueued != 1 {
-			t.Fatalf("%+v, %v", found, err)
+		if err := w.sweeper(p, r).Once(t.Context()); err != nil || !slices.Equal(r.queued(), []string{"passport-live A#2"}) {
+			t.Fatalf("%v, %v", r.queued(), err)
 		}
 		if v := p.Process(t.Context(), rec.JobSpec); v.Decision != Final {
 			t.Fatalf("%+v", v)
@@ -45,21 +45,21 @@ func TestARunThatIsNotFinishedOrWasErasedIsNotRunAgain(t *testing.T) {
 		r := newFakeRedis()
 		for _, state := range []storage.State{storage.StateQueued, storage.StateWaiting, storage.StateSent, storage.StateAnswered} {
 			w.putJob(tasks.Passport, string(state), state)
-			if _, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, string(state)); !errors.Is(err, ErrNotFinal) {
+			if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, string(state)); !errors.Is(err, ErrNotFinal) {
 				t.Errorf("%s: %v", state, err)
 			}
 		}
 		job := w.payload(tasks.Passport, "erased")
 		p.Process(t.Context(), job)
 		erase(t, w, tasks.Passport, "erased")
-		if _, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "erased"); !errors.Is(err, ErrErased) {
+		if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "erased"); !errors.Is(err, ErrErased) {
 			t.Errorf("erased: %v", err)
 		}
-		if _, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "none"); !errors.Is(err, storage.ErrNotFound) {
+		if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "none"); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("no record: %v", err)
 		}
-		if len(r.queued()) != 0 || len(r.open) != 0 {
-			t.Errorf("tasks %v, open %v", r.queued(), r.open)
+		if len(r.queued()) != 0 || len(w.s3.markers) != 5 {
+			t.Errorf("tasks %v, markers %v", r.queued(), w.s3.markers)
 		}
 	})
 }
@@ -72,7 +72,7 @@ func TestOnlyOneOfTwoOperatorsBeginsTheRun(t *testing.T) {
 		results := make(chan error, 2)
 		for range 2 {
 			go func() {
-				_, err := Rerun(t.Context(), w.s3, r, r.push, tasks.Passport, "A")
+				_, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A")
 				results <- err
 			}()
 		}

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -16,108 +15,50 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// fakeRedis is the open set, the epoch, the leadership and the tasks.
+// fakeRedis is the leadership and the tasks.
 type fakeRedis struct {
-	mu    sync.Mutex
-	open  map[string]map[string]time.Time
-	epoch string // empty: lost
-	taken bool   // another worker leads
-	tasks map[string]bool
-	fault error // of Push
-	// wipe runs once, at the beginning of the next Finish.
-	wipe func()
+	mu     sync.Mutex
+	taken  bool // another worker leads
+	led    int  // calls of Lead
+	paused bool
+	tasks  map[string]bool // by kind and task id; false: a task that drives nothing
+	fault  error           // of Push
 }
 
-func newFakeRedis() *fakeRedis {
-	r := &fakeRedis{}
-	r.lose()
-	return r
-}
+func newFakeRedis() *fakeRedis { return &fakeRedis{tasks: map[string]bool{}} }
 
 // lose deletes everything, like FLUSHALL.
 func (r *fakeRedis) lose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open, r.tasks, r.epoch = map[string]map[string]time.Time{}, map[string]bool{}, ""
-}
-
-func (r *fakeRedis) AddAll(_ context.Context, kind string, ids []string, at time.Time) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.open[kind] == nil {
-		r.open[kind] = map[string]time.Time{}
-	}
-	for _, id := range ids {
-		r.open[kind][id] = at
-	}
-	return nil
-}
-
-func (r *fakeRedis) Remove(_ context.Context, kind, id string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.open[kind], id)
-	return nil
-}
-
-func (r *fakeRedis) Range(_ context.Context, kind string, before time.Time, limit int) ([]string, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	set := r.open[kind]
-	ids := slices.SortedFunc(maps.Keys(set), func(a, b string) int { return cmp.Compare(set[a].UnixNano(), set[b].UnixNano()) })
-	ids = slices.DeleteFunc(ids, func(id string) bool { return !set[id].Before(before) })
-	return ids[:min(len(ids), limit)], nil
-}
-
-func (r *fakeRedis) has(kind tasks.Kind, id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ok := r.open[string(kind)][id]
-	return ok
-}
-
-func (r *fakeRedis) Lost(context.Context) (bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.epoch != "done", nil
-}
-
-func (r *fakeRedis) Begin(context.Context) (string, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.epoch = "rebuilding"
-	return "token", nil
-}
-
-func (r *fakeRedis) Finish(context.Context, string) (bool, error) {
-	if wipe := r.wipe; wipe != nil {
-		r.wipe = nil
-		wipe()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.epoch != "rebuilding" {
-		return false, nil
-	}
-	r.epoch = "done"
-	return true, nil
+	clear(r.tasks)
 }
 
 func (r *fakeRedis) Lead(context.Context) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.led++
 	return !r.taken, nil
 }
 
 func (r *fakeRedis) Resign(context.Context) error { return nil }
 
-func (r *fakeRedis) push(_ context.Context, p tasks.JobSpec) (tasks.Status, error) {
+func (r *fakeRedis) Driven(_ context.Context, queue string, ids []string) (driven []bool, paused bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		driven = append(driven, r.tasks[queue+" "+id])
+	}
+	return driven, r.paused, nil
+}
+
+func (r *fakeRedis) Push(_ context.Context, p tasks.JobSpec) (tasks.Status, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fault != nil {
 		return "", r.fault
 	}
-	task := string(p.Kind) + " " + tasks.TaskID(p.VerificationID, p.Run)
+	task := tasks.Queue(p.Kind, p.Lane) + " " + tasks.TaskID(p.VerificationID, p.Run)
 	if r.tasks[task] {
 		return tasks.AlreadyQueued, nil
 	}
@@ -152,18 +93,44 @@ func (s *fakeS3) Records(_ context.Context, kind tasks.Kind) iter.Seq2[string, e
 	}
 }
 
-// sweeper returns a Sweeper for the world, without batches.
-func (w *world) sweeper(p *Processor, r *fakeRedis) *Sweeper {
-	return &Sweeper{
-		Processor: p, Records: w.s3, Listing: w.s3, OpenSet: r, Epoch: r, Leader: r, Push: r.push, Log: zerolog.Nop(),
+// OpenRuns lists the markers as they were at the call.
+func (s *fakeS3) OpenRuns(_ context.Context, kind tasks.Kind) iter.Seq2[storage.OpenRun, error] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	markers := maps.Clone(s.markers)
+	return func(yield func(storage.OpenRun, error) bool) {
+		for run, at := range markers {
+			if run.Age = time.Since(at); run.Kind == kind && !yield(run, nil) {
+				return
+			}
+		}
 	}
 }
 
-// putJob stores the record of a new job in the state, and returns its payload.
+func (s *fakeS3) MarkersComplete(context.Context) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.complete, nil
+}
+
+func (s *fakeS3) SetMarkersComplete(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.complete = true
+	return nil
+}
+
+// sweeper returns a Sweeper for the world, without batches.
+func (w *world) sweeper(p *Processor, r *fakeRedis) *Sweeper {
+	return &Sweeper{Processor: p, Ledger: w.s3, Tasks: r, Leader: r, Log: zerolog.Nop()}
+}
+
+// putJob stores the record of a new job in the state with its marker, and returns its payload.
 func (w *world) putJob(kind tasks.Kind, id string, state storage.State) tasks.JobSpec {
 	job := w.payload(kind, id)
 	rec := storage.NewRecord(job)
 	rec.State = state
+	w.s3.markers[storage.OpenRunOf(job)] = time.Now()
 	if _, err := w.s3.CreateRecord(context.Background(), rec); err != nil {
 		panic(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-func TestReconcileGivesEveryOpenRecordItsTaskAfterAWipe(t *testing.T) {
+func TestReconcileGivesEveryOpenRecordItsMarkerAndItsTask(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		states := []storage.State{
@@ -31,51 +31,94 @@ func TestReconcileGivesEveryOpenRecordItsTaskAfterAWipe(t *testing.T) {
 		for i := range 100 { // more than are read in parallel
 			w.putJob(tasks.Aadhaar, fmt.Sprintf("A%03d", i), storage.StateQueued)
 		}
+		row := w.payload(tasks.Passport, "row")
+		row.Batch, row.Row = "b-00000000", 1
+		w.putRecord(t, row, storage.StateWaiting)
+		clear(w.s3.markers) // an earlier version wrote the records
+		w.s3.complete = false
 		r := newFakeRedis()
 		s := w.sweeper(nil, r)
-		fed := 0
+		marked, fed := 0, 0
+		s.MarkBatches = func(context.Context) error { marked++; return nil }
 		s.EnsureFeeds = func(context.Context) error { fed++; return nil }
 		found, err := s.Reconcile(t.Context())
-		if err != nil || found != (Reconciled{Records: 108, Open: 104, Enqueued: 104}) {
+		if err != nil || found != (Reconciled{Records: 109, Open: 105, Enqueued: 105}) {
 			t.Fatalf("%+v, %v", found, err)
 		}
 		for _, state := range states {
-			if got := r.has(tasks.Passport, string(state)); got == state.Final() {
-				t.Errorf("%s: in the open set is %t", state, got)
+			if got := w.s3.marked(tasks.Passport, string(state)); got == state.Final() {
+				t.Errorf("%s: has a marker is %t", state, got)
 			}
 		}
-		if got := r.queued(); len(got) != 104 || slices.Contains(got, "passport valid") {
+		if w.s3.marked(tasks.Passport, "row") {
+			t.Error("the row of a batch has a marker")
+		}
+		if got := r.queued(); len(got) != 105 || slices.Contains(got, "passport-live valid") {
 			t.Errorf("%d tasks: %v", len(got), got)
 		}
-		if again, err := s.Reconcile(t.Context()); err != nil || again != (Reconciled{Records: 108, Open: 104}) {
+		if again, err := s.Reconcile(t.Context()); err != nil || again != (Reconciled{Records: 109, Open: 105}) {
 			t.Errorf("the second time: %+v, %v", again, err)
 		}
-		if fed != 2 || len(w.vendor.calls) != 0 {
-			t.Errorf("%d looks for feed tasks, %d calls", fed, len(w.vendor.calls))
+		if marked != 2 || fed != 2 || !w.s3.complete || len(w.vendor.calls) != 0 {
+			t.Errorf("%d looks for batches, %d for feed tasks, complete %t, %d calls", marked, fed, w.s3.complete, len(w.vendor.calls))
 		}
 	})
 }
 
+func TestTheLeaderReconcilesOnceIfMarkersMayBeMissing(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		w.putJob(tasks.Passport, "A", storage.StateQueued)
+		clear(w.s3.markers)
+		w.s3.complete = false
+		r := newFakeRedis()
+		s := w.sweeper(p, r)
+		for range 2 {
+			if err := s.Once(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if !w.s3.complete {
+				t.Fatal("not complete")
+			}
+		}
+		if !w.s3.marked(tasks.Passport, "A") || len(r.queued()) != 1 {
+			t.Errorf("markers %v, tasks %v", w.s3.markers, r.queued())
+		}
+		w.putJob(tasks.Passport, "B", storage.StateQueued)
+		delete(w.s3.markers, storage.OpenRun{Kind: tasks.Passport, Lane: tasks.Live, VerificationID: "B", Run: 1})
+		if err := w.sweeper(p, r).Once(t.Context()); err != nil || w.s3.marked(tasks.Passport, "B") {
+			t.Errorf("another worker read all records again: %v", err)
+		}
+	})
+}
+
+// Redis comes back without the last tasks, or with none: it is enough that the markers are there.
 func TestJobsContinueAfterAWipeAndAreNotPaidTwice(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		done := w.payload(tasks.Passport, "done")
+		done := w.putJob(tasks.Passport, "done", storage.StateQueued)
 		if v := p.Process(t.Context(), done); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
-		w.putJob(tasks.Passport, "open", storage.StateQueued)
+		open := w.putJob(tasks.Passport, "open", storage.StateWaiting)
+		kept := w.putJob(tasks.Passport, "kept", storage.StateQueued)
 		r := newFakeRedis()
-		if err := w.sweeper(p, r).Once(t.Context()); err != nil {
+		if _, err := r.Push(t.Context(), kept); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.queued(); !slices.Equal(got, []string{"passport open"}) {
+		s := w.sweeper(p, r)
+		var counted Counted
+		s.Counted = func(_ context.Context, n Counted) error { counted = n; return nil }
+		if err := s.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.queued(); !slices.Equal(got, []string{"passport-live kept", "passport-live open"}) {
 			t.Fatalf("tasks: %v", got)
 		}
-		rec, _, err := w.s3.Record(t.Context(), tasks.Passport, "open")
-		if err != nil {
-			t.Fatal(err)
+		if counted.Missing != 1 || counted.Open[tasks.Passport] != 2 {
+			t.Errorf("%+v", counted)
 		}
-		for _, job := range []tasks.JobSpec{rec.JobSpec, done} {
+		for _, job := range []tasks.JobSpec{open, done} {
 			if v := p.Process(t.Context(), job); v.Decision != Final {
 				t.Fatalf("%+v", v)
 			}
@@ -87,63 +130,66 @@ func TestJobsContinueAfterAWipeAndAreNotPaidTwice(t *testing.T) {
 	})
 }
 
-func TestARebuildIsRepeatedIfRedisIsWipedMeanwhile(t *testing.T) {
+func TestAMissingTaskIsEnqueuedWithinMinutesAndARoundIsNotRepeatedEachMinute(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		w.putJob(tasks.Passport, "A", storage.StateQueued)
 		r := newFakeRedis()
-		r.wipe = r.lose
 		s := w.sweeper(p, r)
-		if err := s.Once(t.Context()); err != nil {
-			t.Fatal(err)
+		var log bytes.Buffer
+		s.Log = zerolog.New(&log)
+		rounds := 0
+		s.Counted = func(context.Context, Counted) error { rounds++; return nil }
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
+		defer cancel()
+		go s.Run(ctx)
+		for lost := range 5 {
+			time.Sleep(100 * time.Second)
+			r.lose()
+			time.Sleep(roundEvery + time.Second)
+			if len(r.queued()) != 1 {
+				t.Errorf("%d: no task", lost)
+			}
 		}
-		if lost, _ := r.Lost(t.Context()); !lost || r.has(tasks.Passport, "A") {
-			t.Fatal("the wipe came too late for the test to prove anything")
+		<-ctx.Done()
+		if rounds < 9 || rounds > 10 {
+			t.Errorf("%d rounds in half an hour", rounds)
 		}
-		if err := s.Once(t.Context()); err != nil {
-			t.Fatal(err)
+		if n := strings.Count(log.String(), "no task"); n != 6 {
+			t.Errorf("%d lines about missing tasks:\n%s", n, log.String())
 		}
-		if lost, _ := r.Lost(t.Context()); lost || !r.has(tasks.Passport, "A") || len(r.queued()) != 1 {
-			t.Errorf("lost %t, tasks %v", lost, r.queued())
-		}
-		r.tasks = map[string]bool{}
-		if err := s.Once(t.Context()); err != nil || len(r.queued()) != 0 {
-			t.Errorf("Redis was rebuilt again: %v, %v", r.queued(), err)
-		}
+		time.Sleep(time.Second) // Run resigns
 	})
 }
 
-// The answer is paid for and in the record: the job needs no permit, and a hold does not matter.
+// The answer is paid for and in the record: the job needs no permit, and a hold does not matter. Its link expires.
 func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		w.vendor.fetched = []error{errInjected}
-		job := w.payload(tasks.Aadhaar, "A")
-		if v := p.Process(t.Context(), job); v.Decision != Later {
-			t.Fatalf("%+v", v)
+		for _, paused := range []bool{false, true} {
+			id := fmt.Sprint(paused)
+			w.vendor.fetched = []error{errInjected}
+			w.gate.resume()
+			job := w.putJob(tasks.Aadhaar, id, storage.StateQueued)
+			if v := p.Process(t.Context(), job); v.Decision != Later {
+				t.Fatalf("%+v", v)
+			}
+			wantState(t, w, tasks.Aadhaar, id, storage.StateAnswered, "")
+			w.gate.held = &hold.Hold{Code: "insufficient_balance"}
+			r := newFakeRedis()
+			if r.paused = paused; paused {
+				_, _ = r.Push(t.Context(), job) // nobody delivers it
+			}
+			if err := w.sweeper(p, r).Once(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, w, tasks.Aadhaar, id, storage.StateValid, "")
+			if len(w.s3.inbox) != 0 || w.s3.marked(tasks.Aadhaar, id) {
+				t.Error("the tail was skipped")
+			}
 		}
-		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "")
-		w.gate.held = &hold.Hold{Code: "insufficient_balance"}
-		r := newFakeRedis()
-		r.epoch = "done"
-		if err := r.AddAll(t.Context(), "aadhaar", []string{"A"}, time.Now()); err != nil {
-			t.Fatal(err)
-		}
-		s := w.sweeper(p, r)
-		if err := s.Once(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "") // it was checked just now
-		time.Sleep(sweepAfter + time.Second)
-		if err := s.Once(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
-		if len(w.vendor.calls) != 1 || len(w.gate.outcomes) != 1 || len(r.queued()) != 0 {
-			t.Errorf("%d calls, %d passes, tasks %v", len(w.vendor.calls), len(w.gate.outcomes), r.queued())
-		}
-		if len(w.s3.inbox) != 0 || !w.hints.closed["aadhaarA"] {
-			t.Error("the tail was skipped")
+		if len(w.vendor.calls) != 2 || len(w.gate.outcomes) != 2 {
+			t.Errorf("%d calls, %d permits", len(w.vendor.calls), len(w.gate.outcomes))
 		}
 	})
 }
@@ -152,115 +198,88 @@ func TestASweepRepeatsTheTailOfAFinalRecord(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		w.putJob(tasks.Aadhaar, "A", storage.StateValid) // its worker crashed before the tail
-		r := overdue(t, tasks.Aadhaar, "A")
+		r := newFakeRedis()
 		if err := w.sweeper(p, r).Once(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		rec := w.record(tasks.Aadhaar, "A")
-		if len(w.s3.inbox) != 0 || rec.UploadDeletedAt.IsZero() || !w.hints.closed["aadhaarA"] || len(r.queued()) != 0 {
-			t.Errorf("inbox %d, deleted at %v, closed %v, tasks %v", len(w.s3.inbox), rec.UploadDeletedAt, w.hints.closed, r.queued())
+		if len(w.s3.inbox) != 0 || rec.UploadDeletedAt.IsZero() || w.s3.marked(tasks.Aadhaar, "A") || len(r.queued()) != 0 {
+			t.Errorf("inbox %d, deleted at %v, markers %v, tasks %v", len(w.s3.inbox), rec.UploadDeletedAt, w.s3.markers, r.queued())
 		}
 	})
 }
 
-// overdue returns a Redis whose open set holds jobs that were last checked long ago.
-func overdue(t *testing.T, kind tasks.Kind, ids ...string) *fakeRedis {
-	t.Helper()
-	r := newFakeRedis()
-	r.epoch = "done"
-	if err := r.AddAll(t.Context(), string(kind), ids, time.Now().Add(-time.Hour)); err != nil {
-		t.Fatal(err)
+func TestAMarkerThatNamesNoOpenRunIsDeletedInTime(t *testing.T) {
+	t.Parallel()
+	live := func(id string, run int) storage.OpenRun {
+		return storage.OpenRun{Kind: tasks.Passport, Lane: tasks.Live, VerificationID: id, Run: run}
 	}
-	return r
-}
-
-func TestASweepEnqueuesJobsWithoutATaskAndChecksAgainLater(t *testing.T) {
-	t.Parallel()
-	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		w.putJob(tasks.Passport, "A", storage.StateWaiting)
-		r := overdue(t, tasks.Passport, "A", "no-record")
-		s := w.sweeper(p, r)
-		if err := s.Once(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := r.queued(); !slices.Equal(got, []string{"passport A"}) {
-			t.Fatalf("tasks: %v", got)
-		}
-		r.tasks = map[string]bool{}
-		if err := s.Once(t.Context()); err != nil || len(r.queued()) != 0 {
-			t.Errorf("a job was enqueued right after its check: %v, %v", r.queued(), err)
-		}
-		time.Sleep(sweepAfter + time.Second)
-		if err := s.Once(t.Context()); err != nil || !slices.Equal(r.queued(), []string{"passport A"}) {
-			t.Errorf("the job was not enqueued again: %v, %v", r.queued(), err)
-		}
-		if !r.has(tasks.Passport, "no-record") {
-			t.Error("a row before its first delivery was removed from the open set")
-		}
-	})
-}
-
-func TestASweepSkipsAnUnreadableRecord(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		err  error
-		want bool
+	bulk := live("A", 1)
+	bulk.Lane = tasks.Bulk
+	for name, c := range map[string]struct {
+		run         storage.OpenRun
+		atOnce, end bool
 	}{
-		"unreadable":  {storage.ErrVersion, true},
-		"unreachable": {storage.ErrUnreachable, false},
+		"no record":           {live("none", 1), false, true},
+		"the next run":        {live("A", 2), false, true},
+		"another lane":        {bulk, false, true},
+		"an earlier run":      {live("second", 1), true, true},
+		"the open run":        {live("A", 1), false, false},
+		"the open second run": {live("second", 2), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 				w.putJob(tasks.Passport, "A", storage.StateQueued)
-				s := w.sweeper(p, overdue(t, tasks.Passport, "odd", "A"))
-				s.Records = &oddRecords{fakeS3: w.s3, err: tc.err}
-				err := s.Once(t.Context())
-				if tc.want != (err == nil) || !tc.want && !errors.Is(err, tc.err) {
-					t.Errorf("the sweep returned %v", err)
-				}
-				if got := s.OpenSet.(*fakeRedis).queued(); tc.want && !slices.Equal(got, []string{"passport A"}) {
-					t.Errorf("tasks: %v", got)
+				second := w.payload(tasks.Passport, "second")
+				second.Run = 2
+				w.putRecord(t, second, storage.StateQueued)
+				w.s3.markers[c.run] = time.Now()
+				s := w.sweeper(p, newFakeRedis())
+				for _, wait := range []time.Duration{time.Hour, storage.MarkerLife} {
+					time.Sleep(wait)
+					if err := s.Once(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					_, got := w.s3.markers[c.run]
+					if want := !c.end || !c.atOnce && wait < storage.MarkerLife; got != want {
+						t.Errorf("after %v: the marker is there: %t", wait, got)
+					}
 				}
 			})
 		})
 	}
 }
 
-func TestASweepReachesEveryJobBehindUnreadableRecords(t *testing.T) {
+// A damaged record, one of a newer version and one that the store does not return stand before no other.
+func TestARoundReachesEveryJobBehindUnreadableRecords(t *testing.T) {
 	t.Parallel()
-	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		w.putJob(tasks.Passport, "A", storage.StateQueued)
-		ids := make([]string, sweepLimit+1)
-		for i := range ids {
-			ids[i] = fmt.Sprintf("odd%d", i)
-		}
-		r := overdue(t, tasks.Passport, ids...)
-		if err := r.AddAll(t.Context(), "passport", []string{"A"}, time.Now().Add(-30*time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		var log bytes.Buffer
-		s := w.sweeper(p, r)
-		s.Records, s.Log = &oddRecords{fakeS3: w.s3, err: storage.ErrVersion}, zerolog.New(&log)
-		for range 2 {
+	for _, fault := range []error{storage.ErrVersion, storage.ErrUnreachable, errInjected} {
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			const bad = sweepChunk + 1
+			for i := range bad {
+				w.s3.markers[storage.OpenRun{Kind: tasks.Passport, Lane: tasks.Live, VerificationID: fmt.Sprintf("odd%d", i), Run: 1}] = time.Now()
+			}
+			w.putJob(tasks.Passport, "A", storage.StateQueued)
+			w.putJob(tasks.Aadhaar, "A", storage.StateQueued)
+			r := newFakeRedis()
+			s := w.sweeper(p, r)
+			var log bytes.Buffer
+			s.Ledger, s.Log = &oddRecords{fakeS3: w.s3, err: fault}, zerolog.New(&log)
 			if err := s.Once(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(SweepEvery)
-		}
-		if got := r.queued(); !slices.Equal(got, []string{"passport A"}) {
-			t.Errorf("tasks: %v", got)
-		}
-		for _, id := range ids {
-			if !r.has(tasks.Passport, id) {
-				t.Fatalf("%s is not in the open set any more", id)
+			if got := r.queued(); !slices.Equal(got, []string{"aadhaar-live A", "passport-live A"}) {
+				t.Errorf("tasks: %v", got)
 			}
-		}
-		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		if len(lines) != 2 || !strings.Contains(lines[0], `"count":1000`) || !strings.Contains(lines[1], `"count":1,`) {
-			t.Errorf("%d log lines, the first %s", len(lines), lines[0])
-		}
-	})
+			if len(w.s3.markers) != bad+2 {
+				t.Errorf("%d markers", len(w.s3.markers))
+			}
+			if lines := strings.Count(log.String(), "skipped"); lines != 1 || !strings.Contains(log.String(), fmt.Sprintf(`"count":%d`, bad)) {
+				t.Errorf("log: %s", log.String())
+			}
+		})
+	}
 }
 
 // oddRecords cannot read the records of jobs whose ids start with "odd".
@@ -280,7 +299,7 @@ func TestOnlyTheLeaderSweepsAndDoesTheOtherChores(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		w.putJob(tasks.Passport, "A", storage.StateQueued)
-		r := overdue(t, tasks.Passport, "A")
+		r := newFakeRedis()
 		r.taken = true
 		s := w.sweeper(p, r)
 		var rounds []string
@@ -321,12 +340,9 @@ func TestAPanicOnOneRecordEndsNeitherTheProcessNorTheSweep(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		r := newFakeRedis()
-		r.epoch = "done"
-		bad, good := w.answered(t, "bad"), w.answered(t, "good")
+		w.s3.mark(w.answered(t, "bad").JobSpec)
+		w.s3.mark(w.answered(t, "good").JobSpec)
 		w.putJob(tasks.Passport, "queued", storage.StateQueued)
-		_ = r.AddAll(t.Context(), "aadhaar", []string{bad.VerificationID, good.VerificationID}, time.Now())
-		_ = r.AddAll(t.Context(), "passport", []string{"queued"}, time.Now())
-		time.Sleep(time.Hour)
 		var log bytes.Buffer
 		check := p.CheckMask
 		p.CheckMask = func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error) {
@@ -342,12 +358,12 @@ func TestAPanicOnOneRecordEndsNeitherTheProcessNorTheSweep(t *testing.T) {
 			if err := s.Once(t.Context()); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(sweepAfter + time.Minute)
+			time.Sleep(roundEvery)
 		}
 		wantState(t, w, tasks.Aadhaar, "good", storage.StateValid, "")
 		wantState(t, w, tasks.Aadhaar, "bad", storage.StateAnswered, "")
-		if !r.has(tasks.Aadhaar, "bad") || len(r.queued()) != 1 {
-			t.Errorf("the job left the open set, or another one got no task: %v", r.queued())
+		if !w.s3.marked(tasks.Aadhaar, "bad") || len(r.queued()) != 1 {
+			t.Errorf("the job lost its marker, or another one got no task: %v", r.queued())
 		}
 		if text := log.String(); !strings.Contains(text, "bad") || strings.Contains(text, "SPECIMEN") {
 			t.Errorf("log: %s", text)
@@ -370,4 +386,118 @@ func (w *world) answered(t *testing.T, id string) *storage.Record {
 		t.Fatal(err)
 	}
 	return rec
+}
+
+// A second worker must not begin anew while a round is under way.
+func TestTheLeadershipIsRenewedDuringARoundAndARoundEndsWithIt(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		r := newFakeRedis()
+		s := w.sweeper(p, r)
+		s.Housekeep = func(ctx context.Context) error {
+			for range 10 {
+				time.Sleep(LeadFor - time.Second)
+				if before := r.led; ctx.Err() != nil || before < 2 {
+					t.Errorf("%v, %d renewals", ctx.Err(), before)
+				}
+				r.led = 0
+			}
+			r.mu.Lock()
+			r.taken = true
+			r.mu.Unlock()
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		began := time.Now()
+		if err := s.Once(t.Context()); !errors.Is(err, errNotLeading) || time.Since(began) > 11*LeadFor {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// A late answer reopens a final record: a worker that is killed right after that write leaves a record that only its marker
+// brings to an end.
+func TestALateAnswerIsMarkedBeforeItReopensAFinalRecord(t *testing.T) {
+	t.Parallel()
+	for _, batch := range []string{"", "b-00000000"} {
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			job := w.payload(tasks.Aadhaar, "A")
+			job.Batch = batch
+			at := sentAt(time.Hour)
+			at.Result = resultUnknown
+			rec := w.putRecord(t, job, storage.StateQueued, at)
+			end(rec, storage.StateFailed, "answer_lost")
+			if _, err := w.s3.SwapRecord(t.Context(), rec, storage.Version{ETag: "1"}); err != nil {
+				t.Fatal(err)
+			}
+			w.keepAnswer(t, job, at)
+			p.Records = &killer{fakeS3: w.s3, at: storage.StateAnswered}
+			processOrCrash(t.Context(), p, job)
+			wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "")
+			next, err := NewProcessor(w.parts, Policy{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.sweeper(next, newFakeRedis()).Once(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+			if len(w.s3.markers) != 0 || len(w.vendor.calls) != 0 {
+				t.Errorf("markers %v, calls %v", w.s3.markers, w.vendor.calls)
+			}
+		})
+	}
+}
+
+// killer kills its worker after the record was written in a state.
+type killer struct {
+	*fakeS3
+	at storage.State
+}
+
+func (k *killer) SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error) {
+	v, err := k.fakeS3.SwapRecord(ctx, rec, was)
+	if err == nil && rec.State == k.at {
+		panic(crashed{})
+	}
+	return v, err
+}
+
+// The tail of a lost answer deletes the marker that another worker has just put for the answer.
+func TestATailThatRacesALateAnswerLeavesItsMarker(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Aadhaar, "A")
+		at := sentAt(time.Hour)
+		at.Result = resultUnknown
+		rec := w.putRecord(t, job, storage.StateQueued, at)
+		end(rec, storage.StateFailed, "answer_lost")
+		if _, err := w.s3.SwapRecord(t.Context(), rec, storage.Version{ETag: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		p.Records = &reopener{fakeS3: w.s3}
+		if v := p.Process(t.Context(), job); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "answer_lost")
+		if !w.s3.marked(tasks.Aadhaar, "A") {
+			t.Error("an unfinished record has no marker")
+		}
+	})
+}
+
+// reopener reopens the record before a marker is deleted.
+type reopener struct{ *fakeS3 }
+
+func (r *reopener) UnmarkOpen(ctx context.Context, run storage.OpenRun) error {
+	rec, v, err := r.Record(ctx, run.Kind, run.VerificationID)
+	if err != nil {
+		return err
+	}
+	_ = r.MarkOpen(ctx, run)
+	rec.State = storage.StateAnswered
+	if _, err := r.SwapRecord(ctx, rec, v); err != nil {
+		return err
+	}
+	return r.fakeS3.UnmarkOpen(ctx, run)
 }

@@ -90,7 +90,7 @@ func (d *deps) open(ctx context.Context, cfg *config.Config, areas []config.Area
 		}
 	}
 	if uses(config.Sealing) {
-		d.client, err = tasks.NewClient(tasks.ClientConfig{Redis: d.redis, Ledger: d.store, Keyset: d.keyset})
+		d.client, err = tasks.NewClient(tasks.ClientConfig{Redis: d.redis, Ledger: d.store, Keyset: d.keyset, RetryMax: cfg.RetryMax})
 	}
 	return err
 }

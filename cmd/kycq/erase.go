@@ -9,7 +9,6 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -54,7 +53,7 @@ func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason st
 	if err := appendAudit(ctx, d.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
-	rec, err := worker.Erase(ctx, d.store, redisx.NewOpenSet(d.redis), worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
+	rec, err := worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
 	if errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("no %s job %s: %w", kind, id, storage.ErrNotFound)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/worker"
 )
@@ -47,7 +47,7 @@ func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) err
 	if err := appendAudit(ctx, d.store, act); err != nil {
 		return err
 	}
-	next, err := worker.Rerun(ctx, d.store, redisx.NewOpenSet(d.redis), d.client.Push, rec.Kind, id)
+	next, err := worker.Rerun(ctx, d.store, d.client.Push, rec.Kind, id)
 	if err != nil {
 		return err
 	}
@@ -74,21 +74,27 @@ func paidBefore(rec *storage.Record) string {
 func newJobReconcile(a *app) *cobra.Command {
 	return a.command(&cobra.Command{
 		Use:   "reconcile",
-		Short: "restore the state in Redis from the records in S3",
-		Long: `reconcile lists all records and enqueues each unfinished job that has no task in Redis. Workers do the same when they
-detect that Redis has lost its data. It is safe to run at any time and repeatedly, also while workers run.`,
+		Short: "read all records, and enqueue unfinished jobs without a task",
+		Long: `reconcile reads every record, writes the marker of each unfinished job if it is missing, and enqueues each that has no task
+in Redis. Workers enqueue missing tasks by the markers every 3 minutes on their own, so reconcile is needed only if
+markers were deleted, or if a version without markers still accepted jobs after the upgrade. It is safe to run at any time
+and repeatedly, also while workers run.`,
 		Example: "  kycq job reconcile\n  kycq job reconcile --json",
 		Args:    cobra.NoArgs,
 	}, jobAreas, func(ctx context.Context, d *deps, _ []string) error {
 		sweeper := &worker.Sweeper{
-			Records: d.store, Listing: d.store, OpenSet: redisx.NewOpenSet(d.redis), Push: d.client.Push, Log: zerolog.Nop(),
+			Ledger: d.store, Tasks: d.client, MarkBatches: batch.NewStore(d.store).MarkOpen, Log: zerolog.Nop(),
 		}
 		found, err := sweeper.Reconcile(ctx)
 		if err != nil {
 			return err
 		}
 		return a.AnswerLine(found, func() string {
-			return fmt.Sprintf("%d records, %d of them open, %d enqueued again\n", found.Records, found.Open, found.Enqueued)
+			line := fmt.Sprintf("%d records, %d of them open, %d enqueued again\n", found.Records, found.Open, found.Enqueued)
+			if found.Unreadable > 0 {
+				line += fmt.Sprintf("%d cannot be read, first %s\n", found.Unreadable, found.FirstUnreadable)
+			}
+			return line
 		})
 	})
 }

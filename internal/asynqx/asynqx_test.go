@@ -12,7 +12,10 @@ import (
 	"github.com/kycq/kycq/internal/testenv"
 )
 
-const queue = "passport-bulk"
+const (
+	queue    = "passport-bulk"
+	maxDelay = 2 * time.Hour
+)
 
 func TestKeysAreThoseThatAsynqWrites(t *testing.T) {
 	t.Parallel()
@@ -47,39 +50,96 @@ func TestKeysAreThoseThatAsynqWrites(t *testing.T) {
 	}
 }
 
-func TestEnqueueReplacesATaskThatHasEndedAndNoOther(t *testing.T) {
+func TestATaskDrivesOnlyIfItWillBeDelivered(t *testing.T) {
 	t.Parallel()
+	keys := asynqx.KeysOf(queue)
+	active := func(t *testing.T, client *redis.Client, lease time.Duration) {
+		t.Helper()
+		pipe := client.TxPipeline()
+		pipe.LRem(t.Context(), keys.Pending, 0, "A")
+		pipe.LPush(t.Context(), keys.Active, "A")
+		pipe.HSet(t.Context(), keys.TaskPrefix+"A", "state", "active")
+		pipe.ZAdd(t.Context(), keys.Lease, redis.Z{Member: "A", Score: float64(time.Now().Add(lease).Unix())})
+		if _, err := pipe.Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
-		opts    []asynq.Option
-		archive bool
-		added   bool
+		opts   []asynq.Option
+		change func(t *testing.T, client *redis.Client)
+		driven bool
 	}{
-		"pending":   {},
-		"scheduled": {opts: []asynq.Option{asynq.ProcessIn(time.Hour)}},
-		"archived":  {archive: true, added: true},
+		"pending":                     {driven: true},
+		"scheduled":                   {opts: []asynq.Option{asynq.ProcessIn(maxDelay - time.Minute)}, driven: true},
+		"scheduled too far":           {opts: []asynq.Option{asynq.ProcessIn(maxDelay + time.Minute)}},
+		"scheduled for the next year": {opts: []asynq.Option{asynq.ProcessIn(365 * 24 * time.Hour)}},
+		"archived": {change: func(t *testing.T, client *redis.Client) {
+			if err := asynq.NewInspectorFromRedisClient(client).ArchiveTask(queue, "A"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"active":                  {change: func(t *testing.T, client *redis.Client) { active(t, client, 30*time.Second) }, driven: true},
+		"active, to be recovered": {change: func(t *testing.T, client *redis.Client) { active(t, client, -time.Minute) }, driven: true},
+		"active, and forgotten":   {change: func(t *testing.T, client *redis.Client) { active(t, client, -time.Hour) }},
+		"active without a lease": {change: func(t *testing.T, client *redis.Client) {
+			active(t, client, 0)
+			client.ZRem(t.Context(), keys.Lease, "A")
+		}},
+		"not in the list":     {change: func(t *testing.T, client *redis.Client) { client.Del(t.Context(), keys.Pending) }},
+		"without its message": {change: func(t *testing.T, client *redis.Client) { client.HDel(t.Context(), keys.TaskPrefix+"A", "msg") }},
+		"overwritten": {change: func(t *testing.T, client *redis.Client) {
+			client.Set(t.Context(), keys.TaskPrefix+"A", "x", 0)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := testenv.RedisClient(t)
-			tasks, inspector := asynq.NewClientFromRedisClient(client), asynq.NewInspectorFromRedisClient(client)
+			tasks := asynq.NewClientFromRedisClient(client)
 			task := asynq.NewTask("t", nil, c.opts...)
-			if added, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", task); err != nil || !added {
+			if added, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", maxDelay, task); err != nil || !added {
 				t.Fatalf("got %t, %v", added, err)
 			}
-			if c.archive {
-				if err := inspector.ArchiveTask(queue, "A"); err != nil {
-					t.Fatal(err)
-				}
+			if c.change != nil {
+				c.change(t, client)
 			}
-			added, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", task)
-			if err != nil || added != c.added {
-				t.Errorf("got %t, %v, want %t", added, err, c.added)
+			driven, err := asynqx.Driven(t.Context(), client, queue, []string{"none", "A"}, maxDelay)
+			if err != nil || len(driven) != 2 || driven[0] || driven[1] != c.driven {
+				t.Errorf("driven %v, %v, want %t", driven, err, c.driven)
+			}
+			added, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", maxDelay, asynq.NewTask("t", nil))
+			if err != nil || added == c.driven {
+				t.Errorf("added %t, %v", added, err)
 			}
 			depth, err := asynqx.ReadDepth(t.Context(), client, queue)
-			if err != nil || depth.Waiting() != 1 || depth.Archived != 0 {
+			if err != nil || depth.Waiting() != 1 || depth.Archived != 0 || !c.driven && depth.Pending != 1 {
 				t.Errorf("depth %+v, %v", depth, err)
 			}
 		})
+	}
+}
+
+func TestManyTasksAreLookedForAtOnce(t *testing.T) {
+	t.Parallel()
+	client := testenv.RedisClient(t)
+	tasks := asynq.NewClientFromRedisClient(client)
+	ids := make([]string, 250)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("T%03d", i)
+		if i%3 != 0 {
+			continue
+		}
+		if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, ids[i], maxDelay, asynq.NewTask("t", nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	driven, err := asynqx.Driven(t.Context(), client, queue, ids, maxDelay)
+	if err != nil || len(driven) != len(ids) {
+		t.Fatalf("%d results, %v", len(driven), err)
+	}
+	for i, d := range driven {
+		if d != (i%3 == 0) {
+			t.Errorf("%s is driven: %t", ids[i], d)
+		}
 	}
 }
 
@@ -121,7 +181,7 @@ func TestATaskMissingFromALongQueueIsReplacedOnceItIsOverdue(t *testing.T) {
 			t.Parallel()
 			client := testenv.RedisClient(t)
 			tasks, keys, task := asynq.NewClientFromRedisClient(client), asynqx.KeysOf(queue), asynq.NewTask("t", nil)
-			if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", task); err != nil {
+			if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", maxDelay, task); err != nil {
 				t.Fatal(err)
 			}
 			fillPending(t, client, long, time.Now().Add(c.next))
@@ -137,7 +197,7 @@ func TestATaskMissingFromALongQueueIsReplacedOnceItIsOverdue(t *testing.T) {
 			if _, err := pipe.Exec(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			added, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", task)
+			added, err := asynqx.Enqueue(t.Context(), tasks, client, queue, "A", maxDelay, task)
 			if err != nil || added != c.added {
 				t.Errorf("got %t, %v, want %t", added, err, c.added)
 			}
@@ -158,7 +218,7 @@ func TestALongQueueIsNotSearchedForATask(t *testing.T) {
 		},
 		"archived": func() { _ = asynq.NewInspectorFromRedisClient(client).ArchiveTask(queue, "archived") },
 	} {
-		if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, id, task); err != nil {
+		if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, id, maxDelay, task); err != nil {
 			t.Fatal(err)
 		}
 		fillPending(t, client, 500_000, time.Now())
@@ -166,7 +226,7 @@ func TestALongQueueIsNotSearchedForATask(t *testing.T) {
 		for range 5 {
 			put()
 			began := time.Now()
-			if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, id, task); err != nil {
+			if _, err := asynqx.Enqueue(t.Context(), tasks, client, queue, id, maxDelay, task); err != nil {
 				t.Fatal(err)
 			}
 			fastest = min(fastest, time.Since(began))

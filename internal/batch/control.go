@@ -109,20 +109,11 @@ func (b *Batch) addRun(run Run) {
 	b.State, b.Reason, b.EndedAt = Running, "", time.Time{}
 }
 
-// reopen changes a batch that is to be fed again. The marker is written first, so that an open batch is always listed.
+// reopen changes a batch that is to be fed again.
 func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
-	if err := CheckID(id); err != nil {
-		return nil, err
-	}
-	if err := c.Batches.Mark(ctx, id); err != nil {
-		return nil, err
-	}
 	b, err := c.Batches.Edit(ctx, id, change)
-	if err != nil {
-		return nil, err
-	}
-	if b.Done() {
-		return b, c.Batches.unmark(ctx, id)
+	if err != nil || b.Done() {
+		return b, err
 	}
 	if err := c.Progress.Sync(ctx, b); err != nil {
 		return b, err

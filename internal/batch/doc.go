@@ -14,7 +14,8 @@
 //
 // # Losing Redis
 //
-// Nothing in Redis is the only copy. If the feeder finds no progress hash, it starts again at the first row and reads each
+// Nothing in Redis is the only copy. A marker in S3 makes each open batch found, and every three minutes the feeder looks for
+// the tasks of all open rows (stalled.go), so a Redis that comes back older needs no detection. If the feeder finds no progress hash, it starts again at the first row and reads each
 // row's record before it enqueues the row. A row with a final record is only counted. Any other row is enqueued again,
 // which is harmless: a task is named by verification_id and run, and the worker reads the record first. After PartRows
 // consecutive rows without a record, the feeder has reached rows that were never fed, and stops reading records. If the
@@ -28,7 +29,7 @@
 // # Invariants
 //
 // Progress.Fed moves before the tasks of its rows are in Redis, the cursor after. A cancelled batch reports a row as never
-// called only if the row is beyond both and has no record of the batch. A row is added to the open set before its task is enqueued. At
+// called only if the row is beyond both and has no record of the batch. At
 // most maxOutstanding rows of a batch are in the queue. Every change of a row's state is idempotent. The package must not
 // interpret the vendor's answers, and must not write personal data to Redis, logs or unsealed objects.
 package batch

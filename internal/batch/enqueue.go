@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -145,6 +144,7 @@ func (t *feed) readRows(ctx context.Context, run Run, rows []*Row) error {
 // in the records, counted from the requested runs on.
 func (t *feed) setEnded(ctx context.Context, rows []*Row) (open []*Row, calls int, err error) {
 	var changes []rowChange
+	var cut []*Row
 	for _, r := range rows {
 		rec := r.Record
 		state := r.judge()
@@ -161,9 +161,19 @@ func (t *feed) setEnded(ctx context.Context, rows []*Row) (open []*Row, calls in
 			open = append(open, r)
 		} else {
 			changes = append(changes, rowChange{row: r.Item.Row, to: state, was: r.was})
+			if t.b.keepsUpload(rec) {
+				cut = append(cut, r)
+			}
 		}
 	}
+	t.finishRows(ctx, cut)
 	return open, calls, t.Progress.setRows(ctx, t.b.ID, changes...)
+}
+
+// keepsUpload reports whether the tail of a row's final record may have been cut before it deleted the uploaded image.
+func (b *Batch) keepsUpload(rec *storage.Record) bool {
+	return b.Uploads && rec != nil && rec.Batch == b.ID && rec.UploadDeletedAt.IsZero() && rec.Erased == nil &&
+		(rec.State == storage.StateValid || rec.State == storage.StateInvalid)
 }
 
 func attemptsFrom(rec *storage.Record, run int) int {
@@ -179,15 +189,8 @@ func attemptsFrom(rec *storage.Record, run int) int {
 // pushParallel is over how many connections rows are enqueued.
 const pushParallel = 8
 
-// push enqueues rows. The open set comes first, so that the sweep finds every job that is in the queue.
+// push enqueues rows.
 func (t *feed) push(ctx context.Context, rows []*Row) error {
-	ids := make([]string, len(rows))
-	for i, r := range rows {
-		ids[i] = r.Item.ID
-	}
-	if err := t.open.AddAll(ctx, string(t.b.Kind), ids, time.Now()); err != nil {
-		return err
-	}
 	queued := make([]bool, len(rows))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(pushParallel)

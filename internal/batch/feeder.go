@@ -20,6 +20,7 @@ import (
 type Client interface {
 	Preparer
 	Push(ctx context.Context, p tasks.JobSpec) (tasks.Status, error)
+	Driven(ctx context.Context, queue string, taskIDs []string) (driven []bool, paused bool, err error)
 }
 
 // FeederConfig configures a Feeder. All fields but Log are required.
@@ -30,7 +31,9 @@ type FeederConfig struct {
 	Client   Client
 	Progress *ProgressStore
 	Gate     Gate
-	Log      zerolog.Logger
+	// Finish processes a job that needs no call: worker.Sweeper.Finish.
+	Finish func(ctx context.Context, job tasks.JobSpec) (ended bool)
+	Log    zerolog.Logger
 }
 
 // Feeder feeds batches. Each batch that is not done has one task in the queue `feed`. Its handler runs one feed step and
@@ -39,7 +42,6 @@ type FeederConfig struct {
 type Feeder struct {
 	FeederConfig
 	batches  *Store
-	open     *redisx.OpenSet
 	headroom *redisx.Headroom
 	rates    *cache[tasks.Kind, float64]
 
@@ -51,7 +53,7 @@ type Feeder struct {
 func NewFeeder(cfg FeederConfig) *Feeder {
 	draining, drain := context.WithCancel(context.Background())
 	return &Feeder{
-		FeederConfig: cfg, batches: NewStore(cfg.Store), open: redisx.NewOpenSet(cfg.Redis), headroom: redisx.NewHeadroom(cfg.Redis),
+		FeederConfig: cfg, batches: NewStore(cfg.Store), headroom: redisx.NewHeadroom(cfg.Redis),
 		rates: &cache[tasks.Kind, float64]{life: paceLife}, draining: draining, drain: drain,
 	}
 }
@@ -63,6 +65,8 @@ const (
 	feedType = "kycq:feed"
 	// feedParallel is how many batches a process feeds at once. More batches take turns.
 	feedParallel = 4
+	// maxDelay is more than a feed task is delayed: one that is due later, after a clock was wrong, runs at once.
+	maxDelay = 5 * time.Minute
 	// feedTimeout bounds one delivery: the report of the longest batch takes about an hour.
 	feedTimeout = 6 * time.Hour
 	// feedPoll is how often asynq looks for tasks in the queue.
@@ -78,24 +82,23 @@ const (
 // Schedule enqueues the feed task of a batch, unless it exists.
 func Schedule(ctx context.Context, client redis.UniversalClient, id string) error {
 	task := asynq.NewTask(feedType, []byte(id), asynq.MaxRetry(maxRetry), asynq.Timeout(feedTimeout))
-	if _, err := asynqx.Enqueue(ctx, asynq.NewClientFromRedisClient(client), client, Queue, id, task); err != nil {
+	if _, err := asynqx.Enqueue(ctx, asynq.NewClientFromRedisClient(client), client, Queue, id, maxDelay, task); err != nil {
 		return fmt.Errorf("schedule the feeding of batch %s: %w", id, err)
 	}
 	return nil
 }
 
-// ScheduleAll enqueues the feed tasks of all batches that are not done, unless they exist. The sweep calls it each minute.
+// ScheduleAll enqueues the feed tasks of all batches with a marker, unless they exist. The sweep calls it each minute.
 func (f *Feeder) ScheduleAll(ctx context.Context) error {
-	open, err := f.batches.Open(ctx)
+	ids, err := f.batches.openIDs(ctx)
 	if err != nil {
 		return err
 	}
-	for _, b := range open {
-		if err := Schedule(ctx, f.Redis, b.ID); err != nil {
-			return err
-		}
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, Schedule(ctx, f.Redis, id))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Run feeds until ctx ends. It returns when no handler is running.

@@ -1,14 +1,17 @@
 package batch
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/internal/testenv"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -128,6 +131,14 @@ func TestAFeederKilledBeforeTheCursorMovesFeedsNothingTwice(t *testing.T) {
 	}
 }
 
+// recheck makes the check of the open rows due, as the passing of checkEvery does.
+func (h *setup) recheck(id string) {
+	h.t.Helper()
+	if err := h.control.Progress.dropCheck(h.t.Context(), id); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 func TestLostTasksAreFedAgain(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
@@ -136,14 +147,168 @@ func TestLostTasksAreFedAgain(t *testing.T) {
 	if _, err := h.inspector.DeleteAllPendingTasks(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil {
 		t.Fatal(err)
 	}
+	h.recheck(b.ID)
 	h.feed(b.ID)
-	// As if no row had ended for a long time.
-	old := time.Now().Add(-stalledAfter).UnixMilli()
-	if err := h.redis.HSet(t.Context(), progressKey(b.ID), "seen", 0, "seen_at", old).Err(); err != nil {
-		t.Fatal(err)
+	if rounds, err := redisx.ReadRounds(t.Context(), h.redis); err != nil || rounds.Missing != 50 {
+		t.Errorf("%+v, %v: want 50 missing tasks", rounds, err)
 	}
+	h.recheck(b.ID)
 	if s := h.finish(b.ID); s.Outcomes["valid"] != 50 || h.vendor.most() != 1 {
 		t.Errorf("%+v", s)
+	}
+	if rounds, _ := redisx.ReadRounds(t.Context(), h.redis); rounds.Missing != 50 {
+		t.Errorf("%d missing tasks, although only 50 were lost", rounds.Missing)
+	}
+}
+
+// Redis comes back with an older state of itself: without rows that were fed since, and with rows that have ended since.
+func TestABatchGoesOnAfterRedisCameBackOlder(t *testing.T) {
+	t.Parallel()
+	for _, done := range []int{0, 30} {
+		t.Run(fmt.Sprint(done), func(t *testing.T) {
+			t.Parallel()
+			testenv.Redis(t) // miniredis has no DUMP
+			h := newSetup(t)
+			b := h.batch("older", 700)
+			h.feed(b.ID)
+			h.work(done)
+			older := h.snapshot()
+			h.work(100)
+			h.feed(b.ID)
+			h.work(250)
+			h.feed(b.ID)
+			h.restore(older)
+			h.recheck(b.ID)
+			s := h.finish(b.ID)
+			if s.Outcomes["valid"] != 700 || h.vendor.total != 700 || h.vendor.most() != 1 {
+				t.Errorf("%d valid, %d calls, at most %d for a row", s.Outcomes["valid"], h.vendor.total, h.vendor.most())
+			}
+		})
+	}
+}
+
+// snapshot returns all keys, restore puts them back, as a restart from an RDB file or a promoted replica does.
+func (h *setup) snapshot() map[string]string {
+	h.t.Helper()
+	dump := map[string]string{}
+	for _, key := range h.redis.Keys(h.t.Context(), "*").Val() {
+		text, err := h.redis.Dump(h.t.Context(), key).Result()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		dump[key] = text
+	}
+	return dump
+}
+
+func (h *setup) restore(dump map[string]string) {
+	h.t.Helper()
+	h.wipe()
+	for key, text := range dump {
+		if err := h.redis.RestoreReplace(h.t.Context(), key, 0, text).Err(); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// An answer that is paid for waits for no queue: its image link expires.
+func TestAnAnsweredRowGoesOnWithoutATaskAndWhileItsQueueIsPaused(t *testing.T) {
+	t.Parallel()
+	for _, paused := range []bool{false, true} {
+		t.Run(fmt.Sprint(paused), func(t *testing.T) {
+			t.Parallel()
+			h := newSetup(t)
+			b := h.batch("answered", 20)
+			var finished []string
+			h.feeder.Finish = func(_ context.Context, job tasks.JobSpec) bool {
+				finished = append(finished, job.VerificationID)
+				return true
+			}
+			h.feed(b.ID)
+			queue := tasks.Queue(tasks.Passport, tasks.Bulk)
+			info, err := h.inspector.GetTaskInfo(queue, "answered-00003")
+			if err != nil {
+				t.Fatal(err)
+			}
+			job, err := tasks.DecodePayload(info.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := storage.NewRecord(job)
+			rec.State = storage.StateAnswered
+			if _, err := h.store.CreateRecord(t.Context(), rec); err != nil {
+				t.Fatal(err)
+			}
+			if paused {
+				err = h.inspector.PauseQueue(queue)
+			} else {
+				err = h.inspector.DeleteTask(queue, info.ID)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.recheck(b.ID)
+			h.feed(b.ID)
+			if !slices.Equal(finished, []string{"answered-00003"}) {
+				t.Errorf("finished %v", finished)
+			}
+			if foreign, _ := h.control.Progress.foreign(t.Context(), b.ID, 100); len(foreign) != 0 {
+				t.Errorf("rows count as those of another batch: %v", foreign)
+			}
+		})
+	}
+}
+
+// A run that begins while the run before it ends must keep its marker, or nothing finds the batch after Redis is lost.
+func TestTheEndOfARunLeavesTheMarkerOfTheNextRun(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b := h.batch("again", 5)
+	h.finish(b.ID)
+	open := func() string {
+		ids, err := h.control.Batches.openIDs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(ids)
+	}
+	if got := open(); got != "[]" {
+		t.Fatalf("open: %s", got)
+	}
+	ended, err := h.control.Batches.Load(t.Context(), b.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.control.Retry(t.Context(), b.ID, []Rerun{{Row: 1, Run: 2, Was: RowValid}}, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.control.Batches.unmark(t.Context(), ended); err != nil { // the slow end of the first run
+		t.Fatal(err)
+	}
+	if got := open(); got != "["+b.ID+"]" {
+		t.Errorf("open: %s", got)
+	}
+	h.finish(b.ID)
+	if got := open(); got != "[]" {
+		t.Errorf("after the second run: %s", got)
+	}
+}
+
+func TestAnEarlierVersionsBatchGetsItsMarker(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b, done := h.batch("marked", 5), h.batch("done", 6)
+	h.finish(done.ID)
+	for range 2 {
+		if err := h.control.Batches.markers.Delete(t.Context(), openFolder+b.ID+"/1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.control.Batches.MarkOpen(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ids, err := h.control.Batches.openIDs(t.Context()); err != nil || len(ids) != 1 || ids[0] != b.ID {
+			t.Errorf("open: %v, %v", ids, err)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func (t *feed) finish(ctx context.Context, p *Progress) (bool, error) {
 	if err := t.Progress.expire(ctx, b); err != nil {
 		return false, err
 	}
-	return true, t.batches.unmark(ctx, b.ID)
+	return true, t.batches.unmark(ctx, b)
 }
 
 // findFed raises Batch.Fed to the last row with a record of this batch: a Redis that came back with older data reports too

@@ -64,7 +64,11 @@ func newSetup(t *testing.T) *setup {
 	h.inspector = asynq.NewInspectorFromRedisClient(h.redis)
 	h.control = NewControl(h.redis, h.store)
 	h.feeder = NewFeeder(FeederConfig{
-		Redis: h.redis, Store: h.store, Keyset: keyset, Client: h.client, Progress: h.control.Progress, Gate: openGate{h}, Log: zerolog.Nop(),
+		Redis: h.redis, Store: h.store, Keyset: keyset, Client: h.client, Progress: h.control.Progress, Gate: openGate{h},
+		Finish: func(ctx context.Context, job tasks.JobSpec) bool {
+			return h.worker.Process(ctx, job).Decision == worker.Final
+		},
+		Log: zerolog.Nop(),
 	})
 	t.Cleanup(h.feeder.drain)
 	h.worker, err = worker.NewProcessor(worker.Parts{

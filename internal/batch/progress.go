@@ -19,6 +19,7 @@ import (
 //	kycq:{<id>}:progress    hash: state, cursor, counters
 //	kycq:{<id>}:rows        string: four bits for each row, a RowState
 //	kycq:{<id>}:elsewhere   set of row/run: rows whose task belongs to another batch or a single job
+//	kycq:{<id>}:checked     exists for a while after a check of the open rows
 //	kycq:{<kind>}:feeding   sorted set of the batches of a kind that are being fed, by time
 //
 // It is safe for concurrent use.
@@ -36,6 +37,7 @@ func NewProgressStore(client redis.UniversalClient, batches *Store) *ProgressSto
 func progressKey(id string) string      { return "kycq:{" + id + "}:progress" }
 func rowsKey(id string) string          { return "kycq:{" + id + "}:rows" }
 func foreignKey(id string) string       { return "kycq:{" + id + "}:elsewhere" }
+func checkedKey(id string) string       { return "kycq:{" + id + "}:checked" }
 func feedingKey(kind tasks.Kind) string { return "kycq:{" + string(kind) + "}:feeding" }
 func batchKeys(id string) []string      { return []string{progressKey(id), rowsKey(id), foreignKey(id)} }
 
@@ -345,6 +347,20 @@ func (s *ProgressStore) idleFor(ctx context.Context, id string, p *Progress) (ti
 
 func (s *ProgressStore) noteEnded(ctx context.Context, id string, ended int) error {
 	return s.set(ctx, id, fieldSeen, ended, fieldSeenAt, time.Now().UnixMilli())
+}
+
+// checkEvery is how often the tasks of a batch's open rows are looked for.
+const checkEvery = 3 * time.Minute
+
+// beginCheck reports whether a check of the open rows is due, and counts it as begun.
+func (s *ProgressStore) beginCheck(ctx context.Context, id string) (due bool, err error) {
+	due, err = s.redis.SetNX(ctx, checkedKey(id), 1, checkEvery).Result()
+	return due, progressError(id, err)
+}
+
+// dropCheck makes a check due at once.
+func (s *ProgressStore) dropCheck(ctx context.Context, id string) error {
+	return progressError(id, s.redis.Del(ctx, checkedKey(id)).Err())
 }
 
 // progressLife is how long the progress of a finished batch is kept, for watchers that have not seen the end yet.

@@ -48,6 +48,7 @@ type feed struct {
 		rows   []Rerun
 	}
 	foreignChecked time.Time
+	openChecked    bool // in this step
 }
 
 // step feeds a batch for a while. It returns the delay until the next step.
@@ -55,12 +56,12 @@ func (f *Feeder) step(ctx context.Context, id string) (time.Duration, error) {
 	b, err := f.batches.Load(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		f.Log.Warn().Str("batch", id).Msg("there is no such batch: its feed task is dropped")
+		f.Log.Info().Str("batch", id).Msg("this batch was not accepted (yet): its feed task is dropped")
 		return done, nil
 	case err != nil:
 		return 0, err
 	case b.Done():
-		return done, f.batches.unmark(ctx, id)
+		return done, f.batches.unmark(ctx, b)
 	}
 	t := &feed{Feeder: f, b: b, parts: PartsOf(f.Store, f.Keyset, b)}
 	began, lastFed := time.Now(), time.Now()
@@ -96,6 +97,9 @@ func (t *feed) tick(ctx context.Context) (fed int, delay time.Duration, err erro
 	if err := t.checkForeign(ctx); err != nil {
 		return 0, 0, err
 	}
+	if err := t.checkOpen(ctx, p); err != nil {
+		return 0, 0, err
+	}
 	run := t.b.run(p.Run)
 	outstanding := p.outstanding(run.Kind)
 	allFed := p.Cursor >= run.Rows
@@ -106,8 +110,7 @@ func (t *feed) tick(ctx context.Context) (fed int, delay time.Duration, err erro
 	case allFed && outstanding == 0:
 		return 0, 0, t.Progress.nextRun(ctx, t.b.ID, p, t.b.run(p.Run+1).Kind)
 	case allFed:
-		delay, err = t.waitForRows(ctx, p, outstanding)
-		return 0, delay, err
+		return 0, 0, nil
 	case t.b.State == CallLimitReached && (p.limitReached() || p.rebuilding()):
 		return 0, limitDelay, nil
 	case t.b.State == CallLimitReached:
@@ -141,8 +144,7 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, run Run) (fed int, del
 	room := queue.room(p, outstanding, target)
 	switch {
 	case room == 0:
-		delay, err = t.waitForRows(ctx, p, outstanding)
-		return 0, delay, err
+		return 0, 0, nil
 	case p.MaxCalls == 0 && (p.rebuilding() || run.Kind == Amend):
 		room = max(room, chunk/2) // most of these rows are only counted; feeding a few too many does no harm
 	case p.MaxCalls == 0 && room < min(target/16, run.Rows-p.Cursor):
@@ -184,9 +186,6 @@ func (t *feed) readProgress(ctx context.Context) (*Progress, error) {
 func (t *feed) createProgress(ctx context.Context) error {
 	was, err := t.batches.summary(ctx, t.b.ID)
 	if err != nil {
-		return err
-	}
-	if err := t.batches.Mark(ctx, t.b.ID); err != nil {
 		return err
 	}
 	t.Log.Info().Str("batch", t.b.ID).Int("rows", t.b.Rows).Msg("feeding starts")
@@ -231,5 +230,5 @@ func (t *feed) finishOrWait(ctx context.Context, p *Progress, outstanding int) (
 		}
 		return idleDelay, err
 	}
-	return t.waitForRows(ctx, p, outstanding)
+	return 0, nil
 }

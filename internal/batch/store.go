@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/objects"
+	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -22,17 +24,21 @@ import (
 //	batches/<id>/manifest/<plan>/<part>  sealed rows
 //	batches/<id>/passes/<list>/<part>    rows and runs of a retry
 //	batches/<id>/report.csv summary.json written at the end
-//	batches/_open/<id>                   marks a batch that is not done, so that listing those is cheap
-type Store struct{ objects *objects.Bucket }
+//	open/batch/<id>/<run>                marks a batch whose run is not done, so that listing those is cheap
+//
+// The marker of a run is written before batch.json opens the run, and deleted last.
+type Store struct{ objects, markers *objects.Bucket }
 
 // NewStore returns a Store for the records bucket of s3.
-func NewStore(s3 *storage.Store) *Store { return &Store{objects: objectsOf(s3)} }
+func NewStore(s3 *storage.Store) *Store {
+	return &Store{objects: objectsOf(s3), markers: s3.Buckets().Records.Within(openFolder, "marker")}
+}
 
 func objectsOf(s3 *storage.Store) *objects.Bucket { return s3.Buckets().Records.Within(root, "object") }
 
 const (
 	root       = "batches/"
-	openFolder = root + "_open/"
+	openFolder = "open/batch/"
 	jsonType   = "application/json"
 
 	// readParallel is how many objects are read at once; a read is little more than a round trip.
@@ -40,7 +46,6 @@ const (
 )
 
 func batchKey(id string) string   { return root + id + "/batch.json" }
-func markerKey(id string) string  { return openFolder + id }
 func summaryKey(id string) string { return root + id + "/summary.json" }
 
 // ReportKey is the key of the report of a batch that has ended.
@@ -98,14 +103,14 @@ func (s *Store) put(ctx context.Context, key string, v any) error {
 // Accept writes a new batch, which accepts its rows. If the batch exists, created is false and b is set to what is stored.
 // The error is ErrOtherManifest if the stored one has other rows or settings.
 func (s *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) {
-	if err := s.Mark(ctx, b.ID); err != nil {
-		return false, err
-	}
 	b.Version, b.CreatedAt = batchVersion, now()
 	b.UpdatedAt = b.CreatedAt
 	body, err := json.Marshal(b)
 	if err == nil {
-		_, err = s.objects.Create(ctx, batchKey(b.ID), body)
+		err = s.writeMarked(ctx, b, func() error {
+			_, err := s.objects.Create(ctx, batchKey(b.ID), body)
+			return err
+		})
 	}
 	switch {
 	case err == nil:
@@ -121,13 +126,17 @@ func (s *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) 
 		return false, fmt.Errorf("%s: %w", b.ID, ErrOtherManifest)
 	}
 	*b = *existing
-	return false, nil
+	if !b.Done() {
+		err = s.mark(ctx, b)
+	}
+	return false, err
 }
 
 // errUnchanged tells Edit that there is nothing to write.
 var errUnchanged = errors.New("unchanged")
 
-// Edit changes a batch by compare-and-swap; change is called again after a conflict.
+// Edit changes a batch by compare-and-swap; change is called again after a conflict. A batch that is open after the change
+// has its marker before it.
 func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
 	for {
 		b, etag, err := s.load(ctx, id)
@@ -142,7 +151,15 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 		b.UpdatedAt = now()
 		body, err := json.Marshal(b)
 		if err == nil {
-			_, err = s.objects.Swap(ctx, batchKey(id), body, etag)
+			write := func() error {
+				_, err := s.objects.Swap(ctx, batchKey(id), body, etag)
+				return err
+			}
+			if b.Done() {
+				err = write()
+			} else {
+				err = s.writeMarked(ctx, b, write)
+			}
 		}
 		switch {
 		case err == nil:
@@ -153,37 +170,87 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 	}
 }
 
-// Mark writes the marker of a batch that is open or about to be.
-func (s *Store) Mark(ctx context.Context, id string) error {
-	return s.put(ctx, markerKey(id), struct{}{})
-}
-
-func (s *Store) unmark(ctx context.Context, id string) error {
-	if err := s.objects.Delete(ctx, markerKey(id)); err != nil {
-		return fmt.Errorf("mark batch %s as done: %w", id, err)
+// mark writes the marker of the batch's last run.
+func (s *Store) mark(ctx context.Context, b *Batch) error {
+	if err := s.markers.Put(ctx, fmt.Sprintf("%s%s/%d", openFolder, b.ID, len(b.Runs)), nil, "application/octet-stream"); err != nil {
+		return fmt.Errorf("mark batch %s as open: %w", b.ID, err)
 	}
 	return nil
 }
 
-// markerLife is how long the marker of a submission that was never accepted is kept.
-const markerLife = 7 * 24 * time.Hour
+// writeMarked writes the marker before batch.json, and again if that took long: the marker may have been deleted in between.
+func (s *Store) writeMarked(ctx context.Context, b *Batch, write func() error) error {
+	if err := s.mark(ctx, b); err != nil {
+		return err
+	}
+	marked := time.Now()
+	if err := write(); err != nil || sleep.Elapsed(marked) < time.Minute {
+		return err
+	}
+	return s.mark(ctx, b)
+}
 
-// Open lists the batches that are not done.
-func (s *Store) Open(ctx context.Context) ([]*Batch, error) {
+// MarkOpen writes the marker of each batch that is not done. Versions without markers wrote none.
+func (s *Store) MarkOpen(ctx context.Context) error {
+	all, err := s.All(ctx)
+	for _, b := range all {
+		if err == nil && !b.Done() {
+			err = s.mark(ctx, b)
+		}
+	}
+	return err
+}
+
+// unmark deletes the markers of a batch that is done. A further run has its own.
+func (s *Store) unmark(ctx context.Context, b *Batch) error {
+	for info, err := range s.markers.List(ctx, openFolder+b.ID+"/") {
+		if _, run := parseMarker(info.Key); err == nil && run <= len(b.Runs) {
+			err = s.markers.Delete(ctx, info.Key)
+		}
+		if err != nil {
+			return fmt.Errorf("mark batch %s as done: %w", b.ID, err)
+		}
+	}
+	return nil
+}
+
+// parseMarker returns the batch and the run of a marker; the batch is empty if it is not one.
+func parseMarker(key string) (id string, run int) {
+	id, number, _ := strings.Cut(strings.TrimPrefix(key, openFolder), "/")
+	run, err := strconv.Atoi(number)
+	if err != nil || CheckID(id) != nil {
+		return "", 0
+	}
+	return id, run
+}
+
+// openIDs lists the batches with a marker. A marker without a batch is deleted after storage.MarkerLife.
+func (s *Store) openIDs(ctx context.Context) ([]string, error) {
 	var ids []string
-	for info, err := range s.objects.List(ctx, openFolder) {
+	for info, err := range s.markers.List(ctx, openFolder) {
 		if err != nil {
 			return nil, fmt.Errorf("list open batches: %w", err)
 		}
-		id := info.Key[len(openFolder):]
-		if CheckID(id) == nil {
-			ids = append(ids, id)
+		id, _ := parseMarker(info.Key)
+		if id == "" || slices.Contains(ids, id) {
+			continue
 		}
-		if time.Since(info.Modified) > markerLife {
+		if info.Age > storage.MarkerLife {
 			if _, err := s.Load(ctx, id); errors.Is(err, ErrNotFound) {
-				_ = s.unmark(ctx, id)
+				_ = s.markers.Delete(ctx, info.Key)
+				continue
 			}
 		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// Open lists the batches that are not done.
+func (s *Store) Open(ctx context.Context) ([]*Batch, error) {
+	ids, err := s.openIDs(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return s.loadAll(ctx, ids, func(b *Batch) bool { return !b.Done() })
 }

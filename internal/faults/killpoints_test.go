@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 	"github.com/kycq/kycq/tasks"
@@ -125,13 +124,9 @@ func (tr *trap) wait(t testing.TB, victim *process) {
 	}
 }
 
-// skipRebuild notes in the stack's Redis that its open set is complete, as a first worker does after it has read all
-// records. Until then, a worker reads records that it does not work on.
-func (s *stack) skipRebuild() {
+// skipReconcile notes that all records have their markers, as a first worker does after it has read all records. Until then,
+// a worker reads records that it does not work on.
+func (s *stack) skipReconcile() {
 	s.t.Helper()
-	epoch := redisx.NewEpoch(s.redis)
-	token, err := epoch.Begin(s.t.Context())
-	check(s.t, err)
-	_, err = epoch.Finish(s.t.Context(), token)
-	check(s.t, err)
+	check(s.t, s.store.SetMarkersComplete(s.t.Context()))
 }

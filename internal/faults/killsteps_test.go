@@ -24,7 +24,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				t.Parallel()
 				killer := newTrap(at)
 				s := newStack(t, takesIDs(mode), withTap(killer.command))
-				s.skipRebuild()
+				s.skipReconcile()
 				s.enqueue(12)
 				s.recorder.inject(killer.request)
 				first := s.startWorker()

@@ -10,11 +10,11 @@ import (
 )
 
 // TestProducerKilled kills a producer after it has written the record of its third job and before it enqueues the task. The
-// sweep finds the record in the open set and enqueues the task.
+// leader finds the marker of the job and enqueues the task.
 func TestProducerKilled(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.skipRebuild()
+	s.skipReconcile()
 	killer := newTrap(producerKill)
 	s.recorder.inject(killer.request)
 	s.startWorker()

@@ -15,6 +15,7 @@ import (
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/metrics"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -55,6 +56,9 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 func busy(t *testing.T) *metrics.Metrics {
 	client := redisClient(t)
 	enqueue(t, client, "A")
+	if err := redisx.CountRound(t.Context(), client, map[string]int64{"passport": 1}); err != nil {
+		t.Fatal(err)
+	}
 	g := *calmGate
 	g.holds = []hold.Hold{{Cause: hold.Balance, Code: "insufficient_balance", Since: time.Now()}}
 	m := open(t, client, &g)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -53,10 +54,18 @@ func TestGateStateIsExported(t *testing.T) {
 func TestOpenJobsAreCounted(t *testing.T) {
 	t.Parallel()
 	client := redisClient(t)
-	client.ZAdd(t.Context(), "kycq:{aadhaar}:open", redis.Z{Member: "A"}, redis.Z{Member: "B"})
+	if err := redisx.CountRound(t.Context(), client, map[string]int64{"aadhaar": 2, "passport": 0}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := redisx.AddMissing(t.Context(), client, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f := scrape(t, open(t, client, calmGate))
 	f.want(t, "kycq_open_jobs", "kind=aadhaar", 2)
 	f.want(t, "kycq_open_jobs", "kind=passport", 0)
+	f.want(t, "kycq_missing_tasks_total", "", 4)
 }
 
 func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {

@@ -37,7 +37,8 @@ var (
 	memoryUsed = describe("kycq_redis_memory_used_bytes", "memory used by Redis")
 	memoryMax  = describe("kycq_redis_memory_max_bytes", "maxmemory of Redis; missing if it is not set. At 70 % of it enqueuing stops")
 
-	openJobs = describe("kycq_open_jobs", "jobs without a final record, queued or being processed", "kind")
+	openJobs     = describe("kycq_open_jobs", "single jobs without a final record, as the leader counts them every 3 minutes; without rows of batches", "kind")
+	missingTasks = describe("kycq_missing_tasks_total", "tasks of open jobs that Redis had lost and that were enqueued again, as counted in Redis")
 
 	rateLimit   = describe("kycq_rate_limit_per_minute", "effective rate limit of the whole fleet, in calls per minute", "kind")
 	rateUsed    = describe("kycq_rate_used_ratio", "calls of the whole fleet in the last minute, divided by the limit", "kind")
@@ -79,7 +80,7 @@ func (s *shared) Collect(to chan<- prometheus.Metric) {
 	}
 	s.collectGate(ctx, to)
 	s.collectMemory(ctx, to)
-	s.collectOpen(ctx, to)
+	s.collectRounds(ctx, to)
 }
 
 func (s *shared) collectMemory(ctx context.Context, to chan<- prometheus.Metric) {
@@ -93,13 +94,15 @@ func (s *shared) collectMemory(ctx context.Context, to chan<- prometheus.Metric)
 	}
 }
 
-func (s *shared) collectOpen(ctx context.Context, to chan<- prometheus.Metric) {
-	open := redisx.NewOpenSet(s.redis)
-	for _, kind := range tasks.Kinds() {
-		if n, err := open.Count(ctx, string(kind)); err == nil {
-			gauge(to, openJobs, float64(n), string(kind))
-		}
+func (s *shared) collectRounds(ctx context.Context, to chan<- prometheus.Metric) {
+	rounds, err := redisx.ReadRounds(ctx, s.redis)
+	if err != nil {
+		return
 	}
+	for kind, n := range rounds.Open {
+		gauge(to, openJobs, float64(n), kind)
+	}
+	to <- prometheus.MustNewConstMetric(missingTasks, prometheus.CounterValue, float64(rounds.Missing))
 }
 
 func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -302,7 +303,7 @@ func lists(t *testing.T, _ *storagetest.Server, b *objects.Buckets) {
 	} {
 		var got []string
 		for info, err := range b.Records.List(t.Context(), prefix) {
-			if err != nil || info.Size != 1 || info.Modified.IsZero() {
+			if err != nil || info.Size != 1 || info.Age < 0 || info.Age > time.Minute {
 				t.Fatal(fmt.Sprint(info, err))
 			}
 			got = append(got, info.Key)

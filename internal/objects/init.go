@@ -20,7 +20,7 @@ type InitStep struct {
 	Warning string `json:"warning,omitempty"`
 }
 
-// Init creates missing buckets and the lifecycle rule of the inbox. It may be repeated. With an error, it also returns the
+// Init creates missing buckets and the lifecycle rules. It may be repeated. With an error, it also returns the
 // steps done before.
 func (b *Buckets) Init(ctx context.Context) ([]InitStep, error) {
 	var steps []InitStep
@@ -31,11 +31,14 @@ func (b *Buckets) Init(ctx context.Context) ([]InitStep, error) {
 		}
 		steps = append(steps, InitStep{Bucket: bucket.name, What: "bucket", Existed: existed})
 	}
-	lifecycle, err := b.makeLifecycle(ctx)
-	if err != nil {
-		return steps, err
+	for _, l := range b.lifecycles() {
+		step, err := l.set(ctx)
+		if err != nil {
+			return steps, err
+		}
+		steps = append(steps, step)
 	}
-	return append(steps, lifecycle), nil
+	return steps, nil
 }
 
 // create checks first: few accounts keep the permission to create buckets, and stores answer a needless creation with 200,

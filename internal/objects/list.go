@@ -13,9 +13,10 @@ import (
 
 // Info describes an object in a listing.
 type Info struct {
-	Key      string
-	Size     int64
-	Modified time.Time
+	Key  string
+	Size int64
+	// Age is how long ago the object was written by the store's clock, in whole seconds.
+	Age time.Duration
 }
 
 // List yields the objects whose keys begin with prefix, in key order. It ends with the first error.
@@ -27,7 +28,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 				return
 			}
 			for _, o := range page.Contents {
-				info := Info{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}
+				info := Info{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Age: age(page.ResultMetadata, o.LastModified)}
 				if !yield(info, nil) {
 					return
 				}

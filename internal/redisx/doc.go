@@ -1,5 +1,5 @@
 // Package redisx opens kycq's Redis client, checks the server, and stores what kycq keeps in Redis apart from asynq's
-// queues, the gate and the progress of batches: the open set, kept answers, a few counters, the epoch and the leader.
+// queues, the gate and the progress of batches: kept answers, a few counters and the leader.
 //
 // Redis is never the source of truth. Losing all keys of this package costs time, but loses no row and causes no second charge. Values
 // are ids, times, numbers and sealed text, never personal data.

@@ -9,20 +9,10 @@ import (
 )
 
 // Hints stores crash counts, kept answers and the count of reissues. It is safe for concurrent use.
-type Hints struct {
-	client redis.UniversalClient
-	open   *OpenSet
-}
+type Hints struct{ client redis.UniversalClient }
 
 // NewHints stores them in the server of client.
-func NewHints(client redis.UniversalClient) *Hints {
-	return &Hints{client: client, open: NewOpenSet(client)}
-}
-
-// CloseJob removes a job with a final record from the open set.
-func (h *Hints) CloseJob(ctx context.Context, kind, id string) error {
-	return h.open.Remove(ctx, kind, id)
-}
+func NewHints(client redis.UniversalClient) *Hints { return &Hints{client: client} }
 
 // crashCountLife starts again at each increment.
 const crashCountLife = 24 * time.Hour

@@ -2,7 +2,6 @@ package redisx_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/redisx"
-	"github.com/kycq/kycq/internal/testenv"
 )
 
 // fake is a miniredis, for tests that advance its clock.
@@ -36,47 +34,6 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestOpenSetListsTheOldestVisitFirst(t *testing.T) {
-	t.Parallel()
-	ctx, set := t.Context(), redisx.NewOpenSet(testenv.RedisClient(t))
-	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	check(t, set.Add(ctx, "aadhaar", "late", noon))
-	check(t, set.Add(ctx, "aadhaar", "early", noon.Add(-time.Hour)))
-	check(t, set.Add(ctx, "passport", "other", noon.Add(-2*time.Hour)))
-
-	list := must[[]string](t)
-	if got := list(set.Range(ctx, "aadhaar", noon.Add(time.Millisecond), 10)); !slices.Equal(got, []string{"early", "late"}) {
-		t.Errorf("got %v", got)
-	}
-	if got := list(set.Range(ctx, "aadhaar", noon, 10)); !slices.Equal(got, []string{"early"}) {
-		t.Errorf("before noon: got %v", got)
-	}
-	if got := list(set.Range(ctx, "aadhaar", noon.Add(time.Hour), 1)); !slices.Equal(got, []string{"early"}) {
-		t.Errorf("one of two: got %v", got)
-	}
-	check(t, set.Add(ctx, "aadhaar", "early", noon.Add(time.Minute)))
-	if got := list(set.Range(ctx, "aadhaar", noon.Add(time.Second), 10)); !slices.Equal(got, []string{"late"}) {
-		t.Errorf("after another visit: %v", got)
-	}
-}
-
-func TestOpenSetRemovesJobs(t *testing.T) {
-	t.Parallel()
-	client := testenv.RedisClient(t)
-	ctx, set := t.Context(), redisx.NewOpenSet(client)
-	ids := make([]string, 2500)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("ID%d", i)
-	}
-	check(t, set.AddAll(ctx, "passport", ids, time.Now()))
-	check(t, set.Remove(ctx, "passport", "ID7"))
-	check(t, redisx.NewHints(client).CloseJob(ctx, "passport", "ID8"))
-	check(t, set.Remove(ctx, "passport", "never there"))
-	if got := must[int64](t)(set.Count(ctx, "passport")); got != 2498 {
-		t.Errorf("got %d open jobs, want 2498", got)
 	}
 }
 
@@ -161,32 +118,6 @@ func TestReissuesAreCountedByDayOverTheFleet(t *testing.T) {
 	}
 }
 
-func TestEpochIsLostUntilARebuildFinishes(t *testing.T) {
-	t.Parallel()
-	client := testenv.RedisClient(t)
-	ctx, epoch := t.Context(), redisx.NewEpoch(client)
-	lost, done := must[bool](t), must[bool](t)
-	if !lost(epoch.Lost(ctx)) {
-		t.Error("an empty Redis has an epoch")
-	}
-	first := must[string](t)(epoch.Begin(ctx))
-	if !lost(epoch.Lost(ctx)) {
-		t.Error("the epoch is set during a rebuild")
-	}
-	second := must[string](t)(epoch.Begin(ctx))
-	if done(epoch.Finish(ctx, first)) {
-		t.Error("a rebuild finished although another was begun after it")
-	}
-	if !done(epoch.Finish(ctx, second)) || lost(epoch.Lost(ctx)) {
-		t.Error("the epoch is lost after a rebuild")
-	}
-	third := must[string](t)(epoch.Begin(ctx))
-	check(t, client.FlushDB(ctx).Err())
-	if done(epoch.Finish(ctx, third)) || !lost(epoch.Lost(ctx)) {
-		t.Error("a wipe during a rebuild was not detected")
-	}
-}
-
 func TestOnlyOneProcessLeads(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t)
@@ -225,12 +156,8 @@ func TestErrorsOfRedisAreReturned(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t)
 	server.SetError("LOADING Redis is loading the dataset in memory")
-	ctx, hints, set := context.WithoutCancel(t.Context()), redisx.NewHints(client), redisx.NewOpenSet(client)
+	ctx, hints := context.WithoutCancel(t.Context()), redisx.NewHints(client)
 	for name, call := range map[string]func() error{
-		"add":     func() error { return set.Add(ctx, "aadhaar", "A", time.Now()) },
-		"remove":  func() error { return set.Remove(ctx, "aadhaar", "A") },
-		"range":   func() error { _, err := set.Range(ctx, "aadhaar", time.Now(), 1); return err },
-		"count":   func() error { _, err := set.Count(ctx, "aadhaar"); return err },
 		"raise":   func() error { _, err := hints.RaiseCrashCount(ctx, "aadhaar", "A"); return err },
 		"crashes": func() error { _, err := hints.CrashCount(ctx, "aadhaar", "A"); return err },
 		"clear":   func() error { return hints.ClearCrashCount(ctx, "aadhaar", "A") },
@@ -238,8 +165,10 @@ func TestErrorsOfRedisAreReturned(t *testing.T) {
 		"kept":    func() error { _, _, err := hints.KeptAnswer(ctx, "aadhaar", "A"); return err },
 		"drop":    func() error { return hints.DropAnswer(ctx, "aadhaar", "A") },
 		"take":    func() error { _, err := hints.TakeReissue(ctx, 1); return err },
-		"lost":    func() error { _, err := redisx.NewEpoch(client).Lost(ctx); return err },
 		"lead":    func() error { _, err := redisx.NewLeader(client, "x", time.Second).Lead(ctx); return err },
+		"round":   func() error { return redisx.CountRound(ctx, client, map[string]int64{"aadhaar": 1}) },
+		"missing": func() error { return redisx.AddMissing(ctx, client, 1) },
+		"rounds":  func() error { _, err := redisx.ReadRounds(ctx, client); return err },
 		"check":   func() error { _, err := redisx.Check(ctx, client); return err },
 	} {
 		if call() == nil {

@@ -75,7 +75,7 @@ func queues() []string { return append(tasks.Queues(), batch.Queue) }
 
 func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Build) error {
 	var err error
-	if w.Client, err = tasks.NewClient(tasks.ClientConfig{Redis: w.redis, Ledger: w.store, Keyset: keyset}); err != nil {
+	if w.Client, err = tasks.NewClient(tasks.ClientConfig{Redis: w.redis, Ledger: w.store, Keyset: keyset, RetryMax: cfg.RetryMax}); err != nil {
 		return err
 	}
 	if w.keeper, err = NewKeeper(cfg, w.redis, w.store, keyset, w.log); err != nil {
@@ -100,10 +100,8 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 		},
 		Metrics: w.metrics.Handler(),
 	})
-	progress := batch.NewProgressStore(w.redis, batch.NewStore(w.store))
-	w.feeder = batch.NewFeeder(batch.FeederConfig{
-		Redis: w.redis, Store: w.store, Keyset: keyset, Client: w.Client, Progress: progress, Gate: w.gate, Log: w.log,
-	})
+	batches := batch.NewStore(w.store)
+	progress := batch.NewProgressStore(w.redis, batches)
 	pause := worker.NewQueuePause(w.redis)
 	processor, err := worker.NewProcessor(worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
@@ -125,12 +123,25 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	})
 	w.janitor = janitor.New(w.redis, queues(), w.log)
 	w.sweeper = &worker.Sweeper{
-		Processor: processor, Records: w.store, Listing: w.store, OpenSet: redisx.NewOpenSet(w.redis), Epoch: redisx.NewEpoch(w.redis),
-		Leader: redisx.NewLeader(w.redis, "sweep", 2*worker.SweepEvery), Push: w.Client.Push, EnsureFeeds: w.feeder.ScheduleAll,
+		Processor: processor, Ledger: w.store, Tasks: w.Client, Leader: redisx.NewLeader(w.redis, "sweep", worker.LeadFor),
 		SyncQueues: func(ctx context.Context) error { return pause.Sync(ctx, w.gate) },
-		Housekeep:  w.janitor.Run, Log: w.log,
+		Housekeep:  w.janitor.Run, MarkBatches: batches.MarkOpen, Counted: w.counted, Log: w.log,
 	}
+	w.feeder = batch.NewFeeder(batch.FeederConfig{
+		Redis: w.redis, Store: w.store, Keyset: keyset, Client: w.Client, Progress: progress, Gate: w.gate, Finish: w.sweeper.Finish,
+		Log: w.log,
+	})
+	w.sweeper.EnsureFeeds = w.feeder.ScheduleAll
 	return nil
+}
+
+// counted stores the counts of the sweep for the metrics of all workers.
+func (w *Worker) counted(ctx context.Context, n worker.Counted) error {
+	open := map[string]int64{}
+	for _, kind := range tasks.Kinds() {
+		open[string(kind)] = int64(n.Open[kind])
+	}
+	return errors.Join(redisx.CountRound(ctx, w.redis, open), redisx.AddMissing(ctx, w.redis, n.Missing))
 }
 
 func policyOf(cfg *config.Config) worker.Policy {

@@ -171,11 +171,44 @@ var mutants = []mutant{
 		},
 	},
 	{
-		name:  "skip-open-set", // forgets jobs that have a record and no task
-		pkg:   "tasks",
-		old:   `	if err := c.open.Add(ctx, string(job.Kind), job.VerificationID, time.Now()); err != nil {`,
-		new:   `	if err := error(nil); err != nil && time.Now().IsZero() {`,
-		tests: []testName{{faults, "TestProducerKilled"}},
+		name: "skip-marker", // forgets jobs that have a record and no task
+		pkg:  "storage",
+		old:  `	if err := mark(ctx, OpenRunOf(job)); err != nil {`,
+		new:  `	if err := error(nil); err != nil {`,
+		tests: []testName{
+			{"storage", "TestAMarkerIsThereBeforeItsRecord"},
+			{faults, "TestProducerKilled"},
+		},
+	},
+	{
+		name:  "skip-late-marker", // reopens a final record that nothing finds after a crash
+		pkg:   "worker",
+		old:   `		if d.rec.State.Final() { // it has no marker any more`,
+		new:   `		if false {`,
+		tests: []testName{{"worker", "TestALateAnswerIsMarkedBeforeItReopensAFinalRecord"}},
+	},
+	{
+		name:  "unmark-before-the-tail", // deletes the marker of a run whose tail can still fail
+		pkg:   "worker",
+		old:   `	err := d.reportRows(ctx)`,
+		new:   `	err := errors.Join(d.unmark(ctx), d.reportRows(ctx))`,
+		tests: []testName{{"worker", "TestTheMarkerIsDeletedLast"}},
+	},
+	{
+		name: "trust-any-task", // believes that an archived task, or one of next year, drives its job
+		pkg:  "internal/asynqx",
+		old: `	local found = driven(id, task)
+`,
+		new: `	local found = type(task[1]) == 'string'
+`,
+		tests: []testName{{"internal/asynqx", "TestATaskDrivesOnlyIfItWillBeDelivered"}},
+	},
+	{
+		name:  "lead-for-one-sweep", // lets another worker begin anew during a long round
+		pkg:   "worker",
+		old:   `		for sleep.For(ctx, renewEvery) == nil {`,
+		new:   `		for false {`,
+		tests: []testName{{"worker", "TestTheLeadershipIsRenewedDuringARoundAndARoundEndsWithIt"}},
 	},
 	{
 		name: "skip-hold", // goes on calling with a refused account
@@ -221,12 +254,10 @@ var mutants = []mutant{
 		tests: []testName{{faults, "TestS3RepliesLost/sent"}},
 	},
 	{
-		name: "sweep-ignores-answered", // leaves answered records without a task alone
-		pkg:  "worker",
-		old:  `	case rec.State.Final(), rec.State == storage.StateAnswered:`,
-		new: `	case rec.State == storage.StateAnswered:
-		return nil
-	case rec.State.Final():`,
+		name:  "sweep-ignores-answered", // leaves answered records without a task alone
+		pkg:   "worker",
+		old:   `	return rec.State.Final() || rec.State == storage.StateAnswered`,
+		new:   `	return rec.State.Final()`,
 		tests: []testName{{"worker", "TestASweepDeliversAnAnsweredRecordWithoutAGate"}},
 	},
 	{
@@ -265,8 +296,8 @@ var mutants = []mutant{
 	{
 		name:  "skip-lifecycle", // does not set the lifecycle rule of the inbox
 		pkg:   "internal/objects",
-		old:   `	lifecycle, err := b.makeLifecycle(ctx)`,
-		new:   `	lifecycle, err := InitStep{Bucket: b.Inbox.name, What: "lifecycle"}, error(nil)`,
+		old:   `	for _, l := range b.lifecycles() {`,
+		new:   `	for _, l := range b.lifecycles()[:0] {`,
 		tests: []testName{{"internal/objects", "TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules"}},
 	},
 	{
