@@ -10,7 +10,7 @@ scripts/tools.sh cc redis minio >/dev/null # prints its progress on stderr
 fuzz=()
 [[ $# -gt 0 ]] || {
 	set -- ./...
-	fuzz=(maskcheck:FuzzCheck maskcheck:FuzzStrip qr:FuzzFind)
+	fuzz=(maskcheck:FuzzCheck maskcheck:FuzzStrip maskcheck:FuzzCompare qr:FuzzFind)
 }
 
 race=(-race)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -35,9 +37,21 @@ func (d *delivery) mask(ctx context.Context) transition {
 	if err != nil {
 		return d.notFetched(ctx, err)
 	}
+	source, err := d.readSource(ctx, a.Source)
+	switch {
+	case errors.Is(err, errSourceGone):
+		d.Observer.MaskChecked(string(maskcheck.SourceGone))
+		return d.quarantine(ctx, fetched, &maskcheck.UnsafeError{Code: maskcheck.SourceGone})
+	case errors.Is(err, seal.ErrKeyMissing):
+		return d.keyMissing(err)
+	case ctx.Err() != nil:
+		return done(later(0, "interrupted"))
+	case err != nil:
+		return d.infraFault(err, "storage")
+	}
 	var report maskcheck.Report
 	crashLoop, err := d.guardCrash(ctx, func() error {
-		report, err = d.CheckMask(ctx, fetched.Body, a.Source)
+		report, err = d.CheckMask(ctx, fetched.Body, source)
 		return err
 	})
 	var unsafe *maskcheck.UnsafeError
@@ -54,6 +68,35 @@ func (d *delivery) mask(ctx context.Context) transition {
 	}
 	d.Observer.MaskChecked("safe")
 	return d.storeMasked(ctx, fetched.Body, report)
+}
+
+// errSourceGone means that the image that was sent to be masked was deleted or replaced since.
+var errSourceGone = errors.New("the source image is gone")
+
+// readSource reads the image that was sent to be masked, which the answer is compared with.
+func (d *delivery) readSource(ctx context.Context, info maskcheck.SourceInfo) (maskcheck.SourceInfo, error) {
+	in, err := openInput(d.Keyset, d.rec)
+	if err != nil {
+		return info, err
+	}
+	body, size, err := d.Images.OpenImage(ctx, *in.Image)
+	switch {
+	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrNoBucket):
+		return info, errSourceGone
+	case err != nil:
+		return info, err
+	}
+	defer body.Close()
+	if size > maskcheck.MaxBytes {
+		return info, errSourceGone
+	}
+	if info.Body, err = io.ReadAll(io.LimitReader(body, size)); err != nil {
+		return info, fmt.Errorf("read the source image: %w", err)
+	}
+	if info.SHA256 != "" && !strings.EqualFold(sha256Hex(info.Body), info.SHA256) {
+		return info, errSourceGone
+	}
+	return info, nil
 }
 
 // storeMasked stores the file that the check has made of the vendor's, and ends the job.

@@ -353,6 +353,42 @@ func (l *leaseLoser) CreateRecord(ctx context.Context, rec *storage.Record) (sto
 	return v, err
 }
 
+func TestAnAnswerIsComparedWithTheImageThatWasSent(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(w *world){
+		"as it was": func(*world) {},
+		"deleted":   func(w *world) { delete(w.s3.inbox, "single/A") },
+		"replaced":  func(w *world) { w.s3.inbox["single/A"] = []byte("another image") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				compared := 0
+				p.CheckMask = func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error) {
+					if !bytes.Equal(source.Body, specimenPNG) || string(masked) != "masked" {
+						t.Errorf("%q is compared with %q", masked, source.Body)
+					}
+					compared++
+					return checkAlwaysSafe(ctx, masked, source)
+				}
+				image := &tasks.Image{Bucket: "kycq-inbox", Key: "single/A", Uploaded: true, SHA256: sha256Hex(specimenPNG)}
+				job := w.sealed(tasks.Aadhaar, "A", tasks.Input{Image: image})
+				w.s3.inbox["single/A"] = specimenPNG
+				w.vendor.arrived = func() { change(w) }
+				p.Process(t.Context(), job)
+				if name == "as it was" {
+					wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+					return
+				}
+				rec := wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")
+				if rec.Review != string(maskcheck.SourceGone) || compared != 0 || len(w.s3.masked) != 0 || len(w.vendor.calls) != 1 {
+					t.Errorf("review %q, %d comparisons, %d stored, %d calls", rec.Review, compared, len(w.s3.masked), len(w.vendor.calls))
+				}
+			})
+		})
+	}
+}
+
 func TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {

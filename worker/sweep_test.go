@@ -346,7 +346,7 @@ func TestAPanicOnOneRecordEndsNeitherTheProcessNorTheSweep(t *testing.T) {
 		var log bytes.Buffer
 		check := p.CheckMask
 		p.CheckMask = func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error) {
-			if source.SHA256 == "bad" {
+			if source.Width == len("bad") {
 				panic("SPECIMEN NAME")
 			}
 			return check(ctx, masked, source)
@@ -379,7 +379,7 @@ func (w *world) answered(t *testing.T, id string) *storage.Record {
 	rec := storage.NewRecord(job)
 	rec.State, rec.Attempts = storage.StateAnswered, []storage.Attempt{at}
 	var err error
-	if rec.Sealed, err = sealAnswer(w.keyset, id, newAnswer(job, at, validReply(), maskcheck.SourceInfo{SHA256: id})); err != nil {
+	if rec.Sealed, err = sealAnswer(w.keyset, id, newAnswer(job, at, validReply(), maskcheck.SourceInfo{Width: len(id)})); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.s3.CreateRecord(t.Context(), rec); err != nil {

@@ -62,7 +62,7 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 	case h.cost > maxCost:
 		return Report{}, unsafe(TooManyPixels)
 	}
-	report, err := c.look(ctx, masked, h)
+	report, err := c.look(ctx, masked, h, source.Body)
 	if err != nil {
 		return Report{}, err
 	}
@@ -99,9 +99,18 @@ func sameShape(w, h, sourceW, sourceH int) bool {
 	return math.Abs(short-expected) <= math.Max(2, maxStretch*expected)
 }
 
-// look decodes the image, checks its pixels and encodes them. It holds its share of the memory budget meanwhile.
-func (c *checker) look(ctx context.Context, body []byte, h header) (r Report, err error) {
-	share := min(h.cost, c.size)
+// look decodes the image, checks its pixels and encodes them. It holds its share of the memory budget meanwhile. The source is
+// reduced before the answer is decoded; if it is nil, there is no comparison.
+func (c *checker) look(ctx context.Context, body []byte, h header, source []byte) (r Report, err error) {
+	share := h.cost
+	var sourceHeader header
+	if source != nil {
+		if sourceHeader, err = readHeader(source); err != nil || sourceHeader.cost > maxCost {
+			return Report{}, unsafe(NotComparable)
+		}
+		share = max(share, sourceHeader.cost)
+	}
+	share = min(share, c.size)
 	if err := c.memory.Acquire(ctx, share); err != nil {
 		return Report{}, fmt.Errorf("mask check: wait for memory: %w", err)
 	}
@@ -111,6 +120,17 @@ func (c *checker) look(ctx context.Context, body []byte, h header) (r Report, er
 			r, err = Report{}, unsafe(Undecodable)
 		}
 	}()
+	var before original
+	if source != nil {
+		p, err := openPicture(ctx, source, sourceHeader)
+		switch {
+		case ctx.Err() != nil:
+			return Report{}, fmt.Errorf("mask check: %w", ctx.Err())
+		case err != nil:
+			return Report{}, unsafe(NotComparable)
+		}
+		before = readOriginal(p.pixels, c.find)
+	}
 	p, err := openPicture(ctx, body, h)
 	if err != nil {
 		return Report{}, err
@@ -126,6 +146,11 @@ func (c *checker) look(ctx context.Context, body []byte, h header) (r Report, er
 		return Report{}, unsafe(VisibleQR)
 	case len(codes) > 0:
 		r.addReview(ReviewFinderPatterns)
+	}
+	if source != nil {
+		if err := before.compare(p.pixels); err != nil {
+			return Report{}, err
+		}
 	}
 	r.File, r.Ext, r.ContentType, err = p.encode()
 	if err != nil {

@@ -1,6 +1,7 @@
 // Package maskcheck checks whether an image from the vendor may be stored as masked: it must be a JPEG or PNG within the
-// size limits, differ from the source's bytes, have the shape of the source, and show no QR code, whether it can be read or
-// not. It does not read digits, so it cannot check that they are covered.
+// size limits, have the shape of the source, show the same as the source except for a covered region, cover the source's QR
+// codes, and show no QR code itself, whether it can be read or not. It does not read digits, so it cannot check that it is
+// they that are covered.
 //
 // What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,
 // without a second image, hidden colours or trailing bytes.
@@ -22,6 +23,8 @@ type SourceInfo struct {
 	SHA256 string
 	// Width and Height are in pixels. If either is 0, they are not compared and the report asks for a review.
 	Width, Height int
+	// Body is the file. If it is nil, the answer is not compared with it; the caller must not store such an image unseen.
+	Body []byte `json:"-"`
 }
 
 // Report describes an image that passed.
@@ -54,6 +57,9 @@ const (
 	SameBytes     Code = "same_bytes"      // equal to the source
 	Dimensions    Code = "dimensions"      // not the shape or size of the source
 	VisibleQR     Code = "visible_qr"      // a QR code shows, readable or not
+	NothingMasked Code = "nothing_masked"  // the answer shows all that the source shows
+	NotComparable Code = "not_comparable"  // the answer shows something else than the source, or a crop of it
+	SourceGone    Code = "source_gone"     // the source was deleted or replaced since it was sent
 	TooBusy       Code = "too_busy"        // a check would take too much work: thousands of patterns like those of a QR code
 )
 

@@ -129,7 +129,8 @@ func (c *counts) Held(code string) { c.holds.WithLabelValues(known(code)).Inc() 
 var maskResults = []string{
 	"safe", string(maskcheck.TooLarge), string(maskcheck.TooManyPixels), string(maskcheck.NotAnImage),
 	string(maskcheck.Undecodable), string(maskcheck.SameBytes), string(maskcheck.Dimensions), string(maskcheck.VisibleQR),
-	string(maskcheck.TooBusy),
+	string(maskcheck.NothingMasked),
+	string(maskcheck.NotComparable), string(maskcheck.SourceGone), string(maskcheck.TooBusy),
 }
 
 // MaskChecked implements worker.Observer.

@@ -39,7 +39,7 @@ func Find(img image.Image) (codes []Code, busy bool) {
 		return nil, false
 	}
 	work := maxWork
-	g := luma(img)
+	g := Luma(img)
 	for scale := 1; ; scale *= 2 {
 		fields := []*field{localField(g), faintField(g)}
 		if scale > 1 {
@@ -52,7 +52,7 @@ func Find(img image.Image) (codes []Code, busy bool) {
 		if scale == maxScale || min(g.Rect.Dx(), g.Rect.Dy()) < 2*smallest {
 			break
 		}
-		g = halve(g)
+		g = Halve(g)
 	}
 	return distinct(codes), work < 0
 }

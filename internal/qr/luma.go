@@ -5,8 +5,8 @@ import (
 	"image/draw"
 )
 
-// luma returns the brightness of an image, without a copy where the image has such a plane. It ignores alpha.
-func luma(img image.Image) *image.Gray {
+// Luma returns the brightness of an image, without a copy where the image has such a plane. It ignores alpha.
+func Luma(img image.Image) *image.Gray {
 	area := image.Rectangle{Max: img.Bounds().Size()}
 	out := image.NewGray(area)
 	switch src := img.(type) {
@@ -29,9 +29,9 @@ func luma(img image.Image) *image.Gray {
 	return out
 }
 
-// halve averages blocks of four pixels. This reduces noise and JPEG artefacts, and brings wide modules within reach of the
+// Halve averages blocks of four pixels. This reduces noise and JPEG artefacts, and brings wide modules within reach of the
 // local threshold.
-func halve(g *image.Gray) *image.Gray {
+func Halve(g *image.Gray) *image.Gray {
 	w, h := g.Rect.Dx()/2, g.Rect.Dy()/2
 	out := image.NewGray(image.Rect(0, 0, w, h))
 	for y := range h {
