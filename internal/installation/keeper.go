@@ -166,7 +166,7 @@ func (k *Keeper) restore(ctx context.Context, name string) error {
 	if err := k.SetName(ctx, name); err != nil {
 		return err
 	}
-	k.Log.Warn().Msg("Redis had lost its data: the name of the installation is restored")
+	k.Log.Warn().Msg("Redis did not carry the name of the installation: restored")
 	return nil
 }
 
