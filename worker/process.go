@@ -45,9 +45,19 @@ type Processor struct {
 	lastPut atomic.Int64
 	// parsing is locked while untrusted bytes are parsed: see guardCrash.
 	parsing sync.RWMutex
-	// draining ends when no further call may begin.
+	mu      sync.Mutex
+	session drain
+}
+
+// drain is a context that ends when no further call of its deliveries may begin.
+type drain struct {
 	draining context.Context
-	drain    context.CancelFunc
+	stop     context.CancelFunc
+}
+
+func newDrain() (d drain) {
+	d.draining, d.stop = context.WithCancel(context.Background())
+	return d
 }
 
 // NewProcessor validates the policy. It does not validate the parts.
@@ -62,13 +72,26 @@ func NewProcessor(parts Parts, policy Policy) (*Processor, error) {
 	if parts.OnHold == nil {
 		parts.OnHold = func(context.Context) {}
 	}
-	draining, drain := context.WithCancel(context.Background())
-	return &Processor{Parts: parts, policy: policy, draining: draining, drain: drain}, nil
+	return &Processor{Parts: parts, policy: policy, session: newDrain()}, nil
 }
 
 // Drain makes deliveries that have not begun, or that wait at the gate, return with Later. Requests in flight are
 // completed and recorded.
-func (p *Processor) Drain() { p.drain() }
+func (p *Processor) Drain() { p.drain().stop() }
+
+// Resume ends a drain for later deliveries.
+func (p *Processor) Resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.session.stop()
+	p.session = newDrain()
+}
+
+func (p *Processor) drain() drain {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.session
+}
 
 // stepName names a step of the state machine.
 type stepName string
@@ -95,6 +118,7 @@ func done(v Verdict) transition { return transition{verdict: v} }
 // delivery is the state of one delivery of a job.
 type delivery struct {
 	*Processor
+	drain
 	job tasks.JobSpec
 	log zerolog.Logger
 
@@ -124,7 +148,7 @@ func (d *delivery) setAnswer(a *answer) { d.answer, d.reissue = a, nil }
 // Process handles one delivery until the job is final or has to wait. The end of ctx ends the waiting, but not a request
 // in flight: the request and the writing of its answer have timeouts of their own.
 func (p *Processor) Process(ctx context.Context, job tasks.JobSpec) Verdict {
-	d := &delivery{Processor: p, job: job, log: p.Log.With().
+	d := &delivery{Processor: p, drain: p.drain(), job: job, log: p.Log.With().
 		Str("kind", string(job.Kind)).Str("job", job.VerificationID).Str("lane", string(job.Lane)).Int("run", job.Run).Logger()}
 	steps := map[stepName]func(context.Context) transition{
 		stepClaim: d.claim, stepCheck: d.check, stepCall: d.call, stepRecord: d.recordAnswer, stepMask: d.mask, stepFinish: d.finish,

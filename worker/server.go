@@ -29,7 +29,9 @@ type ServerConfig struct {
 	// ShutdownTimeout limits the wait for calls in flight and their records. It must be longer than the call timeout.
 	// Default: 45 s.
 	ShutdownTimeout time.Duration
-	Log             zerolog.Logger
+	// Ahead is how far this machine's clock is ahead of Redis'. asynq schedules delayed tasks by this machine's. Default: 0.
+	Ahead func() time.Duration
+	Log   zerolog.Logger
 }
 
 // WithDefaults replaces zero values by defaults.
@@ -41,25 +43,27 @@ func (c ServerConfig) WithDefaults() ServerConfig {
 	c.BulkConcurrency = bulk
 	c.LiveConcurrency = cmp.Or(c.LiveConcurrency, 4)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 45*time.Second)
+	if c.Ahead == nil {
+		c.Ahead = func() time.Duration { return 0 }
+	}
 	return c
 }
 
 // Server runs one asynq server for each queue. In a shared server, jobs of one kind that wait at the gate occupy the slots
 // of the other (measured: the faster kind used 0.08 of its limit).
-type Server struct {
-	cfg     ServerConfig
-	servers map[string]*asynq.Server
-}
+type Server struct{ cfg ServerConfig }
 
-// NewServer builds the servers. Run starts them.
-func NewServer(cfg ServerConfig) *Server {
-	cfg = cfg.WithDefaults()
-	s := &Server{cfg: cfg, servers: map[string]*asynq.Server{}}
+// NewServer returns a server; Run starts it.
+func NewServer(cfg ServerConfig) *Server { return &Server{cfg: cfg.WithDefaults()} }
+
+func (s *Server) newServers() map[string]*asynq.Server {
+	servers := map[string]*asynq.Server{}
 	for _, k := range tasks.Kinds() {
-		s.servers[tasks.Queue(k, tasks.Live)] = s.newServer(tasks.Queue(k, tasks.Live), cfg.LiveConcurrency, livePoll)
-		s.servers[tasks.Queue(k, tasks.Bulk)] = s.newServer(tasks.Queue(k, tasks.Bulk), cfg.BulkConcurrency[k], bulkPoll)
+		live, bulk := tasks.Queue(k, tasks.Live), tasks.Queue(k, tasks.Bulk)
+		servers[live] = s.newServer(live, s.cfg.LiveConcurrency, livePoll)
+		servers[bulk] = s.newServer(bulk, s.cfg.BulkConcurrency[k], bulkPoll)
 	}
-	return s
+	return servers
 }
 
 const (
@@ -75,7 +79,7 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 		Concurrency:              concurrency,
 		TaskCheckInterval:        poll,
 		DelayedTaskCheckInterval: poll,
-		RetryDelayFunc:           retryDelay,
+		RetryDelayFunc:           s.retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          s.cfg.ShutdownTimeout,
 		Logger:                   asynqx.NewLogger(s.cfg.Log),
@@ -84,10 +88,11 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 }
 
 // Run processes tasks until ctx ends. Then it returns jobs that wait at the gate to their queues, stops fetching, waits for
-// calls in flight to be recorded, and releases the leases, in this order.
+// calls in flight to be recorded, and releases the leases, in this order. It may be called again.
 func (s *Server) Run(ctx context.Context) error {
+	s.cfg.Processor.Resume()
 	var started []*asynq.Server
-	for queue, srv := range s.servers {
+	for queue, srv := range s.newServers() {
 		if err := srv.Start(asynq.HandlerFunc(s.handle)); err != nil {
 			forAll(started, (*asynq.Server).Shutdown)
 			return fmt.Errorf("start the server of queue %s: %w", queue, err)
@@ -158,16 +163,17 @@ func catch(log zerolog.Logger, kind tasks.Kind, id string, f func()) (panicked b
 }
 
 // retryDelay returns the delay before the next delivery. After an expired lease, a crashed worker's task is delivered again
-// at once; its record says what may be done.
-func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+// at once; its record says what may be done. asynq adds the delay to this machine's time, the delay is for Redis'.
+func (s *Server) retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	var d *deferral
+	after := lostTaskDelay
 	switch {
 	case errors.As(err, &d):
-		return d.After
+		after = d.After
 	case errors.Is(err, asynq.ErrLeaseExpired):
-		return 0
+		after = 0
 	}
-	return lostTaskDelay
+	return after - s.cfg.Ahead()
 }
 
 // isFailure makes asynq count only counted attempts as retries.

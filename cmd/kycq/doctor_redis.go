@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -22,6 +23,10 @@ func (r redisTarget) Check(ctx context.Context) ([]redisx.Finding, error) {
 
 func (r redisTarget) Memory(ctx context.Context) (redisx.Memory, error) {
 	return redisx.ReadMemory(ctx, r.client)
+}
+
+func (r redisTarget) Clock(ctx context.Context) (time.Duration, error) {
+	return redisx.Clock(ctx, r.client)
 }
 
 // queuedSample limits the tasks read of each queue and state.

@@ -33,7 +33,9 @@ type FeederConfig struct {
 	Gate     Gate
 	// Finish processes a job that needs no call: worker.Sweeper.Finish.
 	Finish func(ctx context.Context, job tasks.JobSpec) (ended bool)
-	Log    zerolog.Logger
+	// Ahead is how far this machine's clock is ahead of Redis'. asynq schedules delayed tasks by this machine's.
+	Ahead func() time.Duration
+	Log   zerolog.Logger
 }
 
 // Feeder feeds batches. Each batch that is not done has one task in the queue `feed`. Its handler runs one feed step and
@@ -44,17 +46,13 @@ type Feeder struct {
 	batches  *Store
 	headroom *redisx.Headroom
 	rates    *cache[tasks.Kind, float64]
-
-	draining context.Context
-	drain    context.CancelFunc
 }
 
 // NewFeeder returns a feeder; Run starts it.
 func NewFeeder(cfg FeederConfig) *Feeder {
-	draining, drain := context.WithCancel(context.Background())
 	return &Feeder{
 		FeederConfig: cfg, batches: NewStore(cfg.Store), headroom: redisx.NewHeadroom(cfg.Redis),
-		rates: &cache[tasks.Kind, float64]{life: paceLife}, draining: draining, drain: drain,
+		rates: &cache[tasks.Kind, float64]{life: paceLife},
 	}
 }
 
@@ -101,21 +99,23 @@ func (f *Feeder) ScheduleAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Run feeds until ctx ends. It returns when no handler is running.
+// Run feeds until ctx ends. It returns when no handler is running. It may be called again.
 func (f *Feeder) Run(ctx context.Context) error {
+	draining, drain := context.WithCancel(context.WithoutCancel(ctx))
+	defer drain()
 	srv := asynq.NewServerFromRedisClient(f.Redis, asynq.Config{
 		Queues:                   map[string]int{Queue: 1},
 		Concurrency:              feedParallel,
 		TaskCheckInterval:        feedPoll,
 		DelayedTaskCheckInterval: feedPoll,
-		RetryDelayFunc:           retryDelay,
+		RetryDelayFunc:           f.retryDelay,
 		// The handler returns an error to be called again; that must not count as a retry.
 		IsFailure:       func(error) bool { return false },
 		ShutdownTimeout: shutdownTimeout,
 		Logger:          asynqx.NewLogger(f.Log),
 		LogLevel:        asynq.WarnLevel,
 	})
-	if err := srv.Start(asynq.HandlerFunc(f.handle)); err != nil {
+	if err := srv.Start(f.handler(draining)); err != nil {
 		return fmt.Errorf("start the feeder: %w", err)
 	}
 	if err := f.ScheduleAll(ctx); err != nil && ctx.Err() == nil {
@@ -123,7 +123,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	srv.Stop()
-	f.drain()
+	drain()
 	srv.Shutdown()
 	return nil
 }
@@ -136,16 +136,24 @@ type again struct {
 
 func (a *again) Error() string { return "later: " + a.code }
 
-func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+func (f *Feeder) retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	after := time.Second
 	var a *again
 	if errors.As(err, &a) {
-		return a.after
+		after = a.after
 	}
-	return time.Second
+	if f.Ahead != nil {
+		after -= f.Ahead()
+	}
+	return after
+}
+
+func (f *Feeder) handler(draining context.Context) asynq.HandlerFunc {
+	return func(ctx context.Context, task *asynq.Task) error { return f.handle(ctx, draining, task) }
 }
 
 // handle runs one feed step of a batch.
-func (f *Feeder) handle(ctx context.Context, task *asynq.Task) error {
+func (f *Feeder) handle(ctx, draining context.Context, task *asynq.Task) error {
 	id := string(task.Payload())
 	if CheckID(id) != nil {
 		f.Log.Error().Msg("dropped a feed task that kycq did not write")
@@ -153,10 +161,10 @@ func (f *Feeder) handle(ctx context.Context, task *asynq.Task) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(f.draining, cancel)()
+	defer context.AfterFunc(draining, cancel)()
 	after, err := f.step(ctx, id)
 	switch {
-	case f.draining.Err() != nil:
+	case draining.Err() != nil:
 		return &again{0, "interrupted"}
 	case err == nil && after == done:
 		return nil

@@ -70,7 +70,6 @@ func newSetup(t *testing.T) *setup {
 		},
 		Log: zerolog.Nop(),
 	})
-	t.Cleanup(h.feeder.drain)
 	h.worker, err = worker.NewProcessor(worker.Parts{
 		Records: h.store, Images: h.store, MaskedImages: h.store, Vendor: h.vendor, Gate: openGate{h}, Keyset: keyset,
 		Hints: redisx.NewHints(h.redis), Batches: h.control.Progress, Log: zerolog.Nop(),

@@ -52,6 +52,8 @@ type Finding struct {
 type Redis interface {
 	Check(ctx context.Context) ([]redisx.Finding, error)
 	Memory(ctx context.Context) (redisx.Memory, error)
+	// Clock returns how far this machine's clock is ahead of that of Redis.
+	Clock(ctx context.Context) (ahead time.Duration, err error)
 	// Queued reads a few tasks of each queue.
 	Queued(ctx context.Context) ([]tasks.JobSpec, error)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,10 @@ type fakeRedis struct {
 	err    error
 	memory redisx.Memory
 	queued []tasks.JobSpec
+	ahead  time.Duration
 }
+
+func (r fakeRedis) Clock(context.Context) (time.Duration, error) { return r.ahead, nil }
 
 func (r fakeRedis) Check(context.Context) ([]redisx.Finding, error) { return r.found, r.err }
 func (r fakeRedis) Memory(context.Context) (redisx.Memory, error)   { return r.memory, nil }
@@ -194,5 +198,27 @@ func TestDependentChecksAreSkipped(t *testing.T) {
 	found := doctor.Run(context.Background(), target)
 	if found[0].Fix != "write host:port" || doctor.Worst(found) != doctor.Failure {
 		t.Errorf("%+v", found[0])
+	}
+}
+
+func TestTheClockThatIsWrongIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		s3, redis time.Duration
+		status    doctor.Status
+		names     string
+	}{
+		"none":                  {time.Second, -2 * time.Second, doctor.OK, "agree"},
+		"this machine's":        {10 * time.Second, 9 * time.Second, doctor.Warning, "this machine is 10s ahead"},
+		"this machine's by far": {-time.Hour, -time.Hour, doctor.Failure, "this machine is 1h0m0s behind: a worker here takes no jobs"},
+		"of Redis":              {0, time.Minute, doctor.Warning, "Redis is 1m0s behind"},
+		"of S3":                 {-time.Minute, 0, doctor.Warning, "S3 is 1m0s ahead"},
+		"of S3 by far":          {time.Hour, 0, doctor.Failure, "S3 is 1h0m0s behind"},
+	} {
+		found := doctor.Run(t.Context(), doctor.Target{Redis: fakeRedis{ahead: c.redis}, Store: fakeStore{ahead: c.s3, trials: trials(nil)}})
+		i := slices.IndexFunc(found, func(f doctor.Finding) bool { return f.Check == "clock" })
+		if i < 0 || found[i].Status != c.status || !strings.Contains(found[i].Message, c.names) {
+			t.Errorf("%s: %+v", name, found)
+		}
 	}
 }

@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kycq/kycq/internal/clocks"
 	"github.com/kycq/kycq/internal/objects"
 )
 
-const (
-	// maxSkew leaves a margin: S3 accepts signatures up to 15 minutes off.
-	maxSkew = 5 * time.Minute
-	// oddSkew is more than a machine with NTP shows.
-	oddSkew = 30 * time.Second
-)
+// maxSkew leaves a margin: S3 accepts signatures up to 15 minutes off.
+const maxSkew = 5 * time.Minute
 
 func checkStore(ctx context.Context, t Target) []Finding {
 	const check, clock = "s3", "clock"
@@ -28,7 +25,7 @@ func checkStore(ctx context.Context, t Target) []Finding {
 	case err != nil:
 		return []Finding{unreachable(check, err), skipped(clock, "needs S3")}
 	}
-	skew := checkClock(ahead)
+	skew := checkClock(ctx, ahead, t.Redis)
 	if skew.Status == Failure {
 		// S3 may refuse all requests because of it.
 		return []Finding{fine(check, "reachable"), skew, skipped(check+"-buckets", "fix the clock first")}
@@ -36,20 +33,38 @@ func checkStore(ctx context.Context, t Target) []Finding {
 	return append(checkBuckets(check, t.Store.Check(ctx)), skew)
 }
 
-func checkClock(ahead time.Duration) Finding {
-	const check, fix = "clock", "enable NTP on this machine (timedatectl set-ntp true)"
-	direction, off := "ahead of", ahead
-	if off < 0 {
-		direction, off = "behind", -off
+// checkClock compares the clocks of this machine, S3 and Redis, and names the one that is wrong.
+func checkClock(ctx context.Context, s3 time.Duration, r Redis) Finding {
+	const check = "clock"
+	redis := s3 // unknown
+	if r != nil {
+		if ahead, err := r.Clock(ctx); err == nil {
+			redis = ahead
+		}
 	}
-	text := fmt.Sprintf("the clock of this machine is %s %s that of S3", off.Round(time.Second), direction)
+	wrong, off, whose := s3, "this machine", "this machine (timedatectl set-ntp true)"
 	switch {
-	case off >= maxSkew:
-		return failure(check, Environment, text, fix)
-	case off >= oddSkew:
-		return warning(check, text, fix)
+	case max(s3.Abs(), redis.Abs()) <= clocks.MaxOffset:
+		return fine(check, "the clocks of this machine, S3 and Redis agree")
+	case s3.Abs() <= clocks.MaxOffset:
+		wrong, off, whose = -redis, "Redis", "the Redis server"
+	case redis.Abs() <= clocks.MaxOffset:
+		wrong, off, whose = -s3, "S3", "the S3 server"
 	}
-	return fine(check, "the clocks of this machine and S3 agree")
+	direction := "ahead"
+	if wrong < 0 {
+		direction = "behind"
+	}
+	text := fmt.Sprintf("the clock of %s is %s %s", off, wrong.Abs().Round(time.Second), direction)
+	fix := "enable NTP on " + whose
+	stops := min(s3.Abs(), redis.Abs()) > clocks.StopOffset
+	if stops {
+		text += ": a worker here takes no jobs"
+	}
+	if stops || s3.Abs() >= maxSkew {
+		return failure(check, Environment, text, fix)
+	}
+	return warning(check, text, fix)
 }
 
 func checkBuckets(check string, buckets []objects.BucketCheck) []Finding {

@@ -20,6 +20,7 @@ type counts struct {
 	calls, attempts, reissues, finished *prometheus.CounterVec
 	holds, maskChecks                   *prometheus.CounterVec
 	writes, conflicts                   *prometheus.CounterVec
+	clockOffset                         *prometheus.GaugeVec
 	callDuration, gateWait, jobAttempts *prometheus.HistogramVec
 }
 
@@ -53,6 +54,10 @@ func newCounts(registry prometheus.Registerer) *counts {
 		maskChecks: counter("kycq_mask_checks_total", "checked masked images, by result", "result"),
 		writes:     counter("kycq_records_written_total", "records written to S3", "kind"),
 		conflicts:  counter("kycq_record_conflicts_total", "record writes that lost against another writer", "kind"),
+
+		clockOffset: create.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "kycq_clock_offset_seconds", Help: "how far the clock of this worker is ahead of the server's; over 20 from both, it takes no jobs",
+		}, []string{"server"}),
 
 		callDuration: histogram("kycq_vendor_call_duration_seconds", "time from the start of a call to the end of its answer, for answered calls", callSeconds, "kind"),
 		gateWait:     histogram("kycq_gate_wait_seconds", "time a job waited for its slot, or until it was requeued", waitSeconds, "kind", "lane"),
@@ -156,4 +161,9 @@ func known(code string) string {
 		return code
 	}
 	return other
+}
+
+// ClockCompared sets how far this machine's clock is ahead of a server's, redis or s3.
+func (c *counts) ClockCompared(server string, ahead time.Duration) {
+	c.clockOffset.WithLabelValues(server).Set(ahead.Seconds())
 }

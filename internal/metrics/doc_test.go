@@ -62,6 +62,7 @@ func busy(t *testing.T) *metrics.Metrics {
 	g := *calmGate
 	g.holds = []hold.Hold{{Cause: hold.Balance, Code: "insufficient_balance", Since: time.Now()}}
 	m := open(t, client, &g)
+	m.ClockCompared("redis", time.Second)
 	m.Held("insufficient_balance")
 	m.Called(tasks.Passport, cashfree.Valid, time.Second)
 	m.Finished(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport, Run: 1}, State: storage.StateValid})

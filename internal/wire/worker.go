@@ -15,6 +15,7 @@ import (
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/clocks"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/installation"
@@ -43,6 +44,7 @@ type Worker struct {
 	feeder  *batch.Feeder
 	metrics *metrics.Metrics
 	admin   *admin.Handler
+	clocks  *clocks.Watch
 	keeper  *installation.Keeper
 	log     zerolog.Logger
 }
@@ -90,13 +92,15 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	}); err != nil {
 		return err
 	}
+	w.clocks = clocks.New(func(ctx context.Context) (time.Duration, error) { return redisx.Clock(ctx, w.redis) },
+		w.store.Buckets().Clock, w.metrics.ClockCompared, w.log)
 	w.admin = admin.New(admin.Config{
 		Ping: func(ctx context.Context) error { return w.redis.Ping(ctx).Err() },
 		Blocked: func() string {
 			if w.keeper.Name() == "" {
 				return "the installation is not verified: see the log and kycq doctor"
 			}
-			return ""
+			return w.clocks.Wrong()
 		},
 		Metrics: w.metrics.Handler(),
 	})
@@ -119,7 +123,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	w.server = worker.NewServer(worker.ServerConfig{
 		Redis: w.redis, Processor: processor, LiveConcurrency: cfg.LiveConcurrency,
 		BulkConcurrency: map[tasks.Kind]int{tasks.Aadhaar: cfg.AadhaarConcurrency, tasks.Passport: cfg.PassportConcurrency},
-		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Log: w.log,
+		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Ahead: w.aheadOfRedis, Log: w.log,
 	})
 	w.janitor = janitor.New(w.redis, queues(), w.log)
 	w.sweeper = &worker.Sweeper{
@@ -129,7 +133,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	}
 	w.feeder = batch.NewFeeder(batch.FeederConfig{
 		Redis: w.redis, Store: w.store, Keyset: keyset, Client: w.Client, Progress: progress, Gate: w.gate, Finish: w.sweeper.Finish,
-		Log: w.log,
+		Ahead: w.aheadOfRedis, Log: w.log,
 	})
 	w.sweeper.EnsureFeeds = w.feeder.ScheduleAll
 	return nil
@@ -186,7 +190,9 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 // Install makes the installation, or verifies that buckets, Redis and the vendor's account belong to it.
 func (w *Worker) Install(ctx context.Context) error { return w.keeper.Start(ctx) }
 
-// Run processes jobs until ctx ends, after Install. It stops the queues before the parts that their jobs use.
+func (w *Worker) aheadOfRedis() time.Duration { return w.clocks.Ahead(clocks.Redis) }
+
+// Run processes jobs until ctx ends, after Install, while the clock of this machine is right.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.pauses.Restore(ctx); err != nil {
 		return err
@@ -204,6 +210,18 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error { w.pauses.Watch(background); return nil })
+	w.clocks.Compare(ctx)
+	group.Go(func() error { w.clocks.Run(background); return nil })
+	err := w.clocks.While(ctx, w.work)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// work processes jobs until ctx ends. It stops the queues before the parts that their jobs use.
+func (w *Worker) work(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var group errgroup.Group
 	group.Go(func() error { w.sweeper.Run(background); return nil })
 	group.Go(func() error { w.janitor.Watch(background); return nil })
 	group.Go(func() error { return w.feeder.Run(ctx) })
