@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
 )
@@ -27,6 +28,10 @@ func (r redisTarget) Memory(ctx context.Context) (redisx.Memory, error) {
 
 func (r redisTarget) Clock(ctx context.Context) (time.Duration, error) {
 	return redisx.Clock(ctx, r.client)
+}
+
+func (r redisTarget) Holds(ctx context.Context) ([]hold.Hold, error) {
+	return hold.NewSet(r.client).Holds(ctx)
 }
 
 // queuedSample limits the tasks read of each queue and state.

@@ -107,11 +107,11 @@ func describeFleet(st fleetStatus) string {
 			k.Queues[tasks.Live].Waiting(), k.Queues[tasks.Bulk].Waiting(), k.Limited, describeBreaker(k.KindStatus),
 			time.Duration(k.ETASeconds)*time.Second))
 	}
-	text := describeHolds(st.Holds) + cli.Table(lines)
+	holds := describeHolds(st.Holds)
 	if st.Restoring {
-		return "no calls are made until a worker has read the pauses from S3: Redis is new or has lost data\n" + text
+		holds = "hold: not known: Redis is new or has lost data; no calls are made until a worker has read the pauses from S3\n"
 	}
-	return text
+	return holds + cli.Table(lines)
 }
 
 func describeBreaker(k gate.KindStatus) string {

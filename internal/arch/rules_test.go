@@ -31,7 +31,7 @@ var ownImports = map[string][]string{
 	"internal/audit/":        {"./internal/objects"},
 	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/dashboard/":    {"./internal/seal", "./tasks"},
-	"internal/doctor/":       {"./internal/cashfree", "./internal/clocks", "./internal/installation", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
+	"internal/doctor/":       {"./internal/cashfree", "./internal/clocks", "./internal/hold", "./internal/installation", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
 	"internal/gate/":         {"./internal/hold"},
 	"internal/installation/": {"./internal/objects", "./internal/redisx"},
 	"internal/janitor/":      {"./internal/asynqx"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/installation"
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
@@ -54,6 +55,7 @@ type Redis interface {
 	Memory(ctx context.Context) (redisx.Memory, error)
 	// Clock returns how far this machine's clock is ahead of that of Redis.
 	Clock(ctx context.Context) (ahead time.Duration, err error)
+	Holds(ctx context.Context) ([]hold.Hold, error)
 	// Queued reads a few tasks of each queue.
 	Queued(ctx context.Context) ([]tasks.JobSpec, error)
 }

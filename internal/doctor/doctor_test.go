@@ -13,6 +13,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
@@ -27,12 +28,14 @@ type fakeRedis struct {
 	memory redisx.Memory
 	queued []tasks.JobSpec
 	ahead  time.Duration
+	holds  []hold.Hold
 }
 
 func (r fakeRedis) Clock(context.Context) (time.Duration, error) { return r.ahead, nil }
 
 func (r fakeRedis) Check(context.Context) ([]redisx.Finding, error) { return r.found, r.err }
 func (r fakeRedis) Memory(context.Context) (redisx.Memory, error)   { return r.memory, nil }
+func (r fakeRedis) Holds(context.Context) ([]hold.Hold, error)      { return r.holds, r.err }
 func (r fakeRedis) Queued(context.Context) ([]tasks.JobSpec, error) { return r.queued, r.err }
 
 type fakeStore struct {

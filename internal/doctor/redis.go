@@ -34,7 +34,7 @@ func checkRedis(ctx context.Context, t Target) []Finding {
 	for _, c := range redisChecks {
 		lines = append(lines, t.redisFinding(found, c.code, c.fine))
 	}
-	return append(lines, checkMemory(ctx, t.Redis))
+	return append(append(lines, checkMemory(ctx, t.Redis)), checkHolds(ctx, t.Redis)...)
 }
 
 func (t Target) redisFinding(found []redisx.Finding, code, good string) Finding {
@@ -48,6 +48,27 @@ func (t Target) redisFinding(found []redisx.Finding, code, good string) Finding 
 		return warning(check, f.Message, f.Fix)
 	}
 	return failure(check, Environment, f.Message, f.Fix)
+}
+
+// checkHolds returns a warning for each hold.
+func checkHolds(ctx context.Context, r Redis) []Finding {
+	const check = "holds"
+	holds, err := r.Holds(ctx)
+	switch {
+	case err != nil:
+		return []Finding{failure(check, Unreachable, "Redis became unreachable: "+err.Error(), "check the Redis server")}
+	case len(holds) == 0:
+		return []Finding{fine(check, "the fleet is not on hold")}
+	}
+	var lines []Finding
+	for _, h := range holds {
+		what := "the fleet"
+		if h.Kind != "" {
+			what = h.Kind
+		}
+		lines = append(lines, warning(check, fmt.Sprintf("%s is on hold (%s): %s", what, h.Cause, h.Reason), h.NextAction))
+	}
+	return lines
 }
 
 // nearlyFull is the warning level; enqueuing stops at redisx.MaxFill.

@@ -70,6 +70,33 @@ func TestResumedTooEarly(t *testing.T) {
 	s.verify(noLoss)
 }
 
+// TestPausedAndRedisFlushed empties Redis while the fleet is paused. The workers restore the pause before any call.
+func TestPausedAndRedisFlushed(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	s := newStack(t, onRedis(server, nil))
+	s.startWorker()
+	until(t, "the worker has started", func() bool {
+		out, _, _ := s.run("", "fleet", "status", "--json")
+		return strings.Contains(out, `"hold": null`) && !strings.Contains(out, `"restoring"`)
+	})
+	if _, stderr, code := s.run("", "fleet", "pause", "--reason", "invoice dispute"); code != 0 {
+		t.Fatalf("fleet pause: exit code %d\n%s", code, stderr)
+	}
+	s.enqueueKind(20, tasks.Passport, tasks.Bulk)
+	check(t, s.redis.FlushAll(t.Context()).Err())
+	until(t, "the fleet is on hold again", s.held)
+	until(t, "the jobs are enqueued again", func() bool {
+		n, err := s.redis.LLen(t.Context(), "asynq:{passport-bulk}:pending").Result()
+		return err == nil && n > 0
+	})
+	if calls := len(s.ledger()); calls > 0 {
+		t.Errorf("%d calls through the pause", calls)
+	}
+	s.resume()
+	s.verify(noLoss)
+}
+
 // waitForHold waits until the fleet is on hold and no call is in flight.
 func (s *stack) waitForHold(w *process) {
 	s.t.Helper()

@@ -129,9 +129,9 @@ func (p *Pauses) Watch(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil && failed == nil:
 			p.Log.Error().Err(err).Str("next_action", "none if it passes; else run `kycq doctor`").
-				Msg("cannot compare the operator's pauses in S3 with Redis; a Redis without them gets no calls made")
+				Msg("cannot restore the operator's pauses from S3: no calls are made while Redis lacks them")
 		case err == nil && failed != nil:
-			p.Log.Info().Msg("the operator's pauses in S3 and Redis agree again")
+			p.Log.Info().Msg("the operator's pauses in Redis are those in S3 again")
 		}
 		failed = err
 	}

@@ -238,11 +238,11 @@ func TestNoSlotIsGrantedWhileRedisIsEmptyAndS3IsDown(t *testing.T) {
 	f.s3.Use(storagetest.Down)
 	f.flush()
 	w.watch()
-	until(t, "the log says it", func() bool { return strings.Contains(log.String(), "cannot compare the operator's pauses") })
+	until(t, "the log says it", func() bool { return strings.Contains(log.String(), "cannot restore the operator's pauses") })
 	w.want(gate.ReasonRestoring, gate.ReasonRestoring)
 	f.s3.Use(nil)
 	until(t, "the pause is back", func() bool { return w.reason("aadhaar") == gate.ReasonHeld })
-	until(t, "the log says it", func() bool { return strings.Contains(log.String(), "agree again") })
+	until(t, "the log says it", func() bool { return strings.Contains(log.String(), "those in S3 again") })
 }
 
 func TestOtherCausesNeitherEndNorHideAPause(t *testing.T) {

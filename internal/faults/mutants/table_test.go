@@ -226,6 +226,28 @@ var mutants = []mutant{
 		},
 	},
 	{
+		name: "pause-in-redis-only", // the operator's pause is written to Redis only
+		pkg:  "internal/pauses",
+		old: `	h.Cause = hold.Operator
+`,
+		new: `	h.Cause = hold.Operator
+	if true {
+		return p.Holds.RaiseHold(ctx, h)
+	}
+`,
+		tests: []testName{
+			{"internal/pauses", "TestAPauseSurvivesTheLossOfRedisData"},
+			{faults, "TestPausedAndRedisFlushed"},
+		},
+	},
+	{
+		name:  "resume-ends-pause", // a pause ends when another hold is resumed
+		pkg:   "cmd/kycq",
+		old:   `return cause == "" && others && h.Paused()`,
+		new:   `return false && others && h.Paused()`,
+		tests: []testName{{"cmd/kycq", "TestResumeKeepsAPauseBesideOtherHolds"}},
+	},
+	{
 		name:  "count-waits", // counts 429s and refusals as attempts
 		pkg:   "worker",
 		old:   `	at.Counted = r.counted && (`,
