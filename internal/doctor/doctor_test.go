@@ -165,6 +165,15 @@ func TestRedisMemoryLevels(t *testing.T) {
 	}
 }
 
+func TestEachHoldIsAWarning(t *testing.T) {
+	t.Parallel()
+	target := healthy(t)
+	target.Redis = fakeRedis{holds: []hold.Hold{{Cause: hold.Operator}, {Cause: hold.Vendor, Kind: "passport"}}}
+	if got := findings(target); got != "warn holds , warn holds " {
+		t.Error(got)
+	}
+}
+
 func TestTheKeysetMustDecryptQueuedJobs(t *testing.T) {
 	t.Parallel()
 	target := healthy(t)
