@@ -78,6 +78,9 @@ func (st *batchStatus) text() string {
 		calls += fmt.Sprintf(" of at most %d", st.MaxCalls)
 	}
 	line("calls    %s", calls)
+	if st.Reviews > 0 {
+		line("reviews  %s to be looked at by a person: kycq batch report %s --review", count(st.Reviews, "image"), st.Batch)
+	}
 	switch {
 	case st.Done:
 		line("ended    %s", stamp(st.EndedAt))

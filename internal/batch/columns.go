@@ -12,7 +12,7 @@ import (
 
 // reportColumns are the columns of report.csv, which holds ids, outcomes, codes and times but no personal data.
 var reportColumns = []string{
-	"row", "line", manifest.ColumnID, "outcome", "already_done", "code", "reference_id", "masked_image", "run", "calls",
+	"row", "line", manifest.ColumnID, "outcome", "already_done", "code", "reference_id", "masked_image", "review", "run", "calls",
 	"first_called_at", "completed_at",
 }
 
@@ -68,6 +68,8 @@ func (r *Row) Value(column string) any {
 		if img := rec.MaskedImage; img != nil {
 			return "s3://" + img.Bucket + "/" + img.Key
 		}
+	case "review":
+		return rec.Review
 	case "first_called_at":
 		if len(rec.Attempts) > 0 {
 			return timeText(rec.Attempts[0].SentAt)

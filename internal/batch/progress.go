@@ -200,6 +200,8 @@ type Progress struct {
 	Rows     int
 	Calls    int
 	MaxCalls int
+	// Reviews is known of an ended batch only.
+	Reviews int
 	// Counts is the number of rows in each state but RowOpen.
 	Counts [rowStates]int
 	// Reason is why no rows are being fed; empty if rows are being fed.

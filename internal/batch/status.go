@@ -26,6 +26,8 @@ type Status struct {
 	DifferentInput int            `json:"different_input"`
 	Calls          int            `json:"calls"`
 	MaxCalls       int            `json:"max_calls,omitempty"`
+	// Reviews counts the rows whose image a person should look at, once the batch has ended.
+	Reviews int `json:"reviews,omitempty"`
 	// Rebuilding means that Redis was wiped and the records are being read: the counts are too small.
 	Rebuilding bool      `json:"rebuilding,omitempty"`
 	Done       bool      `json:"done"`
@@ -74,7 +76,7 @@ func (c *Control) progressOf(ctx context.Context, b *Batch) (*Progress, error) {
 }
 
 func (s *Status) setProgress(b *Batch, p *Progress) {
-	s.Run, s.Ended, s.Calls, s.Rebuilding = p.Run, p.Ended(), p.Calls, p.rebuilding()
+	s.Run, s.Ended, s.Calls, s.Reviews, s.Rebuilding = p.Run, p.Ended(), p.Calls, p.Reviews, p.rebuilding()
 	if s.Reason == "" {
 		s.Reason = p.Reason
 	}

@@ -26,6 +26,8 @@ type Summary struct {
 	DifferentInput int `json:"different_input"`
 	// NeverCalled counts the cancelled rows without a record.
 	NeverCalled int `json:"never_called"`
+	// Reviews counts the rows whose image a person should look at.
+	Reviews int `json:"reviews,omitempty"`
 	// Codes counts the rows by code.
 	Codes     map[string]int `json:"codes"`
 	CreatedAt time.Time      `json:"created_at"`
@@ -56,12 +58,15 @@ func (s *Summary) add(r *Row) {
 	if code := r.Code(); code != "" {
 		s.Codes[code]++
 	}
+	if r.Own() && r.Record.Review != "" {
+		s.Reviews++
+	}
 	s.Calls += r.Calls()
 }
 
 // progress returns the counts as those of a batch whose runs are over.
 func (s *Summary) progress() *Progress {
-	p := &Progress{Run: s.Runs, Rows: s.Rows, Calls: s.Calls, missingStreak: -1}
+	p := &Progress{Run: s.Runs, Rows: s.Rows, Calls: s.Calls, Reviews: s.Reviews, missingStreak: -1}
 	for state, own := range ownState {
 		done := s.AlreadyDone[string(state)]
 		p.Counts[own], p.Counts[own+doneOffset] = s.Outcomes[string(state)]-done, done

@@ -18,7 +18,7 @@ import (
 // counts are the counters and histograms of this process. They implement worker.Observer.
 type counts struct {
 	calls, attempts, reissues, finished *prometheus.CounterVec
-	holds, maskChecks                   *prometheus.CounterVec
+	reviews, holds, maskChecks          *prometheus.CounterVec
 	writes, conflicts                   *prometheus.CounterVec
 	clockOffset                         *prometheus.GaugeVec
 	callDuration, gateWait, jobAttempts *prometheus.HistogramVec
@@ -49,6 +49,7 @@ func newCounts(registry prometheus.Registerer) *counts {
 		calls:      counter("kycq_vendor_calls_total", "finished calls to Cashfree, by class of the answer", "kind", "answer"),
 		attempts:   counter("kycq_attempts_total", "requests recorded in S3 and sent to Cashfree", "kind"),
 		reissues:   counter("kycq_reissues_total", "attempts that repeat a call whose answer was lost", "kind"),
+		reviews:    counter("kycq_reviews_total", "finished jobs whose image a person should look at, by outcome", "outcome"),
 		finished:   counter("kycq_jobs_finished_total", "records that became final, by outcome and code", "kind", "outcome", "code"),
 		holds:      counter("kycq_holds_total", "account holds raised by this worker", "code"),
 		maskChecks: counter("kycq_mask_checks_total", "checked masked images, by result", "result"),
@@ -86,6 +87,9 @@ func (c *counts) init() {
 			v.WithLabelValues(k)
 		}
 	}
+	for _, outcome := range []storage.State{storage.StateValid, storage.StateFailed} {
+		c.reviews.WithLabelValues(string(outcome))
+	}
 	for _, result := range maskResults {
 		c.maskChecks.WithLabelValues(result)
 	}
@@ -116,6 +120,9 @@ func (c *counts) Called(kind tasks.Kind, class cashfree.Class, took time.Duratio
 func (c *counts) Finished(rec *storage.Record) {
 	kind := string(rec.Kind)
 	c.finished.WithLabelValues(kind, string(rec.State), known(rec.Code)).Inc()
+	if rec.Review != "" {
+		c.reviews.WithLabelValues(string(rec.State)).Inc()
+	}
 	n := 0
 	for _, a := range rec.Attempts {
 		if a.Run == rec.Run && a.Counted {

@@ -77,7 +77,7 @@ func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
 	for _, a := range attempts {
 		m.Sending(tasks.Aadhaar, a)
 	}
-	m.Finished(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Aadhaar, Run: 2}, State: storage.StateFailed, Code: "provider_error", Attempts: attempts})
+	m.Finished(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Aadhaar, Run: 2}, State: storage.StateFailed, Code: "provider_error", Review: "too_busy", Attempts: attempts})
 	m.WaitedAtGate(tasks.Aadhaar, tasks.Live, 700*time.Millisecond)
 	m.RecordWritten(tasks.Aadhaar, false)
 	m.RecordWritten(tasks.Aadhaar, true)
@@ -95,6 +95,8 @@ func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
 	f.want(t, "kycq_records_written_total", "kind=aadhaar", 1)
 	f.want(t, "kycq_record_conflicts_total", "kind=aadhaar", 1)
 	f.want(t, "kycq_mask_checks_total", "result=visible_qr", 1)
+	f.want(t, "kycq_reviews_total", "outcome=failed", 1)
+	f.want(t, "kycq_reviews_total", "outcome=valid", 0)
 }
 
 func TestExternalInputIsNeverALabel(t *testing.T) {

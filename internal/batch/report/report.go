@@ -44,6 +44,8 @@ type Report struct {
 	// NewIDs, with FailuresOnly, gives each row a verification_id that no job has, so that it can be submitted again. The old one
 	// is in a column of its own.
 	NewIDs bool
+	// ReviewsOnly limits the report to rows whose image a person should look at.
+	ReviewsOnly bool
 	// Visited is called for each row of the batch.
 	Visited func()
 
@@ -71,7 +73,7 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	}
 	err = r.Batch.Walk(ctx, r.Parts, r.Records, r.Client, func(row *batch.Row) error {
 		defer r.Visited()
-		if r.FailuresOnly && !failed(row) {
+		if r.FailuresOnly && !failed(row) || r.ReviewsOnly && row.Value("review") == "" {
 			return nil
 		}
 		rows++
@@ -125,7 +127,7 @@ const previousID = "previous_id"
 // The columns that kycq adds.
 var (
 	allColumns = []string{
-		"line", manifest.ColumnID, "outcome", "already_done", "code", "message", "next_action", "reference_id", "masked_image",
+		"line", manifest.ColumnID, "outcome", "already_done", "code", "message", "next_action", "reference_id", "masked_image", "review",
 		"calls", "run", "first_called_at", "completed_at",
 	}
 	failureColumns = []string{"code", "message"}

@@ -50,6 +50,7 @@ func newReport(t *testing.T, state batch.State) *Report {
 		},
 		"ID2": func(r *storage.Record) {
 			r.State, r.Code, r.Message, r.NextAction = storage.StateFailed, "provider_error", "it kept failing", "try again"
+			r.Review = "nothing_masked"
 		},
 		"ID3": func(r *storage.Record) { r.State, r.Fingerprint = storage.StateValid, "another" },
 	} {
@@ -74,14 +75,26 @@ func TestAReportHasEveryRowWithItsOutcome(t *testing.T) {
 	if rows, err := newReport(t, batch.Running).Write(t.Context(), &out); err != nil || rows != 4 {
 		t.Fatal(rows, err)
 	}
-	want := `verification_id,file_number,name,code,line,outcome,already_done,kycq_code,message,next_action,reference_id,masked_image,calls,run,first_called_at,completed_at
-ID1,SPEC1,'=SPECIMEN(),,2,valid,,,,,354768,,2,1,2026-01-02T03:04:05.000Z,2026-01-02T03:04:05.000Z
-ID2,SPEC1,'=SPECIMEN(),,3,failed,,provider_error,it kept failing,try again,,,0,1,,2026-01-02T03:04:05.000Z
-ID3,SPEC1,'=SPECIMEN(),,4,failed,,different_input,this verification_id belongs to a job with a different input,"submit the row under a new verification_id (batch failures --new-ids; for derived ids, --ids-for)",,,0,0,,
-ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,0,0,,
+	want := `verification_id,file_number,name,code,line,outcome,already_done,kycq_code,message,next_action,reference_id,masked_image,review,calls,run,first_called_at,completed_at
+ID1,SPEC1,'=SPECIMEN(),,2,valid,,,,,354768,,,2,1,2026-01-02T03:04:05.000Z,2026-01-02T03:04:05.000Z
+ID2,SPEC1,'=SPECIMEN(),,3,failed,,provider_error,it kept failing,try again,,,nothing_masked,0,1,,2026-01-02T03:04:05.000Z
+ID3,SPEC1,'=SPECIMEN(),,4,failed,,different_input,this verification_id belongs to a job with a different input,"submit the row under a new verification_id (batch failures --new-ids; for derived ids, --ids-for)",,,,0,0,,
+ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,,0,0,,
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestAReportCanBeLimitedToReviews(t *testing.T) {
+	t.Parallel()
+	for _, failures := range []bool{false, true} {
+		var out bytes.Buffer
+		report := newReport(t, batch.Running)
+		report.ReviewsOnly, report.FailuresOnly = true, failures
+		if rows, err := report.Write(t.Context(), &out); err != nil || rows != 1 || !strings.Contains(out.String(), "\nID2,") {
+			t.Errorf("%d rows, %v: %s", rows, err, out.String())
+		}
 	}
 }
 
