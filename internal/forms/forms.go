@@ -21,8 +21,8 @@ var bucket = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 // IsBucket reports whether name follows the rules for S3 bucket names that all servers share.
 func IsBucket(name string) bool { return bucket.MatchString(name) }
 
-// IsInvisible reports whether people cannot see r: a zero-width or direction mark, a byte order mark, a variation selector or
-// a filler.
+// IsInvisible reports whether people cannot see r: a zero-width or direction mark, a byte order mark, a line separator, a
+// variation selector or a filler.
 func IsInvisible(r rune) bool {
-	return r >= 0x80 && unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return r >= 0x80 && unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -74,20 +74,36 @@ func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, erro
 
 // checkInvisible refuses what people cannot see in a cell: the row would be another job than the one that it looks like.
 func (c *Checker) checkInvisible(row *Row) *Problem {
-	_, all := known(c.Kind)
-	for _, name := range all {
-		code, cell := name+"_value_invalid", row.Get(name)
-		if name == ColumnImage {
-			code = "image_place_invalid"
+	for at, cell := range row.Fields {
+		if isASCII(cell) {
+			continue
 		}
+		name := row.columns.nameOf(at)
 		switch {
+		case name == "":
 		case strings.ContainsFunc(cell, forms.IsInvisible):
-			return &Problem{code, name + " holds invisible characters (zero-width or direction marks): remove them"}
+			return invalidCell(name, "holds invisible characters (zero-width or direction marks): remove them")
 		case strings.ContainsRune(cell, utf8.RuneError):
-			return &Problem{code, name + " holds U+FFFD in place of characters that a conversion has lost"}
+			return invalidCell(name, "holds U+FFFD in place of characters that a conversion has lost")
 		}
 	}
 	return nil
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+func invalidCell(name, message string) *Problem {
+	if name == ColumnImage {
+		return &Problem{"image_place_invalid", "image " + message}
+	}
+	return &Problem{name + "_value_invalid", name + " " + message}
 }
 
 func (c *Checker) checkPassport(row *Row) (Accepted, *Problem, error) {

@@ -142,6 +142,28 @@ func TestADerivedIDDependsOnlyOnTheCheckedInput(t *testing.T) {
 	}
 }
 
+func TestInvisibleCharactersAreNamed(t *testing.T) {
+	t.Parallel()
+	c := &Checker{Kind: tasks.Passport, Keyset: seal.Insecure()}
+	for cells, want := range map[string]string{
+		"A1|SPEC1|1990-01-31|Ren\u00e9e":        "",
+		"A1|SPEC1|1990-01-31|\u00a0x\u00a0":     "",
+		"A1\u200b|SPEC1|1990-01-31|x":           "verification_id_value_invalid",
+		"A1|\u202eSPEC1|1990-01-31|x":           "file_number_value_invalid",
+		"A1|SPEC1|\u200e1990-01-31|x":           "dob_value_invalid",
+		"A1|SPEC1|1990-01-31|As\u200dha":        "name_value_invalid",
+		"A1|SPEC1|1990-01-31|Asha\ufffd":        "name_value_invalid",
+		"A1|SPEC1|1990-01-31|Asha|note\u200b":   "",
+		"A1|SPEC1|1990-01-31|Asha\u2028Namoona": "name_value_invalid",
+	} {
+		columns := columnsOf(tasks.Passport, "verification_id", "file_number", "dob", "name", "note")
+		_, problem, err := c.Check(t.Context(), &Row{Fields: strings.Split(cells, "|"), columns: columns})
+		if err != nil || codeOf(problem) != want {
+			t.Errorf("%q: got %q, want %q", cells, codeOf(problem), want)
+		}
+	}
+}
+
 func TestAPartKeepsItsRows(t *testing.T) {
 	t.Parallel()
 	keyset, err := seal.Generate()

@@ -100,13 +100,17 @@ func (c *Columns) add(heading string) bool {
 }
 
 // reads reports whether kycq reads the column at that position.
-func (c *Columns) reads(at int) bool {
-	for _, known := range c.known {
-		if known == at {
-			return true
+func (c *Columns) reads(at int) bool { return c.nameOf(at) != "" }
+
+// nameOf returns kycq's name of the column at that position, the first if it has two, or nothing.
+func (c *Columns) nameOf(at int) string {
+	_, all := known(c.kind)
+	for _, name := range all {
+		if found, ok := c.known[name]; ok && found == at {
+			return name
 		}
 	}
-	return false
+	return ""
 }
 
 // heading returns the heading of a column that kycq reads.

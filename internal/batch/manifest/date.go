@@ -26,7 +26,7 @@ var dateLayout = strings.NewReplacer("YYYY", "2006", "MMM", "Jan", "MM", "1", "D
 
 // iso returns the date as YYYY-MM-DD. Without a DateFormat it returns other texts as they are, for PassportInput.Validate.
 func (f DateFormat) iso(text string) (string, *Problem) {
-	if f == "" && rowForms[ColumnDOB].MatchString(text) && len(text) > 4 && text[4] != '-' {
+	if f == "" && len(text) > 4 && text[4] != '-' && rowForms[ColumnDOB].MatchString(text) {
 		return "", &Problem{"dob_value_invalid", "dob must be a real date of the form YYYY-MM-DD (for another form: --date-format, for example DD/MM/YYYY)"}
 	}
 	if f == "" || text == "" {

@@ -157,6 +157,12 @@ func refuseOthers(head []byte) error {
 // Columns returns the headings read so far.
 func (r *Reader) Columns() []string { return slices.Clone(r.columns.names) }
 
+// ColumnsMayGrow reports whether further rows may add columns.
+func (r *Reader) ColumnsMayGrow() bool {
+	_, isJSONL := r.rows.(*jsonlReader)
+	return isJSONL
+}
+
 // Blank returns how many blank rows were skipped so far: without text, or of nothing but separators.
 func (r *Reader) Blank() int { return r.blank }
 

@@ -51,15 +51,14 @@ const (
 // be read to its end.
 func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progress) (*Plan, error) {
 	progress.Begin("reading the columns", s.Size, "bytes")
-	reader, err := s.readRows(ctx, counter{progress}, func(manifest.Row) error { return nil }) // the last row of a JSONL file may add one
+	columns, err := s.columns(ctx, counter{progress})
 	if err != nil {
 		return nil, err
 	}
-	columns := reader.Columns()
 	c := &check{
 		source:  s,
 		checker: s.checker(heads),
-		plan:    &Plan{Columns: columns, Blank: reader.Blank(), Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
+		plan:    &Plan{Columns: columns, Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
 		rejects: newRejects(s.RejectsPath(), columns),
 	}
 	defer c.rejects.discard()
@@ -105,14 +104,15 @@ type result struct {
 	problem  *manifest.Problem
 }
 
-func (c *check) run(ctx context.Context, progress Progress) (err error) {
-	_, err = c.source.readRows(ctx, counter{progress}, func(row manifest.Row) error {
+func (c *check) run(ctx context.Context, progress Progress) error {
+	reader, err := c.source.readRows(ctx, counter{progress}, func(row manifest.Row) error {
 		if c.rows = append(c.rows, row); len(c.rows) < checkRows {
 			return nil
 		}
 		return c.checkRows(ctx)
 	})
 	if err == nil {
+		c.plan.Blank = reader.Blank()
 		err = c.checkRows(ctx)
 	}
 	if err != nil {

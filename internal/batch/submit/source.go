@@ -154,6 +154,22 @@ func (s *Source) fromStart(ctx context.Context, w io.Writer) (io.Reader, error) 
 	return io.TeeReader(&interruptible{ctx, s.file}, w), nil
 }
 
+// columns returns the headings, for which it reads all of a JSONL file: the last row may have another.
+func (s *Source) columns(ctx context.Context, w io.Writer) ([]string, error) {
+	src, err := s.fromStart(ctx, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := manifest.NewReader(src, s.Kind, s.Mapping)
+	if err == nil && reader.ColumnsMayGrow() {
+		reader, err = s.readRows(ctx, w, func(manifest.Row) error { return nil })
+	}
+	if err != nil {
+		return nil, err
+	}
+	return reader.Columns(), nil
+}
+
 var errChanged = errors.New("the manifest was changed while it was read: run the same command again")
 
 // readRows calls visit for each row, and returns the reader at the end of the file. The error is errChanged if the file has changed since it was
