@@ -89,8 +89,10 @@ type fakeDoc struct {
 }
 
 func newFakeS3(c *chaos) *fakeS3 {
-	return &fakeS3{chaos: c, docs: map[string]fakeDoc{}, masked: map[string][]byte{}, inbox: map[string][]byte{}, quar: map[string][]byte{},
-		markers: map[storage.OpenRun]time.Time{}, complete: true}
+	return &fakeS3{
+		chaos: c, docs: map[string]fakeDoc{}, masked: map[string][]byte{}, inbox: map[string][]byte{}, quar: map[string][]byte{},
+		markers: map[storage.OpenRun]time.Time{}, complete: true,
+	}
 }
 
 func (s *fakeS3) Record(ctx context.Context, k tasks.Kind, id string) (*storage.Record, storage.Version, error) {

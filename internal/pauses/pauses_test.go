@@ -18,6 +18,7 @@ import (
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/rate"
+	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/internal/testenv"
 	"github.com/kycq/kycq/storage/storagetest"
 )
@@ -154,7 +155,7 @@ func (f *fleet) flush() {
 
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !holds(); _ = sleep.For(t.Context(), 20*time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not within a minute: %s", what)
 		}
