@@ -65,8 +65,9 @@ type Sweeper struct {
 }
 
 const (
-	// SweepEvery is the interval of sweeps. LeadFor is how long a leader leads that does not renew its leadership.
+	// SweepEvery is the interval of sweeps.
 	SweepEvery = time.Minute
+	// LeadFor is how long a leader leads that does not renew its leadership.
 	LeadFor    = 2 * SweepEvery
 	renewEvery = LeadFor / 4
 	// roundEvery is the interval of rounds. A job whose task is lost is enqueued again within roundEvery, or within
@@ -279,7 +280,7 @@ func (r *round) drive(ctx context.Context, run storage.OpenRun, driven bool) (en
 
 // finish finishes the runs that need no call, in random order: they may all wait for a server of images that does not answer.
 func (r *round) finish(ctx context.Context) {
-	rand.Shuffle(len(r.ready), func(i, j int) { r.ready[i], r.ready[j] = r.ready[j], r.ready[i] })
+	rand.Shuffle(len(r.ready), func(i, j int) { r.ready[i], r.ready[j] = r.ready[j], r.ready[i] }) //nolint:gosec // the order needs no secrecy
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
 	var group errgroup.Group

@@ -25,8 +25,9 @@ type Clock func(ctx context.Context) (ahead time.Duration, err error)
 const (
 	// Every is the interval of comparisons; they also follow a step of this machine's clock.
 	Every = time.Minute
-	// MaxOffset is the offset from which on a worker warns, and StopOffset, from both servers, the one from which on it stops.
-	MaxOffset  = 5 * time.Second
+	// MaxOffset is the offset from one server above which a worker warns.
+	MaxOffset = 5 * time.Second
+	// StopOffset is the offset from both servers above which a worker takes no jobs.
 	StopOffset = 20 * time.Second
 
 	tick = 5 * time.Second

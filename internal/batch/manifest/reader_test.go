@@ -112,7 +112,7 @@ func TestHeadingsAreFoundWhateverTheirSpelling(t *testing.T) {
 
 func TestOneSlip(t *testing.T) {
 	t.Parallel()
-	for _, pair := range [][2]string{{"dob", "do"}, {"dob", "dobs"}, {"dob", "dod"}, {"dob", "dbo"}, {"dob", "xdob"}, {"name", "nmae"}} {
+	for _, pair := range [][2]string{{"dob", "do"}, {"dob", "dobs"}, {"dob", "dod"}, {"dob", "dbo"}, {"dob", "xdob"}, {"name", "nane"}} {
 		if !oneSlip(pair[0], pair[1]) || !oneSlip(pair[1], pair[0]) {
 			t.Errorf("%v are one slip apart", pair)
 		}
