@@ -10,6 +10,7 @@
 //     slots late, or half the margin of a period if that is more, and at most 250 ms: every window has room for that.
 //   - Until then a call has an estimate of its slot, which says when to ask, so that processes do not ask for the same
 //     slot. An estimate reserves nothing, but bulk calls leave the estimated slots of live calls free.
+//     Estimates of processes that have not asked for 4 s are void.
 //   - In a process, the calls of a kind and lane wait in a queue; the first one asks. A 429 or a late slot costs no place.
 //   - Live calls starve bulk calls if they use the whole limit.
 //   - No slot is granted twice, even if Redis has lost its last seconds: after an error, or if the hash is gone, the next

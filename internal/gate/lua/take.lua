@@ -92,7 +92,14 @@ local last, newest = number('last'), tonumber(ARGV[6])
 if not s.last or ARGV[7] == '1' then last = now + NEAR end
 last = math.max(math.min(last, now + NEAR), newest <= now + NEAR and newest or 0)
 local slot, estimate, ask = math.max(last + step, instant('until', 120 * SECOND), now), tonumber(ARGV[8]), 0
-local far = slot - now + 100 * step
+local asking = 2 -- lanes with an estimate: this process', and those of processes that have asked lately
+for name, value in pairs(s) do
+  local live, bulk, at = string.match(string.sub(name, 1, 2) == 'w:' and value or '', '(%d+):(%d+):(%d+)')
+  local age = at and math.abs(now - at) or 0
+  if at and age < 4 * SECOND then asking = asking + math.min(live, 1) + math.min(bulk, 1) end
+  if age > 60 * SECOND then redis.call('HDEL', kind, name) end
+end
+local far = slot - now + asking * step -- later estimates are of dead processes
 local estimates = {live = instant('estimate_live', far), bulk = instant('estimate_bulk', far)}
 local function next_estimate(after)
   estimate = math.max(estimates[lane], after) + step
@@ -120,10 +127,6 @@ end
 set('last', last)
 set('step', step)
 set('w:' .. ARGV[10], string.format('%.0f:%.0f:%.0f', waiting.live, waiting.bulk, now))
-for name, value in pairs(s) do -- counts of dead processes
-  local at = string.sub(name, 1, 2) == 'w:' and tonumber(string.match(value, '%d+$'))
-  if at and math.abs(now - at) > 60 * SECOND then redis.call('HDEL', kind, name) end
-end
 
 local test, ends = granted and (next(tested) or open_until > 0) and 1 or 0, string.format('%.0f', slot + LIFE)
 for field, h in pairs(granted and tested or {}) do
