@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -66,6 +67,30 @@ func (s *Store) PutQuarantine(ctx context.Context, id, contentType string, body 
 		contentType = "application/octet-stream" // a browser must not run it as HTML or SVG
 	}
 	return s.cfg.InboxBucket, key, s.quarantine.Put(ctx, key, body, contentType)
+}
+
+// Quarantined reads the quarantined image of a job. It returns ErrNotFound if there is none.
+func (s *Store) Quarantined(ctx context.Context, id string) ([]byte, error) {
+	key, err := quarantineKey(id)
+	if err != nil {
+		return nil, fmt.Errorf("read quarantine: %w", err)
+	}
+	found, err := s.quarantine.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return found.Body, nil
+}
+
+// QuarantinedIDs lists the jobs with a quarantined image, in the order of their ids.
+func (s *Store) QuarantinedIDs(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for found, err := range s.quarantine.List(ctx, quarantinePrefix) {
+			if !yield(strings.TrimPrefix(found.Key, quarantinePrefix), err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // DeleteQuarantine deletes the quarantined image of a job. A missing one is not an error.

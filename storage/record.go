@@ -2,6 +2,7 @@ package storage
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kycq/kycq/tasks"
@@ -65,7 +66,7 @@ type Record struct {
 	// ReferenceID is Cashfree's id of the verification.
 	ReferenceID int64        `json:"reference_id,omitempty"`
 	MaskedImage *MaskedImage `json:"masked_image,omitempty"`
-	// Review is set if a person should check the masked image, and says why.
+	// Review is set if a person should check the masked image, and says why; or what a person has decided.
 	Review   string        `json:"review,omitempty"`
 	Passport *PassportView `json:"passport,omitempty"`
 
@@ -89,6 +90,17 @@ type Record struct {
 	CreatedAt   time.Time `json:"created_at,omitzero"`
 	UpdatedAt   time.Time `json:"updated_at,omitzero"`
 	CompletedAt time.Time `json:"completed_at,omitzero"`
+}
+
+// The beginnings of Record.Review after a decision; the user and the reason follow.
+const (
+	ReviewApproved = "approved by "
+	ReviewRejected = "rejected by "
+)
+
+// NeedsReview reports whether a person should check the masked image, and none has.
+func (r *Record) NeedsReview() bool {
+	return r.Review != "" && !strings.HasPrefix(r.Review, ReviewApproved) && !strings.HasPrefix(r.Review, ReviewRejected)
 }
 
 // MaskedImage locates the image in which the number and the QR code are masked.

@@ -101,18 +101,31 @@ func (d *delivery) readSource(ctx context.Context, info maskcheck.SourceInfo) (m
 
 // storeMasked stores the file that the check has made of the vendor's, and ends the job.
 func (d *delivery) storeMasked(ctx context.Context, vendors []byte, report maskcheck.Report) transition {
-	bucket, key, err := d.MaskedImages.PutMasked(storage.Fence(ctx, d.seen), d.job.VerificationID, d.rec.Run, report.Ext, report.ContentType, report.File)
-	if err != nil {
-		return d.infraFault(err, "storage")
-	}
 	rec := d.rec.Clone()
-	rec.MaskedImage = &storage.MaskedImage{
-		Bucket: bucket, Key: key, SHA256: sha256Hex(report.File), VendorSHA256: sha256Hex(vendors), Bytes: int64(len(report.File)),
-		ContentType: report.ContentType, Width: report.Width, Height: report.Height,
+	var err error
+	if rec.MaskedImage, err = putMasked(storage.Fence(ctx, d.seen), d.MaskedImages, rec, vendors, report); err != nil {
+		return d.infraFault(err, "storage")
 	}
 	rec.Review = report.ReviewReason
 	end(rec, storage.StateValid, "")
-	return d.saveImage(ctx, rec, key)
+	return d.saveImage(ctx, rec, rec.MaskedImage.Key)
+}
+
+// A maskedStore stores masked images.
+type maskedStore interface {
+	PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (bucket, key string, err error)
+}
+
+// putMasked stores the file that was made of the vendor's.
+func putMasked(ctx context.Context, store maskedStore, rec *storage.Record, vendors []byte, report maskcheck.Report) (*storage.MaskedImage, error) {
+	bucket, key, err := store.PutMasked(ctx, rec.VerificationID, rec.Run, report.Ext, report.ContentType, report.File)
+	if err != nil {
+		return nil, err
+	}
+	return &storage.MaskedImage{
+		Bucket: bucket, Key: key, SHA256: sha256Hex(report.File), VendorSHA256: sha256Hex(vendors), Bytes: int64(len(report.File)),
+		ContentType: report.ContentType, Width: report.Width, Height: report.Height,
+	}, nil
 }
 
 func sha256Hex(body []byte) string {

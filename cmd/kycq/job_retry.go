@@ -64,7 +64,7 @@ func paidBefore(rec *storage.Record) string {
 	case rec.State == storage.StateValid || rec.State == storage.StateInvalid:
 		return fmt.Sprintf("it is %s already", rec.State)
 	case rec.Code == "unsafe_mask":
-		return "its masked image was paid for, and is in quarantine"
+		return "its masked image was paid for: `kycq review approve` would not cost anything"
 	case rec.MaybeCharged():
 		return "a call may have been charged, but its answer did not arrive"
 	}

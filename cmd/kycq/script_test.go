@@ -54,17 +54,18 @@ func TestScripts(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Files: []string{file}, Setup: s.setup, RequireExplicitExec: true, RequireUniqueNames: true,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"empty":   s.cmdEmpty,
-					"finish":  s.cmdFinish,
-					"answer":  s.cmdAnswer,
-					"object":  s.cmdObject,
-					"redis":   s.cmdRedis,
-					"upload":  s.cmdUpload,
-					"exits":   clitest.Exits,
-					"refuses": clitest.Refuses,
-					"polled":  s.cmdPolled,
-					"waitfor": clitest.WaitFor,
-					"healthy": cmdHealthy,
+					"empty":      s.cmdEmpty,
+					"finish":     s.cmdFinish,
+					"answer":     s.cmdAnswer,
+					"object":     s.cmdObject,
+					"redis":      s.cmdRedis,
+					"upload":     s.cmdUpload,
+					"quarantine": s.cmdQuarantine,
+					"exits":      clitest.Exits,
+					"refuses":    clitest.Refuses,
+					"polled":     s.cmdPolled,
+					"waitfor":    clitest.WaitFor,
+					"healthy":    cmdHealthy,
 				},
 			})
 		})
@@ -263,6 +264,12 @@ func (s *stack) everythingInRedis(ts *testscript.TestScript) string {
 // cmdUpload puts a file into the masked bucket, as the user's own object: upload card.png key.
 func (s *stack) cmdUpload(ts *testscript.TestScript, _ bool, args []string) {
 	_, _, err := s.store.PutMasked(context.Background(), args[1], 1, "png", "image/png", []byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+}
+
+// cmdQuarantine puts a file into quarantine, as a worker would: quarantine card.png A1.
+func (s *stack) cmdQuarantine(ts *testscript.TestScript, _ bool, args []string) {
+	_, _, err := s.store.PutQuarantine(context.Background(), args[1], "image/png", []byte(ts.ReadFile(args[0])))
 	ts.Check(err)
 }
 

@@ -100,7 +100,7 @@ var texts = map[string]Text{
 	"unexpected_answer":         {"Cashfree's answer does not have the documented form", "see the answer with `kycq job show --reveal`, and ask Cashfree's support, quoting the reference_id"},
 	"duplicate_verification_id": {"this verification_id was used at Cashfree before, but not by this kycq", "look it up in Cashfree's dashboard, or submit the row under a new verification_id"},
 	"answer_lost":               {"a call may have been charged, but its answer did not arrive", "look it up in Cashfree's dashboard; `kycq job retry` pays for it again"},
-	"unsafe_mask":               {"the masked image failed the check and was quarantined", "review the image under quarantine/ in the inbox bucket; `kycq job retry` pays for another attempt"},
+	"unsafe_mask":               {"the masked image failed the check and was quarantined", "look at it with `kycq review show` and decide with `kycq review approve` or `reject`, which cost nothing; `kycq job retry` pays for another attempt"},
 	"image_link_refused":        {"kycq must not fetch from the host of Cashfree's image link", "ask Cashfree's support; for development see KYCQ_IMAGE_HOSTS"},
 	"worker_crash_loop":         {"processing this job crashed its worker several times", "inspect the image, and submit a re-saved copy under a new verification_id"},
 	"image_not_found":           {"the image is not in the bucket", "upload the image again, then run `kycq job retry`"},

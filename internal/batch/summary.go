@@ -58,7 +58,7 @@ func (s *Summary) add(r *Row) {
 	if code := r.Code(); code != "" {
 		s.Codes[code]++
 	}
-	if r.Own() && r.Record.Review != "" {
+	if r.Own() && r.Record.NeedsReview() {
 		s.Reviews++
 	}
 	s.Calls += r.Calls()

@@ -99,6 +99,20 @@ func sameShape(w, h, sourceW, sourceH int) bool {
 	return math.Abs(short-expected) <= math.Max(2, maxStretch*expected)
 }
 
+// Clean reduces an image that a person has approved to its pixels, as Check does, without checking them.
+func Clean(ctx context.Context, body []byte) (Report, error) {
+	h, err := readHeader(body)
+	switch {
+	case err != nil:
+		return Report{}, err
+	case h.cost > maxCost || len(body) > MaxBytes:
+		return Report{}, unsafe(TooLarge)
+	}
+	c := newChecker(h.cost)
+	c.find = func(image.Image) ([]qr.Code, bool) { return nil, false }
+	return c.look(ctx, body, h, nil)
+}
+
 // look decodes the image, checks its pixels and encodes them. It holds its share of the memory budget meanwhile. The source is
 // reduced before the answer is decoded; if it is nil, there is no comparison.
 func (c *checker) look(ctx context.Context, body []byte, h header, source []byte) (r Report, err error) {

@@ -120,7 +120,7 @@ func (c *counts) Called(kind tasks.Kind, class cashfree.Class, took time.Duratio
 func (c *counts) Finished(rec *storage.Record) {
 	kind := string(rec.Kind)
 	c.finished.WithLabelValues(kind, string(rec.State), known(rec.Code)).Inc()
-	if rec.Review != "" {
+	if rec.NeedsReview() {
 		c.reviews.WithLabelValues(string(rec.State)).Inc()
 	}
 	n := 0

@@ -73,7 +73,7 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	}
 	err = r.Batch.Walk(ctx, r.Parts, r.Records, r.Client, func(row *batch.Row) error {
 		defer r.Visited()
-		if r.FailuresOnly && !failed(row) || r.ReviewsOnly && row.Value("review") == "" {
+		if r.FailuresOnly && !failed(row) || r.ReviewsOnly && !(row.Own() && row.Record.NeedsReview()) {
 			return nil
 		}
 		rows++

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+	"github.com/kycq/kycq/worker"
+)
+
+func newReview(a *app) *cobra.Command {
+	return a.Group(&cobra.Command{
+		Use:   "review",
+		Short: "decide on masked images that failed the check",
+		Long: `review shows the images in quarantine. They are paid for, but failed the check of the mask, so they may show what must not be
+stored. A person can approve an image, which costs no call, or reject it.`,
+	}, newReviewList(a), newReviewShow(a), newReviewDecision(a, true), newReviewDecision(a, false))
+}
+
+// quarantined is a line of review list.
+type quarantined struct {
+	ID     string `json:"verification_id"`
+	Review string `json:"review"`
+	Batch  string `json:"batch,omitempty"`
+	Ended  string `json:"ended_at"`
+}
+
+func newReviewList(a *app) *cobra.Command {
+	return a.command(&cobra.Command{
+		Use:     "list",
+		Short:   "list the images in quarantine, and why they are there",
+		Example: "  kycq review list\n  kycq review list --json | jq -r .[].verification_id",
+		Args:    cobra.NoArgs,
+	}, jobAreas, func(ctx context.Context, d *deps, _ []string) error {
+		found := []quarantined{}
+		for id, err := range d.store.QuarantinedIDs(ctx) {
+			if err != nil {
+				return err
+			}
+			rec, _, err := d.store.Record(ctx, tasks.Aadhaar, id)
+			if err != nil {
+				a.Note("%s: %v", id, err)
+				continue
+			}
+			found = append(found, quarantined{id, rec.Review, rec.Batch, stamp(rec.CompletedAt)})
+		}
+		return a.Answer(found, func() string {
+			var text strings.Builder
+			for _, q := range found {
+				_, _ = fmt.Fprintf(&text, "%-40s %-16s %s\n", q.ID, q.Review, q.Ended)
+			}
+			return text.String()
+		})
+	})
+}
+
+func newReviewShow(a *app) *cobra.Command {
+	var out string
+	cmd := a.command(&cobra.Command{
+		Use:   "show ID --out FILE",
+		Short: "write a quarantined image to a file",
+		Long: `show writes the image as the vendor sent it (mode 0600): it may show an unmasked card, and hold further images. Delete the
+file after the decision. The audit trail says who looked.`,
+		Example: "  kycq review show ABC00123 --out card.jpg",
+		Args: func(_ *cobra.Command, args []string) error {
+			if out == "" {
+				return cli.Usagef("--out: name the file to write")
+			}
+			return oneReview(args)
+		},
+	}, jobAreas, func(ctx context.Context, d *deps, args []string) error {
+		act := audit.Act{Action: "review.show", Kind: string(tasks.Aadhaar), VerificationID: args[0]}
+		if err := appendAudit(ctx, d.store, act); err != nil {
+			return err
+		}
+		rec, _, body, err := worker.Quarantined(ctx, d.store, args[0])
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		if _, err := a.writeTo(out, func(w io.Writer) (int, error) { return w.Write(body) }); err != nil {
+			return err
+		}
+		a.Note("next: kycq review approve %s --reason ..., or kycq review reject %s --reason ...", args[0], args[0])
+		return a.printRecord(rec)
+	})
+	cmd.Flags().StringVar(&out, "out", "", "the file to write (required)")
+	return cmd
+}
+
+func newReviewDecision(a *app, approve bool) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "approve ID",
+		Short: "store a quarantined image as the masked one",
+		Long: `approve makes the quarantined image the masked image of the job, and the job valid. Only its pixels are stored, as for every
+masked image. It makes no call, and the image is not checked again.`,
+		Example: "  kycq review approve ABC00123 --reason \"masked by the customer before\"",
+	}
+	if !approve {
+		cmd = &cobra.Command{
+			Use:     "reject ID",
+			Short:   "delete a quarantined image",
+			Long:    "reject deletes the quarantined image. The job stays failed; `kycq job retry` pays for another attempt.",
+			Example: "  kycq review reject ABC00123 --reason \"all digits show\"",
+		}
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if reason == "" {
+			return cli.Usagef("--reason: say why; it is stored in the record and in the audit trail (no personal data)")
+		}
+		return oneReview(args)
+	}
+	a.command(cmd, jobAreas, func(ctx context.Context, d *deps, args []string) error {
+		return a.decide(ctx, d, args[0], reason, approve)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
+	return cmd
+}
+
+func (a *app) decide(ctx context.Context, d *deps, id, reason string, approve bool) error {
+	user, _, err := audit.Here()
+	if err != nil {
+		return err
+	}
+	action := "review.reject"
+	if approve {
+		action = "review.approve"
+	}
+	if err := appendAudit(ctx, d.store, audit.Act{Action: action, Kind: string(tasks.Aadhaar), VerificationID: id, Reason: reason}); err != nil {
+		return err
+	}
+	var rec *storage.Record
+	if approve {
+		rec, err = worker.Approve(ctx, d.store, d.client.Push, id, user, reason)
+	} else {
+		rec, err = worker.Reject(ctx, d.store, id, user, reason)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", id, err)
+	}
+	return a.printRecord(rec)
+}
+
+func oneReview(args []string) error {
+	if len(args) != 1 {
+		return cli.Usagef("name one verification_id; kycq review list shows them")
+	}
+	return tasks.ValidateID(args[0])
+}
