@@ -32,9 +32,9 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 // write writes the record by compare-and-swap and keeps its new version. It returns storage.ErrConflict if another worker
 // has written the record meanwhile.
 func (d *delivery) write(ctx context.Context, rec *storage.Record) error {
+	seen := time.Now()
 	var err error
 	var version storage.Version
-	seen := time.Now()
 	if d.version == (storage.Version{}) {
 		version, err = d.Records.CreateRecord(ctx, rec)
 		if errors.Is(err, storage.ErrExists) {
