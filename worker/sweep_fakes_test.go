@@ -41,6 +41,15 @@ func (r *fakeRedis) Lead(context.Context) (bool, error) {
 	return !r.taken, nil
 }
 
+// renewals returns the calls of Lead since the last time.
+func (r *fakeRedis) renewals() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.led
+	r.led = 0
+	return n
+}
+
 func (r *fakeRedis) Resign(context.Context) error { return nil }
 
 func (r *fakeRedis) Driven(_ context.Context, queue string, ids []string) (driven []bool, paused bool, err error) {
