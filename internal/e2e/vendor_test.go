@@ -153,15 +153,22 @@ func cutShort(w http.ResponseWriter, _ *vendor, id string) {
 	_, _ = fmt.Fprintf(w, `{"verification_id":%q,"status":"VALID"`, id)
 }
 
-// maskedJPEG is served as the masked image: an image of the same size without content.
-func maskedJPEG() []byte { return plainJPEG(color.Gray{Y: 200}) }
+// maskedJPEG is served as the masked image: the card with one line covered.
+func maskedJPEG() []byte { return encodeCard(image.Rect(30, 300, 570, 330)) }
 
 // cardJPEG is what a producer enqueues. This vendor accepts any image as a card.
-func cardJPEG() []byte { return plainJPEG(color.Gray{Y: 90}) }
+func cardJPEG() []byte { return encodeCard(image.Rectangle{}) }
 
-func plainJPEG(c color.Gray) []byte {
+// encodeCard draws lines of bars, which stand for text, and covers a part of them.
+func encodeCard(covered image.Rectangle) []byte {
 	img := image.NewGray(image.Rect(0, 0, 600, 400))
-	draw.Draw(img, img.Bounds(), image.NewUniform(c), image.Point{}, draw.Src)
+	draw.Draw(img, img.Bounds(), image.White, image.Point{}, draw.Src)
+	for y := 40; y < 400; y += 40 {
+		for x := 40; x < 560; x += 12 {
+			draw.Draw(img, image.Rect(x, y-10, x+6, y+10), image.Black, image.Point{}, draw.Src)
+		}
+	}
+	draw.Draw(img, covered, image.NewUniform(color.Gray{Y: 200}), image.Point{}, draw.Src)
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, nil); err != nil {
 		panic(err)

@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +107,7 @@ func TestConsumedIDIsReplaced(t *testing.T) {
 	}
 }
 
-func TestMaskedImageIsStoredUnchanged(t *testing.T) {
+func TestMaskedImageIsStoredWithItsPixelsUnchanged(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.vendor.plan("invalid", status("INVALID_DOCUMENT"))
@@ -121,9 +124,15 @@ func TestMaskedImageIsStoredUnchanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, sum := maskedJPEG(), sha256.Sum256(maskedJPEG())
+	hexSum := func(b []byte) string {
+		sum := sha256.Sum256(b)
+		return hex.EncodeToString(sum[:])
+	}
+	if !reflect.DeepEqual(pixels(t, body), pixels(t, maskedJPEG())) {
+		t.Error("the stored pixels are not the vendor's")
+	}
 	m := rec.MaskedImage
-	if !bytes.Equal(body, want) || m.SHA256 != hex.EncodeToString(sum[:]) || m.Bytes != int64(len(want)) ||
+	if m.SHA256 != hexSum(body) || m.VendorSHA256 != hexSum(maskedJPEG()) || m.Bytes != int64(len(body)) ||
 		m.ContentType != "image/jpeg" || m.Width != 600 || m.Height != 400 || m.Key != "masked/card/1.jpg" {
 		t.Errorf("%+v", m)
 	}
@@ -135,6 +144,15 @@ func TestMaskedImageIsStoredUnchanged(t *testing.T) {
 	if rec := s.wait("aadhaar", "no-link"); rec.State != storage.StateFailed || rec.Code != "unexpected_answer" {
 		t.Errorf("no image_link: %s %q", rec.State, rec.Code)
 	}
+}
+
+func pixels(t *testing.T, body []byte) image.Image {
+	t.Helper()
+	img, err := jpeg.Decode(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
 }
 
 func TestRefusedAccountHoldsTheFleetUntilResumed(t *testing.T) {
