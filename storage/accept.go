@@ -33,7 +33,7 @@ func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJo
 		default:
 			next = existing.NextRun(job)
 		}
-		err = WriteMarked(ctx, s.MarkOpen, job, func() (err error) {
+		err = WriteMarked(func() error { return s.MarkOpen(ctx, OpenRunOf(job)) }, func() (err error) {
 			if existing == nil {
 				_, err = s.CreateRecord(ctx, next)
 			} else {

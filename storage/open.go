@@ -113,15 +113,15 @@ func (s *Store) SetMarkersComplete(ctx context.Context) error {
 	return s.markers.Put(ctx, completeKey, nil, "application/octet-stream")
 }
 
-// WriteMarked puts the marker of a job's run with mark, and then writes the record of the run. If that took long, the marker
-// may have been deleted in between and is put again.
-func WriteMarked(ctx context.Context, mark func(context.Context, OpenRun) error, job tasks.JobSpec, write func() error) error {
-	if err := mark(ctx, OpenRunOf(job)); err != nil {
+// WriteMarked puts a marker with mark, and then writes what it marks. If that took long, the marker may have been deleted in
+// between and is put again.
+func WriteMarked(mark, write func() error) error {
+	if err := mark(); err != nil {
 		return err
 	}
 	marked := time.Now()
 	if err := write(); err != nil || sleep.Elapsed(marked) < remarkAfter {
 		return err
 	}
-	return mark(ctx, OpenRunOf(job))
+	return mark()
 }

@@ -1,7 +1,6 @@
 package storage_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -147,9 +146,9 @@ func TestASlowProducerPutsItsMarkerAgain(t *testing.T) {
 	for _, pause := range []time.Duration{0, 2 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			var puts atomic.Int64
-			mark := func(_ context.Context, _ storage.OpenRun) error { puts.Add(1); return nil }
+			mark := func() error { puts.Add(1); return nil }
 			write := func() error { time.Sleep(pause); return nil }
-			if err := storage.WriteMarked(t.Context(), mark, entry("A", 1), write); err != nil {
+			if err := storage.WriteMarked(mark, write); err != nil {
 				t.Fatal(err)
 			}
 			if want := int64(1 + pause/(2*time.Minute)); puts.Load() != want {

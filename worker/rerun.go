@@ -40,7 +40,7 @@ func Rerun(ctx context.Context, records Records, push Push, kind tasks.Kind, id 
 	}
 	next := rec.JobSpec
 	next.Run++
-	err = storage.WriteMarked(ctx, records.MarkOpen, next, func() error {
+	err = storage.WriteMarked(func() error { return records.MarkOpen(ctx, storage.OpenRunOf(next)) }, func() error {
 		_, err := records.SwapRecord(ctx, rec.NextRun(next), version)
 		return err
 	})

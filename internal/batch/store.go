@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/objects"
-	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -107,7 +106,7 @@ func (s *Store) Accept(ctx context.Context, b *Batch) (created bool, err error) 
 	b.UpdatedAt = b.CreatedAt
 	body, err := json.Marshal(b)
 	if err == nil {
-		err = s.writeMarked(ctx, b, func() error {
+		err = storage.WriteMarked(func() error { return s.mark(ctx, b) }, func() error {
 			_, err := s.objects.Create(ctx, batchKey(b.ID), body)
 			return err
 		})
@@ -158,7 +157,7 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 			if b.Done() {
 				err = write()
 			} else {
-				err = s.writeMarked(ctx, b, write)
+				err = storage.WriteMarked(func() error { return s.mark(ctx, b) }, write)
 			}
 		}
 		switch {
@@ -176,18 +175,6 @@ func (s *Store) mark(ctx context.Context, b *Batch) error {
 		return fmt.Errorf("mark batch %s as open: %w", b.ID, err)
 	}
 	return nil
-}
-
-// writeMarked writes the marker before batch.json, and again if that took long: the marker may have been deleted in between.
-func (s *Store) writeMarked(ctx context.Context, b *Batch, write func() error) error {
-	if err := s.mark(ctx, b); err != nil {
-		return err
-	}
-	marked := time.Now()
-	if err := write(); err != nil || sleep.Elapsed(marked) < time.Minute {
-		return err
-	}
-	return s.mark(ctx, b)
 }
 
 // MarkOpen writes the marker of each batch that is not done. Versions without markers wrote none.

@@ -173,7 +173,7 @@ var mutants = []mutant{
 	{
 		name: "skip-marker", // forgets jobs that have a record and no task
 		pkg:  "storage",
-		old:  `	if err := mark(ctx, OpenRunOf(job)); err != nil {`,
+		old:  `	if err := mark(); err != nil {`,
 		new:  `	if err := error(nil); err != nil {`,
 		tests: []testName{
 			{"storage", "TestAMarkerIsThereBeforeItsRecord"},
