@@ -58,15 +58,13 @@ func (o original) compare(answer image.Image) error {
 	w, h := reducedSize(bright.Rect.Size(), side)
 	masked := reduce(bright, w, h)
 	source := reduce(o.bright, w, h)
-	crossed := reduce(o.bright, h, w).transposed()
 	var best blockMap
 	turned := 0
 	for turn := range 8 {
-		from := source
-		if turn >= 4 {
-			from = crossed
+		if turn == 4 {
+			source = reduce(o.bright, h, w).transposed()
 		}
-		blocks := classify(from.flipped(turn&1 != 0, turn&2 != 0), masked)
+		blocks := classify(source.flipped(turn&1 != 0, turn&2 != 0), masked)
 		if blocks.count[isKept] > best.count[isKept] {
 			best, turned = blocks, turn
 		}
@@ -103,19 +101,27 @@ func reducedSize(size image.Point, side int) (w, h int) {
 
 // reduce averages the pixels of a picture to another size, which may also be larger.
 func reduce(g *image.Gray, w, h int) plane {
-	out := plane{w, h, make([]int32, w*h)}
+	out := plane{w, h, make([]int32, 0, w*h)}
 	from := func(i, n, of int) (int, int) { a := i * of / n; return a, max(a+1, (i+1)*of/n) }
+	left, right := make([]int, w), make([]int, w)
+	for x := range w {
+		left[x], right[x] = from(x, w, g.Rect.Dx())
+	}
+	columns := make([]uint32, g.Rect.Dx())
 	for y := range h {
 		y0, y1 := from(y, h, g.Rect.Dy())
-		for x := range w {
-			x0, x1 := from(x, w, g.Rect.Dx())
-			sum := uint32(0)
-			for row := y0; row < y1; row++ {
-				for _, v := range g.Pix[row*g.Stride+x0 : row*g.Stride+x1] {
-					sum += uint32(v)
-				}
+		clear(columns)
+		for row := y0; row < y1; row++ {
+			for x, v := range g.Pix[row*g.Stride:][:len(columns)] {
+				columns[x] += uint32(v)
 			}
-			out.pix[y*w+x] = int32(16 * uint64(sum) / uint64((x1-x0)*(y1-y0)))
+		}
+		for x := range w {
+			sum := uint64(0)
+			for _, v := range columns[left[x]:right[x]] {
+				sum += uint64(v)
+			}
+			out.pix = append(out.pix, int32(16*sum/uint64((right[x]-left[x])*(y1-y0))))
 		}
 	}
 	return out

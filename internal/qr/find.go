@@ -41,7 +41,7 @@ func Find(img image.Image) (codes []Code, busy bool) {
 	work := maxWork
 	g := Luma(img)
 	for scale := 1; ; scale *= 2 {
-		fields := []*field{localField(g), faintField(g)}
+		fields := localFields(g)
 		if scale > 1 {
 			fields = append(fields, globalField(g))
 		}

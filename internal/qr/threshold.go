@@ -21,88 +21,81 @@ const (
 	flatContrast = 24
 )
 
-// localField uses local thresholds, for uneven light.
-func localField(g *image.Gray) *field {
-	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy()}
-	f.cols, f.rows = (f.w+blockSize-1)/blockSize, (f.h+blockSize-1)/blockSize
-	points := f.blackPoints()
-	f.grid = make([]int32, f.cols*f.rows)
-	for r := range f.rows {
-		for c := range f.cols {
-			f.grid[r*f.cols+c] = f.around(points, c, r)
+// A block describes a square of pixels: its darkest and lightest level, and its mean in sixteenths.
+type block struct{ lo, hi, mean int32 }
+
+// localFields returns two fields with local thresholds, for uneven light. The second is for codes below a mask that is not
+// opaque, of which dark and light may be two grey levels apart.
+func localFields(g *image.Gray) []*field {
+	local := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy()}
+	local.cols, local.rows = (local.w+blockSize-1)/blockSize, (local.h+blockSize-1)/blockSize
+	faint := *local
+	blocks := local.blocks()
+	points := local.blackPoints(blocks)
+	local.grid, faint.grid = make([]int32, len(blocks)), make([]int32, len(blocks))
+	for r := range local.rows {
+		for c := range local.cols {
+			local.grid[r*local.cols+c] = local.around(points, c, r)
+			faint.grid[r*local.cols+c] = faint.alike(blocks, c, r)
 		}
 	}
-	return f
+	return []*field{local, &faint}
 }
 
-// faintField is for codes below a mask that is not opaque, of which dark and light may be two grey levels apart. A threshold is
-// the mean of those blocks around that are about as light as the block itself, so it is not that of the surroundings.
-func faintField(g *image.Gray) *field {
-	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy()}
-	f.cols, f.rows = (f.w+blockSize-1)/blockSize, (f.h+blockSize-1)/blockSize
-	f.grid = make([]int32, f.cols*f.rows)
-	means, reaches := make([]int32, len(f.grid)), make([]int32, len(f.grid))
-	for r := range f.rows {
-		for c := range f.cols {
-			lo, hi, mean := f.stats(c, r)
-			means[r*f.cols+c], reaches[r*f.cols+c] = mean, 16*max(6, min(64, 2*(hi-lo)))
-		}
-	}
-	for r := range f.rows {
-		r0, r1 := window(r, f.rows)
-		for c := range f.cols {
-			c0, c1 := window(c, f.cols)
-			own, reach := means[r*f.cols+c], reaches[r*f.cols+c]
-			sum, n := int32(0), int32(0)
-			for y := r0; y < r1; y++ {
-				for _, mean := range means[y*f.cols+c0 : y*f.cols+c1] {
-					if d := mean - own; d <= reach && -d <= reach {
-						sum, n = sum+mean, n+1
-					}
-				}
+// alike is the mean of those blocks around one that are about as light, so it is not that of the surroundings of a mask.
+func (f *field) alike(blocks []block, c, r int) int32 {
+	c0, c1 := window(c, f.cols)
+	r0, r1 := window(r, f.rows)
+	own := blocks[r*f.cols+c]
+	reach := 16 * max(6, min(48, 2*(own.hi-own.lo)))
+	sum, n := int32(0), int32(0)
+	for y := r0; y < r1; y++ {
+		for _, b := range blocks[y*f.cols+c0 : y*f.cols+c1] {
+			if d := b.mean - own.mean; d <= reach && -d <= reach {
+				sum, n = sum+b.mean, n+1
 			}
-			f.grid[r*f.cols+c] = sum / n
 		}
 	}
-	return f
+	return sum / n
 }
 
 // blackPoints estimates the black point of each block.
-func (f *field) blackPoints() []int32 {
-	points := make([]int32, f.cols*f.rows)
-	for r := range f.rows {
-		for c := range f.cols {
-			lo, hi, mean := f.stats(c, r)
-			at := r*f.cols + c
-			points[at] = mean
-			if hi-lo > flatContrast {
-				continue
-			}
-			// No contrast: light, unless it is darker than the black point of the blocks before, and so inside a dark area.
-			points[at] = lo * 8
-			if r > 0 && c > 0 {
-				before := (points[at-f.cols] + 2*points[at-1] + points[at-f.cols-1]) / 4
-				if lo*16 < before {
-					points[at] = before
-				}
+func (f *field) blackPoints(blocks []block) []int32 {
+	points := make([]int32, len(blocks))
+	for at, b := range blocks {
+		points[at] = b.mean
+		if b.hi-b.lo > flatContrast {
+			continue
+		}
+		// No contrast: light, unless it is darker than the black point of the blocks before, and so inside a dark area.
+		points[at] = b.lo * 8
+		if at > f.cols && at%f.cols > 0 {
+			before := (points[at-f.cols] + 2*points[at-1] + points[at-f.cols-1]) / 4
+			if b.lo*16 < before {
+				points[at] = before
 			}
 		}
 	}
 	return points
 }
 
-// stats returns the darkest and lightest level of a block, and its mean in sixteenths.
-func (f *field) stats(c, r int) (lo, hi, mean int32) {
-	x0, y0 := c*blockSize, r*blockSize
-	x1, y1 := min(x0+blockSize, f.w), min(y0+blockSize, f.h)
-	l, u, sum := uint8(255), uint8(0), uint32(0)
-	for y := y0; y < y1; y++ {
-		for _, v := range f.gray.Pix[y*f.gray.Stride+x0 : y*f.gray.Stride+x1] {
-			sum += uint32(v)
-			l, u = min(l, v), max(u, v)
+func (f *field) blocks() []block {
+	out := make([]block, 0, f.cols*f.rows)
+	for y0 := 0; y0 < f.h; y0 += blockSize {
+		y1 := min(y0+blockSize, f.h)
+		for x0 := 0; x0 < f.w; x0 += blockSize {
+			x1 := min(x0+blockSize, f.w)
+			l, u, sum := uint8(255), uint8(0), uint32(0)
+			for y := y0; y < y1; y++ {
+				for _, v := range f.gray.Pix[y*f.gray.Stride+x0 : y*f.gray.Stride+x1] {
+					sum += uint32(v)
+					l, u = min(l, v), max(u, v)
+				}
+			}
+			out = append(out, block{int32(l), int32(u), int32(sum * 16 / uint32((x1-x0)*(y1-y0)))})
 		}
 	}
-	return int32(l), int32(u), int32(sum * 16 / uint32((x1-x0)*(y1-y0)))
+	return out
 }
 
 // around is the mean over the 5×5 blocks around one.
