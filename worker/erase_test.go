@@ -16,6 +16,10 @@ import (
 )
 
 func (s *fakeS3) DeleteMasked(_ context.Context, id string, runs int) error {
+	s.chaos.step(crashRate)
+	if err := s.chaos.put(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for run := range runs {
@@ -25,6 +29,10 @@ func (s *fakeS3) DeleteMasked(_ context.Context, id string, runs int) error {
 }
 
 func (s *fakeS3) DeleteQuarantine(_ context.Context, id string) error {
+	s.chaos.step(crashRate)
+	if err := s.chaos.put(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.quar, id)

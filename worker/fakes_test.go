@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -33,6 +34,10 @@ type chaos struct {
 	mu   sync.Mutex
 	rand *rand.Rand // nil: none
 	on   bool
+	// pauses is the probability that the worker stops for 1 to 20 minutes in a call of a fake, storms that a storm begins: for
+	// a while S3's writes are slow, or all fail.
+	pauses, storms         float64
+	slowUntil, failedUntil time.Time
 }
 
 // hit reports whether an event of probability p happens now.
@@ -57,12 +62,40 @@ func (c *chaos) stop() {
 	c.on = false
 }
 
-// step is called first by every fake: it takes a moment and may crash the worker.
+// step is called first by every fake: it takes a moment and may pause or crash the worker.
 func (c *chaos) step(p float64) {
 	time.Sleep(time.Duration(1+c.pick(20)) * time.Millisecond)
+	if c.hit(c.pauses) {
+		time.Sleep(time.Duration(1+c.pick(20)) * time.Minute)
+	}
 	if c.hit(p) {
 		panic(crashed{})
 	}
+}
+
+// put is called by every write to S3: it takes up to 12 s, or fails, during a storm.
+func (c *chaos) put() error {
+	if c.hit(c.storms) {
+		until := time.Now().Add(time.Duration(10+c.pick(120)) * time.Second)
+		slow := c.pick(2) == 0
+		c.mu.Lock()
+		if slow {
+			c.slowUntil = until
+		} else {
+			c.failedUntil = until
+		}
+		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	slow, failed := c.on && time.Now().Before(c.slowUntil), c.on && time.Now().Before(c.failedUntil)
+	c.mu.Unlock()
+	if slow {
+		time.Sleep(300*time.Millisecond + time.Duration(c.pick(11_700))*time.Millisecond)
+	}
+	if failed || c.hit(faultRate) {
+		return storage.ErrUnreachable
+	}
+	return nil
 }
 
 const crashRate, faultRate = 0.03, 0.04
@@ -80,6 +113,7 @@ type fakeS3 struct {
 	markers  map[storage.OpenRun]time.Time
 	unmarked []string
 	complete bool
+	history  []*storage.Record // as they were written
 }
 
 type fakeDoc struct {
@@ -133,8 +167,8 @@ func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (s
 	if ctx.Err() != nil {
 		return storage.Version{}, ctx.Err()
 	}
-	if s.chaos.hit(faultRate) {
-		return storage.Version{}, storage.ErrUnreachable
+	if err := s.chaos.put(); err != nil {
+		return storage.Version{}, err
 	}
 	s.mu.Lock()
 	if s.docs[string(rec.Kind)+rec.VerificationID].etag != etag {
@@ -156,6 +190,7 @@ func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (s
 	s.etags++
 	d := fakeDoc{json: raw, etag: fmt.Sprint(s.etags), modified: time.Now()}
 	s.docs[string(rec.Kind)+rec.VerificationID] = d
+	s.history = append(s.history, rec.Clone())
 	s.mu.Unlock()
 	s.chaos.step(crashRate)
 	if s.chaos.hit(faultRate) { // written, but the reply was lost
@@ -178,8 +213,8 @@ func (s *fakeS3) setRecord(rec *storage.Record) {
 
 func (s *fakeS3) MarkOpen(_ context.Context, run storage.OpenRun) error {
 	s.chaos.step(crashRate)
-	if s.chaos.hit(faultRate) {
-		return storage.ErrUnreachable
+	if err := s.chaos.put(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,6 +227,9 @@ func (s *fakeS3) UnmarkOpen(ctx context.Context, run storage.OpenRun) error {
 	s.chaos.step(crashRate)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if err := s.chaos.put(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	run.Age = 0
@@ -236,31 +274,40 @@ func (s *fakeS3) OpenImage(_ context.Context, img tasks.Image) (io.ReadCloser, i
 	return io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 }
 
-func (s *fakeS3) DeleteUpload(_ context.Context, img tasks.Image) error {
+func (s *fakeS3) DeleteUpload(ctx context.Context, img tasks.Image) error {
 	s.chaos.step(crashRate)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := s.chaos.put(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.inbox, img.Key)
 	return nil
 }
 
-func (s *fakeS3) PutMasked(_ context.Context, id string, run int, ext, _ string, body []byte) (string, string, error) {
-	s.chaos.step(crashRate)
-	if s.chaos.hit(faultRate) {
-		return "", "", storage.ErrUnreachable
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *fakeS3) PutMasked(ctx context.Context, id string, run int, ext, _ string, body []byte) (string, string, error) {
 	key := fmt.Sprintf("masked/%s/%d.%s", id, run, ext)
-	s.masked[key] = body
-	return "kycq-masked", key, nil
+	return "kycq-masked", key, s.putImage(ctx, s.masked, key, body)
 }
 
-func (s *fakeS3) PutQuarantine(_ context.Context, id, _ string, body []byte) (string, string, error) {
+func (s *fakeS3) PutQuarantine(ctx context.Context, id, _ string, body []byte) (string, string, error) {
+	return "kycq-inbox", "quarantine/" + id, s.putImage(ctx, s.quar, id, body)
+}
+
+// putImage ignores the end of ctx: the request may have left before.
+func (s *fakeS3) putImage(_ context.Context, images map[string][]byte, key string, body []byte) error {
+	s.chaos.step(crashRate)
+	if err := s.chaos.put(); err != nil {
+		return err
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.quar[id] = body
-	return "kycq-inbox", "quarantine/" + id, nil
+	images[key] = body
+	s.mu.Unlock()
+	s.chaos.step(crashRate)
+	return nil
 }
 
 // fakeHints is the part of Redis apart from the queues.
@@ -274,6 +321,19 @@ type fakeHints struct {
 
 func newFakeHints(c *chaos) *fakeHints {
 	return &fakeHints{chaos: c, crashes: map[string]int64{}, kept: map[string]string{}}
+}
+
+func (h *fakeHints) state() (kept map[string]string, crashes map[string]int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.kept), maps.Clone(h.crashes)
+}
+
+// goBack returns to an older state.
+func (h *fakeHints) goBack(kept map[string]string, crashes map[string]int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept, h.crashes = kept, crashes
 }
 
 func (h *fakeHints) fault() error {
@@ -382,6 +442,7 @@ type fakeVendor struct {
 	mu      sync.Mutex
 	used    map[string]bool
 	charges int
+	charged map[string]int // charges by id
 	calls   []string
 	script  []*cashfree.Reply
 	fetched []error // the errors of the next image fetches, nil for success
@@ -396,10 +457,12 @@ func (v *fakeVendor) VerifyPassport(ctx context.Context, r cashfree.PassportRequ
 	return v.call(ctx, r.ProviderID)
 }
 
-// call loses the reply if ctx ends before it.
+// call loses the reply if ctx ends before it, or its timeout.
 func (v *fakeVendor) call(ctx context.Context, id string) *cashfree.Reply {
+	const timeout = 30 * time.Second
+	began := time.Now()
 	v.chaos.step(crashRate) // the request is on its way
-	if v.chaos.hit(faultRate) {
+	if v.chaos.hit(faultRate) || time.Since(began) > timeout {
 		return &cashfree.Reply{Class: cashfree.NotSent, Err: errInjected}
 	}
 	reply := v.serve(id)
@@ -408,7 +471,7 @@ func (v *fakeVendor) call(ctx context.Context, id string) *cashfree.Reply {
 	}
 	time.Sleep(time.Duration(v.chaos.pick(3)) * 10 * time.Second)
 	v.chaos.step(crashRate) // the reply is on its way
-	if ctx.Err() != nil || v.chaos.hit(faultRate) {
+	if ctx.Err() != nil || v.chaos.hit(faultRate) || time.Since(began) > timeout {
 		return &cashfree.Reply{Class: cashfree.Lost, Err: errInjected}
 	}
 	return reply
@@ -436,6 +499,7 @@ func (v *fakeVendor) serve(id string) *cashfree.Reply {
 	case 200:
 		v.used[id] = true
 		v.charges++
+		v.charged[id]++
 	case 500, 502: // the other answers come before Cashfree looks at the id
 		v.used[id] = v.onArrival
 	}
@@ -483,7 +547,7 @@ type world struct {
 func newWorld(c *chaos, keyset *seal.Keyset) *world {
 	w := &world{
 		chaos: c, s3: newFakeS3(c), hints: newFakeHints(c), gate: &openGate{}, keyset: keyset,
-		vendor: &fakeVendor{chaos: c, used: map[string]bool{}},
+		vendor: &fakeVendor{chaos: c, used: map[string]bool{}, charged: map[string]int{}},
 	}
 	w.parts = Parts{
 		Records: w.s3, Images: w.s3, MaskedImages: w.s3, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,

@@ -1,8 +1,11 @@
 package worker
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,10 +21,11 @@ var (
 	modelSeed = flag.Uint64("model.seed", 1, "the seed of the model test; 0 takes the time")
 )
 
-// TestModelNeverLosesNorPaysTwice plays random histories of one job: concurrent deliveries, workers that crash at any step,
-// S3 and Redis faults with and without effect, lost requests and replies, 429 and 5xx, refused accounts and requests,
-// cancelled batches and further runs, with a vendor that uses up ids on arrival or on success. After the faults end, every
-// history must reach one final record, with at most one charge plus one for each reissue in the record.
+// TestModelNeverLosesNorPaysTwice plays random histories of one job: concurrent deliveries, workers that crash or stop for
+// minutes at any step, an S3 that is slow, takes no writes or loses requests and replies, a Redis that forgets or goes back to
+// an older state, 429 and 5xx, refused accounts and requests, cancelled batches, further runs and erasures, with a vendor that
+// uses up ids on arrival or on success. After the faults end, every history must reach one final record that keeps the
+// promises (see checkPromises).
 func TestModelNeverLosesNorPaysTwice(t *testing.T) {
 	t.Parallel()
 	seed := *modelSeed
@@ -46,39 +50,116 @@ func TestModelNeverLosesNorPaysTwice(t *testing.T) {
 	}
 }
 
+// history is the random history of one job.
+type history struct {
+	*world
+	policy Policy
+	kind   tasks.Kind
+	mu     sync.Mutex
+	runs   []tasks.JobSpec // the accepted ones
+	erase  bool            // an operator has begun to erase the job
+}
+
 func play(t *testing.T, r *rand.Rand) storage.State {
-	w := newWorld(&chaos{rand: r, on: true}, testKeyset)
-	w.vendor.onArrival = r.IntN(2) == 0
-	policy := Policy{ReissueLostAnswers: r.IntN(2) == 0, ReissuesPerDay: 100}
-	kind := tasks.Kinds()[r.IntN(2)]
-	if kind == tasks.Aadhaar && r.IntN(8) == 0 {
-		w.vendor.fetched = []error{&cashfree.LinkError{Gone: true}}
+	c := &chaos{rand: r, on: true}
+	if r.IntN(2) == 0 {
+		c.pauses = 0.02
 	}
-	policy.FailOnAccountError = r.IntN(8) == 0
-	job := w.payload(kind, "A")
+	if r.IntN(3) == 0 {
+		c.storms = 0.05
+	}
+	h := &history{world: newWorld(c, testKeyset), kind: tasks.Kinds()[r.IntN(2)]}
+	h.vendor.onArrival = r.IntN(2) == 0
+	h.policy = Policy{ReissueLostAnswers: r.IntN(2) == 0, ReissuesPerDay: 100, FailOnAccountError: r.IntN(8) == 0}
+	if h.kind == tasks.Aadhaar && r.IntN(8) == 0 {
+		h.vendor.fetched = []error{&cashfree.LinkError{Gone: true}}
+	}
+	job := h.payload(h.kind, "A")
 	if r.IntN(4) == 0 {
-		w.vendor.script = []*cashfree.Reply{refusals[r.IntN(len(refusals))]}
+		h.vendor.script = []*cashfree.Reply{refusals[r.IntN(len(refusals))]}
 	}
 	var batch fakeBatches
 	if r.IntN(3) == 0 {
-		job.Batch, w.parts.Batches = "b-1", &batch
+		job.Batch, h.parts.Batches = "b-1", &batch
 		batch.cancelledAt = time.Now().Add(time.Duration(r.IntN(600)) * time.Second)
 	}
-	w.s3.mark(job)
-	deliverUnderFaults(t, w, policy, job)
-	state := checkPromises(t, w, kind)
-	if r.IntN(4) > 0 || t.Failed() {
-		return state
+	h.s3.mark(job)
+	h.runs = []tasks.JobSpec{job}
+	var others sync.WaitGroup
+	if r.IntN(3) == 0 {
+		others.Go(func() { h.rollBackRedis() })
 	}
-	second := job
-	second.Run = 2
-	w.s3.mark(second)
-	w.chaos.start()
-	deliverUnderFaults(t, w, policy, second, job)
-	if rec := w.record(kind, "A"); rec == nil || rec.Run != 2 {
-		t.Errorf("the second run was lost: %+v", rec)
+	if r.IntN(3) == 0 {
+		others.Go(func() { h.rerun(t) })
 	}
-	return checkPromises(t, w, kind)
+	if r.IntN(4) == 0 {
+		others.Go(func() { h.eraseSometime(t) })
+	}
+	h.deliverUnderFaults(t, others.Wait)
+	return h.checkPromises(t)
+}
+
+// rollBackRedis lets Redis return to its state of some minutes ago, or lose all data.
+func (h *history) rollBackRedis() {
+	for range 1 + h.chaos.pick(3) {
+		time.Sleep(time.Duration(h.chaos.pick(300)) * time.Second)
+		kept, crashes := h.hints.state()
+		if h.chaos.hit(0.5) {
+			kept, crashes = map[string]string{}, map[string]int64{}
+		}
+		time.Sleep(time.Duration(h.chaos.pick(120)) * time.Second)
+		h.hints.goBack(kept, crashes)
+	}
+}
+
+// rerun is an operator who runs the job again once it has ended.
+func (h *history) rerun(t *testing.T) {
+	push := func(_ context.Context, job tasks.JobSpec) (tasks.Status, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.runs = append(h.runs, job)
+		return tasks.Enqueued, nil
+	}
+	for range 6 {
+		time.Sleep(time.Duration(h.chaos.pick(200)) * time.Second)
+		done := false
+		crash(func() {
+			_, err := Rerun(t.Context(), h.s3, push, h.kind, "A")
+			done = err == nil
+		})
+		if done {
+			return
+		}
+	}
+}
+
+// eraseSometime is an operator who erases the job at a random moment, and again until that has succeeded.
+func (h *history) eraseSometime(t *testing.T) {
+	for range 6 {
+		time.Sleep(time.Duration(h.chaos.pick(200)) * time.Second)
+		if h.eraseOnce(t) {
+			return
+		}
+	}
+}
+
+func (h *history) eraseOnce(t *testing.T) bool {
+	forget := func(ctx context.Context, rec *storage.Record) error {
+		return h.hints.DropAnswer(ctx, string(rec.Kind), rec.VerificationID)
+	}
+	err := errInjected // if it crashes
+	crash(func() { _, err = Erase(t.Context(), h.s3, forget, h.keyset, h.kind, "A", "specimen", "a request") })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.erase = h.erase || !errors.Is(err, ErrNotFinal) && !errors.Is(err, storage.ErrNotFound)
+	return err == nil
+}
+
+// anyRun is the payload of one of the runs.
+func (h *history) anyRun() tasks.JobSpec {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.runs[h.chaos.pick(len(h.runs))]
 }
 
 // refusals are replies that are not charged.
@@ -88,29 +169,36 @@ var refusals = []*cashfree.Reply{
 	{Class: cashfree.NoBalance, HTTPStatus: 422},
 }
 
-// deliverUnderFaults delivers the jobs to up to three workers at once, with faults, and then the first job without faults
-// until it is final.
-func deliverUnderFaults(t *testing.T, w *world, policy Policy, jobs ...tasks.JobSpec) {
+// deliverUnderFaults delivers the runs to up to three workers at once, with faults until others returns, and then the last run
+// without faults until it is final.
+func (h *history) deliverUnderFaults(t *testing.T, others func()) {
 	var wg sync.WaitGroup
-	for range 2 + w.chaos.pick(2) {
+	for range 2 + h.chaos.pick(2) {
 		wg.Go(func() {
 			for range 6 {
-				deliver(t, w, policy, jobs[w.chaos.pick(len(jobs))])
-				time.Sleep(time.Duration(w.chaos.pick(60)) * time.Second)
-				if w.chaos.hit(0.5) {
-					w.gate.resume()
+				h.deliver(t, h.anyRun())
+				time.Sleep(time.Duration(h.chaos.pick(60)) * time.Second)
+				if h.chaos.hit(0.5) {
+					h.gate.resume()
 				}
 			}
 		})
 	}
 	wg.Wait()
-	w.chaos.stop()
-	if rec := w.record(jobs[0].Kind, "A"); rec != nil && !rec.State.Final() && storage.Marked(rec.JobSpec) && len(w.s3.markers) == 0 {
-		t.Errorf("an unfinished record without a marker: %+v", rec)
+	others()
+	h.chaos.stop()
+	if rec := h.record(h.kind, "A"); rec != nil && !rec.State.Final() && storage.Marked(rec.JobSpec) {
+		if _, ok := h.s3.markers[storage.OpenRunOf(rec.JobSpec)]; !ok {
+			t.Errorf("an unfinished record without a marker: %+v", rec)
+		}
 	}
-	for range 40 {
-		w.gate.resume()
-		if deliver(t, w, policy, jobs[0]) == Final {
+	for range 60 {
+		h.gate.resume()
+		job := h.runs[0]
+		if rec := h.record(h.kind, "A"); rec != nil {
+			job = rec.JobSpec
+		}
+		if h.deliver(t, job) == Final {
 			break
 		}
 		time.Sleep(time.Minute)
@@ -133,52 +221,152 @@ func (s *fakeS3) mark(job tasks.JobSpec) {
 	}
 }
 
-func (c *chaos) start() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.on = true
-}
+// longestDelay is the longest that a verdict may delay a job: the longest backoff.
+const longestDelay = 10 * time.Minute
 
-// deliver delivers the job to a new worker.
-func deliver(t *testing.T, w *world, policy Policy, job tasks.JobSpec) Decision {
-	p, err := NewProcessor(w.parts, policy)
+// deliver delivers the job to a new worker, half of the time with a lease that ends.
+func (h *history) deliver(t *testing.T, job tasks.JobSpec) (d Decision) {
+	p, err := NewProcessor(h.parts, h.policy)
 	if err != nil {
 		t.Error(err)
 		return ""
 	}
 	defer p.Drain()
-	return processOrCrash(t.Context(), p, job)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if h.chaos.hit(0.5) {
+		defer time.AfterFunc(time.Duration(30+h.chaos.pick(300))*time.Second, cancel).Stop()
+	}
+	crash(func() {
+		v := p.Process(ctx, job)
+		if d = v.Decision; v.After > longestDelay {
+			t.Errorf("a job waits for %s: %s", v.After, v.Reason)
+		}
+	})
+	return d
 }
 
-// checkPromises checks the promises on the final state.
-func checkPromises(t *testing.T, w *world, kind tasks.Kind) storage.State {
+// checkPromises checks the promises on the final state, after sweeps of a day.
+func (h *history) checkPromises(t *testing.T) storage.State {
 	t.Helper()
-	rec := w.record(kind, "A")
-	if rec == nil || !rec.State.Final() {
+	for range 50 {
+		if !h.erase || h.eraseOnce(t) {
+			break
+		}
+	}
+	p, err := NewProcessor(h.parts, Policy{})
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	sweeper := h.sweeper(p, newFakeRedis())
+	for range 2 {
+		if err := sweeper.Once(t.Context()); err != nil { // deletes the marker of a row that a late answer has reopened
+			t.Error(err)
+		}
+		time.Sleep(25 * time.Hour) // a marker without a record goes after a day
+	}
+	if len(h.s3.markers) != 0 || len(h.s3.unmarked) != 0 {
+		t.Errorf("markers %v, written without a marker: %v", h.s3.markers, h.s3.unmarked)
+	}
+	rec := h.record(h.kind, "A")
+	if rec == nil || !rec.State.Final() || rec.Run < h.runs[len(h.runs)-1].Run {
 		t.Errorf("the job was lost: %+v", rec)
 		return ""
 	}
-	reissues := 0
-	for _, at := range rec.Attempts {
-		if at.Reissue {
-			reissues++
-		}
-	}
-	if w.vendor.charges > 1+reissues {
-		t.Errorf("%d charges with %d recorded reissues: %+v", w.vendor.charges, reissues, rec.Attempts)
-	}
-	if rec.State == storage.StateValid && w.vendor.charges == 0 {
-		t.Error("valid without a charge")
-	}
-	if rec.State == storage.StateValid && kind == tasks.Aadhaar && (rec.MaskedImage == nil || len(w.s3.masked) == 0) {
-		t.Error("valid without an image")
-	}
-	p, err := NewProcessor(w.parts, Policy{})
-	if err == nil {
-		err = w.sweeper(p, newFakeRedis()).Once(t.Context()) // deletes the marker of a row that a late answer has reopened
-	}
-	if err != nil || len(w.s3.markers) != 0 || len(w.s3.unmarked) != 0 {
-		t.Errorf("%v, markers %v, written without a marker: %v", err, w.s3.markers, w.s3.unmarked)
+	h.checkCharges(t, rec)
+	if h.erase {
+		h.checkErasure(t, rec)
+	} else {
+		h.checkResults(t, rec)
 	}
 	return rec.State
+}
+
+// checkCharges checks that every further charge has its mark in the record, and the marks against the vendor's ledger.
+func (h *history) checkCharges(t *testing.T, rec *storage.Record) {
+	t.Helper()
+	ids, reissued := map[string]bool{}, map[string]bool{}
+	charges, reissues := map[int]int{}, map[int]int{}
+	for i, at := range rec.Attempts {
+		if !ids[at.ProviderID] {
+			charges[at.Run] += h.vendor.charged[at.ProviderID]
+		}
+		if at.Reissue && !reissued[at.ProviderID] {
+			reissued[at.ProviderID] = true
+			reissues[at.Run]++
+			if !h.mayHaveCharged(rec.Attempts[:i], at) {
+				t.Errorf("%s is a reissue, but no call before it can have been charged: %+v", at.ProviderID, rec.Attempts)
+			}
+		}
+		ids[at.ProviderID] = true
+	}
+	for run, n := range charges {
+		if n > 1+reissues[run] {
+			t.Errorf("%d charges of run %d with %d reissues: %+v", n, run, reissues[run], rec.Attempts)
+		}
+	}
+	if h.vendor.charges > 1+len(reissued) {
+		t.Errorf("%d charges with %d recorded reissues: %+v", h.vendor.charges, len(reissued), rec.Attempts)
+	}
+	for id := range h.vendor.charged {
+		if !ids[id] {
+			t.Errorf("the charge of %s is not in the record: %+v", id, rec.Attempts)
+		}
+	}
+	if rec.State == storage.StateValid && h.vendor.charges == 0 {
+		t.Error("valid without a charge")
+	}
+}
+
+// mayHaveCharged reports whether the vendor's ledger has a charge of an earlier id, or cannot exclude one: kycq knows the
+// answer of a call less often than the vendor. Within a run, a reissue follows a 409, so the vendor has used the id up.
+func (h *history) mayHaveCharged(earlier []storage.Attempt, reissue storage.Attempt) bool {
+	return slices.ContainsFunc(earlier, func(at storage.Attempt) bool {
+		switch {
+		case at.ProviderID == reissue.ProviderID:
+			return false
+		case h.vendor.charged[at.ProviderID] > 0:
+			return true
+		case at.Run < reissue.Run:
+			return at.FateUnknown()
+		}
+		return h.vendor.onArrival && h.vendor.used[at.ProviderID] && at.FateUnknown()
+	})
+}
+
+// checkErasure checks that nothing of the person is left.
+func (h *history) checkErasure(t *testing.T, rec *storage.Record) {
+	t.Helper()
+	if n := len(h.s3.masked) + len(h.s3.quar) + len(h.s3.inbox) + len(h.hints.kept); n != 0 {
+		t.Errorf("erased, but left: %d masked, %d in quarantine, %d uploads, %d answers", len(h.s3.masked), len(h.s3.quar), len(h.s3.inbox), len(h.hints.kept))
+	}
+	if rec.Erased == nil || rec.SealedInput+rec.Sealed+rec.Fingerprint != "" || rec.MaskedImage != nil || rec.Passport != nil {
+		t.Errorf("erased, but in the record: %+v", rec)
+	}
+}
+
+// checkResults checks that every result that was ever written is kept, in the record's run or in an earlier one.
+func (h *history) checkResults(t *testing.T, rec *storage.Record) {
+	t.Helper()
+	kept := map[int]storage.State{rec.Run: rec.State}
+	images := []*storage.MaskedImage{rec.MaskedImage}
+	for _, e := range rec.Earlier {
+		kept[e.Run] = e.State
+		images = append(images, e.MaskedImage)
+	}
+	for _, was := range h.s3.history {
+		if (was.State == storage.StateValid || was.State == storage.StateInvalid) && kept[was.Run] != was.State {
+			t.Errorf("run %d was %s and is %q: %+v", was.Run, was.State, kept[was.Run], rec)
+			return
+		}
+	}
+	for _, img := range images {
+		if img != nil && h.s3.masked[img.Key] == nil {
+			t.Errorf("the image %s is gone: %+v", img.Key, rec)
+		}
+	}
+	if rec.State == storage.StateValid && h.kind == tasks.Aadhaar && rec.MaskedImage == nil {
+		t.Error("valid without an image")
+	}
 }

@@ -53,6 +53,19 @@ func TestACancelStopsCallsAndAmendContinues(t *testing.T) {
 	}
 }
 
+func TestWorkersSeeACancelBeforeTheFeederDoes(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b := h.batch("told", 50)
+	h.feed(b.ID)
+	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.work(50); n != 50 || h.vendor.total != 0 {
+		t.Errorf("%d calls in %d deliveries after the cancel", h.vendor.total, n)
+	}
+}
+
 // dyingClient ends the feeder's context when it has enqueued that many rows.
 type dyingClient struct {
 	Client

@@ -338,6 +338,30 @@ func TestAHeldQueueIsNotFed(t *testing.T) {
 	}
 }
 
+// The progress in Redis may be wrong: the records decide whether a batch has ended.
+func TestABatchDoesNotEndWhileARecordIsOpen(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	const rows = 20
+	b := h.batch("early", rows)
+	h.feed(b.ID)
+	h.work(rows - 5)
+	changes := make([]rowChange, rows)
+	for i := range changes {
+		changes[i] = rowChange{row: i + 1, to: RowValid, was: RowOpen}
+	}
+	if err := h.control.Progress.setRows(t.Context(), b.ID, changes...); err != nil {
+		t.Fatal(err)
+	}
+	h.feed(b.ID)
+	if s := h.status(b.ID); s.Done {
+		t.Fatalf("ended with 5 open rows: %+v", s)
+	}
+	if s := h.finish(b.ID); s.Outcomes["valid"] != rows || h.vendor.total != rows {
+		t.Errorf("%+v, %d calls", s, h.vendor.total)
+	}
+}
+
 func TestTheRecordDecidesTheStateOfARow(t *testing.T) {
 	t.Parallel()
 	rec := func(change func(*storage.Record)) *storage.Record {

@@ -380,4 +380,64 @@ var mutants = []mutant{
 `,
 		tests: []testName{{"internal/gate", "TestNoSlotIsGrantedByARedisWithoutPausesOrOfAnotherName"}},
 	},
+	{
+		name: "end-with-open-rows", // ends a batch although a record shows that a row is open
+		pkg:  "internal/batch",
+		old: `	if len(open) > 0 {
+		return false, t.reopenFound(ctx, open)
+`,
+		new: `	if false {
+		return false, t.reopenFound(ctx, open)
+`,
+		tests: []testName{{"internal/batch", "TestABatchDoesNotEndWhileARecordIsOpen"}},
+	},
+	{
+		name: "cursor-before-enqueues", // moves the cursor before the rows are enqueued
+		pkg:  "internal/batch",
+		old: `	calls, streak, err := t.feedOpen(ctx, p, run, rows)
+`,
+		new: `	if err := t.Progress.advance(ctx, t.b.ID, p, to, 0, 0); err != nil {
+		return 0, err
+	}
+	calls, streak, err := t.feedOpen(ctx, p, run, rows)
+`,
+		tests: []testName{{"internal/batch", "TestACancelCountsTheCallsOfRowsThatADeadFeederEnqueued"}},
+	},
+	{
+		name: "cancel-in-s3-only", // does not tell the workers that a batch is cancelled
+		pkg:  "internal/batch",
+		old: `	if err := c.Progress.Sync(ctx, b); err != nil {
+		return b, fmt.Errorf("the batch is cancelled,`,
+		new: `	if err := error(nil); err != nil {
+		return b, fmt.Errorf("the batch is cancelled,`,
+		tests: []testName{{"internal/batch", "TestWorkersSeeACancelBeforeTheFeederDoes"}},
+	},
+	{
+		name: "pause-before-hold", // pauses the queues before the hold that they follow
+		pkg:  "worker",
+		old: `	first, err := d.Gate.RaiseHold(ctx, h)
+`,
+		new: `	d.OnHold(ctx)
+	d.OnHold = func(context.Context) {}
+	first, err := d.Gate.RaiseHold(ctx, h)
+`,
+		tests: []testName{{"worker", "TestTheQueuesArePausedAfterTheHoldIsRaised"}},
+	},
+	{
+		name: "hold-without-pause", // leaves the queues running during a hold
+		pkg:  "worker",
+		old: `	d.OnHold(ctx)
+`,
+		new:   ``,
+		tests: []testName{{"worker", "TestTheQueuesArePausedAfterTheHoldIsRaised"}},
+	},
+	{
+		name: "free-active-task", // replaces a task that a worker is processing
+		pkg:  "internal/asynqx",
+		old: `		return lease and tonumber(lease) > now - tonumber(ARGV[5]) and redis.call('LPOS', KEYS[2], id)
+`,
+		new: `		return false
+`,
+		tests: []testName{{"internal/asynqx", "TestATaskDrivesOnlyIfItWillBeDelivered"}},
+	},
 }
