@@ -113,7 +113,7 @@ func TestFindSeesTiltedCodes(t *testing.T) {
 	for _, version := range []int{14, 25, 40} {
 		img, area := strip(version)
 		part := distort.Grey(distort.Scale(img.SubImage(area.Inset(-60)), 2))
-		for _, degrees := range []float64{15, 30, 45} {
+		for _, degrees := range []float64{20, 45} {
 			for _, sideways := range []bool{false, true} {
 				seen := distort.Recompress(tilted(part, degrees, sideways), 70)
 				if codes := visible(find(t, seen)); len(codes) != 1 {
@@ -128,7 +128,7 @@ func TestFindSeesACodeBelowAMaskThatIsNotOpaque(t *testing.T) {
 	t.Parallel()
 	img, area := strip(14)
 	for _, shade := range []float64{0, 40, 128, 200} {
-		for _, rest := range []float64{0.15, 0.04, 0.01} {
+		for _, rest := range []float64{0.15, 0.01} {
 			for _, margin := range []int{8, 40} {
 				out := distort.Grey(img)
 				for y := area.Min.Y - margin; y < area.Max.Y+margin; y++ {
@@ -327,7 +327,7 @@ func tiled(w, h, module int) *image.Gray {
 // Without a limit, each of these takes minutes to hours.
 func TestAnImageFullOfFinderPatternsIsBusy(t *testing.T) {
 	t.Parallel()
-	for _, size := range []image.Point{{3000, 3000}, {40_000_000 / 54, 54}, {54, 40_000_000 / 54}} {
+	for _, size := range []image.Point{{3000, 3000}, {4_000_000 / 54, 54}, {54, 4_000_000 / 54}} {
 		for _, module := range []int{1, 2} {
 			if _, busy := qr.Find(tiled(size.X, size.Y, module)); !busy {
 				t.Errorf("%v of modules of %d pixels: not busy", size, module)
