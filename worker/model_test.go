@@ -39,7 +39,7 @@ func TestModelNeverLosesNorPaysTwice(t *testing.T) {
 	}
 	outcomes := map[storage.State]int{}
 	for i := range sequences {
-		synctest.Test(t, func(t *testing.T) { outcomes[play(t, rand.New(rand.NewPCG(seed, uint64(i))))]++ })
+		synctest.Test(t, func(t *testing.T) { outcomes[play(t, newRand(seed, uint64(i)))]++ })
 		if t.Failed() {
 			t.Fatalf("sequence %d of seed %d", i, seed)
 		}
@@ -58,6 +58,22 @@ type history struct {
 	mu     sync.Mutex
 	runs   []tasks.JobSpec // the accepted ones
 	erase  bool            // an operator has begun to erase the job
+}
+
+// lockedSource is a source of random numbers for all goroutines of a sequence.
+type lockedSource struct {
+	mu  sync.Mutex
+	pcg *rand.PCG
+}
+
+func newRand(seed, sequence uint64) *rand.Rand {
+	return rand.New(&lockedSource{pcg: rand.NewPCG(seed, sequence)})
+}
+
+func (l *lockedSource) Uint64() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pcg.Uint64()
 }
 
 func play(t *testing.T, r *rand.Rand) storage.State {

@@ -159,7 +159,7 @@ func BenchmarkRound(b *testing.B) {
 	round := func(b *testing.B) {
 		b.Helper()
 		s := &worker.Sweeper{Ledger: store, Tasks: producer, Leader: redisx.NewLeader(client, "sweep", time.Minute), Log: zerolog.Nop()}
-		defer s.Leader.Resign(b.Context())
+		defer func() { _ = s.Leader.Resign(b.Context()) }()
 		if err := s.Once(b.Context()); err != nil {
 			b.Fatal(err)
 		}
