@@ -15,8 +15,11 @@ import (
 // process was paused meanwhile.
 func Fence(ctx context.Context, at time.Time) context.Context { return objects.Fence(ctx, at) }
 
-// PutMasked stores the masked image of a run, byte for byte. ext is jpg or png, contentType image/jpeg or image/png. The caller has
-// checked that the image is masked.
+// FencedAt returns the time that was given to Fence, for other implementations of a store; ok is false if there is none.
+func FencedAt(ctx context.Context) (at time.Time, ok bool) { return objects.FencedAt(ctx) }
+
+// PutMasked stores the masked image of a run, byte for byte. ext is jpg or png, contentType image/jpeg or image/png. The caller
+// has checked that the image is masked.
 func (s *Store) PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (bucket, key string, err error) {
 	key, err = maskedKey(id, run, ext)
 	if err != nil {

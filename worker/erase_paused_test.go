@@ -222,3 +222,40 @@ func TestAnErasureThatWasCutShortIsFinishedByTheSweep(t *testing.T) {
 		}
 	})
 }
+
+// lateStore is the store of a process that is paused for an hour before it stores an image.
+type lateStore struct{ *fakeS3 }
+
+func (l *lateStore) PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (string, string, error) {
+	time.Sleep(time.Hour)
+	return l.fakeS3.PutMasked(ctx, id, run, ext, contentType, body)
+}
+
+func (l *lateStore) PutQuarantine(ctx context.Context, id, contentType string, body []byte) (string, string, error) {
+	time.Sleep(time.Hour)
+	return l.fakeS3.PutQuarantine(ctx, id, contentType, body)
+}
+
+// After that time no one deletes an image of an erased job any more.
+func TestAnImageIsNotStoredLongAfterItsRecordWasRead(t *testing.T) {
+	t.Parallel()
+	unsafe := func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
+		return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.VisibleQR}
+	}
+	for name, check := range map[string]func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error){
+		"masked": checkAlwaysSafe, "quarantined": unsafe,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				p.MaskedImages, p.CheckMask = &lateStore{w.s3}, check
+				if v := p.Process(t.Context(), w.payload(tasks.Aadhaar, "A")); v.Decision == Final {
+					t.Errorf("%+v", v)
+				}
+				if len(w.s3.masked)+len(w.s3.quar) > 0 {
+					t.Errorf("stored: %d masked, %d quarantined", len(w.s3.masked), len(w.s3.quar))
+				}
+			})
+		})
+	}
+}

@@ -297,9 +297,12 @@ func (s *fakeS3) PutQuarantine(ctx context.Context, id, _ string, body []byte) (
 	return "kycq-inbox", "quarantine/" + id, s.putImage(ctx, s.quar, id, body)
 }
 
-// putImage ignores the end of ctx: the request may have left before.
-func (s *fakeS3) putImage(_ context.Context, images map[string][]byte, key string, body []byte) error {
+// putImage ignores the end of ctx: the request may have left before. It refuses a fenced request as a store does.
+func (s *fakeS3) putImage(ctx context.Context, images map[string][]byte, key string, body []byte) error {
 	s.chaos.step(crashRate)
+	if at, fenced := storage.FencedAt(ctx); fenced && time.Since(at) > 15*time.Minute {
+		return storage.ErrDenied
+	}
 	if err := s.chaos.put(); err != nil {
 		return err
 	}

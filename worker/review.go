@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
@@ -41,7 +42,9 @@ func Quarantined(ctx context.Context, store Reviewable, id string) (*storage.Rec
 
 // Approve makes the quarantined image of a job, reduced to its pixels, the masked one, and the job valid. It makes no call.
 // push enqueues the job once more for the end of its work: the upload's deletion and the batch's row. It may be repeated.
-func Approve(ctx context.Context, store Reviewable, push func(context.Context, tasks.JobSpec) (tasks.Status, error), id, by, reason string) (*storage.Record, error) {
+func Approve(
+	ctx context.Context, store Reviewable, push func(context.Context, tasks.JobSpec) (tasks.Status, error), id, by, reason string,
+) (*storage.Record, error) {
 	tail := func(rec *storage.Record) (*storage.Record, error) {
 		_, err := push(ctx, rec.JobSpec)
 		if err = errors.Join(err, store.DeleteQuarantine(ctx, id)); err != nil {
@@ -49,6 +52,7 @@ func Approve(ctx context.Context, store Reviewable, push func(context.Context, t
 		}
 		return rec, nil
 	}
+	seen := time.Now()
 	rec, version, body, err := Quarantined(ctx, store, id)
 	switch {
 	case errors.Is(err, ErrNoReview) && rec.State == storage.StateValid && strings.HasPrefix(rec.Review, storage.ReviewApproved):
@@ -61,7 +65,7 @@ func Approve(ctx context.Context, store Reviewable, push func(context.Context, t
 		return nil, fmt.Errorf("approve: the image cannot be stored: %w", err)
 	}
 	rec = rec.Clone()
-	if rec.MaskedImage, err = putMasked(ctx, store, rec, body, report); err != nil {
+	if rec.MaskedImage, err = putMasked(storage.Fence(ctx, seen), store, rec, body, report); err != nil {
 		return nil, fmt.Errorf("approve: %w", err)
 	}
 	end(rec, storage.StateValid, "")

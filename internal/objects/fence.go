@@ -19,6 +19,15 @@ func Fence(ctx context.Context, at time.Time) context.Context {
 	return context.WithValue(ctx, fenceKey{}, &fence{at: at})
 }
 
+// FencedAt returns the date of the fence; ok is false if ctx has none.
+func FencedAt(ctx context.Context) (at time.Time, ok bool) {
+	f, ok := ctx.Value(fenceKey{}).(*fence)
+	if !ok {
+		return time.Time{}, false
+	}
+	return f.at, true
+}
+
 type fenceKey struct{}
 
 type fence struct {

@@ -440,4 +440,11 @@ var mutants = []mutant{
 `,
 		tests: []testName{{"internal/asynqx", "TestATaskDrivesOnlyIfItWillBeDelivered"}},
 	},
+	{
+		name:  "skip-fence", // stores an image however long ago the record was read
+		pkg:   "worker",
+		old:   `putMasked(storage.Fence(ctx, d.seen), d.MaskedImages`,
+		new:   `putMasked(ctx, d.MaskedImages`,
+		tests: []testName{{"worker", "TestAnImageIsNotStoredLongAfterItsRecordWasRead"}},
+	},
 }
