@@ -91,24 +91,12 @@ func TestAKeptAnswerBeatsEveryEndThatIsNotThatOfAPaidAnswer(t *testing.T) {
 	}
 }
 
-// The worker with the answer still tries to write it, when another one has ended the job.
-func TestAnAnswerInHandIsWrittenOverAnswerLost(t *testing.T) {
+// A worker still waits for the answer when another one has ended the job.
+func TestALateAnswerIsWrittenOverAnswerLost(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
-		parts := w.parts
-		parts.Vendor = &slowVendor{Vendor: w.vendor, takes: 5 * time.Minute}
-		slow, err := NewProcessor(parts, Policy{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan Verdict)
-		go func() { done <- slow.Process(t.Context(), job) }()
-		time.Sleep(2 * time.Minute)
-		w.vendor.mu.Lock()
-		w.vendor.used["A"] = true
-		w.vendor.mu.Unlock()
-		w.processUntilFinal(t, p, job)
+		done := w.loseAnswer(t, p, job)
 		wantState(t, w, tasks.Passport, "A", storage.StateFailed, "answer_lost")
 		if v := <-done; v.Decision != Final {
 			t.Fatalf("%+v", v)
@@ -128,23 +116,30 @@ func (s *slowVendor) VerifyPassport(context.Context, cashfree.PassportRequest) *
 	return validReply()
 }
 
+// loseAnswer ends a job as answer_lost while another worker still waits for the answer. done receives the verdict of that one.
+func (w *world) loseAnswer(t *testing.T, p *Processor, job tasks.JobSpec) (done <-chan Verdict) {
+	t.Helper()
+	parts := w.parts
+	parts.Vendor = &slowVendor{Vendor: w.vendor, takes: 5 * time.Minute}
+	slow, err := NewProcessor(parts, Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict := make(chan Verdict)
+	go func() { verdict <- slow.Process(t.Context(), job) }()
+	time.Sleep(2 * time.Minute)
+	w.vendor.mu.Lock()
+	w.vendor.used[job.VerificationID] = true
+	w.vendor.mu.Unlock()
+	w.processUntilFinal(t, p, job)
+	return verdict
+}
+
 func TestAnAnswerIsNotWrittenIntoAnErasedRecord(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		job := w.payload(tasks.Passport, "A")
-		parts := w.parts
-		parts.Vendor = &slowVendor{Vendor: w.vendor, takes: 5 * time.Minute}
-		slow, err := NewProcessor(parts, Policy{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan Verdict)
-		go func() { done <- slow.Process(t.Context(), job) }()
-		time.Sleep(2 * time.Minute)
-		w.vendor.mu.Lock()
-		w.vendor.used["A"] = true
-		w.vendor.mu.Unlock()
-		w.processUntilFinal(t, p, job)
+		done := w.loseAnswer(t, p, job)
 		erase(t, w, tasks.Passport, "A")
 		<-done
 		if rec := wantState(t, w, tasks.Passport, "A", storage.StateFailed, "answer_lost"); rec.Sealed != "" || rec.Passport != nil {

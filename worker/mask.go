@@ -215,7 +215,8 @@ func linkDelayAt(age time.Duration) time.Duration {
 	return min(max(linkDelay, age/linkSlowdown), linkDelayMax)
 }
 
-// foundGone counts in the record that a fetch has found the link gone. After goneTries over goneFor, the answer is lost. The delays grow so that goneTries take about goneFor.
+// foundGone counts in the record that a fetch has found the link gone. After goneTries over goneFor, the answer is lost. The
+// delays grow so that goneTries take about goneFor.
 func (d *delivery) foundGone(ctx context.Context, age time.Duration) transition {
 	rec := d.rec.Clone()
 	last := rec.LastAttempt()

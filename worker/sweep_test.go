@@ -178,7 +178,7 @@ func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
 			w.gate.held = &hold.Hold{Code: "insufficient_balance"}
 			r := newFakeRedis()
 			if r.paused = paused; paused {
-				_, _ = r.Push(t.Context(), job) // nobody delivers it
+				_, _ = r.Push(t.Context(), job) // and is not delivered
 			}
 			if err := w.sweeper(p, r).Once(t.Context()); err != nil {
 				t.Fatal(err)

@@ -75,8 +75,8 @@ func newFleetResume(a *app) *cobra.Command {
 		Long: `resume lets workers make one test call. If Cashfree accepts it, the hold ends; if Cashfree refuses it, the hold remains.
 No job is lost either way.
 
-Without --cause, resume lifts all holds, except that it keeps a pause while there are other holds: somebody who has topped
-up the balance must not end the pause of somebody else. With KIND, it lifts only holds of that kind alone.`,
+Without --cause, resume lifts all holds. It keeps a pause while there are other holds, since topping up the balance is no
+reason to end the pause of a colleague. With KIND, it lifts only the holds of that kind.`,
 		Example: `  kycq fleet resume && kycq fleet status --watch
   kycq fleet resume --cause balance
   kycq fleet resume --cause operator passport`,
