@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -46,7 +47,9 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 	if len(masked) > MaxBytes {
 		return Report{}, unsafe(TooLarge)
 	}
-	if sum := sha256.Sum256(masked); strings.EqualFold(hex.EncodeToString(sum[:]), source.SHA256) {
+	sum := sha256.Sum256(masked)
+	same := strings.EqualFold(hex.EncodeToString(sum[:]), source.SHA256)
+	if same && source.Body == nil {
 		return Report{}, unsafe(SameBytes)
 	}
 	h, err := readHeader(masked)
@@ -63,6 +66,9 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 		return Report{}, unsafe(TooManyPixels)
 	}
 	report, err := c.look(ctx, masked, h, source.Body)
+	if code := (*UnsafeError)(nil); same && errors.As(err, &code) {
+		return Report{}, unsafe(SameBytes)
+	}
 	if err != nil {
 		return Report{}, err
 	}
@@ -73,7 +79,7 @@ func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (
 }
 
 func (r *Report) addReview(reason string) {
-	if r.ReviewReason != "" {
+	if r.ReviewReason != "" && reason != "" {
 		r.ReviewReason += ","
 	}
 	r.ReviewReason += reason
@@ -162,9 +168,11 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 		r.addReview(ReviewFinderPatterns)
 	}
 	if source != nil {
-		if err := before.compare(p.pixels); err != nil {
+		review, err := before.compare(p.pixels)
+		if err != nil {
 			return Report{}, err
 		}
+		r.addReview(review)
 	}
 	r.File, r.Ext, r.ContentType, err = p.encode()
 	if err != nil {

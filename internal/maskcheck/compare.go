@@ -51,8 +51,8 @@ func readOriginal(img image.Image, find func(image.Image) ([]qr.Code, bool)) ori
 	return o
 }
 
-// compare reports what is wrong with an answer, if anything.
-func (o original) compare(answer image.Image) error {
+// compare reports what is wrong with an answer, if anything, or why a person should look at it.
+func (o original) compare(answer image.Image) (review string, err error) {
 	bright := qr.Luma(answer)
 	side := min(compareSide, max(o.bright.Rect.Dx(), o.bright.Rect.Dy()), max(bright.Rect.Dx(), bright.Rect.Dy()))
 	w, h := reducedSize(bright.Rect.Size(), side)
@@ -74,16 +74,19 @@ func (o original) compare(answer image.Image) error {
 	}
 	switch {
 	case !best.aligned():
-		return unsafe(NotComparable)
-	case !best.coversRegion():
-		return unsafe(NothingMasked)
+		return "", unsafe(NotComparable)
+	case best.coversRegion():
+	case source.masksNumber():
+		review = ReviewAlreadyMasked
+	default:
+		return "", unsafe(NothingMasked)
 	}
 	for _, code := range o.codes {
 		if upright(code) && !best.covers(o.place(code, w, h, turned)) {
-			return unsafe(VisibleQR)
+			return "", unsafe(VisibleQR)
 		}
 	}
-	return nil
+	return review, nil
 }
 
 // upright reports whether a code's corners are about square. A tilted one may be made of patterns of two codes.

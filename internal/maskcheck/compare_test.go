@@ -2,6 +2,8 @@ package maskcheck
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
@@ -100,7 +102,39 @@ func TestMasksAreToldFromCopies(t *testing.T) {
 			if code := compared(t, distort.JPEG(source, 88), distort.JPEG(vendor(source), quality)); code != NothingMasked {
 				t.Errorf("a copy: %q", code)
 			}
+			source = treat(maskedBefore(t, card, len(specimen.DigitAreas(layout, 1))))
+			report, err := Check(t.Context(), distort.JPEG(vendor(source), quality), SourceInfo{Body: distort.JPEG(source, 88)})
+			if err != nil || report.ReviewReason != ReviewAlreadyMasked+","+ReviewSourceUnknown {
+				t.Errorf("a source that was masked already: %+v, %v", report, err)
+			}
+			source = treat(maskedBefore(t, card, len(specimen.DigitAreas(layout, 1))-1))
+			if code := compared(t, distort.JPEG(source, 88), distort.JPEG(vendor(source), quality)); code != NothingMasked {
+				t.Errorf("a source that shows one number: %q", code)
+			}
 		})
+	}
+}
+
+// maskedBefore is a card with bars over its first n numbers.
+func maskedBefore(t *testing.T, card specimen.Card, n int) *image.RGBA {
+	t.Helper()
+	out := specimen.Draw(card)
+	for i, area := range specimen.DigitAreas(card.Layout, card.Scale)[:n] {
+		distort.Cover(out, area.Inset(-area.Dy()/8), color.Gray{Y: uint8(40 * i)})
+	}
+	return out
+}
+
+func TestTheSourceItselfIsStoredOnlyIfItWasMasked(t *testing.T) {
+	t.Parallel()
+	card := specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Scale: 0.8, Uncoded: true}
+	for masked, want := range map[int]string{0: "mask check: same_bytes", 1: "<nil>"} {
+		body := distort.JPEG(maskedBefore(t, card, masked), 90)
+		sum := sha256.Sum256(body)
+		report, err := Check(t.Context(), body, SourceInfo{SHA256: hex.EncodeToString(sum[:]), Width: 810, Height: 510, Body: body})
+		if fmt.Sprint(err) != want || (err == nil) != (report.ReviewReason == ReviewAlreadyMasked) {
+			t.Errorf("%d numbers masked: %+v, %v", masked, report, err)
+		}
 	}
 }
 
@@ -175,7 +209,7 @@ func FuzzCompare(f *testing.F) {
 		grey := func(pix []byte, w int) *image.Gray {
 			return &image.Gray{Pix: pix[:len(pix)/w*w], Stride: w, Rect: image.Rect(0, 0, w, len(pix)/w)}
 		}
-		_ = readOriginal(grey(a, aw), newChecker(1).find).compare(grey(b, bw))
+		_, _ = readOriginal(grey(a, aw), newChecker(1).find).compare(grey(b, bw))
 	})
 }
 

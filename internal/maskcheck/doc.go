@@ -3,6 +3,10 @@
 // codes, and show no QR code itself, whether it can be read or not. It does not read digits, so it cannot check that it is
 // they that are covered.
 //
+// If nothing was covered, the image passes with a review if the source was masked already: it shows a bar over eight digits, the
+// last four behind it, and no number of twelve digits. Other masks (XXXX XXXX 1234, a bar over all digits, a blurred number,
+// white on white) cannot be told from unmasked cards, nor can pictures without any number: those are refused.
+//
 // What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,
 // without a second image, hidden colours or trailing bytes.
 //
@@ -43,6 +47,8 @@ const (
 	ReviewFinderPatterns = "finder_patterns"
 	// ReviewSourceUnknown: the hash or dimensions of the source are unknown.
 	ReviewSourceUnknown = "source_unknown"
+	// ReviewAlreadyMasked: nothing was masked, since the source shows a masked number already.
+	ReviewAlreadyMasked = "already_masked"
 )
 
 // Code is the reason why an image must not be stored as masked.
@@ -57,7 +63,7 @@ const (
 	SameBytes     Code = "same_bytes"      // equal to the source
 	Dimensions    Code = "dimensions"      // not the shape or size of the source
 	VisibleQR     Code = "visible_qr"      // a QR code shows, readable or not
-	NothingMasked Code = "nothing_masked"  // the answer shows all that the source shows
+	NothingMasked Code = "nothing_masked"  // the answer shows all that the source shows, and no mask shows in that
 	NotComparable Code = "not_comparable"  // the answer shows something else than the source, or a crop of it
 	SourceGone    Code = "source_gone"     // the source was deleted or replaced since it was sent
 	TooBusy       Code = "too_busy"        // a check would take too much work: thousands of patterns like those of a QR code
