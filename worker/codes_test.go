@@ -14,7 +14,7 @@ import (
 
 // codeAt gives the index of the argument that is a code.
 var codeAt = map[string]int{
-	"later": 1, "infraFault": 1, "park": 3, "fail": 1, "endJob": 2, "failed": 1, "end": 2, "wait": 2,
+	"later": 1, "infraFault": 1, "park": 3, "fail": 1, "failed": 1, "end": 2, "wait": 2,
 }
 
 func TestEveryCodeInTheSourceIsKnown(t *testing.T) {

@@ -46,15 +46,28 @@ func ForgetInRedis(client redis.UniversalClient) Forget {
 	inspector, hints := asynq.NewInspectorFromRedisClient(client), redisx.NewHints(client)
 	return func(ctx context.Context, rec *storage.Record) error {
 		for run := 1; run <= rec.Run; run++ {
-			for _, lane := range tasks.Lanes() {
-				err := inspector.DeleteTask(tasks.Queue(rec.Kind, lane), tasks.TaskID(rec.VerificationID, run))
-				if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
-					return fmt.Errorf("delete the job's task (if a worker is processing it, try again in a minute): %w", err)
-				}
+			if err := deleteTasks(inspector, rec, run); err != nil {
+				return fmt.Errorf("delete the job's task (if a worker is processing it, try again in a minute): %w", err)
 			}
 		}
 		return hints.DropAnswer(ctx, string(rec.Kind), rec.VerificationID)
 	}
+}
+
+// FreeInRedis returns a Forget that deletes the task of the job's run, and not its kept answer.
+func FreeInRedis(client redis.UniversalClient) Forget {
+	inspector := asynq.NewInspectorFromRedisClient(client)
+	return func(_ context.Context, rec *storage.Record) error { return deleteTasks(inspector, rec, rec.Run) }
+}
+
+func deleteTasks(inspector *asynq.Inspector, rec *storage.Record, run int) error {
+	for _, lane := range tasks.Lanes() {
+		err := inspector.DeleteTask(tasks.Queue(rec.Kind, lane), tasks.TaskID(rec.VerificationID, run))
+		if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Erase deletes the personal data of a finished job: the masked image, kycq's own upload, the quarantined image, the sealed

@@ -23,7 +23,7 @@ var (
 
 // TestModelNeverLosesNorPaysTwice plays random histories of one job: concurrent deliveries, workers that crash or stop for
 // minutes at any step, an S3 that is slow, takes no writes or loses requests and replies, a Redis that forgets or goes back to
-// an older state, 429 and 5xx, refused accounts and requests, cancelled batches, further runs and erasures, with a vendor that
+// an older state, 429 and 5xx, refused accounts and requests, cancelled batches and jobs, further runs and erasures, with a vendor that
 // uses up ids on arrival or on success. After the faults end, every history must reach one final record that keeps the
 // promises (see checkPromises).
 func TestModelNeverLosesNorPaysTwice(t *testing.T) {
@@ -111,6 +111,9 @@ func play(t *testing.T, r *rand.Rand) storage.State {
 	if r.IntN(4) == 0 {
 		others.Go(func() { h.eraseSometime(t) })
 	}
+	if r.IntN(4) == 0 {
+		others.Go(func() { h.cancelSometime(t) })
+	}
 	h.deliverUnderFaults(t, others.Wait)
 	return h.checkPromises(t)
 }
@@ -125,6 +128,20 @@ func (h *history) rollBackRedis() {
 		}
 		time.Sleep(time.Duration(h.chaos.pick(120)) * time.Second)
 		h.hints.goBack(kept, crashes)
+	}
+}
+
+// cancelSometime is an operator who cancels the job at random moments, and may be stopped after any step.
+func (h *history) cancelSometime(t *testing.T) {
+	push := func(context.Context, tasks.JobSpec) (tasks.Status, error) { return tasks.Enqueued, nil }
+	for range 1 + h.chaos.pick(6) {
+		time.Sleep(time.Duration(h.chaos.pick(100)) * time.Second)
+		crash(func() {
+			rec, err := Cancel(t.Context(), h.s3, h.kind, "A")
+			if err == nil {
+				_ = EndTask(t.Context(), h.s3, nothingInRedis, push, rec)
+			}
+		})
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 var (
 	// ErrNotFinal means that the job is not finished.
-	ErrNotFinal = errors.New("the job is not finished: wait for it (`kycq job wait`)")
+	ErrNotFinal = errors.New("the job is not finished: wait for it (`kycq job wait`), or cancel it (`kycq job cancel`)")
 	// ErrInputGone means that kycq has deleted the job's image, as it does after an answer.
 	ErrInputGone = errors.New("the job's image was deleted after its answer, so it cannot run again: submit the image under a new verification_id")
 	// ErrErased means that the job's input was erased.

@@ -104,13 +104,8 @@ func (d *delivery) park(ctx context.Context, cause error, after time.Duration, r
 
 // fail ends the job as failed.
 func (d *delivery) fail(ctx context.Context, code string) transition {
-	return d.endJob(ctx, storage.StateFailed, code)
-}
-
-// endJob makes the record final, without a call.
-func (d *delivery) endJob(ctx context.Context, state storage.State, code string) transition {
 	rec := d.rec.Clone()
-	end(rec, state, code)
+	end(rec, storage.StateFailed, code)
 	return d.saveThen(ctx, rec, stepFinish)
 }
 
@@ -125,10 +120,18 @@ func (d *delivery) cancelIfStopped(ctx context.Context) (t transition, stop bool
 	case !stopped:
 		return transition{}, false
 	}
-	if paidInRun(d.rec) {
-		return d.endJob(ctx, storage.StateCancelled, "answer_lost"), true
+	rec := d.rec.Clone()
+	endCancelled(rec)
+	return d.saveThen(ctx, rec, stepFinish), true
+}
+
+// endCancelled ends a run without a further call. The caller saves it.
+func endCancelled(rec *storage.Record) {
+	code := "cancelled"
+	if paidInRun(rec) {
+		code = "answer_lost"
 	}
-	return d.endJob(ctx, storage.StateCancelled, "cancelled"), true
+	end(rec, storage.StateCancelled, code)
 }
 
 // end makes rec final. The caller saves it.

@@ -16,6 +16,7 @@ import (
 
 func newErase(a *app) *cobra.Command {
 	var reason string
+	var cancel bool
 	cmd := a.command(&cobra.Command{
 		Use:   "erase KIND ID",
 		Short: "erase a person's stored data",
@@ -23,6 +24,8 @@ func newErase(a *app) *cobra.Command {
 Id, outcome, attempts and times remain as a tombstone with the user and the reason. It cannot be undone.
 
 A worker that was paused may still store an image: workers delete the images of an erased job again for 45 minutes.
+
+A job that is not finished is refused. With --cancel it is cancelled first, as by kycq job cancel.
 
 It does not touch your own objects in S3, nor the row in the encrypted manifest of the job's batch.`,
 		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal"`,
@@ -39,13 +42,14 @@ It does not touch your own objects in S3, nor the row in the encrypted manifest 
 			return tasks.ValidateID(args[1])
 		},
 	}, jobAreas, func(ctx context.Context, d *deps, args []string) error {
-		return a.erase(ctx, d, tasks.Kind(args[0]), args[1], reason)
+		return a.erase(ctx, d, tasks.Kind(args[0]), args[1], reason, cancel)
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
+	cmd.Flags().BoolVar(&cancel, "cancel", false, "cancel the job first if it is not finished")
 	return cmd
 }
 
-func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason string) error {
+func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason string, cancel bool) error {
 	user, _, err := audit.Here()
 	if err != nil {
 		return err
@@ -53,7 +57,13 @@ func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason st
 	if err := appendAudit(ctx, d.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
-	rec, err := worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
+	if cancel {
+		_, err = worker.Cancel(ctx, d.store, kind, id)
+	}
+	var rec *storage.Record
+	if err == nil || errors.Is(err, worker.ErrEnded) {
+		rec, err = worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("no %s job %s: %w", kind, id, storage.ErrNotFound)
 	}

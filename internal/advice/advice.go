@@ -108,7 +108,7 @@ var texts = map[string]Text{
 	"input_invalid":             {"the stored input is not valid", "submit a corrected row under a new verification_id"},
 	"derived_ids_exhausted":     {"no further derived ids are left for this job", newID},
 	"different_input":           {"this verification_id belongs to a job with a different input", newID + " (batch failures --new-ids; for derived ids, --ids-for)"},
-	"cancelled":                 {"the batch was cancelled before this row was called", "`kycq batch amend` submits it again"},
+	"cancelled":                 {"the job or its batch was cancelled before a result", "`kycq job retry` runs the job again, `kycq batch amend` the rows of a batch"},
 
 	// The image check before the call: see tasks.ValidateImage.
 	"image_empty":           {"the image is empty", "upload the image again under a new verification_id"},

@@ -248,6 +248,13 @@ var mutants = []mutant{
 		tests: []testName{{"cmd/kycq", "TestResumeKeepsAPauseBesideOtherHolds"}},
 	},
 	{
+		name:  "cancel-in-flight", // cancels a job whose call is in flight
+		pkg:   "worker",
+		old:   `case version.Age < takeoverAge(*last):`,
+		new:   `case false && version.Age < takeoverAge(*last):`,
+		tests: []testName{{"worker", "TestAPaidAnswerIsNotCancelled"}},
+	},
+	{
 		name:  "count-waits", // counts 429s and refusals as attempts
 		pkg:   "worker",
 		old:   `	at.Counted = r.counted && (`,
