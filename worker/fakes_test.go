@@ -435,6 +435,10 @@ func (g *openGate) RaiseHold(_ context.Context, h hold.Hold) (bool, error) {
 	return first, nil
 }
 
+func (g *openGate) CountEnd(context.Context, hold.Hold, hold.End, int) (bad, of int, err error) {
+	return 0, 0, nil
+}
+
 // fakeVendor charges for every 200, and uses up ids on arrival or on success. script holds the replies to the next calls;
 // if it is empty, the reply is VALID.
 type fakeVendor struct {

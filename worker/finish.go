@@ -13,8 +13,8 @@ import (
 // finishPatience limits the tail, which runs even if the task's context has ended.
 const finishPatience = 30 * time.Second
 
-// finish runs the tail of a job with a final record: it deletes the upload, reports the batch row, and deletes the marker of
-// the run. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again. A paid
+// finish runs the tail of a job with a final record: it deletes the upload, reports the batch row, counts the mask, and deletes
+// the marker of the run. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again. A paid
 // answer that was kept in Redis meanwhile comes first.
 func (d *delivery) finish(ctx context.Context) transition {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
@@ -38,7 +38,7 @@ func (d *delivery) finish(ctx context.Context) transition {
 	if d.rec.Run != d.job.Run || !d.rec.State.Final() {
 		return done(Verdict{Decision: Final, Reason: "superseded"}) // the rest belongs to the next run
 	}
-	err := d.reportRows(ctx)
+	err := errors.Join(d.reportRows(ctx), d.countMask(ctx))
 	if err == nil && (d.rec.Erased != nil || !d.rec.MaybeCharged()) { // else an answer may be kept at this moment: it expires
 		err = d.Hints.DropAnswer(ctx, string(d.job.Kind), d.job.VerificationID)
 	}

@@ -53,6 +53,8 @@ type Gate interface {
 	Acquire(ctx context.Context, call gate.Call) (*gate.Permit, error)
 	Report(ctx context.Context, permit *gate.Permit, outcome gate.Outcome) error
 	RaiseHold(ctx context.Context, h hold.Hold) (first bool, err error)
+	// CountEnd counts an end towards a hold; it may be repeated. It returns how many of the last ends are bad.
+	CountEnd(ctx context.Context, h hold.Hold, e hold.End, window int) (bad, of int, err error)
 }
 
 // Keyset seals answers and opens inputs.

@@ -167,21 +167,32 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 	return done(later(d.waitOf(), r.code))
 }
 
-// hold puts the account on hold and pauses the queues. Only the first job that was refused for that cause logs it.
+// hold puts the account on hold. If that fails, the next refusal does it.
 func (d *delivery) hold(ctx context.Context, cause, code string, text advice.Text) {
-	h := hold.Hold{
+	err := d.raiseHold(ctx, hold.Hold{
 		Cause: cause, Reason: text.Message, Code: code, NextAction: text.NextAction, By: "worker", Job: d.job.VerificationID,
-	}
-	first, err := d.Gate.RaiseHold(ctx, h)
+	})
 	if err != nil {
 		d.log.Error().Err(err).Str("code", code).Msg("Cashfree refuses the account, but the hold could not be raised: the next refusal raises it")
-		return
+	}
+}
+
+// raiseHold raises a hold and pauses the queues. Only the first job that raises it logs it.
+func (d *delivery) raiseHold(ctx context.Context, h hold.Hold) error {
+	first, err := d.Gate.RaiseHold(ctx, h)
+	if err != nil {
+		return err
 	}
 	if first {
-		d.log.Error().Str("cause", cause).Str("code", code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg("the whole fleet is on hold")
-		d.Observer.Held(code)
+		stopped := "the whole fleet is on hold"
+		if h.Kind != "" {
+			stopped = "all calls of this kind are on hold"
+		}
+		d.log.Error().Str("cause", h.Cause).Str("code", h.Code).Str("reason", h.Reason).Str("next_action", h.NextAction).Msg(stopped)
+		d.Observer.Held(h.Code)
 	}
 	d.OnHold(ctx)
+	return nil
 }
 
 // mayReissue reports whether an answer that turns out to be lost may be bought again at once. It takes one of the day's

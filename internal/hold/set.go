@@ -33,11 +33,13 @@ type Set struct {
 // NewSet uses the server of client.
 func NewSet(client redis.UniversalClient) *Set { return &Set{redis: client} }
 
-// testScript starts or ends the test of holds. KEYS[1] the hash of holds; ARGV[1] 1: start; ARGV[2] a value for fields that
-// are missing, or empty; the rest are fields. It returns how many fields there were.
+// testScript starts or ends the test of holds. KEYS[1] the hash of holds; ARGV[1] 1: start, and forget the ends that were
+// counted towards the hold; ARGV[2] a value for fields that are missing, or empty; the rest are fields. It returns how many
+// fields there were.
 var testScript = redis.NewScript(`
 local existed = 0
 for i = 3, #ARGV do
+  if ARGV[1] == '1' then redis.call('DEL', KEYS[1] .. ':' .. ARGV[i]) end
   local value = redis.call('HGET', KEYS[1], ARGV[i])
   if value then
     existed = existed + 1

@@ -216,7 +216,7 @@ var mutants = []mutant{
 		old: `	first, err := d.Gate.RaiseHold(ctx, h)
 `,
 		new: `	if true {
-		return
+		return nil
 	}
 	first, err := d.Gate.RaiseHold(ctx, h)
 `,
@@ -224,6 +224,13 @@ var mutants = []mutant{
 			{"worker", "TestARefusedAccountHoldsTheFleetAndHarmsNoJob"},
 			{faults, "TestBalanceOut"},
 		},
+	},
+	{
+		name:  "buy-into-quarantine", // goes on buying masks although they all end in quarantine
+		pkg:   "worker",
+		old:   `	if err != nil || n < maskLimit {`,
+		new:   `	if true {`,
+		tests: []testName{{"worker", "TestMasksThatFailTheCheckHoldTheirKind"}},
 	},
 	{
 		name: "pause-in-redis-only", // the operator's pause is written to Redis only
