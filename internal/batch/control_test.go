@@ -18,7 +18,7 @@ import (
 func TestACancelStopsCallsAndAmendContinues(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
-	const rows = 700
+	const rows = 450
 	b := h.batch("cancel", rows)
 	h.feed(b.ID)
 	h.work(120)
@@ -113,7 +113,7 @@ func TestACancelCountsTheCallsOfRowsThatADeadFeederEnqueued(t *testing.T) {
 func TestACancelCountsTheCallsThatARolledBackRedisForgot(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
-	const rows, called = 2300, 120
+	const rows, called = 900, 120
 	b := h.batch("older", rows)
 	older := h.redis.HGetAll(t.Context(), progressKey(b.ID)).Val()
 	states := h.redis.Get(t.Context(), rowsKey(b.ID)).Val()

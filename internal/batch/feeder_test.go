@@ -19,7 +19,7 @@ import (
 func TestEveryRowEndsWithOneCallAndAReport(t *testing.T) {
 	t.Parallel()
 	h := newSetup(t)
-	const rows = 1050
+	const rows = 620
 	b := h.batch("whole", rows)
 	h.vendor.answer("SPEC00007", cashfree.Invalid)
 	h.vendor.answer("SPEC00008", cashfree.Rejected)
@@ -97,7 +97,7 @@ func TestAWipedRedisCostsNoRowAndNoSecondCall(t *testing.T) {
 		t.Run(fmt.Sprint(done), func(t *testing.T) {
 			t.Parallel()
 			h := newSetup(t)
-			const rows = 1300
+			const rows = 520
 			b := h.batch("wiped", rows)
 			h.feed(b.ID)
 			h.work(done)
@@ -169,7 +169,7 @@ func TestABatchGoesOnAfterRedisCameBackOlder(t *testing.T) {
 			t.Parallel()
 			testenv.Redis(t) // miniredis has no DUMP
 			h := newSetup(t)
-			b := h.batch("older", 700)
+			b := h.batch("older", 450)
 			h.feed(b.ID)
 			h.work(done)
 			older := h.snapshot()
@@ -180,7 +180,7 @@ func TestABatchGoesOnAfterRedisCameBackOlder(t *testing.T) {
 			h.restore(older)
 			h.recheck(b.ID)
 			s := h.finish(b.ID)
-			if s.Outcomes["valid"] != 700 || h.vendor.total != 700 || h.vendor.most() != 1 {
+			if s.Outcomes["valid"] != 450 || h.vendor.total != 450 || h.vendor.most() != 1 {
 				t.Errorf("%d valid, %d calls, at most %d for a row", s.Outcomes["valid"], h.vendor.total, h.vendor.most())
 			}
 		})

@@ -46,8 +46,8 @@ func TestHoldStopsEveryKindInTheWholeFleet(t *testing.T) {
 		for range 3 {
 			g := f.process(twoKinds)
 			fleet = append(fleet, g)
-			backlog(ctx, &wg, g, "aadhaar", Bulk, 8, &v, 100*time.Millisecond)
-			backlog(ctx, &wg, g, "passport", Live, 2, &v, 100*time.Millisecond)
+			backlog(ctx, &wg, g, "aadhaar", Bulk, 3, &v, 100*time.Millisecond)
+			backlog(ctx, &wg, g, "passport", Live, 1, &v, 100*time.Millisecond)
 		}
 		time.Sleep(20 * time.Second)
 		raise(t, fleet[0], true)

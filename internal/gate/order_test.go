@@ -14,7 +14,7 @@ import (
 
 func TestLiveCallTakesTheNextSlotWhileBulkIsSaturated(t *testing.T) {
 	t.Parallel()
-	for _, r := range []rate.Rate{{Calls: 100, Per: time.Minute}, {Calls: 100, Per: 6 * time.Second}, {Calls: 600, Per: 6 * time.Second}} {
+	for _, r := range []rate.Rate{{Calls: 100, Per: time.Minute}, {Calls: 300, Per: 6 * time.Second}} {
 		for _, where := range []string{"in a busy process", "in an idle process"} {
 			t.Run(r.String()+" "+where, func(t *testing.T) {
 				t.Parallel()

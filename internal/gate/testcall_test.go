@@ -23,7 +23,6 @@ func TestHoldAndBreakerEndUnderSlowAnswersAndSlowRates(t *testing.T) {
 		"answers after 70 s":        {rate.Rate{Calls: 100, Per: time.Minute}, 70 * time.Second},
 		"answers after 4 min":       {rate.Rate{Calls: 100, Per: time.Minute}, 4 * time.Minute},
 		"30 an hour":                {rate.Rate{Calls: 30, Per: time.Hour}, 100 * time.Millisecond},
-		"50 an hour":                {rate.Rate{Calls: 50, Per: time.Hour}, 100 * time.Millisecond},
 		"1 a minute":                {rate.Rate{Calls: 1, Per: time.Minute}, 100 * time.Millisecond},
 		"30 an hour, answers 100 s": {rate.Rate{Calls: 30, Per: time.Hour}, 100 * time.Second},
 		"10 an hour, answers 70 s":  {rate.Rate{Calls: 10, Per: time.Hour}, 70 * time.Second},
@@ -41,7 +40,7 @@ func TestHoldAndBreakerEndUnderSlowAnswersAndSlowRates(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					var wg sync.WaitGroup
 					var v vendor
-					backlog(ctx, &wg, g, "aadhaar", lane, 8, &v, tt.takes)
+					backlog(ctx, &wg, g, "aadhaar", lane, 3, &v, tt.takes)
 					time.Sleep(10*time.Minute + 2*tt.rate.Interval())
 					st, holds, err := g.Status(t.Context())
 					cancel()
@@ -97,7 +96,7 @@ func TestHoldAndBreakerEndAfterTheClockWentBack(t *testing.T) {
 					var ahead atomic.Int64
 					ahead.Store(int64(back))
 					defer f.skew(&ahead)()
-					g := f.process(hundred)
+					g := f.process(map[string]rate.Rate{"aadhaar": {Calls: 30, Per: time.Minute}})
 					p := before(t, g)
 					ahead.Store(0)
 					time.Sleep(time.Second)
@@ -110,12 +109,12 @@ func TestHoldAndBreakerEndAfterTheClockWentBack(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					var wg sync.WaitGroup
 					var v vendor
-					backlog(ctx, &wg, g, "aadhaar", Bulk, 4, &v, 100*time.Millisecond)
+					backlog(ctx, &wg, g, "aadhaar", Bulk, 2, &v, 100*time.Millisecond)
 					time.Sleep(6 * time.Minute)
 					st, holds, err := g.Status(t.Context())
 					cancel()
 					wg.Wait()
-					if err != nil || len(holds) > 0 || st[0].Breaker != BreakerClosed || st[0].LastMinute < 80 {
+					if err != nil || len(holds) > 0 || st[0].Breaker != BreakerClosed || st[0].LastMinute < 24 {
 						t.Errorf("holds %+v, kind %+v, %v", holds, st, err)
 					}
 				})
