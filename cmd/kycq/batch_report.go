@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"github.com/kycq/kycq/internal/batch"
 	batchreport "github.com/kycq/kycq/internal/batch/report"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/outfile"
 )
 
 // reportFlags are the flags of batch report and batch failures.
@@ -133,16 +133,15 @@ func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int
 		rows, err = write(out)
 		return rows, errors.Join(err, out.Flush())
 	}
-	temp := path + ".part"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := outfile.Create(path)
 	if err != nil {
-		return 0, fmt.Errorf("write the report: %w", err)
+		return 0, err
 	}
-	defer func() { _ = os.Remove(temp) }() // fails after a successful rename
+	defer f.Discard()
 	out := bufio.NewWriterSize(f, 64<<10)
 	rows, err = write(out)
-	if err = errors.Join(err, out.Flush(), f.Close()); err != nil {
+	if err = errors.Join(err, out.Flush()); err != nil {
 		return rows, err
 	}
-	return rows, os.Rename(temp, path)
+	return rows, f.Commit()
 }

@@ -2,24 +2,20 @@ package submit
 
 import (
 	"encoding/csv"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
+	"github.com/kycq/kycq/internal/outfile"
 )
 
-// rejects writes the rejects file: line, code and message, then the cells of the row, then the row as it is in the manifest. It
-// writes a temporary file first, so the rejects file exists only when it is complete.
+// rejects writes the rejects file: line, code and message, then the cells of the row, then the row as it is in the manifest.
 type rejects struct {
 	path   string
 	header []string
-	file   *os.File // nil until the first row
+	file   *outfile.File // nil until the first row
 	out    *csv.Writer
 }
 
@@ -34,8 +30,7 @@ func newRejects(path string, columns []string) *rejects {
 
 func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 	if r.file == nil {
-		// The cells are personal data: others must not choose the file that they are written to. CreateTemp uses mode 0600.
-		f, err := os.CreateTemp(filepath.Dir(r.path), filepath.Base(r.path)+".*.part")
+		f, err := outfile.Create(r.path)
 		if err != nil {
 			return fmt.Errorf("write the rejects: %w", err)
 		}
@@ -57,15 +52,15 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 // finish completes the file. Without rejects it removes the file of an earlier submission.
 func (r *rejects) finish() error {
 	if r.file == nil {
-		if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := outfile.Remove(r.path); err != nil {
 			return fmt.Errorf("remove earlier rejects: %w", err)
 		}
 		return nil
 	}
 	r.out.Flush()
-	err := errors.Join(r.out.Error(), r.file.Close())
+	err := r.out.Error()
 	if err == nil {
-		err = os.Rename(r.file.Name(), r.path)
+		err = r.file.Commit()
 	}
 	if err != nil {
 		return fmt.Errorf("write the rejects: %w", err)
@@ -76,8 +71,7 @@ func (r *rejects) finish() error {
 // discard removes the file unless it was finished.
 func (r *rejects) discard() {
 	if r.file != nil {
-		_ = r.file.Close()
-		_ = os.Remove(r.file.Name())
+		r.file.Discard()
 	}
 }
 
