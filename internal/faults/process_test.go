@@ -52,6 +52,13 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+// terminate sends SIGTERM and waits until the process has exited.
+func (p *process) terminate() {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	<-p.ended
+}
+
 func (p *process) running() bool {
 	select {
 	case <-p.ended:

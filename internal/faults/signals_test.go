@@ -35,8 +35,7 @@ func TestPausedWorker(t *testing.T) {
 				t.Errorf("the worker that was stopped has exited:\n%s", first.output())
 			}
 			// The answers that it still held replace answer_lost. It writes them before it exits.
-			first.signal(syscall.SIGTERM)
-			<-first.ended
+			first.terminate()
 			s.verify(sentBefore(stopped))
 		})
 	}
