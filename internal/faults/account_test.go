@@ -80,12 +80,10 @@ func TestPausedAndRedisFlushed(t *testing.T) {
 		out, _, _ := s.run("", "fleet", "status", "--json")
 		return strings.Contains(out, `"hold": null`) && !strings.Contains(out, `"restoring"`)
 	})
-	if _, stderr, code := s.run("", "fleet", "pause", "--reason", "invoice dispute"); code != 0 {
-		t.Fatalf("fleet pause: exit code %d\n%s", code, stderr)
-	}
+	s.pauseFleet()
 	s.enqueueKind(20, tasks.Passport, tasks.Bulk)
 	check(t, s.redis.FlushAll(t.Context()).Err())
-	until(t, "the fleet is on hold again", s.held)
+	s.awaitPause()
 	until(t, "the jobs are enqueued again", func() bool {
 		n, err := s.redis.LLen(t.Context(), "asynq:{passport-bulk}:pending").Result()
 		return err == nil && n > 0
@@ -118,11 +116,4 @@ func (s *stack) held() bool {
 		s.t.Fatalf("fleet status: exit code %d\n%s", code, stderr)
 	}
 	return strings.Contains(out, `"next_action"`) && !strings.Contains(out, `"probing": true`)
-}
-
-func (s *stack) resume() {
-	s.t.Helper()
-	if _, stderr, code := s.run("", "fleet", "resume"); code != 0 {
-		s.t.Fatalf("fleet resume: exit code %d\n%s", code, stderr)
-	}
 }

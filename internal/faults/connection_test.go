@@ -3,6 +3,7 @@ package faults
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/storage"
@@ -48,9 +49,9 @@ func TestVendorConnectionCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStack(t, viaProxy, withEnv("KYCQ_RETRY_BASE=5s", "KYCQ_RETRY_MAX=10s"), withEnv(c.environment...))
-			s.runCut(c)
+			cut := s.runCut(c)
 			if c.charged {
-				if n := s.verify(anyLoss); n.lost != 2 || n.charges != 2 {
+				if n := s.verify(cut); n.lost != 2 || n.charges != 2 {
 					t.Errorf("got %v", n)
 				}
 			} else if n := s.verify(noLoss); n.charges != len(c.kinds) {
@@ -64,8 +65,8 @@ func TestVendorConnectionCut(t *testing.T) {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
 				s := newStack(t, viaProxy, takesIDs(mode), withEnv("KYCQ_RETRY_BASE=5s", "KYCQ_RETRY_MAX=10s", "KYCQ_ON_LOST_ANSWER=reissue"))
-				s.runCut(cuts["before-the-answer"])
-				if n := s.verify(noLoss); n.charges != 4 || n.reissues != 2 {
+				cut := s.runCut(cuts["before-the-answer"])
+				if n := s.verify(cut); n.charges != 4 || n.reissues != 2 {
 					t.Errorf("got %v", n)
 				}
 			})
@@ -73,9 +74,10 @@ func TestVendorConnectionCut(t *testing.T) {
 	})
 }
 
-// runCut breaks the connection, waits until every job has been affected, and restores it.
-func (s *stack) runCut(c cut) {
+// runCut breaks the connection, waits until every job has been affected, and restores it. It returns which answers may be lost.
+func (s *stack) runCut(c cut) lossRule {
 	s.t.Helper()
+	began := time.Now()
 	if c.toxic == nil {
 		s.vendorProxy.refuse()
 	} else {
@@ -96,6 +98,7 @@ func (s *stack) runCut(c cut) {
 	} else {
 		s.vendorProxy.removeToxics()
 	}
+	return cutBetween(began, time.Now())
 }
 
 // met reports whether an attempt of the job ended with that result.

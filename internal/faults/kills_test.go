@@ -77,7 +77,7 @@ func runKills(t *testing.T, k killPlan) {
 	if effective < k.kills*9/10 {
 		t.Errorf("only %d of %d kills effective while there was work: there is too little of it", effective, k.kills)
 	}
-	s.verify(sentBefore(lastDeath))
+	s.verify(stoppedWorker)
 	s.longestRedelivery(lastDeath, left) // logged only: it includes the wait for the rate
 }
 

@@ -31,7 +31,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				killer.wait(t, first)
 				left := s.unfinished()
 				s.startWorker()
-				s.verify(sentBefore(first.endedAt))
+				s.verify(stoppedWorker)
 				s.verifyRedelivery(first.endedAt, left)
 			})
 		}

@@ -54,6 +54,7 @@ func watchLeaks(t testing.TB, s *stack) *leaks {
 	done.Go(func() {
 		for ctx.Err() == nil {
 			l.search(ctx)
+			s.parked.search(ctx, s)
 			select {
 			case <-time.After(leakInterval):
 			case <-ctx.Done():

@@ -26,35 +26,26 @@ func (n tally) String() string {
 }
 
 // verify is the oracle. It waits until every accepted job is finished and its tail has run. Then it reads the vendor's ledger,
-// the records and their history, the images, Redis and the logs, and fails the test for every broken promise. A job may end
-// as answer_lost only if mayLose allows it for one of its calls.
+// the records and their history, the images, Redis and the logs, and fails the test for every broken promise. The answer to a
+// call may be lost only if mayLose allows it.
 func (s *stack) verify(mayLose lossRule) tally {
 	s.t.Helper()
 	s.waitUntilDone()
 	var n tally
-	calls := s.callsByID()
+	calls, answers := s.callsByID(), s.readAnswers()
 	for _, j := range s.jobs() {
-		s.verifyJob(j, calls, mayLose, &n)
+		s.verifyJob(j, calls, answers, mayLose, &n)
 	}
 	for id, entries := range calls {
 		if paid := count(entries, charged); paid > 0 {
 			s.t.Errorf("%d charges for %s, which no record mentions", paid, id.id)
 		}
 	}
+	s.verifyPauses()
+	s.parked.verify(s.t)
 	s.leaks.verify(s.t)
 	s.t.Logf("%s: %s", s.t.Name(), n)
 	return n
-}
-
-// lossRule reports whether the answer to a call without a known result can have been lost by what the scenario did.
-type lossRule func(storage.Attempt) bool
-
-func noLoss(storage.Attempt) bool  { return false }
-func anyLoss(storage.Attempt) bool { return true }
-
-// sentBefore allows the loss of answers to calls that were sent, or announced, before a moment.
-func sentBefore(moment time.Time) lossRule {
-	return func(at storage.Attempt) bool { return at.SentAt.Before(moment) }
 }
 
 // waitUntilDone waits until every job is finished and its tail has run.
@@ -75,6 +66,7 @@ func (s *stack) waitUntilDone() {
 			for _, j := range open[:min(len(open), 5)] {
 				s.t.Errorf("unfinished: %s %s: %s", j.kind, j.id, brief(s.record(j)))
 			}
+			s.parked.verify(s.t)
 			s.t.Fatalf("%d jobs are unfinished after %s, %d have a marker", len(open), timeout(), markers)
 		}
 	}
@@ -114,7 +106,7 @@ func (s *stack) callsByID() map[vendorID][]simulator.LedgerEntry {
 func charged(e simulator.LedgerEntry) bool { return e.Charged }
 
 // verifyJob checks one job, and removes its calls from calls.
-func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.LedgerEntry, mayLose lossRule, n *tally) {
+func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.LedgerEntry, answers answerLog, mayLose lossRule, n *tally) {
 	s.t.Helper()
 	fail := func(format string, args ...any) {
 		s.t.Helper()
@@ -130,9 +122,10 @@ func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.LedgerEntry, may
 		fail("the record in S3 is not the one that was written last")
 	}
 	s.verifyHistory(history, fail)
+	verifyDelays(history, fail)
 
 	entries := map[string][]simulator.LedgerEntry{}
-	reissues := 0
+	reissued := map[string]bool{}
 	for _, at := range rec.Attempts {
 		id := vendorID{j.kind, at.ProviderID}
 		if found, ok := calls[id]; ok {
@@ -140,18 +133,27 @@ func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.LedgerEntry, may
 			delete(calls, id)
 		}
 		if at.Reissue {
-			reissues++
+			reissued[at.ProviderID] = true
 		}
 	}
-	charges := 0
+	charges, lost := 0, 0
 	for id, found := range entries {
 		charges += count(found, charged)
 		verifyIntents(id, found, history, fail)
+		for _, e := range found {
+			if e.Charged && !holds(rec, e.ReferenceID) {
+				lost++
+				if c := s.callOf(j, e, history, answers); !mayLose(c) {
+					fail("the answer of %s (%s) was bought and is gone, although nothing cut it (answered %s): %s",
+						e.At, id, c.answered.Format(time.TimeOnly), brief(rec))
+				}
+			}
+		}
 	}
 	n.charges += charges
-	n.reissues += reissues
-	if charges > 1+reissues {
-		fail("%d charges with %d recorded reissues: %+v", charges, reissues, rec.Attempts)
+	n.reissues += len(reissued)
+	if charges > 1+len(reissued) || len(reissued) > lost {
+		fail("%d charges, %d lost answers and %d reissued ids: %+v", charges, lost, len(reissued), rec.Attempts)
 	}
 	switch {
 	case rec.State == j.want:
@@ -161,8 +163,8 @@ func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.LedgerEntry, may
 		}
 	case rec.State == storage.StateFailed && rec.Code == "answer_lost":
 		n.lost++
-		if !slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool { return at.Result == "unknown" && mayLose(at) }) {
-			fail("its answer is lost, although no call was in flight at the fault: %s", brief(rec))
+		if lost == 0 {
+			fail("it says that an answer is lost, but the vendor has charged none that the record lacks: %s", brief(rec))
 		}
 	default:
 		fail("ended as %s %q after %+v, want %s", rec.State, rec.Code, rec.Attempts, j.want)
@@ -172,12 +174,23 @@ func (s *stack) verifyJob(j job, calls map[vendorID][]simulator.LedgerEntry, may
 	}
 }
 
-// verifyHistory checks that a final record keeps its outcome. Only a lost answer may be replaced, by the answer itself.
+// holds reports whether the record has the result of that number, of this or an earlier run.
+func holds(rec *storage.Record, reference int64) bool {
+	return rec.ReferenceID == reference ||
+		slices.ContainsFunc(rec.Earlier, func(e storage.EarlierRun) bool { return e.ReferenceID == reference })
+}
+
+// verifyHistory checks that a final record keeps its outcome, and that no result disappears from a record. Only a lost answer
+// may be replaced, by the answer itself.
 func (s *stack) verifyHistory(history []write, fail func(string, ...any)) {
 	s.t.Helper()
 	var ended *storage.Record
+	last := &history[len(history)-1].rec
 	for i := range history {
 		rec := &history[i].rec
+		if rec.ReferenceID != 0 && !holds(last, rec.ReferenceID) {
+			fail("result %d was in the record and is gone: %s", rec.ReferenceID, brief(last))
+		}
 		found := ended != nil && ended.Code == "answer_lost" &&
 			(rec.State == storage.StateAnswered || rec.State == storage.StateValid || rec.State == storage.StateInvalid)
 		if ended != nil && !found && rec.Run == ended.Run && (rec.State != ended.State || rec.Code != ended.Code) {

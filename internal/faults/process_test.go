@@ -15,9 +15,11 @@ import (
 type process struct {
 	t       testing.TB
 	cmd     *exec.Cmd
+	name    string        // of a worker
 	log     string        // the file of its output
 	ended   chan struct{} // closed when it is dead
 	endedAt time.Time     // valid once ended is closed
+	stops   []time.Time   // when it was sent SIGSTOP
 }
 
 // launch starts a program whose output goes to a file in dir. The program is killed at the end of the test.
@@ -41,6 +43,9 @@ func launch(t testing.TB, dir, name string, env []string, stdin io.Reader, args 
 
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
+	if s == syscall.SIGSTOP {
+		p.stops = append(p.stops, time.Now())
+	}
 	if err := p.cmd.Process.Signal(s); err != nil && p.running() {
 		p.t.Errorf("signal %v: %v", s, err)
 	}

@@ -30,6 +30,7 @@ type recorder struct {
 // write is a state of a record, and when it was written.
 type write struct {
 	at  time.Time
+	by  string // the worker, if it was one
 	rec storage.Record
 }
 
@@ -67,7 +68,7 @@ func (rec *recorder) pass(rw http.ResponseWriter, r *http.Request, next http.Han
 		// The write is executed and recorded although its writer is killed.
 		r = r.Clone(context.WithoutCancel(r.Context()))
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		rw = &notifier{ResponseWriter: rw, done: func() { rec.record(key, body) }}
+		rw = &notifier{ResponseWriter: rw, done: func() { rec.record(key, writer(r), body) }}
 		lock := rec.lock(key)
 		lock.Lock()
 		defer lock.Unlock()
@@ -89,7 +90,14 @@ func (rec *recorder) lock(key string) *sync.RWMutex {
 	return lock.(*sync.RWMutex)
 }
 
-func (rec *recorder) record(key string, body []byte) {
+// writer is the app id that startWorker sets.
+func writer(r *http.Request) string {
+	_, name, _ := strings.Cut(r.UserAgent(), " app/")
+	name, _, _ = strings.Cut(name, " ")
+	return name
+}
+
+func (rec *recorder) record(key, by string, body []byte) {
 	var written storage.Record
 	if err := json.Unmarshal(body, &written); err != nil {
 		return // the oracle reports that it is missing in the history
@@ -98,7 +106,7 @@ func (rec *recorder) record(key string, body []byte) {
 	defer rec.mu.Unlock()
 	now := time.Now()
 	rec.all = append(rec.all, now)
-	rec.writes[key] = append(rec.writes[key], write{now, written})
+	rec.writes[key] = append(rec.writes[key], write{now, by, written})
 }
 
 func (rec *recorder) recordTime() {

@@ -11,8 +11,8 @@ import (
 // maxForgotten limits the time in which every accepted job has a task again.
 const maxForgotten = 5 * time.Minute
 
-// TestRedisCameBackOlder restarts Redis from a snapshot that lacks half of the jobs and the progress of a batch, and holds the
-// tasks of jobs that have ended since. The worker that starts afterwards finds all of it in its first round.
+// TestRedisCameBackOlder restarts Redis from a snapshot that lacks half of the jobs, the progress of a batch and an operator's
+// pause, and holds the tasks of jobs that have ended since. The worker that starts afterwards finds all of it at once.
 func TestRedisCameBackOlder(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
@@ -27,9 +27,12 @@ func TestRedisCameBackOlder(t *testing.T) {
 	second := s.startWorker()
 	until(t, "calls are made, also for the batch", func() bool { return s.charges() >= 10 && s.batchStatus(id).Ended > 0 })
 	second.terminate()
+	s.pauseFleet()
 	left := len(s.unfinished())
 	server.goBack(older)
 	s.startWorker()
+	s.awaitPause()
+	s.resume()
 	s.verifyRemembered(time.Now(), left, 10)
 	s.verifyBatchEnded(id, 20)
 }
@@ -55,7 +58,8 @@ func TestSoakRedisCameBackOlder(t *testing.T) {
 	s.verifyBatchEnded(id, 60)
 }
 
-// TestSoakFailoverToALaggingReplica fails over to a replica that was cut off before the last writes.
+// TestSoakFailoverToALaggingReplica fails over to a replica that was cut off before the last writes, an operator's pause among
+// them.
 func TestSoakFailoverToALaggingReplica(t *testing.T) {
 	t.Parallel()
 	soak(t)
@@ -72,12 +76,16 @@ func TestSoakFailoverToALaggingReplica(t *testing.T) {
 	s.enqueueKind(60, tasks.Passport, tasks.Bulk)
 	s.enqueueKind(20, tasks.Aadhaar, tasks.Live)
 	until(t, "more calls are made", func() bool { return s.charges() >= 60 })
+	s.pauseFleet()
 	thru.refuse()
 	server.process.kill()
 	left := len(s.unfinished())
 	check(t, replica.client.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err())
 	thru.tcp.Upstream = replica.addr
 	thru.accept()
+	s.awaitPause()
+	until(t, "no call was made for a while", func() bool { return time.Since(s.pauses[0].from) > 2*pausedWithin })
+	s.resume()
 	s.verifyRemembered(time.Now(), left, 30)
 	s.verifyBatchEnded(id, 100)
 }

@@ -36,7 +36,7 @@ func TestPausedWorker(t *testing.T) {
 			}
 			// The answers that it still held replace answer_lost. It writes them before it exits.
 			first.terminate()
-			s.verify(sentBefore(stopped))
+			s.verify(stoppedWorker)
 		})
 	}
 }

@@ -3,12 +3,15 @@ package faults
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,12 +32,15 @@ type stack struct {
 	t        testing.TB
 	dir      string
 	redis    redis.UniversalClient
+	s3       *storagetest.Server
 	store    *storage.Store
 	recorder *recorder
 	sim      *simtest.Server
 	keyset   *seal.Keyset
 	client   *tasks.Client
 	leaks    *leaks
+	parked   parked
+	pauses   []pauseSpan
 	env      []string
 	// vendorProxy is set by viaProxy.
 	vendorProxy *proxy
@@ -52,7 +58,7 @@ type config struct {
 	sim         simulator.Config
 	redis       *redisServer
 	redisProxy  *proxy
-	redisTap    func(command []string) bool
+	redisTap    tapRule
 	proxyVendor bool
 	environment []string
 }
@@ -70,7 +76,23 @@ func onRedis(server *redisServer, thru *proxy) option {
 
 // withTap passes every command that a kycq of the stack sends to Redis to allow, and drops it if allow returns false.
 func withTap(allow func(command []string) bool) option {
-	return func(p *config) { p.redisTap = allow }
+	return func(p *config) {
+		p.redisTap = func(command []string) (string, bool) { return "", allow(command) }
+	}
+}
+
+// withRedisClock sets the clock that every kycq of the stack reads from Redis, relative to this machine's.
+func withRedisClock(off *atomic.Int64) option {
+	return func(p *config) {
+		p.redisTap = func(command []string) (string, bool) {
+			if !strings.EqualFold(command[0], "time") {
+				return "", true
+			}
+			now := time.Now().Add(time.Duration(off.Load()))
+			seconds, micros := strconv.FormatInt(now.Unix(), 10), strconv.Itoa(now.Nanosecond()/1000)
+			return fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(seconds), seconds, len(micros), micros), false
+		}
+	}
 }
 
 // withEnv sets variables (NAME=value) for every kycq of the stack.
@@ -90,7 +112,7 @@ func newStack(t testing.TB, options ...option) *stack {
 	s := &stack{t: t, dir: t.TempDir(), recorder: newRecorder()}
 	server := storagetest.StartMinIO(t)
 	server.Use(s.recorder.intercept)
-	s.store = server.Store(t)
+	s.s3, s.store = server, server.Store(t)
 	s.sim = simtest.Start(t, p.sim)
 
 	direct := p.directRedis(t)
@@ -173,10 +195,13 @@ func (s *stack) startWorker(variables ...string) *process {
 	s.t.Helper()
 	path, err := binary()
 	check(s.t, err)
-	w := launch(s.t, s.dir, path, append(append([]string(nil), s.env...), variables...), nil, "worker")
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := fmt.Sprintf("worker-%d", len(s.workers)+1)
+	env := append(append([]string(nil), s.env...), "AWS_SDK_UA_APP_ID="+name) // the recorder reads it
+	w := launch(s.t, s.dir, path, append(env, variables...), nil, "worker")
+	w.name = name
 	s.workers = append(s.workers, w)
-	s.mu.Unlock()
 	return w
 }
 

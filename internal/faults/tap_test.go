@@ -12,9 +12,11 @@ import (
 	"testing"
 )
 
-// startTap starts a proxy for the Redis at upstream, and returns its address. It passes every command to allow before it
-// forwards it, and closes the connection instead where allow returns false.
-func startTap(t testing.TB, upstream string, allow func(command []string) bool) string {
+// tapRule says what happens to a command: it is forwarded, answered with a reply, or, if neither, the connection is closed.
+type tapRule func(command []string) (reply string, forward bool)
+
+// startTap starts a proxy for the Redis at upstream, and returns its address.
+func startTap(t testing.TB, upstream string, rule tapRule) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
@@ -26,7 +28,7 @@ func startTap(t testing.TB, upstream string, allow func(command []string) bool) 
 			if err != nil {
 				return
 			}
-			all.Go(func() { tap(ctx, client, upstream, allow) })
+			all.Go(func() { tap(ctx, client, upstream, rule) })
 		}
 	})
 	t.Cleanup(func() {
@@ -38,7 +40,7 @@ func startTap(t testing.TB, upstream string, allow func(command []string) bool) 
 }
 
 // tap serves one connection.
-func tap(ctx context.Context, client net.Conn, upstream string, allow func(command []string) bool) {
+func tap(ctx context.Context, client net.Conn, upstream string, rule tapRule) {
 	defer client.Close()
 	server, err := new(net.Dialer).DialContext(ctx, "tcp", upstream)
 	if err != nil {
@@ -54,10 +56,17 @@ func tap(ctx context.Context, client net.Conn, upstream string, allow func(comma
 	defer context.AfterFunc(ctx, func() { _ = client.Close() })()
 	for in := bufio.NewReader(client); ; {
 		command, raw, err := readCommand(in)
-		if err != nil || !allow(command) {
+		if err != nil {
 			return
 		}
-		if _, err := io.WriteString(server, raw); err != nil {
+		to, text := server, raw
+		if reply, forward := rule(command); !forward {
+			to, text = client, reply // it is the only command on its way: the client sends no pipelines with it
+		}
+		if text == "" {
+			return
+		}
+		if _, err := io.WriteString(to, text); err != nil {
 			return
 		}
 	}
