@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +17,84 @@ import (
 )
 
 func newAudit(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "audit", Short: "check the audit trail of operators' actions"}, newAuditVerify(a))
+	return a.Group(&cobra.Command{Use: "audit", Short: "read and check the audit trail of operators' actions"},
+		newAuditList(a), newAuditVerify(a))
+}
+
+func newAuditList(a *app) *cobra.Command {
+	var who, what, since string
+	var from time.Time
+	cmd := a.command(&cobra.Command{
+		Use:   "list",
+		Short: "show who did what, when and why",
+		Long: `list prints the events of the audit trail, the oldest first. --who selects a user, --what an action or a group of actions
+("job" selects job.retry and job.cancel), --since a time: 24h, 30d, or a date.`,
+		Example: "  kycq audit list --since 7d\n  kycq audit list --what fleet --who asha\n  kycq audit list --json | jq '.[] | select(.verification_id == \"ABC00123\")'",
+		Args: func(cmd *cobra.Command, args []string) (err error) {
+			if from, err = parseSince(since); err != nil {
+				return err
+			}
+			return cobra.NoArgs(cmd, args)
+		},
+	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
+		events, unreadable, err := audit.List(ctx, audit.BucketOf(d.store.Buckets()), from)
+		if err != nil {
+			return err
+		}
+		events = slices.DeleteFunc(events, func(e audit.Event) bool {
+			return who != "" && e.User != who || what != "" && e.Action != what && !strings.HasPrefix(e.Action, what+".")
+		})
+		if unreadable > 0 {
+			a.Warn(count(unreadable, "event") + " cannot be read: run `kycq audit verify`")
+		}
+		if len(events) == 0 {
+			a.Note("no events")
+		}
+		return a.Answer(events, func() string { return eventTable(events) })
+	})
+	cmd.Flags().StringVar(&who, "who", "", "events of this user")
+	cmd.Flags().StringVar(&what, "what", "", "events of this action or group of actions")
+	cmd.Flags().StringVar(&since, "since", "", "events since then: a duration (24h, 30d), a date (2026-11-01), or a time (RFC 3339)")
+	return cmd
+}
+
+// parseSince reads a duration before now, a date or a time; nothing is the beginning.
+func parseSince(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
+			return time.Now().AddDate(0, 0, -n), nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return time.Now().Add(-d), nil
+	}
+	for _, form := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(form, text); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, cli.Usagef("--since %q is not a duration (24h, 30d), a date (2026-11-01, in UTC) or a time (2026-11-01T09:00:00+05:30)", text)
+}
+
+func eventTable(events []audit.Event) string {
+	if len(events) == 0 {
+		return ""
+	}
+	lines := []string{"TIME\tUSER\tACTION\tOF\tDETAIL\tREASON"}
+	for _, e := range events {
+		of := strings.TrimSpace(e.Kind + " " + cmp.Or(e.VerificationID, e.Batch))
+		detail := make([]string, 0, len(e.Detail))
+		for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
+			detail = append(detail, key+"="+e.Detail[key])
+		}
+		lines = append(lines, strings.Join([]string{
+			stamp(e.At), e.User + "@" + e.Host, e.Action, cmp.Or(of, "-"), cmp.Or(strings.Join(detail, " "), "-"), e.Reason,
+		}, "\t"))
+	}
+	return cli.Table(lines)
 }
 
 func newAuditVerify(a *app) *cobra.Command {

@@ -59,7 +59,7 @@ const (
 
 // Verify checks the chains of all writers. It returns an error only if it cannot read. Events may be appended meanwhile.
 func Verify(ctx context.Context, bucket Bucket) (Report, error) {
-	var r Report
+	r := Report{Chains: []Chain{}, Findings: []Finding{}}
 	writers, err := r.writers(ctx, bucket)
 	if err != nil {
 		return Report{}, fmt.Errorf("verify audit trail: %w", err)
