@@ -142,14 +142,14 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 	}()
 	var before original
 	if source != nil {
-		p, err := openPicture(ctx, source, sourceHeader)
+		bright, err := openBright(ctx, source, sourceHeader)
 		switch {
 		case ctx.Err() != nil:
 			return Report{}, fmt.Errorf("mask check: %w", ctx.Err())
 		case err != nil:
 			return Report{}, unsafe(NotComparable)
 		}
-		before = readOriginal(p.pixels, c.find)
+		before = readOriginal(bright)
 	}
 	p, err := openPicture(ctx, body, h)
 	if err != nil {

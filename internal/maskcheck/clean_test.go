@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
+	"github.com/kycq/kycq/internal/qr"
 )
 
 // assertPixelsOnly parses a file that is to be stored, by the formats' specifications and not with the package's own parsers.
@@ -363,4 +364,40 @@ func FuzzStrip(f *testing.F) {
 		}
 		_ = png.Encode(io.Discard, img)
 	})
+}
+
+func TestHalfOfTheResolutionIsThatOfTheWholePicture(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string][]byte{
+		"colours":  distort.JPEG(distort.Scale(card().plain, 0.51), 85),
+		"grey":     distort.JPEG(distort.Grey(distort.Scale(card().plain, 0.5)), 60),
+		"4:4:4":    testdata(t, "baseline444.jpg"),
+		"restarts": testdata(t, "restart.jpg"),
+	} {
+		half, err := halfBright(body)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		whole, err := jpeg.Decode(bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := qr.Halve(qr.Luma(whole))
+		sum := 0.0
+		for y := range want.Rect.Dy() {
+			for x := range want.Rect.Dx() {
+				d := float64(want.GrayAt(x, y).Y) - float64(half.GrayAt(x, y).Y)
+				sum += d * d
+			}
+		}
+		if rms := math.Sqrt(sum / float64(len(want.Pix))); rms > 8 {
+			t.Errorf("%s: differs by %.1f grey levels", name, rms)
+		}
+	}
+	for _, name := range []string{"progressive.jpg", "rgb.jpg"} {
+		if _, err := halfBright(testdata(t, name)); err == nil {
+			t.Errorf("%s is not plain", name)
+		}
+	}
 }

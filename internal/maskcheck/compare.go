@@ -1,6 +1,7 @@
 package maskcheck
 
 import (
+	"context"
 	"image"
 	"math"
 	"slices"
@@ -41,13 +42,27 @@ type original struct {
 	codes  []qr.Code   // in bright
 }
 
-// readOriginal reduces a decoded source, so that it can be freed.
-func readOriginal(img image.Image, find func(image.Image) ([]qr.Code, bool)) original {
-	o := original{bright: qr.Luma(img)}
+// openBright decodes the brightness of a source; for the comparison, half of the resolution of a large one is enough.
+func openBright(ctx context.Context, body []byte, h header) (*image.Gray, error) {
+	if h.ext == "jpg" && h.width*h.height > codePixels && max(h.width, h.height) >= 2*compareSide {
+		if half, err := halfBright(body); err == nil {
+			return half, nil
+		}
+	}
+	p, err := openPicture(ctx, body, h)
+	if err != nil {
+		return nil, err
+	}
+	return qr.Luma(p.pixels), nil
+}
+
+// readOriginal reduces a source and finds its codes.
+func readOriginal(bright *image.Gray) original {
+	o := original{bright: bright}
 	for size := o.bright.Rect.Size(); size.X*size.Y > codePixels; size = o.bright.Rect.Size() {
 		o.bright = qr.Halve(o.bright)
 	}
-	o.codes, _ = find(o.bright) // of a busy picture those that are known
+	o.codes, _ = qr.FindPrinted(o.bright) // of a busy picture those that are known
 	return o
 }
 
@@ -55,6 +70,9 @@ func readOriginal(img image.Image, find func(image.Image) ([]qr.Code, bool)) ori
 func (o original) compare(answer image.Image) (review string, err error) {
 	bright := qr.Luma(answer)
 	side := min(compareSide, max(o.bright.Rect.Dx(), o.bright.Rect.Dy()), max(bright.Rect.Dx(), bright.Rect.Dy()))
+	for size := bright.Rect.Size(); max(size.X, size.Y) >= 2*side && min(size.X, size.Y) > 1; size = bright.Rect.Size() {
+		bright = qr.Halve(bright)
+	}
 	w, h := reducedSize(bright.Rect.Size(), side)
 	masked := reduce(bright, w, h)
 	source := reduce(o.bright, w, h)
@@ -195,20 +213,20 @@ func classify(source, answer plane) blockMap {
 	m.count[isEmpty] = len(m.state)
 	for y := range m.h {
 		for x := range m.w {
-			before, after, match := source.match(answer, x*blockSide, y*blockSide, 0, 0)
+			before := source.contrast(x*blockSide, y*blockSide)
 			if before < shows {
 				continue
 			}
+			match := source.correlation(answer, x*blockSide, y*blockSide, 0, 0)
 			// Rescaling may shift the picture by a pixel.
 			for i := 0; i < 9 && match < similar; i++ {
-				_, _, shifted := source.match(answer, x*blockSide, y*blockSide, i%3-1, i/3-1)
-				match = max(match, shifted)
+				match = max(match, source.correlation(answer, x*blockSide, y*blockSide, i%3-1, i/3-1))
 			}
 			state := &m.state[y*m.w+x]
 			switch {
 			case match >= similar:
 				*state = isKept
-			case after < uniform*before:
+			case answer.contrast(x*blockSide, y*blockSide) < uniform*before:
 				*state = isCovered
 			default:
 				*state = isChanged
@@ -220,11 +238,22 @@ func classify(source, answer plane) blockMap {
 	return m
 }
 
-// match returns the contrast of a block at (x, y) in both planes, in grey levels, and their correlation. The answer's block is
-// (dx, dy) further.
-func (p plane) match(answer plane, x, y, dx, dy int) (before, after, correlation float64) {
+// contrast is the standard deviation of a block, in grey levels.
+func (p plane) contrast(x, y int) float64 {
+	var sum, squares int64
+	for row := range blockSide {
+		for _, v := range p.pix[(y+row)*p.w+x:][:blockSide] {
+			sum, squares = sum+int64(v), squares+int64(v)*int64(v)
+		}
+	}
+	const n = blockSide * blockSide
+	return math.Sqrt(float64(n*squares-sum*sum)) / n / 16
+}
+
+// correlation compares a block at (x, y) with the answer's block that is (dx, dy) further.
+func (p plane) correlation(answer plane, x, y, dx, dy int) float64 {
 	if x+dx < 0 || y+dy < 0 || x+dx+blockSide > answer.w || y+dy+blockSide > answer.h {
-		return 0, 0, 0
+		return 0
 	}
 	var sa, sb, saa, sbb, sab int64
 	for row := range blockSide {
@@ -237,10 +266,10 @@ func (p plane) match(answer plane, x, y, dx, dy int) (before, after, correlation
 	}
 	const n = blockSide * blockSide
 	va, vb := float64(n*saa-sa*sa), float64(n*sbb-sb*sb)
-	if va > 0 && vb > 0 {
-		correlation = float64(n*sab-sa*sb) / math.Sqrt(va*vb)
+	if va <= 0 || vb <= 0 {
+		return 0
 	}
-	return math.Sqrt(va) / n / 16, math.Sqrt(vb) / n / 16, correlation
+	return float64(n*sab-sa*sb) / math.Sqrt(va*vb)
 }
 
 // aligned reports whether the answer shows what the source shows, apart from what is covered.

@@ -3,6 +3,7 @@ package maskcheck
 import (
 	"encoding/binary"
 	"errors"
+	"image"
 )
 
 // JPEG markers.
@@ -204,15 +205,25 @@ func appendSegment(out []byte, marker byte, content []byte) []byte {
 	return append(out, content...)
 }
 
-// dataLength walks through the entropy-coded data and returns its length up to the last block of the frame. What follows,
-// such as rows that the frame's height leaves out, does not belong to the image.
+// dataLength returns the length of the entropy-coded data up to the last block of the frame. What follows, such as rows that
+// the frame's height leaves out, does not belong to the image.
 func (f *jpegFile) dataLength(components []component) (int, error) {
-	h, w := int(binary.BigEndian.Uint16(f.frame[1:])), int(binary.BigEndian.Uint16(f.frame[3:]))
+	return f.eachBlock(components, func(bits *bitReader, _, _, _ int, dc, ac *huffman) bool { return bits.skipBlock(dc, ac) })
+}
+
+// size is that of the frame, in pixels.
+func (f *jpegFile) size() image.Point {
+	return image.Pt(int(binary.BigEndian.Uint16(f.frame[3:])), int(binary.BigEndian.Uint16(f.frame[1:])))
+}
+
+// eachBlock calls read for the n-th block of each component in each MCU, and returns the length of what was read.
+func (f *jpegFile) eachBlock(components []component, read func(bits *bitReader, i, mcu, n int, dc, ac *huffman) bool) (int, error) {
 	wide, high := 1, 1
 	for _, c := range components {
 		wide, high = max(wide, c.h), max(high, c.v)
 	}
-	mcus := ((w + 8*wide - 1) / (8 * wide)) * ((h + 8*high - 1) / (8 * high))
+	size := f.size()
+	mcus := ((size.X + 8*wide - 1) / (8 * wide)) * ((size.Y + 8*high - 1) / (8 * high))
 	var tables [2][4]*huffman
 	for class := range tables {
 		for i, content := range f.codes[class] {
@@ -230,9 +241,9 @@ func (f *jpegFile) dataLength(components []component) (int, error) {
 			}
 			restart = (restart + 1) % 8
 		}
-		for _, c := range components {
-			for range c.h * c.v {
-				if !bits.skipBlock(tables[0][c.dc], tables[1][c.ac]) {
+		for i, c := range components {
+			for n := range c.h * c.v {
+				if !read(&bits, i, mcu, n, tables[0][c.dc], tables[1][c.ac]) {
 					return 0, errNotPlain
 				}
 			}
@@ -292,8 +303,8 @@ func (b *bitReader) fill() {
 	}
 }
 
-// symbol decodes a symbol and skips the bits that follow it: as many as its lower four bits say.
-func (b *bitReader) symbol(h *huffman) (value byte, ok bool) {
+// symbol decodes a symbol and the number that follows it, of as many bits as the symbol's lower four bits say.
+func (b *bitReader) symbol(h *huffman) (value byte, number int, ok bool) {
 	if b.n < 32 { // a code of at most 16 bits and a number of at most 15
 		b.fill()
 	}
@@ -303,30 +314,34 @@ func (b *bitReader) symbol(h *huffman) (value byte, ok bool) {
 	if length == 0 {
 		for length = 10; ; length++ {
 			if length > 16 {
-				return 0, false
+				return 0, 0, false
 			}
 			if code := int32(b.bits >> (64 - length)); code < h.limit[length] {
 				at := int(h.first[length] + code)
 				if at < 0 || at >= len(h.values) {
-					return 0, false
+					return 0, 0, false
 				}
 				value = h.values[at]
 				break
 			}
 		}
 	}
-	length += int(value & 15)
 	b.bits <<= length
-	b.n -= length
-	return value, b.n >= 0
+	size := int(value & 15)
+	if number = int(b.bits >> 32 >> (32 - size)); number < 1<<size>>1 {
+		number -= 1<<size - 1 // the first bit is that of the sign
+	}
+	b.bits <<= size
+	b.n -= length + size
+	return value, number, b.n >= 0
 }
 
 func (b *bitReader) skipBlock(dc, ac *huffman) bool {
-	if value, ok := b.symbol(dc); !ok || value > 11 {
+	if value, _, ok := b.symbol(dc); !ok || value > 11 {
 		return false
 	}
 	for k := 1; k < 64; k++ {
-		value, ok := b.symbol(ac)
+		value, _, ok := b.symbol(ac)
 		switch {
 		case !ok:
 			return false

@@ -34,14 +34,19 @@ const (
 // Find returns the QR codes in an image, and the finder patterns that belong to none of them. It takes 25 ms of CPU for
 // 1600×1000 pixels and one to three bytes of memory per pixel. The work is bounded: if an image has too many patterns, busy is
 // true and the codes are incomplete. That does not depend on the speed of the machine.
-func Find(img image.Image) (codes []Code, busy bool) {
+func Find(img image.Image) (codes []Code, busy bool) { return find(img, true) }
+
+// FindPrinted is Find without codes below a mask that is not opaque; it takes a third less.
+func FindPrinted(img image.Image) (codes []Code, busy bool) { return find(img, false) }
+
+func find(img image.Image, faintly bool) (codes []Code, busy bool) {
 	if img.Bounds().Empty() {
 		return nil, false
 	}
 	work := maxWork
 	g := Luma(img)
 	for scale := 1; ; scale *= 2 {
-		fields := localFields(g)
+		fields := localFields(g, faintly)
 		if scale > 1 {
 			fields = append(fields, globalField(g))
 		}

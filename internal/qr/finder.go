@@ -64,6 +64,7 @@ func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, brigh
 			hit((e[2]+e[3])/2, e[5]-e[0], bright)
 		}
 	}
+	thresholds = thresholds[:len(pix)]
 	for x := 1; x < len(pix); x++ {
 		here := int32(pix[x])<<4 - thresholds[x]
 		if (here <= 0) != (before <= 0) {

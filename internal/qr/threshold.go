@@ -25,17 +25,19 @@ const (
 type block struct{ lo, hi, mean int32 }
 
 // localFields returns two fields with local thresholds, for uneven light. The second is for codes below a mask that is not
-// opaque, of which dark and light may be two grey levels apart.
-func localFields(g *image.Gray) []*field {
+// opaque, of which dark and light may be two grey levels apart; it is left out unless they are searched.
+func localFields(g *image.Gray, faintly bool) []*field {
 	local := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy()}
 	local.cols, local.rows = (local.w+blockSize-1)/blockSize, (local.h+blockSize-1)/blockSize
 	faint := *local
 	blocks := local.blocks()
-	points := local.blackPoints(blocks)
-	local.grid, faint.grid = make([]int32, len(blocks)), make([]int32, len(blocks))
+	local.grid = local.around(local.blackPoints(blocks))
+	if !faintly {
+		return []*field{local}
+	}
+	faint.grid = make([]int32, len(blocks))
 	for r := range local.rows {
 		for c := range local.cols {
-			local.grid[r*local.cols+c] = local.around(points, c, r)
 			faint.grid[r*local.cols+c] = faint.alike(blocks, c, r)
 		}
 	}
@@ -48,11 +50,13 @@ func (f *field) alike(blocks []block, c, r int) int32 {
 	r0, r1 := window(r, f.rows)
 	own := blocks[r*f.cols+c]
 	reach := 16 * max(6, min(48, 2*(own.hi-own.lo)))
+	lowest := own.mean - reach
 	sum, n := int32(0), int32(0)
 	for y := r0; y < r1; y++ {
-		for _, b := range blocks[y*f.cols+c0 : y*f.cols+c1] {
-			if d := b.mean - own.mean; d <= reach && -d <= reach {
-				sum, n = sum+b.mean, n+1
+		row := blocks[y*f.cols+c0 : y*f.cols+c1]
+		for i := range row {
+			if mean := row[i].mean; uint32(mean-lowest) <= uint32(2*reach) {
+				sum, n = sum+mean, n+1
 			}
 		}
 	}
@@ -85,10 +89,11 @@ func (f *field) blocks() []block {
 		y1 := min(y0+blockSize, f.h)
 		for x0 := 0; x0 < f.w; x0 += blockSize {
 			x1 := min(x0+blockSize, f.w)
-			l, u, sum := uint8(255), uint8(0), uint32(0)
+			l, u, sum := uint32(255), uint32(0), uint32(0)
 			for y := y0; y < y1; y++ {
 				for _, v := range f.gray.Pix[y*f.gray.Stride+x0 : y*f.gray.Stride+x1] {
-					sum += uint32(v)
+					v := uint32(v)
+					sum += v
 					l, u = min(l, v), max(u, v)
 				}
 			}
@@ -98,17 +103,28 @@ func (f *field) blocks() []block {
 	return out
 }
 
-// around is the mean over the 5×5 blocks around one.
-func (f *field) around(points []int32, c, r int) int32 {
-	c0, c1 := window(c, f.cols)
-	r0, r1 := window(r, f.rows)
-	sum := int32(0)
-	for y := r0; y < r1; y++ {
-		for _, p := range points[y*f.cols+c0 : y*f.cols+c1] {
-			sum += p
+// around returns for each block the mean over the 5×5 blocks around it.
+func (f *field) around(points []int32) []int32 {
+	out := make([]int32, 0, len(points))
+	columns := make([]int32, f.cols)
+	for r := range f.rows {
+		r0, r1 := window(r, f.rows)
+		clear(columns)
+		for y := r0; y < r1; y++ {
+			for c, p := range points[y*f.cols:][:f.cols] {
+				columns[c] += p
+			}
+		}
+		for c := range columns {
+			c0, c1 := window(c, f.cols)
+			sum := int32(0)
+			for _, p := range columns[c0:c1] {
+				sum += p
+			}
+			out = append(out, sum/int32((c1-c0)*(r1-r0)))
 		}
 	}
-	return sum / int32((c1-c0)*(r1-r0))
+	return out
 }
 
 // window is the five blocks around i, shifted inwards at the image's border.
@@ -120,17 +136,20 @@ func window(i, n int) (from, to int) {
 // globalField uses one threshold for the plane (Otsu's method), for very large modules and dark frames.
 func globalField(g *image.Gray) *field {
 	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), cols: 1, rows: 1}
-	var histogram [256]float64
-	total, sum := 0.0, 0.0
+	var histogram [256]int
 	for y := 0; y < f.h; y += 2 {
 		for _, v := range g.Pix[y*g.Stride:][:f.w] {
 			histogram[v]++
-			sum += float64(v)
 		}
-		total += float64(f.w)
+	}
+	total, sum := 0.0, 0.0
+	for v, n := range histogram {
+		total += float64(n)
+		sum += float64(n * v)
 	}
 	best, below, sumBelow, threshold := -1.0, 0.0, 0.0, 127
 	for v, n := range histogram {
+		n := float64(n)
 		below += n
 		sumBelow += n * float64(v)
 		if below == 0 || below == total {
@@ -200,12 +219,22 @@ func (f *field) thresholds(y int, row []int32) {
 		return
 	}
 	r0, r1, fy := between(y, f.rows)
-	centres := make([]int32, f.cols)
-	for c := range centres {
-		centres[c] = f.grid[r0*f.cols+c]*(2*blockSize-fy) + f.grid[r1*f.cols+c]*fy
+	above := f.grid[r0*f.cols:][:f.cols]
+	below := f.grid[r1*f.cols:][:f.cols]
+	before := above[0]*(2*blockSize-fy) + below[0]*fy // at the centre of a block
+	x := 0
+	fill := func(to int, level, step int32) {
+		to = min(to, len(row))
+		for ; x < to; x++ {
+			row[x] = level / (4 * blockSize * blockSize)
+			level += step
+		}
 	}
-	for x := range row {
-		c0, c1, fx := between(x, f.cols)
-		row[x] = (centres[c0]*(2*blockSize-fx) + centres[c1]*fx) / (4 * blockSize * blockSize)
+	fill(blockSize/2, 2*blockSize*before, 0)
+	for c := 1; c < f.cols; c++ {
+		here := above[c]*(2*blockSize-fy) + below[c]*fy
+		fill(x+blockSize, 2*blockSize*before+here-before, 2*(here-before))
+		before = here
 	}
+	fill(f.w, 2*blockSize*before, 0)
 }
