@@ -67,7 +67,9 @@ type Record struct {
 	ReferenceID int64        `json:"reference_id,omitempty"`
 	MaskedImage *MaskedImage `json:"masked_image,omitempty"`
 	// Review is set if a person should check the masked image, and says why; or what a person has decided.
-	Review   string        `json:"review,omitempty"`
+	Review string `json:"review,omitempty"`
+	// QRCheck is the setting KYCQ_QR_CHECK by which the image was checked: visible or readable.
+	QRCheck  string        `json:"qr_check,omitempty"`
 	Passport *PassportView `json:"passport,omitempty"`
 
 	// Sealed is the vendor's encrypted answer; it opens only with the keyset.

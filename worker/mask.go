@@ -106,7 +106,7 @@ func (d *delivery) storeMasked(ctx context.Context, vendors []byte, report maskc
 	if rec.MaskedImage, err = putMasked(storage.Fence(ctx, d.seen), d.MaskedImages, rec, vendors, report); err != nil {
 		return d.infraFault(err, "storage")
 	}
-	rec.Review = report.ReviewReason
+	rec.Review, rec.QRCheck = report.ReviewReason, d.policy.QRCheck
 	end(rec, storage.StateValid, "")
 	return d.saveImage(ctx, rec, rec.MaskedImage.Key)
 }
@@ -141,7 +141,7 @@ func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImag
 		return d.infraFault(err, "storage")
 	}
 	rec := d.rec.Clone()
-	rec.Review = string(unsafe.Code)
+	rec.Review, rec.QRCheck = string(unsafe.Code), d.policy.QRCheck
 	end(rec, storage.StateFailed, unsafeMask)
 	return d.saveImage(ctx, rec, key)
 }

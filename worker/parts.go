@@ -112,7 +112,7 @@ type Parts struct {
 	Vendor       Vendor
 	Gate         Gate
 	Keyset       *Keyset
-	// CheckMask checks that an image is masked: maskcheck.Check.
+	// CheckMask checks that an image is masked: maskcheck.Check or maskcheck.CheckReadable.
 	CheckMask func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error)
 	Hints     Hints
 	Batches   Batches

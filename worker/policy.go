@@ -26,6 +26,8 @@ type Policy struct {
 	// CallTimeout limits a call to Cashfree. Default: 30 s. It is written into each attempt, because it determines when
 	// another worker may take over.
 	CallTimeout time.Duration
+	// QRCheck names the rule by which Parts.CheckMask judges QR codes, for the record. Default: visible.
+	QRCheck string
 }
 
 // WithDefaults replaces zero values by defaults.
@@ -36,6 +38,7 @@ func (p Policy) WithDefaults() Policy {
 	}
 	p.RetryBase = cmp.Or(p.RetryBase, 5*time.Second)
 	p.RetryMax = cmp.Or(p.RetryMax, 10*time.Minute)
+	p.QRCheck = cmp.Or(p.QRCheck, "visible")
 	p.CallTimeout = cmp.Or(p.CallTimeout, 30*time.Second)
 	return p
 }

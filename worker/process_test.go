@@ -391,12 +391,15 @@ func TestAnAnswerIsComparedWithTheImageThatWasSent(t *testing.T) {
 
 func TestAnUnsafeMaskIsQuarantinedAndNeverStoredAsMasked(t *testing.T) {
 	t.Parallel()
-	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+	withWorld(t, Policy{QRCheck: "readable"}, func(t *testing.T, w *world, p *Processor) {
 		p.CheckMask = func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
 			return maskcheck.Report{}, &maskcheck.UnsafeError{Code: maskcheck.VisibleQR}
 		}
 		p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, "unsafe_mask")
+		if rec, _, _ := w.s3.Record(t.Context(), tasks.Aadhaar, "A"); rec.QRCheck != "readable" {
+			t.Errorf("the record says %q", rec.QRCheck)
+		}
 		if len(w.s3.masked) != 0 || len(w.s3.quar) != 1 || len(w.vendor.calls) != 1 {
 			t.Errorf("masked %d, quarantined %d, calls %d", len(w.s3.masked), len(w.s3.quar), len(w.vendor.calls))
 		}

@@ -175,7 +175,7 @@ func (d *demo) start(ctx context.Context, build cli.Build) error {
 	if d.worker, err = wire.NewWorker(ctx, cfg, d.store, build, zerolog.New(d.log).With().Timestamp().Logger()); err != nil {
 		return err
 	}
-	return d.worker.Install(ctx)
+	return d.worker.Install(ctx, func(string, string) error { return nil }) // its buckets are new
 }
 
 func writeKeyset(path string) error {

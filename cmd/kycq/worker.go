@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/wire"
@@ -62,7 +63,10 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 	if err := w.Check(ctx, cfg.AllowVolatileRedis); err != nil {
 		return err
 	}
-	if err := w.Install(ctx); err != nil {
+	if err := w.Install(ctx, func(before, now string) error {
+		log.Warn().Str("before", before).Str("now", now).Msg("KYCQ_QR_CHECK has changed")
+		return appendAudit(ctx, store, audit.Act{Action: "settings.qr_check", Detail: map[string]string{"before": before, "now": now}})
+	}); err != nil {
 		return err
 	}
 	l, err := a.Listen(ctx, cfg.Listen, workerListen)

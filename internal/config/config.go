@@ -47,6 +47,7 @@ type Config struct {
 	OnAccountError                                           string // hold or fail
 	OnLostAnswer                                             string // review or reissue
 	ReissuesPerDay                                           int    // 0: none
+	QRCheck                                                  string // visible or readable
 
 	Listen string // empty: the command's default address, or another port if that is in use
 

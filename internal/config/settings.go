@@ -186,6 +186,10 @@ func table(c *Config) []Setting {
 			Help: "if the answer to a paid call is lost: fail the job for review, or call again",
 		},
 		{
+			Name: "qr_check", Area: Work, Form: "visible|readable", Default: "visible", set: to(&c.QRCheck, choice("visible", "readable")),
+			Help: "refuse masked images with a QR code that is visible, or only if kycq can read it (a change is audited)",
+		},
+		{
 			Name: "reissues_per_day", Area: Work, Form: "N", Default: "100", set: to(&c.ReissuesPerDay, integer(0, 1_000_000)),
 			Help: "limit of calls repeated for lost answers, per day and fleet",
 		},

@@ -49,6 +49,8 @@ type File struct {
 	Redis      string    `json:"redis"`            // name of the Redis that drives the buckets
 	Server     string    `json:"server,omitempty"` // its run_id and database; empty if it does not tell
 	CreatedAt  time.Time `json:"created_at"`
+	// QRCheck is the setting KYCQ_QR_CHECK of the worker that started last; empty: visible.
+	QRCheck string `json:"qr_check,omitempty"`
 	// Seen is when a worker last found the name in its Redis, by the worker's clock. Decisions use the age of the object.
 	Seen time.Time `json:"seen"`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -349,5 +350,29 @@ func eventually(t *testing.T, done func() bool) {
 			t.Fatal("not within a minute")
 		}
 		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func TestAChangeOfTheQRCheckIsAuditedFirst(t *testing.T) {
+	t.Parallel()
+	b := newBuckets(t)
+	k := b.start(testenv.RedisClient(t))
+	var audited []string
+	audit := func(before, now string) error {
+		if b.file().QRCheck == now {
+			t.Error("written before it was audited")
+		}
+		audited = append(audited, before+" "+now)
+		return nil
+	}
+	for _, value := range []string{"visible", "readable", "readable", "visible"} {
+		check(t, k.SetQRCheck(t.Context(), value, audit))
+	}
+	if want := []string{"visible readable", "readable visible"}; !slices.Equal(audited, want) {
+		t.Errorf("audited %q, want %q", audited, want)
+	}
+	refusal := errors.New("no audit")
+	if err := k.SetQRCheck(t.Context(), "readable", func(string, string) error { return refusal }); !errors.Is(err, refusal) || b.file().QRCheck != "visible" {
+		t.Errorf("without an audit entry: %v, %q", err, b.file().QRCheck)
 	}
 }

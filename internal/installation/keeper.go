@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -180,6 +181,32 @@ func (k *Keeper) renew(ctx context.Context, f Found) (Found, error) {
 	return f, nil
 }
 
+// SetQRCheck writes the setting of this worker into the file, after audit, if the worker that started last had another.
+func (k *Keeper) SetQRCheck(ctx context.Context, value string, audit func(before, now string) error) error {
+	audited := ""
+	for range maxSteps {
+		file, object, err := Read(ctx, k.Bucket)
+		if err != nil || file == nil {
+			return err
+		}
+		before := cmp.Or(file.QRCheck, "visible")
+		if before == value {
+			return nil
+		}
+		if before != audited {
+			if err := audit(before, value); err != nil {
+				return err
+			}
+			audited = before
+		}
+		file.QRCheck = value
+		if err := write(ctx, k.Bucket, *file, Found{File: file, etag: object.ETag}); !errors.Is(err, objects.ErrConflict) {
+			return err
+		}
+	}
+	return errors.New("the installation keeps changing")
+}
+
 // adopt makes this Redis the one that drives the buckets, under a new name: the earlier Redis may come back with the old one.
 func (k *Keeper) adopt(ctx context.Context, f Found) error {
 	next := f.next()
@@ -194,7 +221,7 @@ func (k *Keeper) adopt(ctx context.Context, f Found) error {
 func (f Found) next() File {
 	next := File{Version: version, CreatedAt: time.Now().UTC().Truncate(time.Second)}
 	if f.File != nil {
-		next.CreatedAt = f.File.CreatedAt
+		next.CreatedAt, next.QRCheck = f.File.CreatedAt, f.File.QRCheck
 	}
 	next.VendorHost, next.Account, next.Redis, next.Server = f.want.Host, f.want.Hash, rand.Text(), f.server
 	return next

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"image"
 	"math"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/semaphore"
@@ -29,6 +28,8 @@ type checker struct {
 	memory *semaphore.Weighted
 	size   int64 // of memory, in bytes
 	find   func(image.Image) (codes []qr.Code, busy bool)
+	// readable lets codes pass that are visible but cannot be read.
+	readable bool
 }
 
 func newChecker(memory int64) *checker {
@@ -41,6 +42,14 @@ var process = newChecker(decodeBudget)
 // ended during the check. It is safe for concurrent use; calls with large images wait for each other.
 func Check(ctx context.Context, masked []byte, source SourceInfo) (Report, error) {
 	return process.check(ctx, masked, source)
+}
+
+// CheckReadable is Check for an operator whose vendor leaves parts of codes visible: a visible code that cannot be read here
+// is a reason for a review. Another program may read what this one cannot.
+func CheckReadable(ctx context.Context, masked []byte, source SourceInfo) (Report, error) {
+	c := *process // it shares the memory budget
+	c.readable = true
+	return c.check(ctx, masked, source)
 }
 
 func (c *checker) check(ctx context.Context, masked []byte, source SourceInfo) (Report, error) {
@@ -162,17 +171,22 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 		return Report{}, fmt.Errorf("mask check: %w", ctx.Err())
 	case busy:
 		return Report{}, unsafe(TooBusy)
-	case slices.ContainsFunc(codes, func(c qr.Code) bool { return c.Finders > 1 }):
-		return Report{}, unsafe(VisibleQR)
-	case len(codes) > 0:
-		r.addReview(ReviewFinderPatterns)
+	}
+	if r.ReviewReason, err = c.judge(p.pixels, codes); err != nil {
+		return Report{}, err
 	}
 	if source != nil {
-		review, err := before.compare(p.pixels)
+		uncovered, review, err := before.compare(p.pixels)
 		if err != nil {
 			return Report{}, err
 		}
 		r.addReview(review)
+		if review, err = c.judge(p.pixels, uncovered); err != nil {
+			return Report{}, err
+		}
+		if !strings.Contains(r.ReviewReason, review) {
+			r.addReview(review)
+		}
 	}
 	r.File, r.Ext, r.ContentType, err = p.encode()
 	if err != nil {

@@ -66,8 +66,9 @@ func readOriginal(bright *image.Gray) original {
 	return o
 }
 
-// compare reports what is wrong with an answer, if anything, or why a person should look at it.
-func (o original) compare(answer image.Image) (review string, err error) {
+// compare reports what is wrong with an answer, if anything, or why a person should look at it. uncovered are the codes of the
+// source that the answer leaves open, in its pixels.
+func (o original) compare(answer image.Image) (uncovered []qr.Code, review string, err error) {
 	bright := qr.Luma(answer)
 	side := min(compareSide, max(o.bright.Rect.Dx(), o.bright.Rect.Dy()), max(bright.Rect.Dx(), bright.Rect.Dy()))
 	for size := bright.Rect.Size(); max(size.X, size.Y) >= 2*side && min(size.X, size.Y) > 1; size = bright.Rect.Size() {
@@ -92,19 +93,20 @@ func (o original) compare(answer image.Image) (review string, err error) {
 	}
 	switch {
 	case !best.aligned():
-		return "", unsafe(NotComparable)
+		return nil, "", unsafe(NotComparable)
 	case best.coversRegion():
 	case source.masksNumber():
 		review = ReviewAlreadyMasked
 	default:
-		return "", unsafe(NothingMasked)
+		return nil, "", unsafe(NothingMasked)
 	}
 	for _, code := range o.codes {
 		if upright(code) && !best.covers(o.place(code, w, h, turned)) {
-			return "", unsafe(VisibleQR)
+			size := answer.Bounds().Size()
+			uncovered = append(uncovered, o.place(code, size.X, size.Y, turned))
 		}
 	}
-	return review, nil
+	return uncovered, review, nil
 }
 
 // upright reports whether a code's corners are about square. A tilted one may be made of patterns of two codes.

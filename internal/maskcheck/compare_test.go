@@ -201,6 +201,49 @@ func TestASourceThatCannotBeDecodedIsNotComparable(t *testing.T) {
 	}
 }
 
+func TestACodeThatCannotBeReadPassesOnlyWhereThatWasChosen(t *testing.T) {
+	t.Parallel()
+	// Readers read its code: modules of 5 pixels.
+	plain := specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Version: 8, Scale: 0.8, Tough: true})
+	code, digits := specimen.CodeAreas(specimen.PVC, 0.8)[0], specimen.DigitAreas(specimen.PVC, 0.8)[0]
+	masked := func() *image.RGBA {
+		img := image.NewRGBA(plain.Rect)
+		draw.Draw(img, img.Rect, plain, image.Point{}, draw.Src)
+		distort.Cover(img, digits.Inset(-6), color.Black)
+		return img
+	}
+	open, middle, half := masked(), masked(), masked()
+	distort.Cover(middle, code.Inset(45), color.White)
+	distort.Cover(half, image.Rect(code.Min.X, code.Min.Y, code.Max.X, code.Min.Y+code.Dy()/2), color.White)
+	for name, test := range map[string]struct {
+		answer image.Image
+		want   string
+	}{
+		"open":               {open, string(VisibleQR)},
+		"open and inverted":  {inverted(open), string(VisibleQR)},
+		"open, turned":       {distort.Turn(open, 90), string(VisibleQR)},
+		"below a mask":       {shining(masked(), code.Inset(-10), 0.15), string(VisibleQR)},
+		"without its middle": {middle, ReviewUnreadableQR},
+		"without a half":     {half, ReviewFinderPatterns + "," + ReviewUnreadableQR},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source := SourceInfo{SHA256: "another", Width: 810, Height: 510, Body: asPNG(t, plain)}
+			report, err := CheckReadable(t.Context(), asPNG(t, test.answer), source)
+			var got *UnsafeError
+			if errors.As(err, &got) {
+				report.ReviewReason = string(got.Code)
+			}
+			if report.ReviewReason != test.want {
+				t.Errorf("CheckReadable: %q, %v; want %s", report.ReviewReason, err, test.want)
+			}
+			if _, err := Check(t.Context(), asPNG(t, test.answer), source); err == nil {
+				t.Error("Check passes it")
+			}
+		})
+	}
+}
+
 func FuzzCompare(f *testing.F) {
 	small := distort.Grey(distort.Scale(card().masked, 0.1))
 	f.Add(small.Pix, small.Stride, small.Pix, small.Stride)
@@ -211,7 +254,7 @@ func FuzzCompare(f *testing.F) {
 		grey := func(pix []byte, w int) *image.Gray {
 			return &image.Gray{Pix: pix[:len(pix)/w*w], Stride: w, Rect: image.Rect(0, 0, w, len(pix)/w)}
 		}
-		_, _ = readOriginal(grey(a, aw)).compare(grey(b, bw))
+		_, _, _ = readOriginal(grey(a, aw)).compare(grey(b, bw))
 	})
 }
 

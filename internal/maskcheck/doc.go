@@ -12,7 +12,7 @@
 //
 // Invariants. An image is decoded only after its header was checked. All decoders of the process share one memory budget. The
 // work for one image is bounded by counts, whatever it contains; no verdict depends on the speed of the machine. A panic in a
-// decoder is reported as undecodable. QR codes are not decoded. The package does not log.
+// decoder is reported as undecodable. QR codes are decoded by CheckReadable only. The package does not log.
 package maskcheck
 
 // Limits of an image. Cashfree accepts at most 10 MB; a masked image may be larger after re-encoding.
@@ -45,6 +45,8 @@ type Report struct {
 const (
 	// ReviewFinderPatterns: single finder patterns are visible, which may be parts of a QR code.
 	ReviewFinderPatterns = "finder_patterns"
+	// ReviewUnreadableQR: a QR code is visible, and CheckReadable could not read it.
+	ReviewUnreadableQR = "unreadable_qr"
 	// ReviewSourceUnknown: the hash or dimensions of the source are unknown.
 	ReviewSourceUnknown = "source_unknown"
 	// ReviewAlreadyMasked: nothing was masked, since the source shows a masked number already.

@@ -46,6 +46,7 @@ type Worker struct {
 	admin   *admin.Handler
 	clocks  *clocks.Watch
 	keeper  *installation.Keeper
+	qrCheck string
 	log     zerolog.Logger
 }
 
@@ -64,7 +65,7 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 		vendor.Close()
 		return nil, err
 	}
-	w := &Worker{redis: rdb, store: store, vendor: vendor, log: log}
+	w := &Worker{redis: rdb, store: store, vendor: vendor, qrCheck: cfg.QRCheck, log: log}
 	if err := w.assemble(cfg, keyset, build); err != nil {
 		w.Close()
 		return nil, err
@@ -109,7 +110,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	pause := worker.NewQueuePause(w.redis)
 	processor, err := worker.NewProcessor(worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
-		CheckMask: maskcheck.Check, Hints: redisx.NewHints(w.redis), Batches: progress, Observer: w.metrics,
+		CheckMask: checkMask(cfg), Hints: redisx.NewHints(w.redis), Batches: progress, Observer: w.metrics,
 		OnHold: func(ctx context.Context) {
 			if err := pause.Sync(ctx, w.gate); err != nil {
 				w.log.Warn().Err(err).Msg("cannot pause the queues; the gate is closed nevertheless")
@@ -156,8 +157,15 @@ func policyOf(cfg *config.Config) worker.Policy {
 	return worker.Policy{
 		MaxAttempts: cfg.MaxAttempts, RetryCodes: codes, RetryBase: cfg.RetryBase, RetryMax: cfg.RetryMax,
 		FailOnAccountError: cfg.OnAccountError == "fail", ReissueLostAnswers: cfg.OnLostAnswer == "reissue",
-		ReissuesPerDay: cfg.ReissuesPerDay, CallTimeout: cfg.CashfreeTimeout,
+		ReissuesPerDay: cfg.ReissuesPerDay, CallTimeout: cfg.CashfreeTimeout, QRCheck: cfg.QRCheck,
 	}
+}
+
+func checkMask(cfg *config.Config) func(context.Context, []byte, maskcheck.SourceInfo) (maskcheck.Report, error) {
+	if cfg.QRCheck == "readable" {
+		return maskcheck.CheckReadable
+	}
+	return maskcheck.Check
 }
 
 // shutdownTimeout is enough for a call and for writing its outcome.
@@ -188,7 +196,14 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 }
 
 // Install makes the installation, or verifies that buckets, Redis and the vendor's account belong to it.
-func (w *Worker) Install(ctx context.Context) error { return w.keeper.Start(ctx) }
+//
+// It calls audit before the fleet's setting of the check for QR codes becomes another than that of the worker that started last.
+func (w *Worker) Install(ctx context.Context, audit func(before, now string) error) error {
+	if err := w.keeper.Start(ctx); err != nil {
+		return err
+	}
+	return w.keeper.SetQRCheck(ctx, w.qrCheck, audit)
+}
 
 func (w *Worker) aheadOfRedis() time.Duration { return w.clocks.Ahead(clocks.Redis) }
 
