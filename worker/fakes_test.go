@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -406,6 +407,7 @@ type openGate struct {
 	mu       sync.Mutex
 	outcomes []gate.OutcomeKind
 	held     *hold.Hold
+	unstored map[string]bool // kind and job
 }
 
 func (g *openGate) Acquire(ctx context.Context, _ gate.Call) (*gate.Permit, error) {
@@ -437,6 +439,42 @@ func (g *openGate) RaiseHold(_ context.Context, h hold.Hold) (bool, error) {
 
 func (g *openGate) CountEnd(context.Context, hold.Hold, hold.End, int) (bad, of int, err error) {
 	return 0, 0, nil
+}
+
+func (g *openGate) AddUnstored(_ context.Context, h hold.Hold, limit int) (bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.unstored == nil {
+		g.unstored = map[string]bool{}
+	}
+	g.unstored[h.Kind+h.Job] = true
+	raised := len(g.unstored) >= limit && g.held == nil
+	if raised {
+		g.held = &h
+	}
+	return raised, nil
+}
+
+func (g *openGate) DropUnstored(_ context.Context, h hold.Hold, limit int) (bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.unstored, h.Kind+h.Job)
+	lifted := len(g.unstored) < limit && g.held != nil && g.held.Same(h)
+	if lifted {
+		g.held = nil
+	}
+	return lifted, nil
+}
+
+func (g *openGate) Unstored(_ context.Context, kind string) (jobs []string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for job := range g.unstored {
+		if id, ok := strings.CutPrefix(job, kind); ok {
+			jobs = append(jobs, id)
+		}
+	}
+	return jobs, nil
 }
 
 // fakeVendor charges for every 200, and uses up ids on arrival or on success. script holds the replies to the next calls;

@@ -16,8 +16,8 @@ import (
 
 // heldGate keeps its holds in Redis. It denies a permit while one covers the kind.
 type heldGate struct {
-	openGate
 	*hold.Set
+	open openGate
 }
 
 func (g *heldGate) Acquire(ctx context.Context, c gate.Call) (*gate.Permit, error) {
@@ -25,15 +25,11 @@ func (g *heldGate) Acquire(ctx context.Context, c gate.Call) (*gate.Permit, erro
 	if h := hold.Of(c.Kind, holds); err != nil || h != nil && !h.Probing {
 		return nil, &gate.ClosedError{Reason: gate.ReasonHeld, Hold: h}
 	}
-	return g.openGate.Acquire(ctx, c)
+	return g.open.Acquire(ctx, c)
 }
 
-func (g *heldGate) RaiseHold(ctx context.Context, h hold.Hold) (bool, error) {
-	return g.Set.RaiseHold(ctx, h)
-}
-
-func (g *heldGate) CountEnd(ctx context.Context, h hold.Hold, e hold.End, window int) (bad, of int, err error) {
-	return g.Set.CountEnd(ctx, h, e, window)
+func (g *heldGate) Report(ctx context.Context, permit *gate.Permit, o gate.Outcome) error {
+	return g.open.Report(ctx, permit, o)
 }
 
 // cards are what two workers make of cards whose masks are safe or not.

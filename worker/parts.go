@@ -55,6 +55,10 @@ type Gate interface {
 	RaiseHold(ctx context.Context, h hold.Hold) (first bool, err error)
 	// CountEnd counts an end towards a hold; it may be repeated. It returns how many of the last ends are bad.
 	CountEnd(ctx context.Context, h hold.Hold, e hold.End, window int) (bad, of int, err error)
+	// AddUnstored and DropUnstored count the paid answers that are not stored: see unstored.go. Unstored lists their jobs.
+	AddUnstored(ctx context.Context, h hold.Hold, limit int) (raised bool, err error)
+	DropUnstored(ctx context.Context, h hold.Hold, limit int) (lifted bool, err error)
+	Unstored(ctx context.Context, kind string) ([]string, error)
 }
 
 // Keyset seals answers and opens inputs.
@@ -117,7 +121,7 @@ type Parts struct {
 	Hints     Hints
 	Batches   Batches
 	Observer  Observer
-	// OnHold pauses the queues. Each job that meets a refused account calls it.
+	// OnHold pauses or resumes the queues. Each job that meets a refused account calls it.
 	OnHold func(ctx context.Context)
 	Log    zerolog.Logger
 }

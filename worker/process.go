@@ -160,6 +160,7 @@ func (p *Processor) Process(ctx context.Context, job tasks.JobSpec) Verdict {
 		d.log.Debug().Str("step", string(step)).Int("attempt", d.attempts()).Dur("took_ms", time.Since(stepBegan)).
 			Str("next", string(t.next)).Msg("step")
 		if t.next == "" {
+			d.countUnstored(ctx, t.verdict)
 			d.logVerdict(t.verdict, time.Since(began))
 			return t.verdict
 		}

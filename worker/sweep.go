@@ -122,7 +122,7 @@ func (s *Sweeper) Once(ctx context.Context) error {
 // lead does the chores of the leader. An error of one stops no other.
 func (s *Sweeper) lead(ctx context.Context) error {
 	var errs []error
-	for _, part := range []func(context.Context) error{s.SyncQueues, s.Housekeep, s.EnsureFeeds, s.roundIfDue, s.complement} {
+	for _, part := range []func(context.Context) error{s.SyncQueues, s.Housekeep, s.EnsureFeeds, s.roundIfDue, s.storeWaiting, s.complement} {
 		if part != nil {
 			catch(s.Log, "", "", func() { errs = append(errs, part(ctx)) })
 		}

@@ -285,6 +285,16 @@ func (openGate) CountEnd(context.Context, hold.Hold, hold.End, int) (bad, of int
 	return 0, 0, nil
 }
 
+func (openGate) AddUnstored(context.Context, hold.Hold, int) (raised bool, err error) {
+	return false, nil
+}
+
+func (openGate) DropUnstored(context.Context, hold.Hold, int) (lifted bool, err error) {
+	return false, nil
+}
+
+func (openGate) Unstored(context.Context, string) ([]string, error) { return nil, nil }
+
 // object reads an object of the records bucket.
 func (h *setup) object(key string) string {
 	h.t.Helper()

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -27,6 +28,8 @@ type vendor struct {
 	script map[string][]respond
 	calls  map[string]int
 	served chan struct{} // if not nil, receives a value for each call that begins
+
+	imagesDown atomic.Bool // the image links answer 503
 }
 
 func startVendor(t testing.TB) *vendor {
@@ -39,6 +42,10 @@ func startVendor(t testing.TB) *vendor {
 
 func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/image/") {
+		if v.imagesDown.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		w.Header().Set("Content-Type", "application/octet-stream") // the type must come from the bytes
 		_, _ = w.Write(maskedJPEG())
 		return

@@ -34,6 +34,46 @@ func readHold(t *testing.T, g *Gate) *hold.Hold {
 	return hold.Of("aadhaar", holds)
 }
 
+func TestJobsWhoseAnswersAreNotStoredHoldTheirKind(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g, other := f.process(twoKinds), f.process(twoKinds)
+		step := func(do func(context.Context, hold.Hold, int) (bool, error), job string, want bool) {
+			t.Helper()
+			changed, err := do(t.Context(), hold.Hold{Cause: hold.Storage, Kind: "aadhaar", Job: job, Code: "image_not_fetched"}, 3)
+			if err != nil || changed != want {
+				t.Fatalf("%s: changed %v, %v; want %v", job, changed, err, want)
+			}
+		}
+		for _, job := range []string{"A", "B", "B"} { // each job counts once
+			step(g.AddUnstored, job, false)
+		}
+		report(t, g, acquire(t, g, Bulk, "X"), Outcome{Kind: Answered})
+		step(g.AddUnstored, "C", true)
+		step(other.AddUnstored, "D", false)
+		refused(t, other, "X", ReasonHeld)
+		if p, err := g.Acquire(t.Context(), Call{Kind: "passport", Lane: Live, JobID: "P"}); err != nil {
+			t.Errorf("the other kind: %v", err)
+		} else {
+			report(t, g, p, Outcome{Kind: Answered})
+		}
+		if h := readHold(t, g); h.Since.IsZero() || h.Job != "C" || h.Worker == "" {
+			t.Errorf("%+v", h)
+		}
+		if err := g.ResumeHolds(t.Context(), *readHold(t, g)); err != nil {
+			t.Fatal(err)
+		}
+		step(g.AddUnstored, "A", false) // tested, and restored by the next failure
+		refused(t, g, "X", ReasonHeld)
+		step(g.DropUnstored, "A", false)
+		step(g.DropUnstored, "B", true)
+		report(t, g, acquire(t, g, Bulk, "X"), Outcome{Kind: Answered})
+		if jobs, err := other.Unstored(t.Context(), "aadhaar"); err != nil || len(jobs) != 2 {
+			t.Errorf("%v, %v", jobs, err)
+		}
+	})
+}
+
 var twoKinds = map[string]rate.Rate{"aadhaar": {Calls: 100, Per: time.Minute}, "passport": {Calls: 100, Per: time.Minute}}
 
 func TestHoldStopsEveryKindInTheWholeFleet(t *testing.T) {

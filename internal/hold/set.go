@@ -58,17 +58,25 @@ return existed
 // caller that raised it; a hold of the same cause and kind stays as it is, and one that is being tested is restored. Since
 // (by Redis' clock), Host and Worker are set here. Pauses are raised in S3 first, by internal/pauses.
 func (s *Set) RaiseHold(ctx context.Context, h Hold) (first bool, err error) {
-	at, err := s.redis.Time(ctx).Result()
-	if err != nil {
-		return false, fmt.Errorf("raise the hold: %w", err)
+	if err := s.stamp(ctx, &h); err != nil {
+		return false, err
 	}
-	h.Host, _ = os.Hostname()
-	h.Since, h.Worker, h.Probing = at.UTC(), strconv.Itoa(os.Getpid()), false
 	existed, err := testScript.Run(ctx, s.redis, []string{Key}, 0, h.value(), h.field()).Int()
 	if err != nil {
 		return false, fmt.Errorf("raise the hold: %w", err)
 	}
 	return existed == 0, nil
+}
+
+// stamp notes when and where a hold is raised.
+func (s *Set) stamp(ctx context.Context, h *Hold) error {
+	at, err := s.redis.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("raise the hold: %w", err)
+	}
+	h.Host, _ = os.Hostname()
+	h.Since, h.Worker, h.Probing = at.UTC(), strconv.Itoa(os.Getpid()), false
+	return nil
 }
 
 // ResumeHolds lets one test call through for each hold: an answer to a call that it covers lifts it, a refusal restores it,

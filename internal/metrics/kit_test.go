@@ -38,6 +38,10 @@ func (g *fakeGate) Status(context.Context) ([]gate.KindStatus, []hold.Hold, erro
 	return g.kinds, g.holds, g.err
 }
 
+func (g *fakeGate) Unstored(_ context.Context, kind string) ([]string, error) {
+	return map[string][]string{"aadhaar": {"A", "B"}}[kind], g.err
+}
+
 var calmGate = &fakeGate{kinds: []gate.KindStatus{
 	{Kind: "aadhaar", Configured: rate.Rate{Calls: 100, Per: time.Minute}, LastMinute: 50, Breaker: gate.BreakerClosed},
 	{Kind: "passport", Configured: rate.Rate{Calls: 200, Per: time.Minute}, VendorLimit: 100, LastMinute: 50, WaitingBulk: 3, Limited: 7, Breaker: gate.BreakerOpen},

@@ -46,6 +46,8 @@ func TestGateStateIsExported(t *testing.T) {
 	f.want(t, "kycq_rate_limited_total", "kind=passport", 7)
 	f.want(t, "kycq_breaker_state", "kind=passport,state=open", 1)
 	f.want(t, "kycq_breaker_state", "kind=passport,state=closed", 0)
+	f.want(t, "kycq_unstored_answers", "kind=aadhaar", 2)
+	f.want(t, "kycq_unstored_answers", "kind=passport", 0)
 	f.want(t, "kycq_hold", "", 1)
 	f.want(t, "kycq_hold_started_timestamp_seconds", "cause=balance,kind=,code=insufficient_balance", 1_700_000_000)
 	f.want(t, "kycq_hold_started_timestamp_seconds", "cause=vendor,kind=passport,code=insufficient_balance", 1_700_000_001)

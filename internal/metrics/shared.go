@@ -18,6 +18,7 @@ import (
 // Gate reads the shared state of the gate: *gate.Gate.
 type Gate interface {
 	Status(ctx context.Context) ([]gate.KindStatus, []hold.Hold, error)
+	Unstored(ctx context.Context, kind string) ([]string, error)
 }
 
 // scrapeTimeout bounds how long a scrape waits for Redis. Prometheus itself gives up after 10 s by default.
@@ -44,6 +45,7 @@ var (
 	rateUsed    = describe("kycq_rate_used_ratio", "calls of the whole fleet in the last minute, divided by the limit", "kind")
 	gateWaiting = describe("kycq_gate_waiting", "jobs waiting for a slot, in all workers", "kind", "lane")
 	limited     = describe("kycq_rate_limited_total", "429 responses received by the whole fleet, as counted in Redis", "kind")
+	unstored    = describe("kycq_unstored_answers", "jobs whose paid answer, or its image, could not be fetched or stored at the last try; 20 stop the calls of the kind", "kind")
 	breaker     = describe("kycq_breaker_state", "1 for the current state of the breaker, 0 for the others", "kind", "state")
 
 	held        = describe("kycq_hold", "1 while the account or a kind is on hold, 0 otherwise")
@@ -112,6 +114,9 @@ func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {
 	}
 	for _, k := range kinds {
 		collectKind(to, k)
+		if jobs, err := s.gate.Unstored(ctx, k.Kind); err == nil {
+			gauge(to, unstored, float64(len(jobs)), k.Kind)
+		}
 	}
 	gauge(to, held, boolValue(len(holds) > 0))
 	for _, h := range holds {

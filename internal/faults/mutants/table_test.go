@@ -190,8 +190,8 @@ var mutants = []mutant{
 	{
 		name:  "unmark-before-the-tail", // deletes the marker of a run whose tail can still fail
 		pkg:   "worker",
-		old:   `	err := d.reportRows(ctx)`,
-		new:   `	err := errors.Join(d.unmark(ctx), d.reportRows(ctx))`,
+		old:   `	err := errors.Join(d.reportRows(ctx), `,
+		new:   `	err := errors.Join(d.unmark(ctx), d.reportRows(ctx), `,
 		tests: []testName{{"worker", "TestTheMarkerIsDeletedLast"}},
 	},
 	{
@@ -260,6 +260,20 @@ var mutants = []mutant{
 		old:   `case version.Age < takeoverAge(*last):`,
 		new:   `case false && version.Age < takeoverAge(*last):`,
 		tests: []testName{{"worker", "TestAPaidAnswerIsNotCancelled"}},
+	},
+	{
+		name:  "call-while-nothing-is-stored", // pays for further images while none can be fetched
+		pkg:   "worker",
+		old:   `const maxUnstored = 20`,
+		new:   `const maxUnstored = 2000`,
+		tests: []testName{{"worker", "TestPaidAnswersThatCannotBeStoredStopFurtherCalls"}},
+	},
+	{
+		name:  "keep-stored-in-the-count", // counts answers that were stored
+		pkg:   "worker",
+		old:   `, d.stored(ctx, d.job.Kind, d.job.VerificationID))`,
+		new:   `)`,
+		tests: []testName{{"worker", "TestPaidAnswersThatCannotBeStoredStopFurtherCalls"}},
 	},
 	{
 		name:  "count-waits", // counts 429s and refusals as attempts
@@ -441,8 +455,10 @@ var mutants = []mutant{
 		name: "hold-without-pause", // leaves the queues running during a hold
 		pkg:  "worker",
 		old: `	d.OnHold(ctx)
+	return nil
 `,
-		new:   ``,
+		new: `	return nil
+`,
 		tests: []testName{{"worker", "TestTheQueuesArePausedAfterTheHoldIsRaised"}},
 	},
 	{

@@ -1,0 +1,154 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/redact"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// outage makes image fetches, or the writes of masked images, fail while down is set.
+type outage struct {
+	Vendor
+	MaskedImages
+	fetch, store bool
+}
+
+func (o *outage) FetchImage(ctx context.Context, link redact.Secret) (*cashfree.FetchedImage, error) {
+	if o.fetch {
+		return nil, &cashfree.LinkError{HTTPStatus: 503}
+	}
+	return o.Vendor.FetchImage(ctx, link)
+}
+
+func (o *outage) PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (bucket, key string, err error) {
+	if o.store {
+		return "", "", storage.ErrUnreachable
+	}
+	return o.MaskedImages.PutMasked(ctx, id, run, ext, contentType, body)
+}
+
+func TestPaidAnswersThatCannotBeStoredStopFurtherCalls(t *testing.T) {
+	t.Parallel()
+	for name, down := range map[string]outage{"fetch": {fetch: true}, "store": {store: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
+				o := &outage{w.vendor, w.s3, down.fetch, down.store}
+				w.parts.Vendor, w.parts.MaskedImages = o, o
+				synced := 0
+				w.parts.OnHold = func(context.Context) { synced++ }
+				p, err := NewProcessor(w.parts, Policy{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var jobs []tasks.JobSpec
+				for i := range 2 * maxUnstored {
+					jobs = append(jobs, w.putJob(tasks.Aadhaar, fmt.Sprint("A", i), storage.StateQueued))
+				}
+				for range 3 {
+					for _, job := range jobs {
+						p.Process(t.Context(), job)
+					}
+					time.Sleep(5 * time.Minute)
+				}
+				h := w.gate.held
+				if w.vendor.charges != 20 || h == nil || h.Kind != "aadhaar" || synced != 1 {
+					t.Fatalf("%d charges, hold %+v, queues synchronized %d times", w.vendor.charges, h, synced)
+				}
+				o.fetch, o.store = false, false
+				r := newFakeRedis()
+				r.paused = true // as the queues are during a hold
+				if err := w.sweeper(p, r).Once(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if w.gate.held != nil || synced != 2 || len(w.s3.masked) != 20 {
+					t.Fatalf("hold %+v, synchronized %d times, %d images", w.gate.held, synced, len(w.s3.masked))
+				}
+				for _, job := range jobs {
+					p.Process(t.Context(), job)
+					wantState(t, w, tasks.Aadhaar, job.VerificationID, storage.StateValid, "")
+				}
+				if w.vendor.charges != len(jobs) || len(w.gate.unstored) != 0 {
+					t.Errorf("%d charges of %d jobs; still counted: %v", w.vendor.charges, len(jobs), w.gate.unstored)
+				}
+			})
+		})
+	}
+}
+
+// A Redis that was rolled back may count jobs that do not wait, and have the hold of an outage that is over.
+func TestTheCountOfUnstoredAnswersIsCorrected(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Process(t.Context(), w.payload(tasks.Aadhaar, "valid"))
+		w.putJob(tasks.Aadhaar, "waiting", storage.StateWaiting)
+		for i := range maxUnstored {
+			id := []string{"valid", "waiting", fmt.Sprint("none", i)}[min(i, 2)]
+			if _, err := w.gate.AddUnstored(t.Context(), unstoredHold(tasks.Aadhaar, id), maxUnstored); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.gate.held == nil {
+			t.Fatal("there is no hold to lift")
+		}
+		calls := len(w.vendor.calls)
+		if err := w.sweeper(p, newFakeRedis()).Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h := unstoredHold(tasks.Aadhaar, "")
+		if len(w.gate.unstored) != 0 || w.gate.held != nil || len(w.vendor.calls) != calls {
+			t.Fatalf("counted %v, hold %+v, calls %v", w.gate.unstored, w.gate.held, w.vendor.calls)
+		}
+		w.gate.held = &h // without a job
+		if err := w.sweeper(p, newFakeRedis()).Once(t.Context()); err != nil || w.gate.held != nil {
+			t.Errorf("%v, hold %+v", err, w.gate.held)
+		}
+	})
+}
+
+// An answer that waits in Redis for S3 counts, too.
+func TestAKeptAnswerIsCountedUntilItIsRecorded(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
+		job := w.putJob(tasks.Passport, "A", storage.StateQueued)
+		records := &noAnswers{Records: w.s3, down: true}
+		w.parts.Records = records
+		p, err := NewProcessor(w.parts, Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := p.Process(t.Context(), job); v.Reason != "storage_unreachable" || !w.gate.unstored["passportA"] {
+			t.Fatalf("%+v, counted %v", v, w.gate.unstored)
+		}
+		records.down = false
+		s := w.sweeper(p, newFakeRedis())
+		s.Ledger = w.s3
+		if err := s.Once(t.Context()); err != nil || len(w.gate.unstored) != 0 {
+			t.Errorf("%v, counted %v", err, w.gate.unstored)
+		}
+		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
+		if w.vendor.charges != 1 {
+			t.Errorf("%d charges", w.vendor.charges)
+		}
+	})
+}
+
+// noAnswers refuses to write answers while it is down.
+type noAnswers struct {
+	Records
+	down bool
+}
+
+func (n *noAnswers) SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error) {
+	if n.down && rec.State != storage.StateSent {
+		return storage.Version{}, errors.Join(storage.ErrUnreachable, errInjected)
+	}
+	return n.Records.SwapRecord(ctx, rec, was)
+}
