@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -32,7 +33,12 @@ type Config struct {
 	// InboxLifecycle is after how many whole days the store deletes an upload from the inbox; zero means 30 days.
 	// `kycq storage init` sets the rule.
 	InboxLifecycle time.Duration
+	// SSE is the server-side encryption that every write asks for: AES256 or aws:kms; empty leaves it to the bucket. SSEKMSKey
+	// is the key of aws:kms; empty means the account's default key.
+	SSE, SSEKMSKey string
 }
+
+const sseKMS = "aws:kms"
 
 const day = 24 * time.Hour
 
@@ -71,6 +77,9 @@ func (c Config) validate() error {
 	}
 	if (c.AccessKeyID == "") != c.SecretAccessKey.Empty() {
 		return fmt.Errorf("storage: access key id and secret access key: set both or none")
+	}
+	if c.SSE != "" && c.SSE != "AES256" && c.SSE != sseKMS || c.SSEKMSKey != "" && c.SSE != sseKMS {
+		return errors.New("storage: server-side encryption (KYCQ_S3_SSE): want AES256 or aws:kms; KYCQ_S3_SSE_KMS_KEY goes with aws:kms")
 	}
 	if c.InboxLifecycle < day || c.InboxLifecycle%day != 0 {
 		return fmt.Errorf("storage: inbox lifecycle %s: want whole days, at least one", c.InboxLifecycle)

@@ -6,6 +6,13 @@ import (
 	"github.com/kycq/kycq/internal/objects"
 )
 
+// RemainsError says that objects are deleted, but that versions of them remain: the bucket has object lock, or the credentials
+// may not delete versions. The zero value collects such errors.
+type RemainsError = objects.RemainsError
+
+// Remnant is a version of a deleted object that the store still has.
+type Remnant = objects.Remnant
+
 // Errors of a Store, for errors.Is. Other errors are failures of the store.
 var (
 	ErrNotFound = objects.ErrNotFound

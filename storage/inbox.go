@@ -53,13 +53,13 @@ func hash(src io.ReadSeeker, size int64) (sum string, err error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// DeleteUpload deletes an image that UploadImage stored. It refuses any other object with ErrNotUploaded. Deleting a
-// missing one is not an error.
+// DeleteUpload deletes an image that UploadImage stored, with all versions. It refuses any other object with ErrNotUploaded.
+// Deleting a missing one is not an error. It may return a RemainsError.
 func (s *Store) DeleteUpload(ctx context.Context, img tasks.Image) error {
 	if !img.Uploaded || img.Bucket != s.cfg.InboxBucket || !isUploadKey(img.Key) {
 		return fmt.Errorf("delete upload: refused: %w", ErrNotUploaded)
 	}
-	return s.uploads.Delete(ctx, img.Key)
+	return s.uploads.Purge(ctx, img.Key)
 }
 
 // ImageHead reads the first n bytes of an image, or all if it is shorter, and its size with one ranged request. Errors:

@@ -43,20 +43,22 @@ func (s *Store) Masked(ctx context.Context, key string) ([]byte, error) {
 	return found.Body, nil
 }
 
-// DeleteMasked deletes the masked images of a job's runs, in either format. A missing one is not an error.
+// DeleteMasked deletes the masked images of a job's runs, in either format, with all versions. A missing one is not an error.
+// It may return a RemainsError, and so may the other deletions.
 func (s *Store) DeleteMasked(ctx context.Context, id string, runs int) error {
+	var remains RemainsError
 	for run := 0; run <= runs; run++ { // 0: the key without a run
 		for _, ext := range []string{"jpg", "png"} {
 			key, err := maskedKey(id, run, ext)
 			if err != nil {
 				return fmt.Errorf("delete masked image: %w", err)
 			}
-			if err := s.masked.Delete(ctx, key); err != nil {
+			if err := remains.Take(s.masked.Purge(ctx, key)); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return remains.Result()
 }
 
 // PutQuarantine stores a supposedly masked image that failed the check, for a person to look at. It goes into the inbox
@@ -102,13 +104,13 @@ func (s *Store) DeleteQuarantine(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("delete quarantine: %w", err)
 	}
-	return s.quarantine.Delete(ctx, key)
+	return s.quarantine.Purge(ctx, key)
 }
 
 // DeleteImage deletes a masked or quarantined image by the key that its put returned. A missing one is not an error.
 func (s *Store) DeleteImage(ctx context.Context, key string) error {
 	if strings.HasPrefix(key, quarantinePrefix) {
-		return s.quarantine.Delete(ctx, key)
+		return s.quarantine.Purge(ctx, key)
 	}
-	return s.masked.Delete(ctx, key)
+	return s.masked.Purge(ctx, key)
 }

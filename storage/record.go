@@ -182,6 +182,8 @@ type Erasure struct {
 	At     time.Time `json:"at"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
+	// Upload locates kycq's upload if a version of it remains, for the next erasure.
+	Upload *tasks.Image `json:"upload,omitempty"`
 }
 
 // LastAttempt returns the newest attempt, to read or to complete in place; nil if there is none.
@@ -198,6 +200,9 @@ func (r *Record) Clone() *Record {
 	c.MaskedImage = clonePtr(r.MaskedImage)
 	c.Passport = clonePtr(r.Passport)
 	c.Erased = clonePtr(r.Erased)
+	if c.Erased != nil {
+		c.Erased.Upload = clonePtr(c.Erased.Upload)
+	}
 	c.Attempts = slices.Clone(r.Attempts)
 	c.Earlier = cloneEarlier(r.Earlier)
 	return &c

@@ -58,6 +58,16 @@ func (s *Store) SwapRecord(ctx context.Context, r *Record, v Version) (Version, 
 	})
 }
 
+// ForgetOldRecords deletes the earlier versions of a record, if the bucket has versions: they hold what an erasure has removed
+// from the record. It may return a RemainsError.
+func (s *Store) ForgetOldRecords(ctx context.Context, kind tasks.Kind, id string) error {
+	key, err := recordKey(kind, id)
+	if err != nil {
+		return fmt.Errorf("purge record: %w", err)
+	}
+	return s.records.PurgeOld(ctx, key)
+}
+
 // writeRecord writes next, the copy of r, and sets r to it.
 func writeRecord(op string, r *Record, next Record, write func(key string, body []byte) (etag string, err error)) (Version, error) {
 	key, err := recordKey(r.Kind, r.VerificationID)

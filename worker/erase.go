@@ -21,10 +21,12 @@ type Erasable interface {
 	DeleteUpload(ctx context.Context, img tasks.Image) error
 }
 
-// ErasableImages deletes all images that Cashfree has returned for a job. A missing one is not an error.
+// ErasableImages deletes all images that Cashfree has returned for a job, and the old versions of its record. A missing one is
+// not an error. If versions remain, the error is a storage.RemainsError.
 type ErasableImages interface {
 	DeleteMasked(ctx context.Context, id string, runs int) error
 	DeleteQuarantine(ctx context.Context, id string) error
+	ForgetOldRecords(ctx context.Context, kind tasks.Kind, id string) error
 }
 
 // erasureSettles is how long the images of an erased job are deleted again: a worker that was paused before the erasure may
@@ -73,7 +75,8 @@ func deleteTasks(inspector *asynq.Inspector, rec *storage.Record, run int) error
 // Erase deletes the personal data of a finished job: the masked image, kycq's own upload, the quarantined image, the sealed
 // input and answer, also in Redis, the masked view and the fingerprint. It leaves a tombstone: the id, the outcome, the
 // attempts, and who erased the data, when and why. It does not delete the user's own objects in S3, nor the row in the
-// sealed manifest of a batch. It may be repeated.
+// sealed manifest of a batch. It may be repeated. In buckets with versions it deletes all versions; if some remain, because of
+// object lock, it returns the tombstone and a *storage.RemainsError.
 //
 // The job has a marker before the tombstone is written: the leader deletes images that paused workers store later, and then
 // the marker.
@@ -90,23 +93,26 @@ func Erase(
 		return nil, ErrNotFinal
 	}
 	err = store.MarkOpen(ctx, storage.OpenRunOf(rec.JobSpec))
+	var upload *tasks.Image
+	var remains storage.RemainsError
 	if err == nil {
-		err = errors.Join(forget(ctx, rec), deleteInput(ctx, store, keyset, rec))
+		upload, err = deleteInput(ctx, store, keyset, rec, &remains)
+		err = errors.Join(forget(ctx, rec), err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}
-	rec = tombstone(rec, by, reason)
+	rec = tombstone(rec, by, reason, upload)
 	if _, err := store.SwapRecord(ctx, rec, version); err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}
-	if err := deleteImages(ctx, store, rec); err != nil {
+	if err := remains.Take(deleteResults(ctx, store, rec)); err != nil {
 		return nil, fmt.Errorf("erase: the images will be deleted within minutes: %w", err)
 	}
-	return rec, nil
+	return rec, remains.Result()
 }
 
-func tombstone(rec *storage.Record, by, reason string) *storage.Record {
+func tombstone(rec *storage.Record, by, reason string, upload *tasks.Image) *storage.Record {
 	rec = rec.Clone()
 	rec.SealedInput, rec.Sealed, rec.Fingerprint = "", "", ""
 	rec.MaskedImage, rec.Passport = nil, nil
@@ -116,26 +122,47 @@ func tombstone(rec *storage.Record, by, reason string) *storage.Record {
 	if rec.Erased == nil {
 		rec.Erased = &storage.Erasure{At: now(), By: by, Reason: reason}
 	}
+	rec.Erased.Upload = upload
 	return rec
 }
 
-// deleteInput deletes kycq's own upload, before the tombstone: afterwards its place is not known.
-func deleteInput(ctx context.Context, store Erasable, keyset *Keyset, rec *storage.Record) error {
-	if rec.Kind != tasks.Aadhaar || rec.SealedInput == "" {
-		return nil
+// deleteInput deletes kycq's own upload, before the tombstone: afterwards its place is not known. It returns the place if
+// versions of it remain.
+func deleteInput(ctx context.Context, store Erasable, keyset *Keyset, rec *storage.Record, remains *storage.RemainsError) (*tasks.Image, error) {
+	var upload tasks.Image
+	switch {
+	case rec.Kind != tasks.Aadhaar:
+		return nil, nil
+	case rec.Erased != nil && rec.Erased.Upload != nil:
+		upload = *rec.Erased.Upload
+	case rec.SealedInput != "":
+		in, err := openInput(keyset, rec)
+		if err != nil {
+			return nil, err
+		}
+		upload = tasks.Image{Bucket: in.Image.Bucket, Key: in.Image.Key, Uploaded: in.Image.Uploaded}
 	}
-	in, err := openInput(keyset, rec)
-	if err != nil || !in.Image.Uploaded {
-		return err
+	if !upload.Uploaded {
+		return nil, nil
 	}
-	return store.DeleteUpload(ctx, *in.Image)
+	err := store.DeleteUpload(ctx, upload)
+	if left := remains.Take(err); err == nil || left != nil {
+		return nil, left
+	}
+	return &upload, nil
 }
 
-// deleteImages deletes the results of an erased job, after the tombstone: a worker that does not see the tombstone stores
+// ignoreRemains drops a RemainsError, which kycq erase reports to the operator.
+func ignoreRemains(err error) error { return new(storage.RemainsError).Take(err) }
+
+// deleteResults deletes the results of an erased job, after the tombstone: a worker that does not see the tombstone stores
 // its image before the deletion.
-func deleteImages(ctx context.Context, images ErasableImages, rec *storage.Record) error {
-	if rec.Kind != tasks.Aadhaar {
-		return nil
+func deleteResults(ctx context.Context, store ErasableImages, rec *storage.Record) error {
+	var remains storage.RemainsError
+	err := remains.Take(store.ForgetOldRecords(ctx, rec.Kind, rec.VerificationID))
+	if rec.Kind == tasks.Aadhaar {
+		err = errors.Join(err, remains.Take(store.DeleteMasked(ctx, rec.VerificationID, rec.Run)),
+			remains.Take(store.DeleteQuarantine(ctx, rec.VerificationID)))
 	}
-	return errors.Join(images.DeleteMasked(ctx, rec.VerificationID, rec.Run), images.DeleteQuarantine(ctx, rec.VerificationID))
+	return errors.Join(err, remains.Result())
 }

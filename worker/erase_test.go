@@ -39,6 +39,10 @@ func (s *fakeS3) DeleteQuarantine(_ context.Context, id string) error {
 	return nil
 }
 
+func (s *fakeS3) ForgetOldRecords(ctx context.Context, _ tasks.Kind, _ string) error {
+	return ctx.Err()
+}
+
 func (s *fakeS3) DeleteImage(ctx context.Context, key string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -25,7 +25,7 @@ func (d *delivery) finish(ctx context.Context) transition {
 		}
 	}
 	if d.rec.Erased != nil {
-		if err := deleteImages(ctx, d.MaskedImages, d.rec); err != nil {
+		if err := ignoreRemains(deleteResults(ctx, d.MaskedImages, d.rec)); err != nil {
 			return d.infraFault(err, "storage")
 		}
 	}
@@ -101,7 +101,12 @@ func (d *delivery) deleteUpload(ctx context.Context) error {
 	if !in.Image.Uploaded {
 		return nil
 	}
-	switch err := d.Images.DeleteUpload(ctx, *in.Image); {
+	err = d.Images.DeleteUpload(ctx, *in.Image)
+	var remains *storage.RemainsError
+	switch {
+	case errors.As(err, &remains): // a retry would not change it; the lifecycle rule deletes it later
+		d.log.Warn().Err(err).Msg("the image is deleted, but the bucket keeps versions of it (kycq doctor)")
+		return nil
 	case errors.Is(err, storage.ErrNotUploaded):
 		d.log.Warn().Err(err).Msg("the image is not deleted")
 		return nil

@@ -161,7 +161,7 @@ func (d *delivery) saveImage(ctx context.Context, rec *storage.Record, key strin
 		winner, _, readErr := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 		if readErr == nil && (winner.Run > rec.Run || winner.State.Final()) && !refersTo(winner, key) {
 			d.log.Warn().Msg("the run has ended without this image: deleting it")
-			readErr = d.MaskedImages.DeleteImage(ctx, key)
+			readErr = ignoreRemains(d.MaskedImages.DeleteImage(ctx, key))
 		}
 		if readErr != nil {
 			return d.infraFault(readErr, "storage")

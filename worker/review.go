@@ -41,16 +41,18 @@ func Quarantined(ctx context.Context, store Reviewable, id string) (*storage.Rec
 }
 
 // Approve makes the quarantined image of a job, reduced to its pixels, the masked one, and the job valid. It makes no call.
-// push enqueues the job once more for the end of its work: the upload's deletion and the batch's row. It may be repeated.
+// push enqueues the job once more for the end of its work: the upload's deletion and the batch's row. It may be repeated. The error is a *storage.RemainsError, beside the record, if
+// versions of the quarantined image remain; so with Reject.
 func Approve(
 	ctx context.Context, store Reviewable, push func(context.Context, tasks.JobSpec) (tasks.Status, error), id, by, reason string,
 ) (*storage.Record, error) {
 	tail := func(rec *storage.Record) (*storage.Record, error) {
 		_, err := push(ctx, rec.JobSpec)
-		if err = errors.Join(err, store.DeleteQuarantine(ctx, id)); err != nil {
+		var remains storage.RemainsError
+		if err = errors.Join(err, remains.Take(store.DeleteQuarantine(ctx, id))); err != nil {
 			return nil, fmt.Errorf("approve: the job is valid, but not all is done; approve it again: %w", err)
 		}
-		return rec, nil
+		return rec, remains.Result()
 	}
 	seen := time.Now()
 	rec, version, body, err := Quarantined(ctx, store, id)

@@ -130,7 +130,8 @@ func (p *installation) examine(t *testing.T) (code int, complaints map[string]do
 	}
 	complaints = map[string]doctor.Finding{}
 	for _, f := range answer.Checks {
-		if f.Status != doctor.OK && f.Status != doctor.Skipped {
+		lacking := f.Status == doctor.Warning && strings.HasSuffix(f.Check, "-retention") // the fake has neither tags nor lifecycle rules
+		if f.Status != doctor.OK && f.Status != doctor.Skipped && !lacking {
 			complaints[f.Check] = f
 		}
 		if f.Status == doctor.Failure && (f.Fix == "" || f.Cause == "") {

@@ -53,7 +53,11 @@ func (a *app) enqueueAadhaar(ctx context.Context, d *deps, job tasks.Job, image 
 	job.Input.Image = &ref
 	answer, err := d.enqueue(ctx, job)
 	if ref.Uploaded && unwanted(answer, err) {
-		err = errors.Join(err, d.store.DeleteUpload(ctx, ref))
+		var remains storage.RemainsError
+		err = errors.Join(err, remains.Take(d.store.DeleteUpload(ctx, ref)))
+		if left := remains.Result(); left != nil {
+			a.Warn(left.Error())
+		}
 	}
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ A worker that was paused may still store an image: workers delete the images of 
 
 A job that is not finished is refused. With --cancel it is cancelled first, as by kycq job cancel.
 
+In buckets with versions all versions are deleted. If object lock keeps some, erase names them and until when, and exits with
+3: run it again then.
+
 It does not touch your own objects in S3, nor the row in the encrypted manifest of the job's batch.`,
 		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal"`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -67,8 +70,24 @@ func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason st
 	if errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("no %s job %s: %w", kind, id, storage.ErrNotFound)
 	}
-	if err != nil {
+	return a.printRemains(rec, err)
+}
+
+// printRemains prints a record of which objects were deleted, and the versions of them that remain.
+func (a *app) printRemains(rec *storage.Record, err error) error {
+	var remains *storage.RemainsError
+	if err != nil && (rec == nil || !errors.As(err, &remains)) {
 		return err
 	}
-	return a.printRecord(rec)
+	if err := a.printRecord(rec); err != nil || remains == nil {
+		return err
+	}
+	for _, r := range remains.Remnants {
+		a.Note("remains: %s", r)
+	}
+	fix := "object lock keeps it: run the command again when the retention has ended"
+	if remains.Err != nil {
+		fix = remains.Err.Error() + ": correct that and run the command again"
+	}
+	return cli.WithCode(cli.ExitSomeFailed, fmt.Errorf("deleted, but the store keeps %d old versions or more; %s", len(remains.Remnants), fix))
 }

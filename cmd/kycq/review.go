@@ -143,9 +143,9 @@ func (a *app) decide(ctx context.Context, d *deps, id, reason string, approve bo
 		rec, err = worker.Reject(ctx, d.store, id, user, reason)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", id, err)
+		err = fmt.Errorf("%s: %w", id, err)
 	}
-	return a.printRecord(rec)
+	return a.printRemains(rec, err)
 }
 
 func oneReview(args []string) error {

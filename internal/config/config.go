@@ -27,6 +27,7 @@ type Config struct {
 	S3Endpoint                                     string // empty: AWS
 	S3Region                                       string
 	S3InboxBucket, S3MaskedBucket, S3RecordsBucket string // three different ones
+	S3SSE, S3SSEKMSKey                             string // may be empty
 
 	CashfreeURL          string        // without a trailing slash
 	CashfreeClientID     string        // may be empty; see RequireCredentials

@@ -106,6 +106,14 @@ func table(c *Config) []Setting {
 			Help: "bucket for records, batches and the audit trail",
 		},
 		{
+			Name: "s3_sse", Area: S3, Form: "AES256|aws:kms", set: to(&c.S3SSE, choice("AES256", "aws:kms")),
+			Help: "server-side encryption to ask for with each write; empty leaves it to the bucket",
+		},
+		{
+			Name: "s3_sse_kms_key", Area: S3, Form: "id", set: to(&c.S3SSEKMSKey, word),
+			Help: "key of aws:kms; empty means the account's default key",
+		},
+		{
 			Name: "cashfree_url", Area: Cashfree, Form: "url", Default: "https://sandbox.cashfree.com/verification", set: to(&c.CashfreeURL, cashfreeURL),
 			Help: "base URL of Cashfree's API; live: https://api.cashfree.com/verification, with buckets of its own",
 		},

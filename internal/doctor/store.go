@@ -72,6 +72,9 @@ func checkBuckets(check string, buckets []objects.BucketCheck) []Finding {
 	deniedCount, unreachableCount := 0, 0
 	for _, t := range buckets {
 		lines = append(lines, checkBucket(check+"-"+t.Role, t))
+		if t.Err == nil {
+			lines = append(lines, checkRetention(check+"-"+t.Role+"-retention", t)...)
+		}
 		switch {
 		case errors.Is(t.Err, objects.ErrDenied):
 			deniedCount++
@@ -107,6 +110,15 @@ func checkBucket(check string, t objects.BucketCheck) Finding {
 			"remove the policy or ACL that opens it, and turn on Block Public Access")
 	}
 	return fine(check, name+": put, conditional put, get and delete work; anonymous access is denied")
+}
+
+// checkRetention says what the bucket keeps of deleted objects, and returns a warning for each problem of it.
+func checkRetention(check string, t objects.BucketCheck) []Finding {
+	lines := []Finding{fine(check, fmt.Sprintf("bucket %s: %s", t.Bucket, t.Retention))}
+	for _, w := range t.Retention.Warnings {
+		lines = append(lines, warning(check, w.Message, w.Fix))
+	}
+	return lines
 }
 
 func denied(check string, err error) Finding {

@@ -20,7 +20,7 @@ const maxObject = 64 << 20
 
 // Bucket is a bucket, or the part of one below a prefix.
 type Bucket struct {
-	client *s3.Client
+	client *client
 	name   string
 	prefix string
 	noun   string // what error messages call an object
@@ -79,16 +79,26 @@ func (b *Bucket) Put(parent context.Context, key string, body []byte, contentTyp
 	return classify(parent, op, b.name, err)
 }
 
-// Delete deletes an object. A missing one is not an error.
-func (b *Bucket) Delete(parent context.Context, key string) error {
+// Delete deletes an object. A missing one is not an error. A bucket with versions keeps them (see Purge).
+func (b *Bucket) Delete(ctx context.Context, key string) error {
+	_, err := b.remove(ctx, key)
+	return err
+}
+
+// remove deletes an object. versioned is true if the store says that it has put a delete marker; MinIO does not, if
+// versioning is suspended.
+func (b *Bucket) remove(parent context.Context, key string) (versioned bool, err error) {
 	op := "delete " + b.noun
 	if err := b.checkKey(key); err != nil {
-		return fmt.Errorf("%s: %w", op, err)
+		return false, fmt.Errorf("%s: %w", op, err)
 	}
 	ctx, cancel := bounded(parent)
 	defer cancel()
-	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
-	return classify(parent, op, b.name, err)
+	out, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
+	if err != nil {
+		return false, classify(parent, op, b.name, err)
+	}
+	return aws.ToBool(out.DeleteMarker) || out.VersionId != nil, nil
 }
 
 // bounded returns a context that ends after callTimeout.

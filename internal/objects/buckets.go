@@ -7,9 +7,10 @@ package objects
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/kycq/kycq/internal/redact"
 )
@@ -22,22 +23,28 @@ type Config struct {
 	AccessKeyID                              string
 	SecretAccessKey                          redact.Secret
 	InboxLifecycle                           time.Duration
+	SSE, SSEKMSKey                           string
 }
 
 // Buckets are the three buckets of an installation. They are safe for concurrent use.
 type Buckets struct {
 	Inbox, Masked, Records *Bucket
-	client                 *s3.Client
+	client                 *client
 	inboxLifecycle         time.Duration
+	untagged               atomic.Bool // the store refuses tags
 }
 
 // Open returns the buckets of a complete configuration. It does not connect.
 func Open(ctx context.Context, cfg Config) (*Buckets, error) {
-	client, err := newClient(ctx, cfg)
+	sdk, err := newClient(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	b := &Buckets{client: client, inboxLifecycle: cfg.InboxLifecycle}
+	c := &client{Client: sdk, sse: types.ServerSideEncryption(cfg.SSE)}
+	if cfg.SSEKMSKey != "" {
+		c.kmsKey = &cfg.SSEKMSKey
+	}
+	b := &Buckets{client: c, inboxLifecycle: cfg.InboxLifecycle}
 	b.Inbox, b.Masked = b.Bucket(cfg.InboxBucket, "object"), b.Bucket(cfg.MaskedBucket, "object")
 	b.Records = b.Bucket(cfg.RecordsBucket, "object")
 	return b, nil

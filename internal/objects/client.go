@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Time limits. Even if the network drops all packets, every call fails within about ten seconds, and work continues within
@@ -74,6 +75,9 @@ func newClient(ctx context.Context, cfg Config) (*s3.Client, error) {
 		o.RequestChecksumCalculation = requestChecksums
 		o.ResponseChecksumValidation = responseChecksums
 
+		// S3 requires it in buckets with a default retention.
+		o.APIOptions = append(o.APIOptions, smithyhttp.AddContentChecksumMiddleware)
+
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = &cfg.Endpoint
 			o.UsePathStyle = true // http://bucket.127.0.0.1:9000 resolves nowhere
@@ -93,9 +97,9 @@ func newRetryer() aws.Retryer {
 		// In an outage the SDK's retry quota runs out, and "retry quota exceeded" hides the cause. Three attempts a call
 		// need no quota.
 		o.RateLimiter = ratelimit.None
-		// AWS answers 409 while another conditional write of the key is in flight; a retry gets 200 or 412.
+		// Stores answer 409 while another write of the key is in flight; a retry gets 200 or 412.
 		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{
-			Codes: map[string]struct{}{codeConditionalConflict: {}},
+			Codes: map[string]struct{}{codeConditionalConflict: {}, codeAborted: {}},
 		})
 	})
 }

@@ -43,10 +43,11 @@ var advice = map[string]string{
 	"AuthorizationHeaderMalformed": "the region is wrong: check KYCQ_S3_REGION",
 	"PermanentRedirect":            "the bucket is in another region: check KYCQ_S3_REGION",
 	"MovedPermanently":             "the bucket is in another region: check KYCQ_S3_REGION",
-	"AccessDenied":                 "the credentials lack a permission (s3:ListBucket, GetObject, PutObject, PutObjectTagging, DeleteObject)",
-	"AllAccessDisabled":            "the account or bucket is disabled",
-	"Forbidden":                    "wrong credentials, or they lack a permission",
-	"AccountProblem":               "the account has a problem",
+	"AccessDenied": "the credentials lack a permission (s3:ListBucket, GetObject, PutObject, PutObjectTagging, DeleteObject), " +
+		"or the bucket requires an encryption header (KYCQ_S3_SSE)",
+	"AllAccessDisabled": "the account or bucket is disabled",
+	"Forbidden":         "wrong credentials, or they lack a permission",
+	"AccountProblem":    "the account has a problem",
 }
 
 // classify wraps an SDK error in one of the errors above, or in that of parent, the caller's context, if it has ended. The
@@ -71,7 +72,7 @@ func classify(parent context.Context, op, bucket string, err error) error {
 		return fmt.Errorf("%s: %w", op, ErrNotFound)
 	case status == http.StatusForbidden, status == http.StatusUnauthorized, advice[code] != "":
 		return fmt.Errorf("%s: %w: bucket %q: %s", op, ErrDenied, bucket, explain(status, code))
-	case status >= http.StatusInternalServerError:
+	case status >= http.StatusInternalServerError && status != http.StatusNotImplemented:
 		return fmt.Errorf("%s: %w: it responded with %s", op, ErrUnreachable, explain(status, code))
 	}
 	return fmt.Errorf("%s: bucket %q: S3 responded with %s", op, bucket, explain(status, code))

@@ -82,7 +82,7 @@ func (l lifecycle) set(parent context.Context) (InitStep, error) {
 var errRuleNotKept = errors.New("the store accepted the rule but does not return it")
 
 func (l lifecycle) ensure(ctx context.Context) (existed bool, err error) {
-	rules, err := l.rules(ctx)
+	rules, err := l.bucket.rules(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -98,7 +98,7 @@ func (l lifecycle) ensure(ctx context.Context) (existed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	rules, err = l.rules(ctx)
+	rules, err = l.bucket.rules(ctx)
 	if err == nil && !slices.ContainsFunc(rules, l.is) {
 		err = errRuleNotKept
 	}
@@ -118,8 +118,8 @@ func (l lifecycle) is(r types.LifecycleRule) bool {
 		aws.ToBool(r.Expiration.ExpiredObjectDeleteMarker) == aws.ToBool(want.Expiration.ExpiredObjectDeleteMarker)
 }
 
-func (l lifecycle) rules(ctx context.Context) ([]types.LifecycleRule, error) {
-	out, err := l.bucket.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &l.bucket.name})
+func (b *Bucket) rules(ctx context.Context) ([]types.LifecycleRule, error) {
+	out, err := b.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &b.name})
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorCode() == "NoSuchLifecycleConfiguration" {
 		return nil, nil

@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // probePrefix is the folder of the temporary objects of SelfTest and Check, in every bucket.
@@ -25,7 +30,7 @@ func (b *Buckets) SelfTest(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.Records.selfTest(ctx, func(string) {})
+	return ignoreRemains(b.Records.selfTest(ctx, func(string) {}))
 }
 
 // BucketCheck is the result of Check for one bucket.
@@ -36,6 +41,8 @@ type BucketCheck struct {
 	Public bool
 	// Err is the first failure: ErrNoBucket, ErrDenied, ErrUnreachable, ErrNoConditions or another.
 	Err error
+	// Retention is what the bucket keeps and deletes by itself. Its warnings include what the store lacks.
+	Retention Retention
 }
 
 // Check performs the operations that kycq needs in every bucket, and tries anonymous access.
@@ -45,24 +52,92 @@ func (b *Buckets) Check(ctx context.Context) []BucketCheck {
 		bucket := b.all()[i]
 		check := BucketCheck{Role: role, Bucket: bucket.name, Err: bucket.checkAccess(ctx)}
 		if check.Err == nil {
-			check.Err = bucket.selfTest(ctx, func(key string) { check.Public = bucket.isPublic(ctx, key) })
+			check.Retention = b.retention(ctx, bucket)
+			check.Err = b.checkWrites(ctx, bucket, &check)
 		}
 		checks = append(checks, check)
 	}
 	return checks
 }
 
-// selfTest checks conditional writes, reading and deleting with a temporary object, and calls use while the object exists.
+// checkWrites writes what kycq writes into the bucket, by the same code.
+func (b *Buckets) checkWrites(ctx context.Context, bucket *Bucket, check *BucketCheck) error {
+	err := bucket.selfTest(ctx, func(key string) { check.Public = bucket.isPublic(ctx, key) })
+	var remains *RemainsError
+	if errors.As(err, &remains) {
+		check.Retention.warn("kycq erase cannot remove old versions", remains.Error())
+		err = nil
+	}
+	switch {
+	case err != nil:
+	case bucket == b.Inbox:
+		return b.checkUpload(ctx, check)
+	case bucket == b.Records:
+		key := probePrefix + NewWriteID()
+		w := &streamWriter{ctx: ctx, bucket: bucket.Within(probePrefix, "test object"), key: key, contentType: "text/plain"}
+		w.buf.WriteByte('x')
+		if err = errors.Join(w.flush(), w.finish()); err != nil {
+			w.abort()
+			check.Retention.warn("multipart uploads do not work, so a batch whose report exceeds 8 MiB cannot end", err.Error())
+			return nil
+		}
+		return ignoreRemains(bucket.Purge(ctx, key))
+	}
+	return err
+}
+
+// checkUpload uploads an image as a producer does, and looks whether the store has kept its tag.
+func (b *Buckets) checkUpload(ctx context.Context, check *BucketCheck) error {
+	key := probePrefix + NewWriteID()
+	body := []byte("x")
+	sum := sha256.Sum256(body)
+	err := b.Upload(ctx, key, Upload{Body: bytes.NewReader(body), Size: 1, SHA256: hex.EncodeToString(sum[:]), ContentType: "text/plain"})
+	if err == nil && (b.untagged.Load() || !b.keepsTag(ctx, key)) {
+		check.Retention.warn("tags are not stored, so no lifecycle rule removes uploads that failed jobs have left",
+			"grant s3:PutObjectTagging; if the store has no tags, "+b.inboxUploads().manual)
+	}
+	if removed := ignoreRemains(b.Inbox.Purge(context.WithoutCancel(ctx), key)); err == nil {
+		err = removed
+	}
+	return err
+}
+
+// keepsTag reports whether the uploaded object has its tag; true if the store does not tell.
+func (b *Buckets) keepsTag(parent context.Context, key string) bool {
+	ctx, cancel := bounded(parent)
+	defer cancel()
+	out, err := b.client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &b.Inbox.name, Key: &key})
+	status, _ := answerOf(err)
+	return err != nil && status != http.StatusNotImplemented ||
+		err == nil && slices.ContainsFunc(out.TagSet, func(t types.Tag) bool { return aws.ToString(t.Key) == uploadTagKey })
+}
+
+func ignoreRemains(err error) error { return new(RemainsError).Take(err) }
+
+// selfTest checks conditional writes, reading and deleting with a temporary object, and calls use while the object exists. It
+// may return a RemainsError.
 func (b *Bucket) selfTest(ctx context.Context, use func(key string)) error {
 	test := b.Within(probePrefix, "test object")
 	key := probePrefix + NewWriteID()
-	err := test.testConditions(ctx, key)
+	err := test.Put(ctx, key, []byte("0"), "text/plain")
+	if err != nil && b.client.sse != "" {
+		err = fmt.Errorf("%w (it was asked for KYCQ_S3_SSE=%s)", err, b.client.sse)
+	}
+	if err == nil {
+		err = test.testConditions(ctx, key+"-conditional")
+	}
 	if err == nil {
 		use(key)
 	}
-	// The object is deleted also after a failure, and if ctx has ended.
-	if removed := test.Delete(context.WithoutCancel(ctx), key); err == nil {
-		err = removed
+	// The objects are deleted also after a failure, and if ctx has ended.
+	var remains RemainsError
+	for _, k := range []string{key, key + "-conditional"} {
+		if removed := remains.Take(test.Purge(context.WithoutCancel(ctx), k)); err == nil {
+			err = removed
+		}
+	}
+	if err == nil && remains.Err != nil { // object lock is no failure
+		err = &remains
 	}
 	return err
 }
@@ -138,7 +213,7 @@ func (b *Bucket) testRead(parent context.Context, key, body, etag, writeID strin
 func (b *Bucket) isPublic(ctx context.Context, key string) bool {
 	// A separate client: the SDK ignores anonymous credentials as an option of a single call.
 	anonymous := s3.New(b.client.Options(), func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
-	open := &Bucket{client: anonymous, name: b.name}
+	open := &Bucket{client: &client{Client: anonymous}, name: b.name}
 	if _, err := open.listOne(ctx); err == nil {
 		return true
 	}

@@ -20,7 +20,7 @@ func TestSelfTestRefusesAStoreThatIgnoresConditions(t *testing.T) {
 		"If-None-Match is ignored": without("If-None-Match"),
 		"If-Match is ignored":      without("If-Match"),
 		"the headers are rejected": func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-			if !puts(r) {
+			if r.Header.Get("If-None-Match")+r.Header.Get("If-Match") == "" {
 				next.ServeHTTP(w, r)
 				return
 			}

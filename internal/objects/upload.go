@@ -2,9 +2,9 @@ package objects
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -21,26 +21,54 @@ type Upload struct {
 	ContentType string
 }
 
-// Upload streams a file into the inbox, with the tag that the lifecycle rule selects by. It writes nothing if the same
-// content is stored already and less than half of the lifecycle has passed.
+// Upload streams a file into the inbox, with the tag that the lifecycle rule selects by; without it if the store refuses the
+// tag. It writes nothing if the same content is stored already and less than half of the lifecycle has passed.
 func (b *Buckets) Upload(ctx context.Context, key string, u Upload) error {
 	const op = "upload image"
 	if err := b.Inbox.checkKey(key); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	found, err := b.Inbox.stat(ctx, callTimeout, key)
-	// HEAD has no body that tells a missing bucket from a missing key: the PUT will.
-	if err = classify(ctx, op, b.Inbox.name, err); err != nil && !errors.Is(err, ErrNotFound) {
-		return err
+	switch status, _ := answerOf(err); {
+	case err == nil && found.Metadata[metaSHA256] == u.SHA256 && aws.ToInt64(found.ContentLength) == u.Size &&
+		age(found.ResultMetadata, found.LastModified) < b.inboxLifecycle/2:
+		return nil
+	case err != nil && status/100 != 3 && status/100 != 4:
+		return classify(ctx, op, b.Inbox.name, err)
 	}
-	if err == nil && found.Metadata[metaSHA256] == u.SHA256 && aws.ToInt64(found.ContentLength) == u.Size &&
-		age(found.ResultMetadata, found.LastModified) < b.inboxLifecycle/2 {
+	// The answer to a HEAD has no body that says what was refused, and may be refused where a PUT is not: the PUT will tell.
+	if !b.untagged.Load() {
+		err = b.upload(ctx, key, u, aws.String(uploadTagKey+"="+uploadTagValue))
+		if !tagRefused(err) {
+			return classify(ctx, op, b.Inbox.name, err)
+		}
+	}
+	refused := err
+	if err = b.upload(ctx, key, u, nil); err == nil {
+		b.untagged.Store(true)
 		return nil
 	}
-	_, err = b.client.PutObject(ctx, &s3.PutObjectInput{ // bounded by stallTimeout, see client.go
-		Bucket: &b.Inbox.name, Key: &key, Body: u.Body, ContentLength: &u.Size, ContentType: &u.ContentType,
-		Metadata: map[string]string{metaSHA256: u.SHA256},
-		Tagging:  aws.String(uploadTagKey + "=" + uploadTagValue),
-	})
+	if tagRefused(err) && !b.untagged.Load() {
+		err = refused // the tag was not the reason
+	}
 	return classify(ctx, op, b.Inbox.name, err)
+}
+
+// upload sends the PUT of an upload. Its error is not classified.
+func (b *Buckets) upload(ctx context.Context, key string, u Upload, tags *string) error {
+	if _, err := u.Body.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("rewind source: %w", err)
+	}
+	_, err := b.client.PutObject(ctx, &s3.PutObjectInput{ // bounded by stallTimeout, see client.go
+		Bucket: &b.Inbox.name, Key: &key, Body: u.Body, ContentLength: &u.Size, ContentType: &u.ContentType,
+		Metadata: map[string]string{metaSHA256: u.SHA256}, Tagging: tags,
+	})
+	return err
+}
+
+// tagRefused reports whether the store may have refused a PUT because of its tag: stores without tags answer 400 or 501, and
+// 403 if the credentials lack s3:PutObjectTagging.
+func tagRefused(err error) bool {
+	status, code := answerOf(err)
+	return status == http.StatusBadRequest || status == http.StatusNotImplemented || status == http.StatusForbidden && code == "AccessDenied"
 }

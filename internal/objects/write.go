@@ -20,6 +20,9 @@ const metaWriteID = "kycq-write-id"
 // codeConditionalConflict is AWS' code (409) while another conditional write of the same key is in flight.
 const codeConditionalConflict = "ConditionalRequestConflict"
 
+// codeAborted is the code (409) of other stores for the same, and of AWS for changes of a bucket.
+const codeAborted = "OperationAborted"
+
 // NewWriteID returns a random id that no other writer has.
 func NewWriteID() string {
 	b := make([]byte, 16)
@@ -115,7 +118,7 @@ func isRefusal(err error, ifMatch string) bool {
 	case http.StatusPreconditionFailed:
 		return true
 	case http.StatusConflict:
-		return code == codeConditionalConflict
+		return code == codeConditionalConflict || code == codeAborted
 	case http.StatusNotFound:
 		return ifMatch != "" && code == "NoSuchKey"
 	}
