@@ -165,6 +165,7 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 		return Report{}, err
 	}
 	r = Report{Width: h.width, Height: h.height}
+	unknown := p.toSRGB(p.icc)
 	codes, busy := c.find(p.pixels)
 	switch {
 	case ctx.Err() != nil:
@@ -174,6 +175,9 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 	}
 	if r.ReviewReason, err = c.judge(p.pixels, codes); err != nil {
 		return Report{}, err
+	}
+	if unknown {
+		r.addReview(ReviewColourProfile)
 	}
 	if source != nil {
 		uncovered, review, err := before.compare(p.pixels)

@@ -209,6 +209,8 @@ func TestCheckSurvivesAnyBytes(t *testing.T) {
 func FuzzCheck(f *testing.F) {
 	small := specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Scale: 0.1, Uncoded: true})
 	f.Add(distort.JPEG(small, 50))
+	f.Add(jpegWith(distort.JPEG(small, 50), profileOf("RGB ", p3, parametricSRGB())))
+	f.Add(cmyk(0, 255, 255, 0))
 	var b bytes.Buffer
 	_ = png.Encode(&b, small)
 	f.Add(b.Bytes())

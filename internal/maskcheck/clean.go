@@ -19,16 +19,18 @@ type picture struct {
 	// file has these pixels and nothing else; nil if it is still to be encoded.
 	file        []byte
 	orientation byte
-	jpeg        bool // whether it came as JPEG
+	jpeg        bool   // it came as JPEG, with colours that image/jpeg keeps
+	cmyk        bool   // it came with the colours of print
+	icc         []byte // the colour profile of the file; nil if it has none
 }
 
 // openPicture decodes an image. A plain JPEG file is stripped before it is decoded, so the pixels that are checked are
 // those of the file that is stored. All other files are encoded anew from the pixels.
 func openPicture(ctx context.Context, body []byte, h header) (picture, error) {
-	p := picture{jpeg: h.ext == "jpg"}
-	if p.jpeg {
+	p := picture{}
+	if h.ext == "jpg" {
 		f, _ := parseJPEG(body)
-		p.orientation = f.orientation
+		p.orientation, p.icc = f.orientation, f.icc
 		if file, err := stripJPEG(body); err == nil {
 			p.file, body = file, file
 		}
@@ -36,7 +38,7 @@ func openPicture(ctx context.Context, body []byte, h header) (picture, error) {
 			return picture{}, unsafe(TooBusy)
 		}
 	} else {
-		p.orientation = pngOrientation(body)
+		p.orientation, p.icc = tiffOrientation(pngChunk(body, "eXIf")), pngProfile(body)
 	}
 	img, err := h.decode(&cancelledReader{ctx, bytes.NewReader(body)})
 	if err != nil {
@@ -45,7 +47,9 @@ func openPicture(ctx context.Context, body []byte, h header) (picture, error) {
 		}
 		return picture{}, unsafe(Undecodable)
 	}
+	_, p.cmyk = img.(*image.CMYK)
 	p.pixels = plain(img)
+	p.jpeg = h.ext == "jpg" && keepsColours(p.pixels)
 	return p, nil
 }
 
@@ -94,7 +98,7 @@ func (p *picture) encode() (file []byte, ext, contentType string, err error) {
 		return p.file, "jpg", "image/jpeg", nil
 	}
 	var b bytes.Buffer
-	if p.jpeg && keepsColours(p.pixels) {
+	if p.jpeg {
 		if err := jpeg.Encode(&b, p.pixels, &jpeg.Options{Quality: jpegQuality}); err != nil {
 			return nil, "", "", err
 		}
@@ -144,17 +148,17 @@ func appendChunk(out []byte, kind string, content []byte) []byte {
 	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[from:]))
 }
 
-// pngOrientation reads the orientation from the Exif chunk; 0 if there is none.
-func pngOrientation(body []byte) byte {
+// pngChunk returns the content of the first chunk of a kind; nil if there is none.
+func pngChunk(body []byte, kind string) []byte {
 	for at := len(pngStart); at+12 <= len(body); {
 		end := int64(at) + 12 + int64(binary.BigEndian.Uint32(body[at:]))
 		if end > int64(len(body)) {
-			return 0
+			return nil
 		}
-		if string(body[at+4:at+8]) == "eXIf" {
-			return tiffOrientation(body[at+8 : end-4])
+		if string(body[at+4:at+8]) == kind {
+			return body[at+8 : end-4]
 		}
 		at = int(end)
 	}
-	return 0
+	return nil
 }

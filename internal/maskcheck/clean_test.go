@@ -351,6 +351,7 @@ func FuzzStrip(f *testing.F) {
 		if len(body) < 4 {
 			return
 		}
+		_, _ = halfBright(body)
 		stripped, err := stripJPEG(body)
 		if err != nil {
 			return

@@ -8,7 +8,7 @@
 // white on white) cannot be told from unmasked cards, nor can pictures without any number: those are refused.
 //
 // What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,
-// without a second image, hidden colours or trailing bytes.
+// without a second image, hidden colours, a colour profile (colours are converted to sRGB) or trailing bytes.
 //
 // Invariants. An image is decoded only after its header was checked. All decoders of the process share one memory budget. The
 // work for one image is bounded by counts, whatever it contains; no verdict depends on the speed of the machine. A panic in a
@@ -47,6 +47,8 @@ const (
 	ReviewFinderPatterns = "finder_patterns"
 	// ReviewUnreadableQR: a QR code is visible, and CheckReadable could not read it.
 	ReviewUnreadableQR = "unreadable_qr"
+	// ReviewColourProfile: the colours are stored as they are, without a colour profile from which they cannot be converted.
+	ReviewColourProfile = "colour_profile"
 	// ReviewSourceUnknown: the hash or dimensions of the source are unknown.
 	ReviewSourceUnknown = "source_unknown"
 	// ReviewAlreadyMasked: nothing was masked, since the source shows a masked number already.

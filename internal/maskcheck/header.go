@@ -75,6 +75,9 @@ func costJPEG(body []byte, model color.Model, pixels int64) (cost, least int64) 
 	if progressive(body) {
 		held += 4 * samples
 	}
+	if f, _ := parseJPEG(body); f.icc != nil {
+		held += 4 // converted to RGBA
+	}
 	return pixels * (held + searching), pixels / 64 / 8
 }
 

@@ -1,6 +1,7 @@
 package maskcheck
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -8,11 +9,11 @@ import (
 
 // JPEG markers.
 const (
-	markSOF0, markSOF1, markSOF2 = 0xc0, 0xc1, 0xc2 // baseline, extended sequential and progressive frames
-	markDHT, markDQT, markDRI    = 0xc4, 0xdb, 0xdd
-	markSOI, markEOI, markSOS    = 0xd8, 0xd9, 0xda
-	markAPP1, markAPP14          = 0xe1, 0xee
-	markRST0                     = 0xd0
+	markSOF0, markSOF1, markSOF2  = 0xc0, 0xc1, 0xc2 // baseline, extended sequential and progressive frames
+	markDHT, markDQT, markDRI     = 0xc4, 0xdb, 0xdd
+	markSOI, markEOI, markSOS     = 0xd8, 0xd9, 0xda
+	markAPP1, markAPP2, markAPP14 = 0xe1, 0xe2, 0xee
+	markRST0                      = 0xd0
 )
 
 // errNotPlain means that a JPEG file cannot be stripped: it is damaged, or not of the plain form.
@@ -22,6 +23,7 @@ var errNotPlain = errors.New("not a plain JPEG file")
 // nearly all programs write, unless asked for a progressive file.
 type jpegFile struct {
 	orientation  byte
+	icc          []byte       // the colour profile
 	otherColours bool         // than grey and YCbCr
 	quant        [4][]byte    // quantization tables, each with its leading byte of precision and number
 	codes        [2][4][]byte // Huffman tables for DC and AC, each with its leading byte of class and number
@@ -63,6 +65,11 @@ func parseJPEG(body []byte) (f jpegFile, err error) {
 		case markAPP1:
 			if o := exifOrientation(segment); o != 0 {
 				f.orientation = o
+			}
+		case markAPP2:
+			// Two bytes number the parts of the profile.
+			if part, ok := bytes.CutPrefix(segment, []byte("ICC_PROFILE\x00")); ok && len(part) >= 2 && len(f.icc) < maxProfile {
+				f.icc = append(f.icc, part[2:]...)
 			}
 		case markAPP14:
 			// Adobe's segment ends with the transformation of the colours: 1 is YCbCr.
