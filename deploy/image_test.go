@@ -67,6 +67,9 @@ func build(t *testing.T) string {
 			return
 		}
 		for _, c := range commands {
+			if c.name == "FROM" && !strings.HasSuffix(c.text, " AS build") {
+				break // the other stages install packages
+			}
 			if c.name != "RUN" || built.err != nil {
 				continue
 			}
@@ -143,19 +146,23 @@ func TestTheImagesProgramIsStaticAndStamped(t *testing.T) {
 
 func TestTheImageHoldsTheProgramAndRunsAsNobody(t *testing.T) {
 	t.Parallel()
-	var from, copies []string
+	var from, copies, alike []string
 	last := map[string]string{}
 	for _, i := range dockerfile(t) {
 		last[i.name] = i.text
 		switch i.name {
 		case "FROM":
-			from, copies = append(from, i.text), nil
-		case "COPY":
-			copies = append(copies, i.text)
+			from, alike, copies = append(from, i.text), copies, nil
+		case "COPY", "USER", "ENTRYPOINT", "CMD", "EXPOSE":
+			copies = append(copies, i.name+" "+i.text)
 		}
 	}
-	if len(from) != 2 || !strings.HasPrefix(from[1], "gcr.io/distroless/static") {
+	// The last stage is what is built without --target.
+	if len(from) != 3 || !strings.HasSuffix(from[1], " AS ocr") || !strings.HasPrefix(from[2], "gcr.io/distroless/static") {
 		t.Errorf("stages: %v", from)
+	}
+	if !slices.Equal(alike, copies) {
+		t.Errorf("the images differ:\n%s\n%s", strings.Join(alike, "\n"), strings.Join(copies, "\n"))
 	}
 	if last["USER"] != "65532:65532" || last["ENTRYPOINT"] != `["/kycq"]` {
 		t.Errorf("user %s, entrypoint %s", last["USER"], last["ENTRYPOINT"])
@@ -163,7 +170,10 @@ func TestTheImageHoldsTheProgramAndRunsAsNobody(t *testing.T) {
 	folder := filepath.Dir(filepath.Dir(build(t)))
 	for _, c := range copies {
 		words := strings.Fields(c)
-		for _, source := range words[:len(words)-1] {
+		if words[0] != "COPY" {
+			continue
+		}
+		for _, source := range words[1 : len(words)-1] {
 			if strings.HasPrefix(source, "--") {
 				continue
 			}

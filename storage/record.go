@@ -12,11 +12,12 @@ import (
 // write would lose the fields that it does not know. A record is written as the lowest version that has all its fields.
 const RecordVersion = 3
 
-// formVersion is the version of the record's form: 2 has earlier runs, 3 the SHA-256 of the vendor's image.
+// formVersion is the version of the record's form: 2 has earlier runs, 3 the SHA-256 of the vendor's image, or the
+// digit check.
 func (r *Record) formVersion() int {
 	hashed := func(m *MaskedImage) bool { return m != nil && m.VendorSHA256 != "" }
 	switch {
-	case hashed(r.MaskedImage), slices.ContainsFunc(r.Earlier, func(e EarlierRun) bool { return hashed(e.MaskedImage) }):
+	case r.DigitCheck != "", hashed(r.MaskedImage), slices.ContainsFunc(r.Earlier, func(e EarlierRun) bool { return hashed(e.MaskedImage) }):
 		return 3
 	case len(r.Earlier) > 0:
 		return 2
@@ -69,8 +70,11 @@ type Record struct {
 	// Review is set if a person should check the masked image, and says why; or what a person has decided.
 	Review string `json:"review,omitempty"`
 	// QRCheck is the setting KYCQ_QR_CHECK by which the image was checked: visible or readable.
-	QRCheck  string        `json:"qr_check,omitempty"`
-	Passport *PassportView `json:"passport,omitempty"`
+	QRCheck string `json:"qr_check,omitempty"`
+	// DigitCheck is DigitCheckDone if a readable number was looked for in the masked image, else DigitCheckOff, or empty if the
+	// image was refused before.
+	DigitCheck string        `json:"digit_check,omitempty"`
+	Passport   *PassportView `json:"passport,omitempty"`
 
 	// Sealed is the vendor's encrypted answer; it opens only with the keyset.
 	Sealed string `json:"sealed,omitempty"`
@@ -93,6 +97,12 @@ type Record struct {
 	UpdatedAt   time.Time `json:"updated_at,omitzero"`
 	CompletedAt time.Time `json:"completed_at,omitzero"`
 }
+
+// The values of Record.DigitCheck.
+const (
+	DigitCheckDone = "done"
+	DigitCheckOff  = "off"
+)
 
 // The beginnings of Record.Review after a decision; the user and the reason follow.
 const (

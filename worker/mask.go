@@ -51,8 +51,10 @@ func (d *delivery) mask(ctx context.Context) transition {
 	}
 	var report maskcheck.Report
 	crashLoop, err := d.guardCrash(ctx, func() error {
-		report, err = d.CheckMask(ctx, fetched.Body, source)
-		return err
+		if report, err = d.CheckMask(ctx, fetched.Body, source); err != nil {
+			return err
+		}
+		return d.checkDigits(ctx, report.File)
 	})
 	var unsafe *maskcheck.UnsafeError
 	switch {
@@ -106,7 +108,7 @@ func (d *delivery) storeMasked(ctx context.Context, vendors []byte, report maskc
 	if rec.MaskedImage, err = putMasked(storage.Fence(ctx, d.seen), d.MaskedImages, rec, vendors, report); err != nil {
 		return d.infraFault(err, "storage")
 	}
-	rec.Review, rec.QRCheck = report.ReviewReason, d.policy.QRCheck
+	rec.Review, rec.QRCheck, rec.DigitCheck = report.ReviewReason, d.policy.QRCheck, d.digitCheck("")
 	end(rec, storage.StateValid, "")
 	return d.saveImage(ctx, rec, rec.MaskedImage.Key)
 }
@@ -141,7 +143,7 @@ func (d *delivery) quarantine(ctx context.Context, fetched *cashfree.FetchedImag
 		return d.infraFault(err, "storage")
 	}
 	rec := d.rec.Clone()
-	rec.Review, rec.QRCheck = string(unsafe.Code), d.policy.QRCheck
+	rec.Review, rec.QRCheck, rec.DigitCheck = string(unsafe.Code), d.policy.QRCheck, d.digitCheck(string(unsafe.Code))
 	end(rec, storage.StateFailed, unsafeMask)
 	return d.saveImage(ctx, rec, key)
 }

@@ -108,7 +108,7 @@ type Observer interface {
 	Held(code string)
 }
 
-// Parts are the dependencies of a Processor. All are required except Batches, Observer and OnHold.
+// Parts are the dependencies of a Processor. All are required except HasNumber, Batches, Observer and OnHold.
 type Parts struct {
 	Records      Records
 	Images       Images
@@ -118,6 +118,8 @@ type Parts struct {
 	Keyset       *Keyset
 	// CheckMask checks that an image is masked: maskcheck.Check or maskcheck.CheckReadable.
 	CheckMask func(ctx context.Context, masked []byte, source maskcheck.SourceInfo) (maskcheck.Report, error)
+	// HasNumber reports whether a number can be read in a masked image: digits.Reader.HasNumber. nil: digits are not checked.
+	HasNumber func(ctx context.Context, file []byte) (bool, error)
 	Hints     Hints
 	Batches   Batches
 	Observer  Observer

@@ -68,6 +68,11 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 	})
 	open(func(cfg *config.Config) error {
 		t.AllowVolatile = cfg.AllowVolatileRedis
+		t.DigitCheck, t.DigitRequired = "off", cfg.DigitCheck == "require"
+		number, err := wire.OpenDigits(cmd.Context(), cfg)
+		if t.DigitErr = err; number != nil {
+			t.DigitCheck = number.Version
+		}
 		rdb, err := wire.NewRedis(cfg)
 		if err == nil {
 			redisClient, t.Redis = rdb, redisTarget{rdb}

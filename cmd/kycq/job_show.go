@@ -83,6 +83,7 @@ func describe(rec *storage.Record) string {
 		line("masked image", fmt.Sprintf("s3://%s/%s (%s, %d x %d, %d bytes)", m.Bucket, m.Key, m.ContentType, m.Width, m.Height, m.Bytes))
 	}
 	line("review", rec.Review)
+	line("digit check", rec.DigitCheck)
 	if p := rec.Passport; p != nil {
 		line("passport", strings.TrimSpace(p.Name+" "+p.FileNumber))
 		line("matches", fmt.Sprintf("name %s, date of birth %s, file number %s", yesNo(p.Matches.Name), yesNo(p.Matches.DOB), yesNo(p.Matches.FileNumber)))

@@ -74,7 +74,7 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	defer w.ServeAdmin(ctx, l)()
-	log.Info().Str("version", a.Build.Version).Msg("worker started")
+	log.Info().Str("version", a.Build.Version).Str("digit_check", w.DigitCheck).Msg("worker started")
 	err = w.Run(ctx)
 	log.Info().Msg("worker stopped")
 	return err

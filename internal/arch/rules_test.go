@@ -24,14 +24,14 @@ var ownImports = map[string][]string{
 	"tasks/":   {"./internal/asynqx", "./internal/redisx", "./internal/seal", "./internal/vendorid"},
 	"storage/": {"./internal/installation", "./internal/objects", "./tasks"},
 	"worker/": {
-		"./internal/asynqx", "./internal/cashfree", "./internal/gate", "./internal/hold", "./internal/maskcheck", "./internal/redisx",
+		"./internal/asynqx", "./internal/cashfree", "./internal/digits", "./internal/gate", "./internal/hold", "./internal/maskcheck", "./internal/redisx",
 		"./internal/seal", "./internal/vendorid", "./storage", "./tasks",
 	},
 
 	"internal/audit/":        {"./internal/objects"},
 	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/dashboard/":    {"./internal/seal", "./tasks"},
-	"internal/doctor/":       {"./internal/cashfree", "./internal/clocks", "./internal/hold", "./internal/installation", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
+	"internal/doctor/":       {"./internal/cashfree", "./internal/clocks", "./internal/digits", "./internal/hold", "./internal/installation", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
 	"internal/gate/":         {"./internal/hold"},
 	"internal/installation/": {"./internal/objects", "./internal/redisx"},
 	"internal/janitor/":      {"./internal/asynqx"},

@@ -47,6 +47,7 @@ type Config struct {
 	RetryBase, RetryMax                                      time.Duration
 	OnAccountError                                           string // hold or fail
 	OnLostAnswer                                             string // review or reissue
+	DigitCheck                                               string // off, auto or require
 	ReissuesPerDay                                           int    // 0: none
 	QRCheck                                                  string // visible or readable
 

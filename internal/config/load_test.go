@@ -51,10 +51,10 @@ func TestDefaults(t *testing.T) {
 	c := given{}.mustLoad(t)
 	got := fmt.Sprint(c.RedisURL.Reveal(), c.S3Endpoint, c.S3Region, c.S3InboxBucket, c.S3MaskedBucket, c.S3RecordsBucket,
 		c.CashfreeURL, c.CashfreeTimeout, c.AadhaarRate.String(), c.PassportRate.String(), c.AadhaarConcurrency, c.PassportConcurrency, c.LiveConcurrency,
-		c.MaxAttempts, c.RetryCodes, c.RetryBase, c.RetryMax, c.OnAccountError, c.OnLostAnswer, c.ReissuesPerDay, c.Listen, c.LogFormat, c.LogLevel)
+		c.MaxAttempts, c.RetryCodes, c.RetryBase, c.RetryMax, c.OnAccountError, c.OnLostAnswer, c.DigitCheck, c.ReissuesPerDay, c.Listen, c.LogFormat, c.LogLevel)
 	want := fmt.Sprint("redis://127.0.0.1:6379/0", "", "ap-south-1", "kycq-inbox", "kycq-masked", "kycq-records",
 		"https://sandbox.cashfree.com/verification", 30*time.Second, "100/m", "100/m", 8, 8, 4,
-		6, []int{500, 502}, 5*time.Second, 10*time.Minute, "hold", "review", 100, "", "auto", "info")
+		6, []int{500, 502}, 5*time.Second, 10*time.Minute, "hold", "review", "off", 100, "", "auto", "info")
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

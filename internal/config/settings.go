@@ -198,6 +198,10 @@ func table(c *Config) []Setting {
 			Help: "refuse masked images with a QR code that is visible, or only if kycq can read it (a change is audited)",
 		},
 		{
+			Name: "digit_check", Area: Work, Form: "off|auto|require", Default: "off", set: to(&c.DigitCheck, choice("off", "auto", "require")),
+			Help: "read masked images with Tesseract and refuse those with a readable number: never, if it is installed, or always",
+		},
+		{
 			Name: "reissues_per_day", Area: Work, Form: "N", Default: "100", set: to(&c.ReissuesPerDay, integer(0, 1_000_000)),
 			Help: "limit of calls repeated for lost answers, per day and fleet",
 		},

@@ -82,14 +82,18 @@ type Target struct {
 	Vendor             Vendor
 	VendorErr          error // why Vendor is nil
 	// Installation compares Redis, buckets and account; nil if one of their settings is missing.
-	Installation  func(ctx context.Context) (installation.Found, error)
+	Installation func(ctx context.Context) (installation.Found, error)
+	// DigitCheck is the version of Tesseract, or off; DigitErr says why it cannot be used, and whether workers start without it.
+	DigitCheck    string
+	DigitErr      error
+	DigitRequired bool
 	AllowVolatile bool // report a Redis that may lose data as a warning
 }
 
 // Run runs all checks. It takes about a minute if all servers time out.
 func Run(ctx context.Context, t Target) []Finding {
 	var all []Finding
-	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkKeyset, checkVendor, checkInstallation} {
+	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkKeyset, checkDigits, checkVendor, checkInstallation} {
 		all = append(all, check(ctx, t)...)
 	}
 	return all

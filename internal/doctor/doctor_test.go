@@ -165,6 +165,28 @@ func TestRedisMemoryLevels(t *testing.T) {
 	}
 }
 
+func TestTheDigitCheckIsNamed(t *testing.T) {
+	t.Parallel()
+	away := errors.New("Tesseract cannot be used")
+	for _, c := range []struct {
+		version  string
+		err      error
+		required bool
+		want     string
+	}{
+		{"off", nil, false, ""},
+		{"tesseract 5.3.0", nil, true, ""},
+		{"off", away, false, "warn digit-check "},
+		{"off", away, true, "fail digit-check settings"},
+	} {
+		target := healthy(t)
+		target.DigitCheck, target.DigitErr, target.DigitRequired = c.version, c.err, c.required
+		if got := findings(target); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 func TestEachHoldIsAWarning(t *testing.T) {
 	t.Parallel()
 	target := healthy(t)

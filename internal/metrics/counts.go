@@ -143,6 +143,7 @@ var maskResults = []string{
 	string(maskcheck.Undecodable), string(maskcheck.SameBytes), string(maskcheck.Dimensions), string(maskcheck.VisibleQR),
 	string(maskcheck.NothingMasked),
 	string(maskcheck.NotComparable), string(maskcheck.SourceGone), string(maskcheck.TooBusy),
+	worker.ReadableNumber, worker.DigitsUnread,
 }
 
 // MaskChecked implements worker.Observer.

@@ -25,6 +25,8 @@ type Config struct {
 	Queues []string
 	// Version and Commit are labels of kycq_build_info.
 	Version, Commit string
+	// DigitCheck says that this worker reads masked images with Tesseract.
+	DigitCheck bool
 }
 
 // Metrics implements worker.Observer and serves /metrics. It is safe for concurrent use.
@@ -47,6 +49,9 @@ func New(cfg Config) (*Metrics, error) {
 		Name: "kycq_build_info", Help: "1, with the build in the labels",
 		ConstLabels: prometheus.Labels{"version": cfg.Version, "commit": cfg.Commit, "go": runtime.Version()},
 	}).Set(1)
+	promauto.With(registry).NewGauge(prometheus.GaugeOpts{
+		Name: "kycq_digit_check", Help: "1 if this worker looks for readable numbers in masked images, 0 otherwise; equal in all workers",
+	}).Set(boolValue(cfg.DigitCheck))
 	return &Metrics{counts: newCounts(registry), registry: registry}, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/clocks"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/digits"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/installation"
 	"github.com/kycq/kycq/internal/janitor"
@@ -31,7 +32,8 @@ import (
 
 // Worker is a worker process.
 type Worker struct {
-	Client *tasks.Client
+	Client     *tasks.Client
+	DigitCheck string // off, or the version of Tesseract
 
 	redis   redis.UniversalClient
 	store   *storage.Store
@@ -56,6 +58,13 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 	if err != nil {
 		return nil, err
 	}
+	number, err := OpenDigits(ctx, cfg)
+	switch {
+	case err != nil && cfg.DigitCheck == "require":
+		return nil, cli.UsageError(fmt.Errorf("KYCQ_DIGIT_CHECK=require: %w: %s", err, digits.Install))
+	case err != nil:
+		log.Warn().Err(err).Str("next_action", digits.Install).Msg("digits are not checked")
+	}
 	vendor, err := OpenVendor(cfg, build)
 	if err != nil {
 		return nil, err
@@ -65,8 +74,11 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 		vendor.Close()
 		return nil, err
 	}
-	w := &Worker{redis: rdb, store: store, vendor: vendor, qrCheck: cfg.QRCheck, log: log}
-	if err := w.assemble(cfg, keyset, build); err != nil {
+	w := &Worker{redis: rdb, store: store, vendor: vendor, qrCheck: cfg.QRCheck, log: log, DigitCheck: "off"}
+	if number != nil {
+		w.DigitCheck = number.Version
+	}
+	if err := w.assemble(cfg, keyset, number, build); err != nil {
 		w.Close()
 		return nil, err
 	}
@@ -76,7 +88,7 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 // queues lists the queues of jobs, and that of the feeder (one task per open batch).
 func queues() []string { return append(tasks.Queues(), batch.Queue) }
 
-func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Build) error {
+func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digits.Reader, build cli.Build) error {
 	var err error
 	if w.Client, err = tasks.NewClient(tasks.ClientConfig{Redis: w.redis, Ledger: w.store, Keyset: keyset, RetryMax: cfg.RetryMax}); err != nil {
 		return err
@@ -89,7 +101,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	}
 	w.pauses = OpenPauses(w.store, w.gate, w.log)
 	if w.metrics, err = metrics.New(metrics.Config{
-		Redis: w.redis, Gate: w.gate, Queues: queues(), Version: build.Version, Commit: build.Commit,
+		Redis: w.redis, Gate: w.gate, Queues: queues(), Version: build.Version, Commit: build.Commit, DigitCheck: number != nil,
 	}); err != nil {
 		return err
 	}
@@ -108,7 +120,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 	batches := batch.NewStore(w.store)
 	progress := batch.NewProgressStore(w.redis, batches)
 	pause := worker.NewQueuePause(w.redis)
-	processor, err := worker.NewProcessor(worker.Parts{
+	parts := worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
 		CheckMask: checkMask(cfg), Hints: redisx.NewHints(w.redis), Batches: progress, Observer: w.metrics,
 		OnHold: func(ctx context.Context) {
@@ -117,7 +129,11 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, build cli.Bu
 			}
 		},
 		Log: w.log,
-	}, policyOf(cfg))
+	}
+	if number != nil {
+		parts.HasNumber = number.HasNumber
+	}
+	processor, err := worker.NewProcessor(parts, policyOf(cfg))
 	if err != nil {
 		return cli.UsageError(err)
 	}
