@@ -35,6 +35,9 @@ func describe(err error) (text string, keep error) {
 	if refused, ok := errors.AsType[refusal](err); ok {
 		return refused.Error(), refused
 	}
+	if proxy, ok := errors.AsType[proxyError](err); ok {
+		return proxy.Error(), nil
+	}
 	switch {
 	case errors.Is(err, errStuck):
 		return errStuck.Error(), context.DeadlineExceeded

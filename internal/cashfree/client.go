@@ -38,12 +38,14 @@ type Config struct {
 	// ImageTimeout bounds one FetchImage; zero means 60 s.
 	ImageTimeout time.Duration
 	// ImageHosts are hosts ("host" for any port, or "host:port") from which image links are fetched even if they are
-	// private or use plain http. For development only.
+	// private or use plain http: for development only; or, with ImageProxy, the only hosts.
 	ImageHosts []string
+	// ImageProxy is the URL of the http or https proxy of image links; empty means none.
+	ImageProxy redact.Secret
 	// UserAgent defaults to "kycq".
 	UserAgent string
-	// Proxy selects the proxy of the two calls, for example http.ProxyFromEnvironment; nil means none. Image links never
-	// use a proxy: it would resolve their names without the checks of guard.go.
+	// Proxy selects the proxy of the two calls, for example http.ProxyFromEnvironment; nil means none. Image links do
+	// not use it: it would resolve their names without the checks of guard.go.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
@@ -86,6 +88,13 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("cashfree image hosts: %w", err)
 	}
 	c.images = newFetcher(hosts, cfg.ImageTimeout, cfg.UserAgent, net.Dialer{})
+	if c.images.proxy, err = parseImageProxy(cfg.ImageProxy, hosts); err != nil {
+		return nil, fmt.Errorf("cashfree image proxy (KYCQ_IMAGE_PROXY): %w", err)
+	}
+	if c.images.proxy != nil {
+		c.images.transport.DialContext = (&net.Dialer{Timeout: connectTimeout}).DialContext // it may be private
+		useProxy(c.images.transport, c.images.proxy)
+	}
 	return c, nil
 }
 

@@ -57,8 +57,9 @@ func (h imageHosts) allow(host, port string) bool {
 	return h[hostKey(host, "")] || h[hostKey(host, port)]
 }
 
-// checkLink checks a link without name lookup. The address is checked at dial time by control.
-func (h imageHosts) checkLink(link string) (*url.URL, error) {
+// checkLink checks a link without name lookup. The address is checked at dial time by control; through a proxy it cannot be,
+// so that only listed hosts are allowed.
+func (h imageHosts) checkLink(link string, proxied bool) (*url.URL, error) {
 	u, err := url.Parse(link)
 	if err != nil || u.Opaque != "" || u.Hostname() == "" {
 		return nil, refusedForm
@@ -75,6 +76,8 @@ func (h imageHosts) checkLink(link string) (*url.URL, error) {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, refusedForm
+	case proxied:
+		return u, h.checkProxied(u, port)
 	case u.Scheme == "http" && !open:
 		return nil, refusedPlainHTTP
 	case u.User != nil:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -21,10 +22,10 @@ type FetchedImage struct {
 	ContentType string
 }
 
-// LinkError is the reason why an image was not fetched. Its text does not contain the link, its host or data from the
-// server. If neither Gone nor Refused is set, the link may work later.
+// LinkError is the reason why an image was not fetched. Its text does not contain the link or data from the server, nor
+// its host, unless the host must be added to those of a proxy. If neither Gone nor Refused is set, the link may work later.
 type LinkError struct {
-	// Gone: the link has expired. Set for all 4xx except 408, 425 and 429: object stores also answer 400 or 401 to an
+	// Gone: the link has expired. Set for all 4xx except 407, 408, 425 and 429: object stores also answer 400 or 401 to an
 	// expired signature.
 	Gone bool
 	// Refused: the link is not allowed, or the image is too large. Trying again does not help.
@@ -38,13 +39,14 @@ func (e *LinkError) Error() string { return "image link: " + e.err.Error() }
 
 func (e *LinkError) Unwrap() error { return e.err }
 
-// FetchImage fetches an image_link, at most 20 MB. The link is not trusted: only https and public addresses, no redirects,
-// proxies, cookies or credentials. Errors are of type *LinkError.
+// FetchImage fetches an image_link, at most 20 MB. The link is not trusted: only https and public addresses, or only listed
+// hosts through Config.ImageProxy; no redirects, other proxies, cookies or credentials. Errors are of type *LinkError.
 func (c *Client) FetchImage(ctx context.Context, link redact.Secret) (*FetchedImage, error) {
 	return c.images.fetch(ctx, link)
 }
 
 type fetcher struct {
+	proxy     *url.URL // nil: none
 	hosts     imageHosts
 	timeout   time.Duration
 	userAgent string
@@ -75,9 +77,9 @@ func newFetcher(hosts imageHosts, timeout time.Duration, userAgent string, base 
 }
 
 func (f *fetcher) fetch(ctx context.Context, link redact.Secret) (*FetchedImage, error) {
-	u, err := f.hosts.checkLink(link.Reveal())
+	u, err := f.hosts.checkLink(link.Reveal(), f.proxy != nil)
 	if err != nil {
-		return nil, &LinkError{Refused: true, err: err}
+		return nil, &LinkError{Refused: is[refusal](err), err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -100,7 +102,7 @@ func statusError(status int) *LinkError {
 	switch {
 	case status >= 300 && status < 400:
 		e.Refused, e.err = true, refusedRedirect
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
+	case status == http.StatusProxyAuthRequired, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
 	case status >= 400 && status < 500:
 		e.Gone = true
 	}

@@ -34,7 +34,8 @@ type Config struct {
 	CashfreeClientSecret redact.Secret // may be empty
 	CashfreePublicKey    string        // PEM; empty: no x-cf-signature is sent
 	CashfreeTimeout      time.Duration
-	ImageHosts           []string // empty in production
+	ImageHosts           []string      // empty in production without ImageProxy
+	ImageProxy           redact.Secret // URL, may contain a password; empty: none
 
 	Keyset            redact.Secret // JSON; may be empty, see RequireSealing
 	InsecureNoSealing bool

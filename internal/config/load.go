@@ -221,6 +221,10 @@ func (l *loader) check(c *Config, areas []Area) {
 		l.problem("%s, %s and %s must name three different buckets: unmasked images expire and must be kept apart",
 			spelling("s3_inbox_bucket"), spelling("s3_masked_bucket"), spelling("s3_records_bucket"))
 	}
+	if has(Cashfree) && !c.ImageProxy.Empty() && len(c.ImageHosts) == 0 {
+		l.problem("%s needs %s: list the hosts of Cashfree's image links there, since kycq cannot see which addresses a proxy connects to",
+			spelling("image_proxy"), spelling("image_hosts"))
+	}
 	if has(Sealing) && !c.Keyset.Empty() && c.InsecureNoSealing {
 		l.problem("%s and %s contradict each other: drop one", spelling("keyset"), spelling("insecure_no_sealing"))
 	}

@@ -178,6 +178,8 @@ func TestErrorsOfInvalidSettingsContainTheFix(t *testing.T) {
 		"listen":                {env("KYCQ_LISTEN=8080"), "write host:port"},
 		"public key":            {env("KYCQ_CASHFREE_PUBLIC_KEY=abc"), "is not PEM"},
 		"private key":           {env("KYCQ_CASHFREE_PUBLIC_KEY=-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"), "is a private key"},
+		"proxy without hosts":   {env("KYCQ_IMAGE_PROXY=http://proxy:3128"), "KYCQ_IMAGE_PROXY needs KYCQ_IMAGE_HOSTS"},
+		"proxy of another kind": {env("KYCQ_IMAGE_PROXY=socks5://proxy:1080", "KYCQ_IMAGE_HOSTS=a.example"), "KYCQ_IMAGE_PROXY: is not a proxy"},
 		"keyset and insecure":   {env("KYCQ_KEYSET={}", "KYCQ_INSECURE_NO_SEALING=1"), "contradict"},
 		"bool":                  {env("KYCQ_ALLOW_VOLATILE_REDIS=maybe"), "neither true nor false"},
 		"client id":             {env("KYCQ_CASHFREE_CLIENT_ID=a b"), "holds a space"},

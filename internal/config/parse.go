@@ -180,6 +180,15 @@ func redisURL(text string) (redact.Secret, error) {
 	return redact.Secret{}, errors.New("is not a Redis URL: write redis://host:6379/0, rediss://host:6379/0 or redis-sentinel://host:26379/0?master=NAME")
 }
 
+// proxyURL does not quote the text in errors: it may hold a password.
+func proxyURL(text string) (redact.Secret, error) {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return redact.Secret{}, errors.New("is not a proxy: write http://host:port or https://host:port, with user:password@ before the host if it needs them")
+	}
+	return redact.NewSecret(text), nil
+}
+
 // mayHoldPassword reports false only if url surely holds no password; a password can contain an @.
 func mayHoldPassword(url string) bool {
 	return strings.Contains(url, "@") || strings.Contains(url, "password")

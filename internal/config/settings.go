@@ -135,7 +135,11 @@ func table(c *Config) []Setting {
 		},
 		{
 			Name: "image_hosts", Area: Cashfree, Form: "list", set: to(&c.ImageHosts, hosts),
-			Help: "hosts or host:port, separated by commas, allowed in image links although private or plain http (development)",
+			Help: "hosts or host:port, separated by commas, allowed in image links although private or plain http (development); with image_proxy the only ones",
+		},
+		{
+			Name: "image_proxy", Area: Cashfree, Form: "url", Secret: true, File: true, NoFlagPassword: true, set: to(&c.ImageProxy, proxyURL),
+			Help: "http or https proxy of image links, to the hosts of image_hosts only; proxies of the environment are for calls only",
 		},
 		{
 			Name: "keyset", Area: Sealing, Form: "json", Secret: true, File: true, set: to(&c.Keyset, secret),

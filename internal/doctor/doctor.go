@@ -69,6 +69,7 @@ type Store interface {
 // Vendor is *cashfree.Client.
 type Vendor interface {
 	Check(ctx context.Context) *cashfree.Reply
+	ImageRoute(ctx context.Context) cashfree.ImageRoute
 }
 
 // Target is the installation to check. A part that could not be built is nil.

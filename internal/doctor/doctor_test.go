@@ -51,6 +51,8 @@ type fakeVendor cashfree.Reply
 
 func (v fakeVendor) Check(context.Context) *cashfree.Reply { r := cashfree.Reply(v); return &r }
 
+func (v fakeVendor) ImageRoute(context.Context) cashfree.ImageRoute { return cashfree.ImageRoute{} }
+
 func trials(err error) []objects.BucketCheck {
 	return []objects.BucketCheck{
 		{Role: "inbox", Bucket: "a", Err: err}, {Role: "masked", Bucket: "b", Err: err}, {Role: "records", Bucket: "c", Err: err},
@@ -137,6 +139,33 @@ func TestFindingForEachClassOfReply(t *testing.T) {
 		target.Vendor = fakeVendor(c.reply)
 		if got := findings(target); got != c.want {
 			t.Errorf("%s %d: %q, want %q", c.reply.Class, c.reply.HTTPStatus, got, c.want)
+		}
+	}
+}
+
+// routedVendor also says how image links are fetched.
+type routedVendor struct {
+	fakeVendor
+	route cashfree.ImageRoute
+}
+
+func (v routedVendor) ImageRoute(context.Context) cashfree.ImageRoute { return v.route }
+
+func TestTheRouteOfImageLinksIsReported(t *testing.T) {
+	t.Parallel()
+	hosts := []cashfree.ImageHost{{Host: "a.example"}, {Host: "b.example", Err: errors.New("refused")}}
+	for _, c := range []struct {
+		route cashfree.ImageRoute
+		want  string
+	}{
+		{cashfree.ImageRoute{CallsProxied: true}, "warn image-links "},
+		{cashfree.ImageRoute{Proxied: true, Hosts: hosts[:1]}, ""},
+		{cashfree.ImageRoute{Proxied: true, CallsProxied: true, Hosts: hosts}, "fail image-links unreachable"},
+	} {
+		target := healthy(t)
+		target.Vendor = routedVendor{fakeVendor{Class: cashfree.Rejected, HTTPStatus: 400}, c.route}
+		if got := findings(target); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.route, got, c.want)
 		}
 	}
 }

@@ -20,7 +20,29 @@ func checkVendor(ctx context.Context, t Target) []Finding {
 	case t.Vendor == nil:
 		return []Finding{skipped(check, "fix the settings first")}
 	}
-	return []Finding{readReply(check, t.Vendor.Check(ctx))}
+	return append([]Finding{readReply(check, t.Vendor.Check(ctx))}, checkImages(t.Vendor.ImageRoute(ctx))...)
+}
+
+// checkImages says how image links are fetched, and whether the proxy connects to their hosts.
+func checkImages(route cashfree.ImageRoute) []Finding {
+	const check = "image-links"
+	switch {
+	case !route.Proxied && route.CallsProxied:
+		return []Finding{warning(check, "calls go through a proxy (HTTPS_PROXY or HTTP_PROXY), but image links are fetched directly",
+			"if this machine has no direct way out, set KYCQ_IMAGE_PROXY and KYCQ_IMAGE_HOSTS: else images are paid for and not fetched")}
+	case !route.Proxied:
+		return []Finding{fine(check, "fetched directly, without a proxy")}
+	}
+	var lines []Finding
+	for _, h := range route.Hosts {
+		if h.Err == nil {
+			lines = append(lines, fine(check, "fetched through the proxy, which connects to "+h.Host))
+			continue
+		}
+		lines = append(lines, failure(check, Unreachable, fmt.Sprintf("the proxy does not connect to %s: %s", h.Host, h.Err),
+			"allow the host at the proxy, or correct KYCQ_IMAGE_PROXY (host, port, password) and KYCQ_IMAGE_HOSTS"))
+	}
+	return lines
 }
 
 // readReply interprets the answer to a request without fields, which Cashfree must reject.

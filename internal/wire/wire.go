@@ -79,7 +79,7 @@ func OpenVendor(cfg *config.Config, build cli.Build) (*cashfree.Client, error) {
 	vendor, err := cashfree.New(cashfree.Config{
 		URL: cfg.CashfreeURL, ClientID: cfg.CashfreeClientID, ClientSecret: cfg.CashfreeClientSecret,
 		PublicKeyPEM: cfg.CashfreePublicKey, Timeout: cfg.CashfreeTimeout, ImageHosts: cfg.ImageHosts,
-		UserAgent: "kycq/" + build.Version, Proxy: http.ProxyFromEnvironment,
+		ImageProxy: cfg.ImageProxy, UserAgent: "kycq/" + build.Version, Proxy: http.ProxyFromEnvironment,
 	})
 	if err != nil {
 		return nil, cli.UsageError(err)
