@@ -30,6 +30,10 @@ func (r redisTarget) Clock(ctx context.Context) (time.Duration, error) {
 	return redisx.Clock(ctx, r.client)
 }
 
+func (r redisTarget) Workers(ctx context.Context) ([]redisx.Worker, error) {
+	return redisx.Workers(ctx, r.client)
+}
+
 func (r redisTarget) Holds(ctx context.Context) ([]hold.Hold, error) {
 	return hold.NewSet(r.client).Holds(ctx)
 }

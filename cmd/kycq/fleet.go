@@ -23,7 +23,7 @@ import (
 
 func newFleet(a *app) *cobra.Command {
 	return a.Group(&cobra.Command{Use: "fleet", Short: "inspect and control all workers"},
-		newFleetStatus(a), newFleetPause(a), newFleetResume(a), newFleetRate(a))
+		newFleetStatus(a), newFleetWorkers(a), newFleetPause(a), newFleetResume(a), newFleetRate(a))
 }
 
 func newFleetPause(a *app) *cobra.Command {

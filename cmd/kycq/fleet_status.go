@@ -11,6 +11,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/logx"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/tasks"
 )
@@ -18,7 +19,10 @@ import (
 type fleetStatus struct {
 	holdStatus
 	// Restoring says that Redis is new or has lost data, and no worker has restored the pauses from S3 yet.
-	Restoring bool         `json:"restoring,omitempty"`
+	Restoring bool `json:"restoring,omitempty"`
+	Workers   int  `json:"workers"` // alive
+	// NoWorkers says where and when the last worker was seen if none is alive.
+	NoWorkers string       `json:"no_workers,omitempty"`
 	Kinds     []kindStatus `json:"kinds"`
 }
 
@@ -66,6 +70,11 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 		return fleetStatus{}, err
 	}
 	st := fleetStatus{holdStatus: holdStatusOf(holds), Restoring: revision < 0}
+	workers, err := redisx.Workers(ctx, d.redis)
+	if err != nil {
+		return fleetStatus{}, err
+	}
+	st.Workers, st.NoWorkers = aliveWorkers(workers)
 	for _, k := range kinds {
 		ks := kindStatus{KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}}
 		var waiting int64
@@ -111,7 +120,11 @@ func describeFleet(st fleetStatus) string {
 	if st.Restoring {
 		holds = "hold: not known: Redis is new or has lost data; no calls are made until a worker has read the pauses from S3\n"
 	}
-	return holds + cli.Table(lines)
+	workers := st.NoWorkers
+	if workers == "" {
+		workers = fmt.Sprintf("%d alive", st.Workers)
+	}
+	return holds + "workers: " + workers + "\n" + cli.Table(lines)
 }
 
 func describeBreaker(k gate.KindStatus) string {

@@ -56,6 +56,7 @@ type Redis interface {
 	// Clock returns how far this machine's clock is ahead of that of Redis.
 	Clock(ctx context.Context) (ahead time.Duration, err error)
 	Holds(ctx context.Context) ([]hold.Hold, error)
+	Workers(ctx context.Context) ([]redisx.Worker, error)
 	// Queued reads a few tasks of each queue.
 	Queued(ctx context.Context) ([]tasks.JobSpec, error)
 }

@@ -29,6 +29,15 @@ type fakeRedis struct {
 	queued []tasks.JobSpec
 	ahead  time.Duration
 	holds  []hold.Hold
+	// alive are the workers, besides one that is not alive; none: one worker
+	alive []redisx.Worker
+}
+
+func (r fakeRedis) Workers(context.Context) ([]redisx.Worker, error) {
+	if r.alive == nil {
+		return []redisx.Worker{{Host: "one"}}, r.err
+	}
+	return append(r.alive, redisx.Worker{Host: "gone", SeenAgo: time.Hour, Settings: map[string]string{"aadhaar_rate": "1/m"}}), r.err
 }
 
 func (r fakeRedis) Clock(context.Context) (time.Duration, error) { return r.ahead, nil }
@@ -222,6 +231,30 @@ func TestEachHoldIsAWarning(t *testing.T) {
 	target.Redis = fakeRedis{holds: []hold.Hold{{Cause: hold.Operator}, {Cause: hold.Vendor, Kind: "passport"}}}
 	if got := findings(target); got != "warn holds , warn holds " {
 		t.Error(got)
+	}
+}
+
+func TestWorkersThatDifferOrAreMissingAreNamed(t *testing.T) {
+	t.Parallel()
+	worker := func(host, rate string) redisx.Worker {
+		return redisx.Worker{Host: host, PID: 7, Settings: map[string]string{"aadhaar_rate": rate, "passport_rate": "100/m"}}
+	}
+	for want, alive := range map[string][]redisx.Worker{
+		"no worker is alive: no job is processed": {},
+		"2 alive": {worker("one", "100/m"), worker("two", "100/m")},
+		"3 alive; workers differ in aadhaar_rate: 100/m on one (pid 7), three (pid 7); 50/m on two (pid 7)": {worker("one", "100/m"), worker("two", "50/m"), worker("three", "100/m")},
+	} {
+		target := healthy(t)
+		target.Redis = fakeRedis{alive: alive}
+		var got []string
+		for _, f := range doctor.Run(t.Context(), target) {
+			if f.Check == "workers" {
+				got = append(got, f.Message)
+			}
+		}
+		if strings.Join(got, "; ") != want {
+			t.Errorf("%s\nwant %s", strings.Join(got, "; "), want)
+		}
 	}
 }
 

@@ -34,7 +34,8 @@ func checkRedis(ctx context.Context, t Target) []Finding {
 	for _, c := range redisChecks {
 		lines = append(lines, t.redisFinding(found, c.code, c.fine))
 	}
-	return append(append(lines, checkMemory(ctx, t.Redis)), checkHolds(ctx, t.Redis)...)
+	lines = append(append(lines, checkMemory(ctx, t.Redis)), checkHolds(ctx, t.Redis)...)
+	return append(lines, checkWorkers(ctx, t.Redis)...)
 }
 
 func (t Target) redisFinding(found []redisx.Finding, code, good string) Finding {

@@ -70,6 +70,17 @@ func TestOpenJobsAreCounted(t *testing.T) {
 	f.want(t, "kycq_missing_tasks_total", "", 4)
 }
 
+func TestWorkersAreCountedWhileTheyAreAlive(t *testing.T) {
+	t.Parallel()
+	client := redisClient(t)
+	for id, stopped := range map[string]bool{"a": false, "b": false, "c": true} {
+		if err := redisx.Heartbeat(t.Context(), client, redisx.Worker{ID: id, Stopped: stopped}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scrape(t, open(t, client, calmGate)).want(t, "kycq_workers", "", 2)
+}
+
 func TestOutcomesAndAttemptsAreCountedByRun(t *testing.T) {
 	t.Parallel()
 	m := open(t, redisClient(t), calmGate)

@@ -41,6 +41,8 @@ var (
 	openJobs     = describe("kycq_open_jobs", "single jobs without a final record, as the leader counts them every 3 minutes; without rows of batches", "kind")
 	missingTasks = describe("kycq_missing_tasks_total", "tasks of open jobs that Redis had lost and that were enqueued again, as counted in Redis")
 
+	workers = describe("kycq_workers", "workers whose heartbeat is recent")
+
 	rateLimit   = describe("kycq_rate_limit_per_minute", "effective rate limit of the whole fleet, in calls per minute", "kind")
 	rateUsed    = describe("kycq_rate_used_ratio", "calls of the whole fleet in the last minute, divided by the limit", "kind")
 	gateWaiting = describe("kycq_gate_waiting", "jobs waiting for a slot, in all workers", "kind", "lane")
@@ -83,6 +85,15 @@ func (s *shared) Collect(to chan<- prometheus.Metric) {
 	s.collectGate(ctx, to)
 	s.collectMemory(ctx, to)
 	s.collectRounds(ctx, to)
+	s.collectWorkers(ctx, to)
+}
+
+func (s *shared) collectWorkers(ctx context.Context, to chan<- prometheus.Metric) {
+	list, err := redisx.Workers(ctx, s.redis)
+	if err != nil {
+		return
+	}
+	gauge(to, workers, float64(len(slices.DeleteFunc(list, func(w redisx.Worker) bool { return !w.Alive() }))))
 }
 
 func (s *shared) collectMemory(ctx context.Context, to chan<- prometheus.Metric) {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/kycq/kycq/internal/admin"
 	"github.com/kycq/kycq/internal/batch"
-	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/clocks"
 	"github.com/kycq/kycq/internal/config"
@@ -37,7 +36,7 @@ type Worker struct {
 
 	redis   redis.UniversalClient
 	store   *storage.Store
-	vendor  *cashfree.Client
+	vendor  *countedVendor
 	gate    *gate.Gate
 	pauses  *pauses.Pauses
 	server  *worker.Server
@@ -49,6 +48,7 @@ type Worker struct {
 	clocks  *clocks.Watch
 	keeper  *installation.Keeper
 	qrCheck string
+	self    redisx.Worker
 	log     zerolog.Logger
 }
 
@@ -74,10 +74,13 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 		vendor.Close()
 		return nil, err
 	}
-	w := &Worker{redis: rdb, store: store, vendor: vendor, qrCheck: cfg.QRCheck, log: log, DigitCheck: "off"}
+	w := &Worker{
+		redis: rdb, store: store, vendor: &countedVendor{Client: vendor}, qrCheck: cfg.QRCheck, log: log, DigitCheck: "off",
+	}
 	if number != nil {
 		w.DigitCheck = number.Version
 	}
+	w.self = describe(cfg, build, w.DigitCheck)
 	if err := w.assemble(cfg, keyset, number, build); err != nil {
 		w.Close()
 		return nil, err
@@ -241,6 +244,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error { w.pauses.Watch(background); return nil })
+	group.Go(func() error { w.beat(background); return nil })
 	w.clocks.Compare(ctx)
 	group.Go(func() error { w.clocks.Run(background); return nil })
 	err := w.clocks.While(ctx, w.work)

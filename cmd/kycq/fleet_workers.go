@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/redisx"
+)
+
+// workerStatus is a worker in the answer of fleet workers.
+type workerStatus struct {
+	redisx.Worker
+	Alive          bool  `json:"alive"`
+	SeenAgoSeconds int64 `json:"seen_ago_seconds"`
+}
+
+func newFleetWorkers(a *app) *cobra.Command {
+	var all bool
+	cmd := a.command(tolerant(&cobra.Command{
+		Use:   "workers",
+		Short: "list the workers",
+		Long: `workers lists the workers that are alive, and those of the last week that are not with --all: a worker that was not stopped
+but is not seen any more has crashed or lost Redis. Each worker tells Redis about itself every 10 seconds.`,
+		Example: "  kycq fleet workers\n  kycq fleet workers --all --json | jq '.[] | select(.alive | not)'",
+		Args:    cobra.NoArgs,
+	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
+		workers, err := redisx.Workers(ctx, d.redis)
+		if err != nil {
+			return err
+		}
+		_, none := aliveWorkers(workers)
+		for _, difference := range doctor.DifferentSettings(workers) {
+			a.Warn(difference)
+		}
+		list := []workerStatus{}
+		for _, w := range workers {
+			if all || w.Alive() {
+				list = append(list, workerStatus{Worker: w, Alive: w.Alive(), SeenAgoSeconds: int64(w.SeenAgo / time.Second)})
+			}
+		}
+		if none != "" {
+			a.Note("%s", none)
+		}
+		return a.Answer(list, func() string { return workerTable(list) })
+	})
+	cmd.Flags().BoolVar(&all, "all", false, "also list the workers of the last week that are not alive")
+	return cmd
+}
+
+// aliveWorkers counts the workers that are alive. If there are none, it says since when, and what to do.
+func aliveWorkers(workers []redisx.Worker) (alive int, none string) {
+	for _, w := range workers {
+		if w.Alive() {
+			alive++
+		}
+	}
+	switch {
+	case alive > 0:
+		return alive, ""
+	case len(workers) == 0:
+		return 0, "none is alive, and none was seen in the last week: start one with `kycq worker`"
+	}
+	w := workers[0]
+	how := "crashed or lost Redis"
+	if w.Stopped {
+		how = "was stopped"
+	}
+	return 0, fmt.Sprintf("none is alive; the last, on %s (pid %d), %s %s ago: start one with `kycq worker`", w.Host, w.PID, how, w.SeenAgo)
+}
+
+func workerTable(list []workerStatus) string {
+	if len(list) == 0 {
+		return ""
+	}
+	lines := []string{"HOST\tPID\tVERSION\tSINCE\tSEEN\tCALLS\tCONCURRENCY"}
+	for _, w := range list {
+		seen := fmt.Sprintf("%s ago", w.SeenAgo)
+		if w.Stopped {
+			seen = "stopped " + seen
+		}
+		concurrency := make([]string, 0, len(w.Concurrency))
+		for _, queue := range slices.Sorted(maps.Keys(w.Concurrency)) {
+			concurrency = append(concurrency, fmt.Sprintf("%s %d", queue, w.Concurrency[queue]))
+		}
+		lines = append(lines, fmt.Sprintf("%s\t%d\t%s\t%s\t%s\t%d\t%s", w.Host, w.PID, w.Version, stamp(w.Since), seen, w.CallsOut,
+			strings.Join(concurrency, ", ")))
+	}
+	return cli.Table(lines)
+}
