@@ -1,7 +1,7 @@
 // Package admin is the handler of the worker's own HTTP listener.
 //
 //	/livez         200 while the process runs. It does not check Redis: an outage must not restart the fleet.
-//	/readyz        200 if Redis answers, calls may be made and the worker is not shutting down, otherwise 503 with the reason.
+//	/readyz        200 if Redis takes writes, calls may be made and the worker is not shutting down, otherwise 503 with the reason.
 //	/metrics       Prometheus metrics.
 //	/debug/pprof/  for clients on this machine only.
 //
@@ -18,10 +18,10 @@ import (
 	"github.com/kycq/kycq/internal/loopback"
 )
 
-// Config configures a Handler. Ping and Metrics are required.
+// Config configures a Handler. Redis and Metrics are required.
 type Config struct {
-	// Ping returns an error if Redis does not answer.
-	Ping func(ctx context.Context) error
+	// Redis returns why Redis cannot be used, without addresses; "" if it can.
+	Redis func(ctx context.Context) string
 	// Blocked returns why the worker may not make calls, "" if it may; nil: it always may.
 	Blocked func() string
 	// Metrics serves /metrics.
@@ -69,9 +69,8 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
 	defer cancel()
-	if err := h.cfg.Ping(ctx); err != nil {
-		// Not the error: it holds the address.
-		reply(w, http.StatusServiceUnavailable, "redis is not reachable")
+	if reason := h.cfg.Redis(ctx); reason != "" {
+		reply(w, http.StatusServiceUnavailable, reason)
 		return
 	}
 	if h.cfg.Blocked != nil {

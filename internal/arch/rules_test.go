@@ -15,7 +15,7 @@ var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopb
 var ownImports = map[string][]string{
 	// Both binaries, and what they share.
 	"cmd/":           {"./"},
-	"internal/cli/":  {"./internal/config", "./internal/logx", "./storage", "./tasks"},
+	"internal/cli/":  {"./internal/config", "./internal/logx", "./internal/redisx", "./storage", "./tasks"},
 	"internal/wire/": {"./internal", "./storage", "./tasks", "./worker"},
 
 	"examples/": {"./storage", "./tasks"},

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -72,6 +73,9 @@ func (a *App) report(ctx context.Context, err error) int {
 				_, _ = fmt.Fprintln(a.Err, a.Name+": "+line)
 			}
 		}
+		if f, ok := redisx.Explain(err); ok && !strings.Contains(err.Error(), f.Fix) {
+			_, _ = fmt.Fprintf(a.Err, "%s: %s\n", a.Name, f)
+		}
 	}
 	return code
 }
@@ -90,12 +94,18 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.As(err, &settings), errors.As(err, &invalid), errors.Is(err, config.ErrNoKeyset),
 		errors.Is(err, tasks.ErrOtherInstallation):
 		return ExitUsage
-	case errors.Is(err, storage.ErrDenied):
+	case errors.Is(err, storage.ErrDenied), refusedByRedis(err):
 		return ExitCredentials
 	case errors.Is(err, storage.ErrUnreachable), redisUnreachable(err):
 		return ExitUnreachable
 	}
 	return ExitFailure
+}
+
+// refusedByRedis reports whether Redis refuses the credentials.
+func refusedByRedis(err error) bool {
+	f, ok := redisx.Explain(err)
+	return ok && f.Credentials()
 }
 
 // redisUnreachable reports whether err is a network error of the Redis client. (It does not use net.Error, which every

@@ -15,6 +15,7 @@ var redisChecks = []struct{ code, fine string }{
 	{"cluster", "not a cluster"},
 	{"eviction", "evicts no keys (maxmemory-policy noeviction)"},
 	{"persistence", "append-only file is on"},
+	{"channels", "the user may use channels"},
 }
 
 func checkRedis(ctx context.Context, t Target) []Finding {
@@ -23,6 +24,13 @@ func checkRedis(ctx context.Context, t Target) []Finding {
 		return []Finding{skipped(check, "fix the settings first")}
 	}
 	found, err := t.Redis.Check(ctx)
+	if f, ok := redisx.Explain(err); ok {
+		cause := Environment
+		if f.Credentials() {
+			cause = Credentials
+		}
+		return []Finding{failure(check, cause, f.Message, f.Fix)}
+	}
 	if err != nil {
 		return []Finding{failure(check, Unreachable, "Redis is unreachable: "+err.Error(),
 			"start Redis, or correct KYCQ_REDIS_URL (host, port, TLS, password)")}

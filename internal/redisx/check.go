@@ -11,7 +11,7 @@ import (
 
 // Finding is a problem of the Redis server.
 type Finding struct {
-	// Code is one of version, eviction, persistence, replica, cluster, info. It is stable.
+	// Code is one of version, eviction, persistence, replica, cluster, info, channels, credentials. It is stable.
 	Code string
 	// Refuse: kycq must not use this server. Other findings are warnings.
 	Refuse bool
@@ -26,11 +26,20 @@ func (f Finding) String() string { return f.Message + ": " + f.Fix }
 // Check returns the problems of the server, those with Refuse first. It calls only INFO, since managed services forbid
 // CONFIG. It returns an error if the server cannot be reached.
 func Check(ctx context.Context, client redis.UniversalClient) ([]Finding, error) {
+	found, err := checkInfo(ctx, client, "server", "replication", "memory", "persistence")
+	if err != nil {
+		return nil, err
+	}
+	return append(found, checkChannels(ctx, client)...), nil
+}
+
+// checkInfo returns the problems that some sections of INFO show.
+func checkInfo(ctx context.Context, client redis.UniversalClient, sections ...string) ([]Finding, error) {
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, wrap("ping redis", err)
 	}
 	info := serverInfo{}
-	for _, section := range []string{"server", "replication", "memory", "persistence"} {
+	for _, section := range sections {
 		text, err := client.Info(ctx, section).Result()
 		var refused redis.Error
 		switch {
@@ -60,23 +69,16 @@ func (i serverInfo) add(text string) {
 
 func (i serverInfo) findings() []Finding {
 	version, policy := i["redis_version"], i["maxmemory_policy"]
+	old := tooOld
+	old.Message += fmt.Sprintf(" (version %q)", version)
 	var found []Finding
 	for _, f := range []struct {
 		present bool
 		Finding
 	}{
-		{!atLeast(version, 6, 2), Finding{
-			Code: "version", Refuse: true, Message: fmt.Sprintf("redis is version %q", version),
-			Fix: "use Redis 6.2 or newer (or Valkey)",
-		}},
-		{i["role"] == "slave", Finding{
-			Code: "replica", Refuse: true, Message: "redis is a read-only replica",
-			Fix: "point KYCQ_REDIS_URL at the primary, or use redis-sentinel://",
-		}},
-		{i["redis_mode"] == "cluster", Finding{
-			Code: "cluster", Refuse: true, Message: "redis runs in cluster mode",
-			Fix: "use a single primary, with or without replicas and sentinels",
-		}},
+		{!atLeast(version, 6, 2), old},
+		{i["role"] == "slave", replica},
+		{i["redis_mode"] == "cluster", cluster},
 		{policy != "noeviction", Finding{
 			Code: "eviction", Refuse: true, Volatile: true, Message: fmt.Sprintf("redis may drop keys (maxmemory-policy %s)", policy),
 			Fix: "set maxmemory-policy noeviction (redis.conf, or CONFIG SET maxmemory-policy noeviction, or the parameter group of a managed Redis)",

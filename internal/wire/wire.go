@@ -23,13 +23,13 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// OpenRedis builds the client that the whole process shares, and pings the server.
+// OpenRedis builds the client that the whole process shares. It returns an error if kycq cannot use the server.
 func OpenRedis(ctx context.Context, cfg *config.Config) (redis.UniversalClient, error) {
 	client, err := NewRedis(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := client.Ping(ctx).Err(); err != nil {
+	if err := redisx.Usable(ctx, client); err != nil {
 		_ = client.Close()
 		return nil, fmt.Errorf("redis (KYCQ_REDIS_URL): %w", err)
 	}

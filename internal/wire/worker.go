@@ -111,7 +111,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	w.clocks = clocks.New(func(ctx context.Context) (time.Duration, error) { return redisx.Clock(ctx, w.redis) },
 		w.store.Buckets().Clock, w.metrics.ClockCompared, w.log)
 	w.admin = admin.New(admin.Config{
-		Ping: func(ctx context.Context) error { return w.redis.Ping(ctx).Err() },
+		Redis: func(ctx context.Context) string { return redisx.NotReady(ctx, w.redis) },
 		Blocked: func() string {
 			if w.keeper.Name() == "" {
 				return "the installation is not verified: see the log and kycq doctor"
@@ -198,15 +198,17 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 		return err
 	}
 	var refused []error
+	volatile := true
 	for _, f := range findings {
 		if f.Refuse && (!f.Volatile || !allowVolatile) {
 			refused = append(refused, errors.New(f.String()))
+			volatile = volatile && f.Volatile
 			continue
 		}
 		w.log.Warn().Str("finding", f.Code).Str("fix", f.Fix).Msg(f.Message)
 	}
 	if len(refused) > 0 {
-		if !allowVolatile {
+		if volatile {
 			refused = append(refused, fmt.Errorf("for development, add --allow-volatile-redis"))
 		}
 		return errors.Join(refused...)
