@@ -38,12 +38,12 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	w.WriteHeader(http.StatusOK)
-	from, _, err := http.NewResponseController(w).Hijack()
+	from, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
-	go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
+	_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
+	go func() { _, _ = io.Copy(to, buffered); _ = to.Close() }()
 	_, _ = io.Copy(from, to)
 	_ = from.Close()
 }
