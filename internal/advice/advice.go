@@ -96,6 +96,7 @@ var texts = map[string]Text{
 	// How a job ends, apart from an answer of Cashfree's.
 	"provider_error":            {"Cashfree failed, or did not answer, in every attempt of this run", "try again after some time with `kycq job retry`"},
 	"unexpected_status":         {"Cashfree answered with an HTTP status that is not documented", seeAnswer},
+	"undocumented_answer":       {"the answer is not one that Cashfree documents; it may come from a firewall or proxy", "check KYCQ_CASHFREE_URL, and the firewalls and proxies on the way"},
 	"gateway_timeout":           {"Cashfree's gateway timed out (504): the call may have been charged", "look up the verification_id in Cashfree's dashboard; if it has no result, run `kycq job retry`"},
 	"unexpected_answer":         {"Cashfree's answer does not have the documented form", "see the answer with `kycq job show --reveal`, and ask Cashfree's support, quoting the reference_id"},
 	"duplicate_verification_id": {"this verification_id was used at Cashfree before, but not by this kycq", "look it up in Cashfree's dashboard, or submit the row under a new verification_id"},

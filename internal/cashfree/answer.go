@@ -11,7 +11,7 @@ import (
 
 // answer is the union of the 200 bodies of both calls (vendor pages).
 type answer struct {
-	Status         text `json:"status"`
+	Status         word `json:"status"`
 	VerificationID text `json:"verification_id"`
 	ReferenceID    text `json:"reference_id"`
 	ImageLink      text `json:"image_link"`
@@ -34,7 +34,7 @@ func readAnswer(body []byte) (answer, error) {
 type problem struct {
 	code    string // "" if it does not look like a code
 	message string // lower case, single spaces
-	foreign bool   // neither type nor code: not in the vendor's form
+	foreign bool   // neither a type nor a code: not in the vendor's form
 }
 
 // readProblem returns a foreign problem without texts if the body is not such an object.
@@ -47,10 +47,11 @@ func readProblem(body []byte) problem {
 	if json.Unmarshal(body, &p) != nil {
 		return problem{foreign: true}
 	}
+	code := checkCode(string(p.Code))
 	return problem{
-		code:    checkCode(string(p.Code)),
+		code:    code,
 		message: strings.Join(strings.Fields(strings.ToLower(string(p.Message))), " "),
-		foreign: p.Type == "" && p.Code == "",
+		foreign: code == "" && checkCode(string(p.Type)) == "",
 	}
 }
 
@@ -84,6 +85,20 @@ func (t *text) UnmarshalJSON(b []byte) error {
 		}
 		*t = text(s)
 	}
+	return nil
+}
+
+// word is a JSON string; other JSON values become "".
+type word string
+
+func (w *word) UnmarshalJSON(b []byte) error {
+	var t text
+	if len(b) > 0 && b[0] == '"' {
+		if err := t.UnmarshalJSON(b); err != nil {
+			return err
+		}
+	}
+	*w = word(strings.TrimSpace(string(t)))
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package cashfree
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +70,20 @@ func readBody(resp *http.Response) ([]byte, error) {
 	if err == nil && len(body) <= maxBody && isCut(resp, body) {
 		err = io.ErrUnexpectedEOF
 	}
+	body = plain(body, maxBody)
 	return body[:min(len(body), maxBody)], err
+}
+
+// plain undoes what servers and proxies do to a body unasked: gzip, of at most limit+1 bytes, and a byte order mark.
+func plain(body []byte, limit int64) []byte {
+	if bytes.HasPrefix(body, []byte("\x1f\x8b")) {
+		if unzipped, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+			if text, err := io.ReadAll(io.LimitReader(unzipped, limit+1)); err == nil {
+				body = text
+			}
+		}
+	}
+	return bytes.TrimPrefix(body, []byte("\ufeff"))
 }
 
 func (c *Client) request(ctx context.Context, e endpoint, contentType string, up *upload) (*http.Request, error) {
@@ -84,6 +99,7 @@ func (c *Client) request(ctx context.Context, e endpoint, contentType string, up
 	}).WithContext(httptrace.WithClientTrace(ctx, trace))
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
 	req.Header.Set("x-client-id", c.cfg.ClientID)
 	req.Header.Set("x-client-secret", c.cfg.ClientSecret.Reveal())

@@ -3,6 +3,7 @@ package cashfree
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -120,7 +121,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			w.Header().Set("Location", "http://%zz")
 			w.WriteHeader(status)
 		})
-		if r := verify(t.Context(), c); r.Class != OtherStatus || r.HTTPStatus != status {
+		if r := verify(t.Context(), c); r.Class != Undocumented || r.HTTPStatus != status {
 			t.Errorf("%d: got %v", status, r)
 		}
 	}
@@ -276,16 +277,16 @@ func TestErrorStatusesNeedNoBody(t *testing.T) {
 		body   int
 	}{
 		"html":               {"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", OtherStatus, 6},
-		"empty":              {"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", Credentials, 0},
+		"empty":              {"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", Undocumented, 0},
 		"framed by close":    {"HTTP/1.0 429 Slow\r\n\r\nslow down", RateLimited, 9},
 		"cut JSON, no frame": {"HTTP/1.1 422 No\r\n\r\n" + `{"code":"insuf`, Rejected, 14},
 		"after 100 and 103":  {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 409 No\r\nContent-Length: 0\r\n\r\n", Duplicate, 0},
-		"200 html":           {"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", Unexpected, 6},
-		"200 empty":          {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Unexpected, 0},
-		"200 html, no frame": {"HTTP/1.1 200 OK\r\n\r\n<html>", Unexpected, 6},
-		"204":                {"HTTP/1.1 204 No Content\r\n\r\n", OtherStatus, 0},
-		"another protocol":   {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nanything", OtherStatus, 0},
-		"unheard-of status":  {"HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n", OtherStatus, 0},
+		"200 html":           {"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", Unreadable, 6},
+		"200 empty":          {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Unreadable, 0},
+		"200 html, no frame": {"HTTP/1.1 200 OK\r\n\r\n<html>", Unreadable, 6},
+		"204":                {"HTTP/1.1 204 No Content\r\n\r\n", Unreadable, 0},
+		"another protocol":   {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nanything", Undocumented, 0},
+		"unheard-of status":  {"HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n", Undocumented, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -307,10 +308,10 @@ func TestAnOversizedAnswerIsClassifiedByItsStatus(t *testing.T) {
 		_ = readRequest(r)
 		_, _ = io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n[\""+strings.Repeat("x", 2*maxBody))
 	})
-	if r := verify(t.Context(), testClient(t, unframed)); r.Class != Unexpected || len(r.Body) != maxBody {
+	if r := verify(t.Context(), testClient(t, unframed)); r.Class != Unreadable || len(r.Body) != maxBody {
 		t.Errorf("unframed: got %v with a body of %d (%v)", r, len(r.Body), r.Err)
 	}
-	for status, class := range map[int]Class{200: Unexpected, 500: OtherStatus, 401: Credentials} {
+	for status, class := range map[int]Class{200: Unreadable, 500: OtherStatus, 401: Undocumented} {
 		c := vendor(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
 			_, _ = w.Write(bytes.Repeat([]byte(" "), 3*maxBody))
@@ -320,6 +321,41 @@ func TestAnOversizedAnswerIsClassifiedByItsStatus(t *testing.T) {
 			t.Errorf("%d: got %v with a body of %d (%v)", status, r, len(r.Body), r.Err)
 		}
 	}
+}
+
+// Servers and proxies add a byte order mark, or compress although nobody asked for it.
+func TestGzipAndAByteOrderMarkAreUndone(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{"bom": "\ufeff" + okMasked, "gzip": zip(okMasked), "both": zip("\ufeff" + okMasked), "blank": "\r\n " + okMasked} {
+		for _, declared := range []string{"", "gzip"} {
+			c := vendor(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Accept-Encoding") != "identity" {
+					t.Errorf("Accept-Encoding %q", r.Header.Get("Accept-Encoding"))
+				}
+				if declared != "" {
+					w.Header().Set("Content-Encoding", declared)
+				}
+				_, _ = io.WriteString(w, body)
+			})
+			if r := mask(t.Context(), c, []byte("image")); r.Class != Valid || r.Image.Reveal() != testLink {
+				t.Errorf("%s, declared %q: %v", name, declared, r)
+			}
+		}
+	}
+	c := vendor(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, zip(strings.Repeat(" ", 3*maxBody)))
+	})
+	if r := mask(t.Context(), c, []byte("image")); r.Class != Unreadable || len(r.Body) > maxBody {
+		t.Errorf("a bomb: %v, %d bytes", r, len(r.Body))
+	}
+}
+
+func zip(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, text)
+	_ = w.Close()
+	return b.String()
 }
 
 // TestEarlyAnswersAreRead: a gateway refuses before it has read the image, and closes the connection. The kernel sends a
@@ -334,7 +370,7 @@ func TestEarlyAnswersAreRead(t *testing.T) {
 		status int
 		class  Class
 		secure bool
-	}{{413, Rejected, false}, {401, Credentials, true}, {429, RateLimited, false}, {413, Rejected, true}}
+	}{{413, Rejected, false}, {401, Undocumented, true}, {429, RateLimited, false}, {413, Rejected, true}}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%d secure=%t", tt.status, tt.secure), func(t *testing.T) {
 			t.Parallel()

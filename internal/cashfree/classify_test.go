@@ -31,6 +31,8 @@ var (
 	slowDown       = advice.For("rate_limited")
 	tryLater       = advice.For("verification_failed")
 	askVendor      = advice.For("unexpected_status")
+	askProxy       = advice.For("undocumented_answer")
+	unknownAnswer  = advice.For("answer_unknown")
 )
 
 // TestEveryDocumentedAnswerHasItsClass covers the tables of the two vendor pages row by row (with the message only, as
@@ -120,10 +122,16 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		{"keys in capitals", maskAadhaar, 422, `{"CODE":"insufficient_balance"}`, NoBalance, "insufficient_balance", fixBalance},
 		{"404", maskAadhaar, 404, said("no such route"), Rejected, "", fixURL},
 
-		// Errors that are not JSON are known by their status alone.
+		// Errors that are not JSON.
 		{"400 html", maskAadhaar, 400, html, Rejected, "", fixRequest},
-		{"401 empty", maskAadhaar, 401, "", Credentials, "", fixCredentials},
-		{"403 html", maskAadhaar, 403, html, NotAllowed, "", fixAddress},
+		{"401 empty", maskAadhaar, 401, "", Undocumented, "", askProxy},
+		{"403 html", maskAadhaar, 403, html, Undocumented, "", askProxy},
+		{"404 html", maskAadhaar, 404, html, Undocumented, "", askProxy},
+		{"404 of a gateway", maskAadhaar, 404, `{"code":5,"message":"Not Found","details":[]}`, Undocumented, "", askProxy},
+		{"404 of another API", maskAadhaar, 404, `{"type":"about:blank","title":"Not Found","status":404}`, Undocumented, "", askProxy},
+		{"405 html", maskAadhaar, 405, html, Undocumented, "", askProxy},
+		{"407 html", maskAadhaar, 407, html, Undocumented, "", askProxy},
+		{"415 html", maskAadhaar, 415, html, Undocumented, "", askProxy},
 		{"409 empty", maskAadhaar, 409, "", Duplicate, "", fixDuplicate},
 		{"413 html", maskAadhaar, 413, html, Rejected, "", fixSize},
 		{"422 html", maskAadhaar, 422, html, Rejected, "", fixRequest},
@@ -132,8 +140,19 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		{"502 html", maskAadhaar, 502, html, OtherStatus, "", tryLater},
 		{"503", maskAadhaar, 503, html, OtherStatus, "", tryLater},
 		{"504", maskAadhaar, 504, "", OtherStatus, "", askVendor},
-		{"201", maskAadhaar, 201, okMasked, OtherStatus, "", askVendor},
-		{"302", maskAadhaar, 302, "", OtherStatus, "", askVendor},
+		{"201", maskAadhaar, 201, okMasked, Unreadable, "", unknownAnswer},
+		{"302", maskAadhaar, 302, "", Undocumented, "", askProxy},
+
+		// 401 and 403 with another code than those of the account; the other statuses in the vendor's form.
+		{"403 about one call", maskAadhaar, 403, coded("authentication_error", "product_not_enabled", "not enabled for your account"), Undocumented, "product_not_enabled", askProxy},
+		{"401 with a type alone", maskAadhaar, 401, coded("authentication_error", "", "token expired"), Undocumented, "", askProxy},
+		{"401 documented message", maskAadhaar, 401, `{"message":"Invalid clientId and clientSecret combination"}`, Credentials, "authentication_failed", fixCredentials},
+		{"403 about credentials", maskAadhaar, 403, invalid("authentication_failed"), Credentials, "authentication_failed", fixCredentials},
+		{"401 about the address", maskAadhaar, 401, invalid("ip_validation_failed"), NotAllowed, "ip_validation_failed", fixAddress},
+		{"403 about the balance", maskAadhaar, 403, invalid("insufficient_balance"), NoBalance, "insufficient_balance", fixBalance},
+		{"404 with a code", maskAadhaar, 404, invalid("passport_not_found"), Rejected, "passport_not_found", fixURL},
+		{"405 with a code", maskAadhaar, 405, invalid("method_not_allowed"), OtherStatus, "method_not_allowed", askVendor},
+		{"302 with a code", maskAadhaar, 302, invalid("moved"), OtherStatus, "moved", askVendor},
 
 		// A code that is none.
 		{"code is an address", maskAadhaar, 400, invalid("106.51.91.104"), Rejected, "", fixRequest},
@@ -180,16 +199,18 @@ func TestOnlyMatchingAnswersCount(t *testing.T) {
 		"no link":                     {maskAadhaar, `{"status":"VALID","verification_id":"ABC00123"}`, Unexpected, 0},
 		"null link":                   {maskAadhaar, `{"status":"VALID","verification_id":"ABC00123","image_link":null}`, Unexpected, 0},
 		"another status":              {maskAadhaar, strings.Replace(okMasked, "VALID", "PENDING", 1), Unexpected, 0},
-		"no status":                   {verifyPassport, `{"verification_id":"ABC00123"}`, Unexpected, 0},
-		"status is true":              {verifyPassport, `{"status":true,"verification_id":"ABC00123"}`, Unexpected, 0},
-		"html":                        {maskAadhaar, "<html>VALID</html>", Unexpected, 0},
-		"empty":                       {maskAadhaar, "", Unexpected, 0},
-		"null":                        {maskAadhaar, "null", Unexpected, 0},
-		"array":                       {maskAadhaar, "[" + okMasked + "]", Unexpected, 0},
-		"two objects":                 {maskAadhaar, okMasked + okMasked, Unexpected, 0},
-		"half an object":              {maskAadhaar, okMasked[:len(okMasked)-1], Unexpected, 0},
-		"an error body":               {maskAadhaar, `{"code":"insufficient_balance"}`, Unexpected, 0},
-		"nested deeper than anything": {maskAadhaar, strings.Repeat("[", 100_000), Unexpected, 0},
+		"no status":                   {verifyPassport, `{"verification_id":"ABC00123"}`, Unreadable, 0},
+		"status is true":              {verifyPassport, `{"status":true,"verification_id":"ABC00123"}`, Unreadable, 0},
+		"a number as status":          {verifyPassport, `{"status":404,"error":"Not Found"}`, Unreadable, 0},
+		"a status alone":              {verifyPassport, `{"status":"maintenance"}`, Unexpected, 0},
+		"html":                        {maskAadhaar, "<html>VALID</html>", Unreadable, 0},
+		"empty":                       {maskAadhaar, "", Unreadable, 0},
+		"null":                        {maskAadhaar, "null", Unreadable, 0},
+		"array":                       {maskAadhaar, "[" + okMasked + "]", Unreadable, 0},
+		"two objects":                 {maskAadhaar, okMasked + okMasked, Unreadable, 0},
+		"half an object":              {maskAadhaar, okMasked[:len(okMasked)-1], Unreadable, 0},
+		"an error body":               {maskAadhaar, `{"code":"insufficient_balance"}`, Unreadable, 0},
+		"nested deeper than anything": {maskAadhaar, strings.Repeat("[", 100_000), Unreadable, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -230,8 +251,8 @@ func FuzzClassify(f *testing.F) {
 		f.Add(false, status, []byte(`{"status":"VALID","verification_id":"ABC00123","reference_id":"12"}`))
 		f.Add(false, status, []byte("<html>"))
 	}
-	classes := []Class{Valid, Invalid, Unexpected, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited, OtherStatus}
-	words := map[advice.Text]bool{{}: true, askVendor: true, advice.For("invalid_document"): true, advice.For("invalid_passport"): true}
+	classes := []Class{Valid, Invalid, Unexpected, Unreadable, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited, Undocumented, OtherStatus}
+	words := map[advice.Text]bool{{}: true, askVendor: true, askProxy: true, unknownAnswer: true, advice.For("invalid_document"): true, advice.For("invalid_passport"): true}
 	for _, r := range rules {
 		words[r.text()] = true
 	}
@@ -245,7 +266,7 @@ func FuzzClassify(f *testing.F) {
 			t.Fatalf("class %q", got.Class)
 		}
 		verdict := got.Class == Valid || got.Class == Invalid || got.Class == Unexpected
-		if verdict != (status == 200) {
+		if verdict && status != 200 || (verdict || got.Class == Unreadable) != (status >= 200 && status < 300) {
 			t.Fatalf("status %d gave %q", status, got.Class)
 		}
 		if got.Class == Valid && aadhaar == got.Image.Empty() {
@@ -292,7 +313,14 @@ func TestErrorsOfAProxyAreForeign(t *testing.T) {
 			t.Errorf("%s: foreign is %v", body, got)
 		}
 	}
-	if classify(verifyPassport, "A", 200, []byte("<html>")).Foreign {
-		t.Error("a 200 is not an error answer")
+	for body, want := range map[string]bool{
+		`{"status":"maintenance"}`:                            true,
+		`{"status":"VALID","verification_id":"B"}`:            false,
+		`{"status":"PENDING","reference_id":7}`:               false,
+		`{"status":"VALID","verification_id":"A","name":"S"}`: false,
+	} {
+		if got := classify(verifyPassport, "A", 200, []byte(body)).Foreign; got != want {
+			t.Errorf("200 %s: foreign is %v", body, got)
+		}
 	}
 }

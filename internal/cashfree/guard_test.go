@@ -57,7 +57,7 @@ func newTrap(t *testing.T, dns ...netip.Addr) *trap {
 	t.Helper()
 	tr := &trap{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write([]byte("\xff\xd8\xff"))
 	}))
 	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {

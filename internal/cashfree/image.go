@@ -1,12 +1,15 @@
 package cashfree
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -86,6 +89,7 @@ func (f *fetcher) fetch(ctx context.Context, link redact.Secret) (*FetchedImage,
 	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header, 2)}).WithContext(ctx)
 	req.Header.Set("User-Agent", f.userAgent)
 	req.Header.Set("Accept", "image/*")
+	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := f.transport.RoundTrip(req)
 	if err != nil {
 		return nil, &LinkError{Refused: is[refusal](err), err: cause(err)}
@@ -120,7 +124,25 @@ func readImage(resp *http.Response) (*FetchedImage, error) {
 	case len(body) > maxImage:
 		return nil, &LinkError{Refused: true, HTTPStatus: resp.StatusCode, err: refusedTooLarge}
 	}
-	return &FetchedImage{Body: body, ContentType: http.DetectContentType(body)}, nil
+	if body = plain(body, maxImage); len(body) > maxImage {
+		return nil, &LinkError{Refused: true, HTTPStatus: resp.StatusCode, err: refusedTooLarge}
+	}
+	body = bytes.TrimLeft(body, " \t\r\n")
+	contentType := http.DetectContentType(body)
+	if isPage(resp.Header.Get("Content-Encoding"), contentType) {
+		return nil, &LinkError{HTTPStatus: resp.StatusCode, err: errors.New("the answer is not an image")}
+	}
+	return &FetchedImage{Body: body, ContentType: contentType}, nil
+}
+
+// isPage reports whether a 200 is the answer of a gateway, and not a file: a page or another text, nothing, or a coding that
+// was not asked for. A file that is no image goes to the check, and to a person.
+func isPage(encoding, contentType string) bool {
+	switch strings.ToLower(encoding) {
+	case "", "identity", "gzip", "x-gzip":
+		return strings.HasPrefix(contentType, "text/") || contentType == "application/x-gzip"
+	}
+	return true
 }
 
 // readUpTo reads all of r, at most limit+1 bytes. announced is the Content-Length, or -1. If it is known, the image is read

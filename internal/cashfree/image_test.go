@@ -54,7 +54,7 @@ func TestFetchImageReturnsTheBytesAndTheirOwnType(t *testing.T) {
 	for _, framed := range []bool{true, false} {
 		c, link := imageServer(t, func(w http.ResponseWriter, r *http.Request) {
 			for name := range r.Header {
-				if name != "Accept" && name != "User-Agent" {
+				if name != "Accept" && name != "Accept-Encoding" && name != "User-Agent" {
 					t.Errorf("header %s is sent", name)
 				}
 			}
@@ -74,6 +74,49 @@ func TestFetchImageReturnsTheBytesAndTheirOwnType(t *testing.T) {
 				t.Fatalf("got %+v (%v)", image, err)
 			}
 		}
+	}
+}
+
+func TestGatewaysMayWrapAnImage(t *testing.T) {
+	t.Parallel()
+	const jpeg = "\xff\xd8\xff\xe0SPECIMEN"
+	for name, body := range map[string]string{
+		"blanks": " \r\n\t" + jpeg, "bom": "\ufeff" + jpeg, "gzip": zip(jpeg), "gzip and newline": zip("\n" + jpeg), "nothing": jpeg,
+	} {
+		c, link := imageServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Accept-Encoding") != "identity" {
+				t.Errorf("Accept-Encoding %q", r.Header.Get("Accept-Encoding"))
+			}
+			_, _ = io.WriteString(w, body)
+		})
+		if image, err := c.FetchImage(t.Context(), link); err != nil || string(image.Body) != jpeg || image.ContentType != "image/jpeg" {
+			t.Errorf("%s: %+v, %v", name, image, err)
+		}
+	}
+}
+
+// The answer is paid for: a gateway's page must not end the job.
+func TestAPageInsteadOfAnImageIsRetryable(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"html": "<!doctype html><html>Please wait</html>", "text": "Service unavailable", "json": `{"error":"busy"}`, "empty": "", "blank": "\r\n",
+		"xml": "<?xml version=\"1.0\"?><Error/>", "zipped page": zip("<html>"), "half a zip": zip("\xff\xd8\xff")[:20], "br": "\x8b\x05\x80",
+	} {
+		c, link := imageServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			if name == "br" {
+				w.Header().Set("Content-Encoding", "br")
+			}
+			_, _ = io.WriteString(w, body)
+		})
+		if e := fetchError(t, c, link); e.Gone || e.Refused || e.HTTPStatus != 200 {
+			t.Errorf("%s: got %+v", name, e)
+		}
+	}
+	c, link := imageServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, zip(strings.Repeat("x", maxImage+1)))
+	})
+	if e := fetchError(t, c, link); !e.Refused {
+		t.Errorf("a bomb: %+v", e)
 	}
 }
 

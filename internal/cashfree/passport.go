@@ -55,7 +55,7 @@ func (c *Client) VerifyPassport(ctx context.Context, r PassportRequest) *Reply {
 }
 
 // Check tests address, credentials and signature with a passport request without fields, which is not charged. The class is
-// Rejected if they are accepted, otherwise Credentials or NotAllowed. It counts as one call of the rate limit.
+// Rejected if they are accepted, otherwise mostly Credentials or NotAllowed. It counts as one call of the rate limit.
 func (c *Client) Check(ctx context.Context) *Reply {
 	return c.call(ctx, verifyPassport, "", "application/json", &upload{prelude: []byte("{}")})
 }

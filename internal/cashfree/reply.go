@@ -16,21 +16,27 @@ const (
 	Valid Class = "valid"
 	// Invalid means 200 with status INVALID or INVALID_DOCUMENT and our id.
 	Invalid Class = "invalid"
-	// Unexpected means any other 200, for example another id or no link. It may have been charged.
+	// Unexpected means 200 with a status field, but for example with another status, another id or no link. It may have been
+	// charged.
 	Unexpected Class = "unexpected"
-	// Credentials means 401, or 400 about x-client-id or x-client-secret.
+	// Unreadable means any other 2xx, for example a page of HTML. It may have been charged.
+	Unreadable Class = "unreadable"
+	// Credentials means that the vendor refuses the credentials: a documented 401, or 400 about x-client-id or x-client-secret.
 	Credentials Class = "credentials"
-	// NotAllowed means 403. The caller's address is not whitelisted, or the signature is missing.
+	// NotAllowed means a documented 403. The caller's address is not whitelisted, or the signature is missing.
 	NotAllowed Class = "not_allowed"
 	// NoBalance means 422 insufficient_balance.
 	NoBalance Class = "no_balance"
-	// Rejected means an answer about this request only: other 400 and 422, 404, 413.
+	// Rejected means an answer about this request only: other 400 and 422, 404 in the vendor's form, 413.
 	Rejected Class = "rejected"
 	// Duplicate means 409, the verification_id was used before.
 	Duplicate Class = "duplicate"
 	// RateLimited means 429.
 	RateLimited Class = "rate_limited"
-	// OtherStatus means every other status, for example 500, 502, 503, 504, 3xx. The caller decides by HTTPStatus.
+	// Undocumented means 401 or 403 with an unknown code, or any status but 2xx, 400, 409, 413, 422, 429 and 5xx that is not in
+	// the vendor's form: it may come from a firewall, a proxy or another server. Nothing was charged.
+	Undocumented Class = "undocumented"
+	// OtherStatus means every other status, for example 500, 502, 503, 504. The caller decides by HTTPStatus.
 	OtherStatus Class = "other_status"
 	// NotSent means that no complete request can have reached the vendor. Name lookup, dial or TLS failed, or ctx had ended.
 	NotSent Class = "not_sent"
@@ -44,8 +50,8 @@ const (
 // Classes lists all classes.
 func Classes() []Class {
 	return []Class{
-		Valid, Invalid, Unexpected, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited, OtherStatus,
-		NotSent, Lost, SourceBroken,
+		Valid, Invalid, Unexpected, Unreadable, Credentials, NotAllowed, NoBalance, Rejected, Duplicate, RateLimited,
+		Undocumented, OtherStatus, NotSent, Lost, SourceBroken,
 	}
 }
 
@@ -64,8 +70,8 @@ type Reply struct {
 	// answer. They are safe to store and show.
 	Message    string
 	NextAction string
-	// Foreign marks an error answer that is not in the vendor's form, for example one from a proxy. It does not show that
-	// the vendor has processed the request.
+	// Foreign marks an answer that is not in the vendor's form, for example one from a proxy: an error without type, code and
+	// documented message, or an Unexpected 200 without any id. It does not show that the vendor has processed the request.
 	Foreign bool
 	// Body is the answer as received, at most 1 MiB; nil without a complete answer. It is sensitive.
 	Body []byte

@@ -68,7 +68,10 @@ func readReply(check string, r *cashfree.Reply) Finding {
 		if r.HTTPStatus >= 500 {
 			return warning(check, answered+": Cashfree fails, or the URL is wrong", "try again later; check KYCQ_CASHFREE_URL")
 		}
-	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Duplicate:
+	case cashfree.Undocumented:
+		return failure(check, Settings, answered+": this is not an answer that Cashfree documents",
+			"check KYCQ_CASHFREE_URL (it ends in /verification), and the firewalls and proxies on the way")
+	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Unreadable, cashfree.Duplicate:
 	}
 	return failure(check, Settings, answered+" to a request without fields: this is not Cashfree's API", "correct KYCQ_CASHFREE_URL: it ends in /verification")
 }

@@ -136,6 +136,7 @@ func TestEveryCallDecidesWhileAHoldIsTested(t *testing.T) {
 		"refusal":                {"passport", Refused, true, false},
 		"429":                    {"aadhaar", Limited, true, true},
 		"failure":                {"aadhaar", Failed, true, true},
+		"not the vendor's":       {"aadhaar", Foreign, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,7 +3,7 @@
 // beside each other; a kind has calls while none covers it.
 //
 // A hold ends by test calls: once it is resumed, calls are made one at a time, and an answer to any call that it covers lifts
-// it. The operator's holds are pauses. They are in S3 as well (internal/pauses), which overrides Redis. Until they have been
+// it. Answers that may not be the vendor's are counted here, too (Streak), to raise one. The operator's holds are pauses. They are in S3 as well (internal/pauses), which overrides Redis. Until they have been
 // restored into a Redis that is new or has lost data, the gate grants no slot.
 package hold
 
@@ -39,6 +39,7 @@ type Hold struct {
 	Host       string    `json:"host,omitempty"`        // where it was raised, with the process id and the job
 	Worker     string    `json:"worker,omitempty"`
 	Job        string    `json:"job,omitempty"`
+	JobKind    string    `json:"job_kind,omitempty"`
 	Since      time.Time `json:"since"`
 	Probing    bool      `json:"probing,omitempty"` // resumed: the next call that it covers is the test call
 }

@@ -80,11 +80,14 @@ func (s *Set) stamp(ctx context.Context, h *Hold) error {
 }
 
 // ResumeHolds lets one test call through for each hold: an answer to a call that it covers lifts it, a refusal restores it,
-// unless it was a pause. It returns ErrNotHeld if none of the holds is there.
+// unless it was a pause. Odd answers are counted anew. It returns ErrNotHeld if none of the holds is there.
 func (s *Set) ResumeHolds(ctx context.Context, holds ...Hold) error {
 	args := []any{1, ""}
 	for _, h := range holds {
 		args = append(args, h.field())
+		if err := s.redis.Del(ctx, streakKeys(h.Kind)[0]).Err(); err != nil {
+			return fmt.Errorf("resume: %w", err)
+		}
 	}
 	switch existed, err := testScript.Run(ctx, s.redis, []string{Key}, args...).Int(); {
 	case err != nil:
