@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -79,6 +80,22 @@ func (e Erasure) MarshalJSON() ([]byte, error) {
 		At stamp `json:"at"`
 		plainErasure
 	}{stamp(e.At), plainErasure(e)})
+}
+
+// MarshalText writes the zero value as NotTold.
+func (m Match) MarshalText() ([]byte, error) { return []byte(cmp.Or(m, NotTold)), nil }
+
+// UnmarshalJSON also reads the booleans of earlier versions.
+func (m *Match) UnmarshalJSON(b []byte) error {
+	switch string(b) {
+	case "true", `"yes"`:
+		*m = MatchYes
+	case "false", `"no"`:
+		*m = MatchNo
+	default:
+		*m = NotTold
+	}
+	return nil
 }
 
 // decodeRecord reads a record and refuses other versions. It ignores unknown fields: one that a swap must not lose comes

@@ -25,7 +25,7 @@ func goldenRecord() *storage.Record {
 		return time.Date(2026, 1, 2, 3, 4, second, 120_000_000, time.UTC)
 	}
 	return &storage.Record{
-		Version: 3,
+		Version: 4,
 		JobSpec: tasks.JobSpec{
 			Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Batch: "backfill-2026-1f00c3aa", Row: 17, Run: 2,
 			SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
@@ -39,13 +39,15 @@ func goldenRecord() *storage.Record {
 		Review: "finder patterns without a readable code",
 		Passport: &storage.PassportView{
 			Name: "J*** D**", FileNumber: "***********4215", ApplicationType: "NORMAL",
-			ApplicationReceivedDate: "2003-12-31", Matches: storage.Matches{Name: true, FileNumber: true},
+			ApplicationReceivedDate: "2003-12-31", Matches: storage.Matches{Name: storage.MatchYes, DOB: storage.MatchNo, FileNumber: storage.MatchYes},
 		},
 		Sealed: "kq1.1.YW5zd2Vy",
 		Earlier: []storage.EarlierRun{{
 			Run: 1, State: storage.StateFailed, Code: "unsafe_mask", ReferenceID: 354767, Sealed: "kq1.1.ZWFybGllcg",
 			MaskedImage: &storage.MaskedImage{Bucket: "kycq-masked", Key: "masked/ABC00123.jpg"},
-			Passport:    &storage.PassportView{Name: "J*** D**"},
+			Passport: &storage.PassportView{
+				Name: "J*** D**", Matches: storage.Matches{Name: storage.NotTold, DOB: storage.NotTold, FileNumber: storage.NotTold},
+			},
 		}},
 		Attempts: []storage.Attempt{
 			{Run: 1, ProviderID: "ABC00123", SentAt: at(1), TimeoutMS: 30000, EndedAt: at(2), HTTPStatus: 502, Code: "verification_failed", Result: "retry", Counted: true},
@@ -94,10 +96,24 @@ func TestTheRecordsFormIsAContract(t *testing.T) {
 	}
 }
 
+// Records up to version 3 have booleans.
+func TestComparisonsOfEarlierVersionsAreRead(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]storage.Match{
+		"true": storage.MatchYes, "false": storage.MatchNo, `"yes"`: storage.MatchYes, `"no"`: storage.MatchNo,
+		`"not_told"`: storage.NotTold, `""`: storage.NotTold, `"maybe"`: storage.NotTold, "null": storage.NotTold,
+	} {
+		var m storage.Matches
+		if err := json.Unmarshal([]byte(`{"dob":`+text+`}`), &m); err != nil || m.DOB != want && text != "null" {
+			t.Errorf("%s: %q, %v", text, m.DOB, err)
+		}
+	}
+}
+
 func TestARecordThisProgramDoesNotUnderstandIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
-		"a later version":    `{"version":4,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
+		"a later version":    `{"version":5,"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
 		"no version":         `{"kind":"aadhaar","verification_id":"X","run":1,"state":"queued"}`,
 		"another job's":      `{"version":1,"kind":"aadhaar","verification_id":"Y","run":1,"state":"queued"}`,
 		"not JSON":           `<html>SPECIMEN NAME</html>`,

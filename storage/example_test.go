@@ -68,7 +68,7 @@ func ExampleStore_Wait() {
 	default: // invalid, failed or cancelled
 		fmt.Println(result.State, result.Code, result.NextAction)
 	}
-	// Output: file number ***********4215 matches: true
+	// Output: file number ***********4215 matches: yes
 }
 
 // exampleStack stands in for S3 and Redis. In production the buckets exist already (`kycq storage init`), and the keyset
@@ -111,7 +111,7 @@ func exampleWorker(ctx context.Context, store *storage.Store, kind tasks.Kind, i
 		log.Fatal(err)
 	}
 	r.State = storage.StateValid
-	r.Passport = &storage.PassportView{FileNumber: "***********4215", Matches: storage.Matches{FileNumber: true}}
+	r.Passport = &storage.PassportView{FileNumber: "***********4215", Matches: storage.Matches{FileNumber: storage.MatchYes}}
 	if _, err := store.SwapRecord(ctx, r, v); err != nil {
 		log.Fatal(err)
 	}

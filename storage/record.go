@@ -10,13 +10,16 @@ import (
 
 // RecordVersion is the newest version of the record format that this program reads. It refuses later ones, since its next
 // write would lose the fields that it does not know. A record is written as the lowest version that has all its fields.
-const RecordVersion = 3
+const RecordVersion = 4
 
 // formVersion is the version of the record's form: 2 has earlier runs, 3 the SHA-256 of the vendor's image, or the
-// digit check.
+// digit check, 4 comparisons that are words, not booleans.
 func (r *Record) formVersion() int {
 	hashed := func(m *MaskedImage) bool { return m != nil && m.VendorSHA256 != "" }
+	compared := func(e EarlierRun) bool { return e.Passport != nil }
 	switch {
+	case r.Passport != nil, slices.ContainsFunc(r.Earlier, compared):
+		return 4
 	case r.DigitCheck != "", hashed(r.MaskedImage), slices.ContainsFunc(r.Earlier, func(e EarlierRun) bool { return hashed(e.MaskedImage) }):
 		return 3
 	case len(r.Earlier) > 0:
@@ -139,10 +142,20 @@ type PassportView struct {
 
 // Matches says for each field whether the vendor's answer equals the input.
 type Matches struct {
-	Name       bool `json:"name"`
-	DOB        bool `json:"dob"`
-	FileNumber bool `json:"file_number"`
+	Name       Match `json:"name"`
+	DOB        Match `json:"dob"`
+	FileNumber Match `json:"file_number"`
 }
+
+// Match is the result of a comparison. Records up to version 3 have true and false for MatchYes and MatchNo.
+type Match string
+
+// The results. The zero value is written as NotTold.
+const (
+	MatchYes Match = "yes"
+	MatchNo  Match = "no"
+	NotTold  Match = "not_told" // the input or the answer has no such value, or one that cannot be read
+)
 
 // Attempt is one HTTP request to Cashfree. It is written before the request is sent, and completed afterwards.
 type Attempt struct {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
@@ -72,7 +71,7 @@ func takes(rec *storage.Record, i int, a answer) bool {
 		return true
 	}
 	return a.paid() && rec.Erased == nil && !slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
-		return at.Run == rec.Run && at.HTTPStatus == http.StatusOK && at.Result != resultLinkGone
+		return at.Run == rec.Run && at.HTTPStatus == http.StatusOK && at.Result != resultLinkGone && at.Result != resultUnknown
 	})
 }
 
@@ -91,23 +90,20 @@ func (a answer) view(in *tasks.PassportInput) *storage.PassportView {
 		Name: redact.MaskName(p.Name), FileNumber: redact.MaskFileNumber(p.FileNumber),
 		ApplicationType: p.ApplicationType, ApplicationReceivedDate: p.ApplicationReceivedDate,
 		Matches: storage.Matches{
-			Name:       sameName(p.Name, in.Name.Reveal()),
-			DOB:        p.DOB == in.DOB.Reveal(),
-			FileNumber: strings.EqualFold(p.FileNumber, in.FileNumber.Reveal()),
+			Name:       match(p.Name, in.Name.Reveal(), nameForms),
+			DOB:        match(p.DOB, in.DOB.Reveal(), dateForms),
+			FileNumber: match(p.FileNumber, in.FileNumber.Reveal(), numberForms),
 		},
 	}
-}
-
-// sameName compares names, ignoring case and the spacing between words. An empty b matches no name.
-func sameName(a, b string) bool {
-	fold := func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
-	return fold(a) == fold(b) && b != ""
 }
 
 // gateOutcome returns what the gate needs to know about a call. The reply is nil if no call was made.
 func gateOutcome(reply *cashfree.Reply) gate.Outcome {
 	if reply == nil {
 		return gate.Outcome{Kind: gate.Unused}
+	}
+	if isOdd(reply.Class, reply.HTTPStatus, reply.Foreign) {
+		return gate.Outcome{Kind: gate.Foreign}
 	}
 	o := gate.Outcome{
 		Kind: gate.Answered, Limit: reply.Rate.Limit,
@@ -130,7 +126,7 @@ func gateOutcome(reply *cashfree.Reply) gate.Outcome {
 		if reply.HTTPStatus >= 500 {
 			o.Kind = gate.Failed
 		}
-	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Rejected:
+	case cashfree.Valid, cashfree.Invalid, cashfree.Unexpected, cashfree.Rejected, cashfree.Undocumented, cashfree.Unreadable:
 	}
 	return o
 }

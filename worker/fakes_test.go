@@ -408,6 +408,27 @@ type openGate struct {
 	outcomes []gate.OutcomeKind
 	held     *hold.Hold
 	unstored map[string]bool // kind and job
+	odd      map[string]int  // odd answers by job, since the last good one
+	first    map[string]int  // good answers before the first odd one of a job
+	good     int
+}
+
+func (g *openGate) OddAnswer(_ context.Context, _, job string) (hold.Streak, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.first[job]; !ok {
+		g.first[job] = g.good
+	}
+	g.odd[job]++
+	return hold.Streak{Jobs: len(g.odd), Tries: g.odd[job], GoodSince: g.good > g.first[job]}, nil
+}
+
+func (g *openGate) GoodAnswer(context.Context, string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.good++
+	clear(g.odd)
+	return nil
 }
 
 func (g *openGate) Acquire(ctx context.Context, _ gate.Call) (*gate.Permit, error) {
@@ -490,7 +511,8 @@ type fakeVendor struct {
 	charged map[string]int // charges by id
 	calls   []string
 	script  []*cashfree.Reply
-	fetched []error // the errors of the next image fetches, nil for success
+	answer  func(id string) *cashfree.Reply // if it is set and returns one, that is the reply, and nothing is charged
+	fetched []error                         // the errors of the next image fetches, nil for success
 }
 
 func (v *fakeVendor) MaskAadhaar(ctx context.Context, r cashfree.MaskRequest) *cashfree.Reply {
@@ -526,6 +548,11 @@ func (v *fakeVendor) serve(id string) *cashfree.Reply {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.calls = append(v.calls, id)
+	if v.answer != nil {
+		if reply := v.answer(id); reply != nil {
+			return reply
+		}
+	}
 	if v.used[id] {
 		return &cashfree.Reply{Class: cashfree.Duplicate, HTTPStatus: 409}
 	}
@@ -591,7 +618,7 @@ type world struct {
 
 func newWorld(c *chaos, keyset *seal.Keyset) *world {
 	w := &world{
-		chaos: c, s3: newFakeS3(c), hints: newFakeHints(c), gate: &openGate{}, keyset: keyset,
+		chaos: c, s3: newFakeS3(c), hints: newFakeHints(c), gate: &openGate{odd: map[string]int{}, first: map[string]int{}}, keyset: keyset,
 		vendor: &fakeVendor{chaos: c, used: map[string]bool{}, charged: map[string]int{}},
 	}
 	w.parts = Parts{

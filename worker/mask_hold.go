@@ -23,7 +23,7 @@ func (d *delivery) countMask(ctx context.Context) error {
 		return nil
 	}
 	h := hold.Hold{
-		Cause: hold.MaskCheck, Kind: string(d.rec.Kind), Code: unsafeMask, By: "worker", Job: d.rec.VerificationID,
+		Cause: hold.MaskCheck, Kind: string(d.rec.Kind), Code: unsafeMask,
 		NextAction: "look at the images (`kycq review list`), find out why they fail, then run `kycq fleet resume --cause mask_check`",
 	}
 	end := hold.End{Job: tasks.TaskID(d.rec.VerificationID, d.rec.Run), At: d.rec.CompletedAt, Bad: bad}

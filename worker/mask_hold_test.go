@@ -32,6 +32,14 @@ func (g *heldGate) Report(ctx context.Context, permit *gate.Permit, o gate.Outco
 	return g.open.Report(ctx, permit, o)
 }
 
+func (g *heldGate) GoodAnswer(ctx context.Context, kind string) error {
+	return g.Set.GoodAnswer(ctx, kind)
+}
+
+func (g *heldGate) OddAnswer(ctx context.Context, kind, job string) (hold.Streak, error) {
+	return g.Set.OddAnswer(ctx, kind, job)
+}
+
 // cards are what two workers make of cards whose masks are safe or not.
 type cards struct {
 	*world

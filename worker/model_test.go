@@ -243,6 +243,7 @@ func (g *openGate) resume() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.held = nil
+	clear(g.odd)
 }
 
 // mark puts the marker of a run, as Accept and Rerun do before they write its record.

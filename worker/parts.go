@@ -59,6 +59,9 @@ type Gate interface {
 	AddUnstored(ctx context.Context, h hold.Hold, limit int) (raised bool, err error)
 	DropUnstored(ctx context.Context, h hold.Hold, limit int) (lifted bool, err error)
 	Unstored(ctx context.Context, kind string) ([]string, error)
+	// OddAnswer and GoodAnswer count answers that may not come from Cashfree's API: see odd.go.
+	OddAnswer(ctx context.Context, kind, job string) (hold.Streak, error)
+	GoodAnswer(ctx context.Context, kind string) error
 }
 
 // Keyset seals answers and opens inputs.

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -136,6 +137,7 @@ type delivery struct {
 	// answer is to be written into the record. reissue caches whether it may be bought again; nil until that was decided.
 	answer  *answer
 	reissue *bool
+	streak  *hold.Streak // what the answer counted for; nil until it was counted
 	// reopened is whether this delivery wrote an answer into a final record.
 	reopened bool
 	// conflicts counts lost compare-and-swaps.
@@ -143,7 +145,7 @@ type delivery struct {
 }
 
 // setAnswer sets the answer that is to be written, or nil when it was written.
-func (d *delivery) setAnswer(a *answer) { d.answer, d.reissue = a, nil }
+func (d *delivery) setAnswer(a *answer) { d.answer, d.reissue, d.streak = a, nil, nil }
 
 // Process handles one delivery until the job is final or has to wait. The end of ctx ends the waiting, but not a request
 // in flight: the request and the writing of its answer have timeouts of their own.

@@ -79,7 +79,7 @@ func TestAPassportIsCheckedOnceAndForAll(t *testing.T) {
 		if len(w.vendor.calls) != 1 || w.vendor.charges != 1 {
 			t.Errorf("%d calls, %d charges", len(w.vendor.calls), w.vendor.charges)
 		}
-		if m := rec.Passport.Matches; !m.Name || !m.DOB || !m.FileNumber {
+		if m := rec.Passport.Matches; m != (storage.Matches{Name: storage.MatchYes, DOB: storage.MatchYes, FileNumber: storage.MatchYes}) {
 			t.Errorf("matches: %+v", m)
 		}
 		if rec.Passport.Name != "S******* P*****" || rec.Passport.FileNumber != "*********0001" || rec.ReferenceID != 7 || rec.CompletedAt.IsZero() {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/kycq/kycq/internal/advice"
+	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/storage"
@@ -41,6 +41,7 @@ func (d *delivery) recordAnswer(ctx context.Context) transition {
 
 // tryRecordAnswer writes the answer into whatever the record is now. A lost compare-and-swap is not an error.
 func (d *delivery) tryRecordAnswer(ctx context.Context) (transition, error) {
+	d.countAnswer(ctx)
 	mayReissue, err := d.mayReissue(ctx)
 	if err != nil {
 		return transition{}, err
@@ -81,6 +82,9 @@ func (d *delivery) applyAnswer(mayReissue bool) (*storage.Record, ruling, error)
 	r := d.policy.rule(a, earlierWith(rec, i), mayReissue)
 	at := &rec.Attempts[i]
 	at.EndedAt, at.HTTPStatus, at.Code, at.Result = a.EndedAt.Truncate(time.Millisecond), a.HTTPStatus, a.Code, r.result
+	if a.Class == cashfree.Undocumented {
+		r = ruleUndocumented(rec, a, *d.streak)
+	}
 	// A failed test call says more about Cashfree than about the job.
 	at.Counted = r.counted && (!a.Probe || r.next != toRetry)
 	if counted, sent := spent(rec); d.policy.exhausted(r, counted, sent) {
@@ -120,6 +124,8 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 	case toRetry:
 		counted, _ := spent(rec)
 		wait(rec, max(d.policy.backoff(counted), remainingCallTime(rec, r, a)), r.code)
+	case toWait:
+		wait(rec, undocumentedDelay(rec), r.code)
 	case toResend:
 		wait(rec, infraDelay, r.code)
 	case toHold, toWaitRate, toDerivedID:
@@ -144,8 +150,11 @@ func remainingCallTime(rec *storage.Record, r ruling, a answer) time.Duration {
 
 // afterAnswer follows a ruling that is in the record.
 func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
-	a := *d.answer
+	a, held := *d.answer, holdsKind(*d.answer, *d.streak)
 	d.setAnswer(nil)
+	if held {
+		d.hold(ctx, oddHold(a))
+	}
 	switch r.next {
 	case toAnswered:
 		return goTo(stepMask)
@@ -154,7 +163,10 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 	case toRetry:
 		return done(Verdict{Decision: Retry, After: d.waitOf(), Reason: r.code})
 	case toHold:
-		d.hold(ctx, accountCauses[a.Class], r.code, explain(r, a))
+		if cause := accountCauses[a.Class]; cause != "" {
+			text := explain(r, a)
+			d.hold(ctx, hold.Hold{Cause: cause, Reason: text.Message, Code: r.code, NextAction: text.NextAction})
+		}
 		return done(later(heldDelay, "held"))
 	case toWaitRate, toDerivedID:
 		// Calling again in this delivery keeps the job's place in its lane.
@@ -162,23 +174,21 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 			return goTo(stepCheck) // the answer was found in Redis: the input is not checked yet
 		}
 		return goTo(stepCall)
-	case toResend:
+	case toResend, toWait:
 	}
 	return done(later(d.waitOf(), r.code))
 }
 
-// hold puts the account on hold. If that fails, the next refusal does it.
-func (d *delivery) hold(ctx context.Context, cause, code string, text advice.Text) {
-	err := d.raiseHold(ctx, hold.Hold{
-		Cause: cause, Reason: text.Message, Code: code, NextAction: text.NextAction, By: "worker", Job: d.job.VerificationID,
-	})
-	if err != nil {
-		d.log.Error().Err(err).Str("code", code).Msg("Cashfree refuses the account, but the hold could not be raised: the next refusal raises it")
+// hold puts the account or a kind on hold. If that fails, the next such answer does it.
+func (d *delivery) hold(ctx context.Context, h hold.Hold) {
+	if err := d.raiseHold(ctx, h); err != nil {
+		d.log.Error().Err(err).Str("code", h.Code).Msg("the hold could not be raised: the next such answer raises it")
 	}
 }
 
 // raiseHold raises a hold and pauses the queues. Only the first job that raises it logs it.
 func (d *delivery) raiseHold(ctx context.Context, h hold.Hold) error {
+	h.By, h.Job, h.JobKind = "worker", d.job.VerificationID, string(d.job.Kind)
 	first, err := d.Gate.RaiseHold(ctx, h)
 	if err != nil {
 		return err

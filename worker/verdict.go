@@ -20,7 +20,8 @@ const (
 	toFinal     disposition = "final"     // the outcome is in ruling.state
 	toRetry     disposition = "retry"     // send again with the same id after a backoff
 	toResend    disposition = "resend"    // the request was not sent: send it again soon
-	toHold      disposition = "hold"      // Cashfree refuses the account: put it on hold
+	toHold      disposition = "hold"      // Cashfree refuses the account, or is not what answers: put all calls or the kind on hold
+	toWait      disposition = "wait"      // an undocumented answer: send again after a delay
 	toWaitRate  disposition = "wait-rate" // 429: send again when the gate allows it
 	toDerivedID disposition = "derive-id" // Cashfree has used up the id: continue with a derived one
 )
@@ -37,6 +38,8 @@ const (
 	resultNotSent   = "not_sent"  // the request was not sent
 	resultUnknown   = storage.ResultUnknown
 	resultLinkGone  = "link_gone" // answered, but the image can no longer be fetched
+
+	resultUndocumented = "undocumented" // an error answer that may not be Cashfree's
 )
 
 // ruling is what kycq does about one answer.
@@ -75,7 +78,9 @@ func (p Policy) rule(a answer, earlier []storage.Attempt, mayReissue bool) rulin
 		return ruling{next: toWaitRate, result: resultLimited, code: "rate_limited"}
 	case cashfree.NotSent:
 		return ruling{next: toResend, result: resultNotSent, code: "cashfree_unreachable"}
-	case cashfree.Lost, cashfree.SourceBroken:
+	case cashfree.Undocumented:
+		return ruling{next: toWait, result: resultUndocumented, code: undocumentedAnswer}
+	case cashfree.Lost, cashfree.SourceBroken, cashfree.Unreadable:
 		return ruling{next: toRetry, result: resultUnknown, code: "answer_unknown", counted: true}
 	case cashfree.OtherStatus:
 		return p.ruleOtherStatus(a)
@@ -143,6 +148,10 @@ func explain(r ruling, a answer) advice.Text {
 		return advice.Text{Message: fromReply.Message, NextAction: advice.Retrying}
 	}
 	switch a.Class {
+	case cashfree.Undocumented:
+		if r.next == toHold {
+			return resumed(r.code)
+		}
 	case cashfree.Credentials, cashfree.NotAllowed, cashfree.NoBalance:
 		if r.next == toHold {
 			return fromReply.Then("run `kycq fleet resume`")

@@ -67,7 +67,11 @@ func TestVerdictTable(t *testing.T) {
 		"502 of a proxy":        {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 502, Foreign: true}, want: ruling{toRetry, none, resultForeign, "provider_error", true}},
 		"504, listed":           {policy: Policy{RetryCodes: []int{504}, MaxAttempts: 6}, answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 504}, want: ruling{toRetry, none, resultUnknown, "provider_error", true}},
 		"504":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 504}, want: ruling{toFinal, storage.StateFailed, resultUnknown, "unexpected_status", true}},
-		"302":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 302}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_status", true}},
+		"200 of no form":        {answer: answer{Class: cashfree.Unreadable, HTTPStatus: 200}, want: ruling{toRetry, none, resultUnknown, "answer_unknown", true}},
+		"403 of no form":        {answer: answer{Class: cashfree.Undocumented, HTTPStatus: 403, Foreign: true}, want: ruling{toWait, none, resultUndocumented, "undocumented_answer", false}},
+		"409 after no form":     {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultUndocumented, 403)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "duplicate_verification_id", false}},
+		"409 after a page":      {answer: answer{Class: cashfree.Duplicate, HTTPStatus: 409}, earlier: earlier(at(resultUnknown, 200)), want: ruling{toFinal, storage.StateFailed, resultDuplicate, "answer_lost", false}},
+		"302 with a code":       {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 302}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_status", true}},
 	} {
 		policy := c.policy
 		if policy.MaxAttempts == 0 {

@@ -111,7 +111,7 @@ func (r *demoRow) why() string {
 }
 
 func allMatch(p *storage.PassportView) bool {
-	return p != nil && p.Matches.Name && p.Matches.DOB && p.Matches.FileNumber
+	return p != nil && p.Matches == storage.Matches{Name: storage.MatchYes, DOB: storage.MatchYes, FileNumber: storage.MatchYes}
 }
 
 func (r *demoReport) String() string {

@@ -45,7 +45,7 @@ func describeHold(h hold.Hold) string {
 	if h.Probing {
 		text = "one test call decides; " + text
 	}
-	for _, part := range []struct{ before, name string }{{", by ", h.By}, {" on ", h.Host}, {", process ", h.Worker}, {", job ", h.Job}} {
+	for _, part := range []struct{ before, name string }{{", by ", h.By}, {" on ", h.Host}, {", process ", h.Worker}, {", job ", strings.TrimSpace(h.JobKind + " " + h.Job)}} {
 		if part.name != "" {
 			text += part.before + part.name
 		}
@@ -64,6 +64,9 @@ func holdLines(holds []hold.Hold) string {
 		next := "Next: " + h.NextAction
 		if h.Probing {
 			next = "One test call is being made"
+		}
+		if h.Kind != "" {
+			held += ", " + h.Kind + " only"
 		}
 		lines[i] = fmt.Sprintf("ON HOLD for %s: %s. %s", held, h.Reason, next)
 	}

@@ -86,7 +86,8 @@ func describe(rec *storage.Record) string {
 	line("digit check", rec.DigitCheck)
 	if p := rec.Passport; p != nil {
 		line("passport", strings.TrimSpace(p.Name+" "+p.FileNumber))
-		line("matches", fmt.Sprintf("name %s, date of birth %s, file number %s", yesNo(p.Matches.Name), yesNo(p.Matches.DOB), yesNo(p.Matches.FileNumber)))
+		matches := fmt.Sprintf("name %s, date of birth %s, file number %s", p.Matches.Name, p.Matches.DOB, p.Matches.FileNumber)
+		line("matches", strings.ReplaceAll(matches, "_", " "))
 	}
 	if best := rec.Best(); best.Run != rec.Run {
 		line("best result", fmt.Sprintf("run %d: %s", best.Run, strings.TrimSpace(string(best.State)+" "+best.Code)))

@@ -294,6 +294,10 @@ func (openGate) DropUnstored(context.Context, hold.Hold, int) (lifted bool, err 
 }
 
 func (openGate) Unstored(context.Context, string) ([]string, error) { return nil, nil }
+func (openGate) OddAnswer(context.Context, string, string) (hold.Streak, error) {
+	return hold.Streak{}, nil
+}
+func (openGate) GoodAnswer(context.Context, string) error { return nil }
 
 // object reads an object of the records bucket.
 func (h *setup) object(key string) string {

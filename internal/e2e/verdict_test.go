@@ -32,10 +32,10 @@ func TestVerdictTable(t *testing.T) {
 		"invalid":      {[]respond{status("INVALID")}, storage.StateInvalid, "invalid_passport", 1},
 		"other-status": {[]respond{status("PENDING")}, storage.StateFailed, "unexpected_answer", 1},
 		"other-id":     {[]respond{raw(200, "application/json", `{"verification_id":"x","status":"VALID"}`)}, storage.StateFailed, "unexpected_answer", 1},
-		"html-200":     {[]respond{raw(200, "text/html", "<html>hello</html>")}, storage.StateFailed, "unexpected_answer", 1},
-		"empty-200":    {[]respond{raw(200, "application/json", "")}, storage.StateFailed, "unexpected_answer", 1},
+		"html-200":     {[]respond{maintenance, valid}, storage.StateValid, "", 2},
+		"empty-200":    {[]respond{raw(200, "application/json", ""), problem(409, "verification_id_already_exists", "exists")}, storage.StateFailed, "answer_lost", 2},
 		"bad-request":  {[]respond{problem(400, "dob_value_invalid", "dob should be of type YYYY-MM-DD.")}, storage.StateFailed, "dob_value_invalid", 1},
-		"not-found":    {[]respond{raw(404, "text/html", "nothing here")}, storage.StateFailed, "not_found", 1},
+		"not-found":    {[]respond{problem(404, "file_not_found", "nothing here")}, storage.StateFailed, "file_not_found", 1},
 		"duplicate":    {[]respond{problem(409, "verification_id_already_exists", "verification ID already exists")}, storage.StateFailed, "duplicate_verification_id", 1},
 		"too-large":    {[]respond{problem(413, "", "file size exceeded")}, storage.StateFailed, "file_size_exceeded", 1},
 		"other-422":    {[]respond{problem(422, "something_else", "no")}, storage.StateFailed, "something_else", 1},
@@ -47,7 +47,6 @@ func TestVerdictTable(t *testing.T) {
 		"lost-answer":  {[]respond{cutShort, problem(409, "verification_id_already_exists", "exists")}, storage.StateFailed, "answer_lost", 2},
 		"error-503":    {[]respond{raw(503, "text/html", "busy")}, storage.StateFailed, "unexpected_status", 1},
 		"error-504":    {[]respond{raw(504, "text/html", "late")}, storage.StateFailed, "unexpected_status", 1},
-		"redirect":     {[]respond{raw(302, "text/html", "")}, storage.StateFailed, "unexpected_status", 1},
 	}
 	var ids []string
 	for id, row := range rows {

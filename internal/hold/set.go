@@ -33,8 +33,8 @@ type Set struct {
 // NewSet uses the server of client.
 func NewSet(client redis.UniversalClient) *Set { return &Set{redis: client} }
 
-// testScript starts or ends the test of holds. KEYS[1] the hash of holds; ARGV[1] 1: start, and forget the ends that were
-// counted towards the hold; ARGV[2] a value for fields that are missing, or empty; the rest are fields. It returns how many
+// testScript starts or ends the test of holds. KEYS[1] the hash of holds; ARGV[1] 1: start, and forget what was counted
+// towards the hold; ARGV[2] a value for fields that are missing, or empty; the rest are fields. It returns how many
 // fields there were.
 var testScript = redis.NewScript(`
 local existed = 0
@@ -80,14 +80,11 @@ func (s *Set) stamp(ctx context.Context, h *Hold) error {
 }
 
 // ResumeHolds lets one test call through for each hold: an answer to a call that it covers lifts it, a refusal restores it,
-// unless it was a pause. Odd answers are counted anew. It returns ErrNotHeld if none of the holds is there.
+// unless it was a pause. It returns ErrNotHeld if none of the holds is there.
 func (s *Set) ResumeHolds(ctx context.Context, holds ...Hold) error {
 	args := []any{1, ""}
 	for _, h := range holds {
 		args = append(args, h.field())
-		if err := s.redis.Del(ctx, streakKeys(h.Kind)[0]).Err(); err != nil {
-			return fmt.Errorf("resume: %w", err)
-		}
 	}
 	switch existed, err := testScript.Run(ctx, s.redis, []string{Key}, args...).Int(); {
 	case err != nil:

@@ -21,7 +21,8 @@ type Streak struct {
 const streakLife = 24 * time.Hour
 
 func streakKeys(kind string) []string {
-	return []string{"kycq:{gate}:odd:" + kind, "kycq:{gate}:first-odd:" + kind}
+	odd := Key + ":" + Hold{Cause: Vendor, Kind: kind}.field() // testScript deletes it
+	return []string{odd, odd + ":first"}
 }
 
 // streakScript counts an answer. KEYS[1] counts the odd answers of each job since the last good one; KEYS[2] has the number

@@ -462,6 +462,41 @@ var mutants = []mutant{
 		tests: []testName{{"worker", "TestTheQueuesArePausedAfterTheHoldIsRaised"}},
 	},
 	{
+		name:  "hold-all-by-any-403", // takes every 403 for one that concerns the account
+		pkg:   "internal/cashfree",
+		old:   `	{404, "", "", Rejected, "not_found"},`,
+		new:   `	{403, "", "", NotAllowed, "ip_validation_failed"}, {404, "", "", Rejected, "not_found"},`,
+		tests: []testName{{"internal/cashfree", "TestEveryDocumentedAnswerHasItsClass"}},
+	},
+	{
+		name:  "page-is-an-answer", // ends jobs by a page that is served with 200
+		pkg:   "worker",
+		old:   `	case cashfree.Lost, cashfree.SourceBroken, cashfree.Unreadable:`,
+		new:   `	case cashfree.Lost, cashfree.SourceBroken:`,
+		tests: []testName{{"worker", "TestOddAnswersToAllJobsHoldTheKindAndEndNoJob"}},
+	},
+	{
+		name:  "fail-undocumented", // ends a job at its third undocumented answer although no other job was answered
+		pkg:   "worker",
+		old:   `	case undocumented(rec) >= oddLimit && s.GoodSince:`,
+		new:   `	case undocumented(rec) >= oddLimit:`,
+		tests: []testName{{"worker", "TestOneJobAloneHoldsItsKindAtItsThirdUndocumentedAnswer"}},
+	},
+	{
+		name:  "never-hold-by-odd", // goes on calling a server that is not Cashfree's
+		pkg:   "worker",
+		old:   `	return s.Jobs >= oddLimit || `,
+		new:   `	return false && `,
+		tests: []testName{{"worker", "TestTheThirdJobInARowThatIsNotFoundHoldsTheKind"}},
+	},
+	{
+		name:  "odd-answer-lifts-hold", // lets a firewall's answer to a test call lift a hold
+		pkg:   "worker",
+		old:   `		return gate.Outcome{Kind: gate.Foreign}`,
+		new:   `		return gate.Outcome{Kind: gate.Answered}`,
+		tests: []testName{{"worker", "TestAnOddAnswerSaysNothingToTheGate"}},
+	},
+	{
 		name: "free-active-task", // replaces a task that a worker is processing
 		pkg:  "internal/asynqx",
 		old: `		return lease and tonumber(lease) > now - tonumber(ARGV[5]) and redis.call('LPOS', KEYS[2], id)
