@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -14,6 +15,7 @@ type client struct {
 	*s3.Client
 	sse    types.ServerSideEncryption // empty: the bucket's default
 	kmsKey *string                    // nil: the account's default key
+	plain  sync.Map                   // the names of buckets that never had versions
 }
 
 func (c *client) PutObject(ctx context.Context, in *s3.PutObjectInput) (*s3.PutObjectOutput, error) {

@@ -99,6 +99,9 @@ func (b *Bucket) PurgeOld(ctx context.Context, key string) error {
 // has told of a version of the key: then a refused listing hides something. A store without versions may refuse it, too.
 func (b *Bucket) purgeVersions(ctx context.Context, key string, versioned bool) error {
 	op := "purge " + b.noun
+	if !versioned && b.neverVersioned(ctx) {
+		return nil
+	}
 	found, err := b.versions(ctx, key)
 	if status, _ := answerOf(err); err != nil {
 		err = classify(ctx, op, b.name, err)
@@ -131,6 +134,22 @@ func (b *Bucket) purgeVersions(ctx context.Context, key string, versioned bool) 
 		return b.deleteVersion(ctx, op, key, latest[0].id)
 	}
 	return remains.Result()
+}
+
+// neverVersioned reports whether the bucket had no versions when it was first asked. Where they were enabled since, the store
+// tells of the version when it deletes a key.
+func (b *Bucket) neverVersioned(parent context.Context) bool {
+	if _, known := b.client.plain.Load(b.name); known {
+		return true
+	}
+	ctx, cancel := bounded(parent)
+	defer cancel()
+	out, err := b.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &b.name})
+	if err != nil || out.Status != "" {
+		return false
+	}
+	b.client.plain.Store(b.name, true)
+	return true
 }
 
 type version struct {

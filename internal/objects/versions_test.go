@@ -109,6 +109,26 @@ func TestPurgeLeavesNoVersion(t *testing.T) {
 	}
 }
 
+func TestPurgeNoticesThatVersionsWereEnabledSince(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartMinIO(t)
+	raw, name := rawClient(server), server.Config().InboxBucket
+	b := server.Store(t).Buckets().Inbox
+	for _, status := range []string{"", "Enabled"} {
+		if status != "" {
+			setVersioning(t, raw, name, status)
+		}
+		put(t, b, "single/x", "first")
+		put(t, b, "single/x", "second")
+		if err := b.Purge(t.Context(), "single/x"); err != nil {
+			t.Fatal(err)
+		}
+		if versions, markers := entries(t, raw, name, "single/x"); versions+markers > 0 {
+			t.Errorf("versioning %q: %d versions and %d markers are left", status, versions, markers)
+		}
+	}
+}
+
 func TestPurgeOldKeepsTheCurrentVersion(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"Enabled", "Suspended"} {
