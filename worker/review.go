@@ -87,10 +87,13 @@ func dropUnreferred(ctx context.Context, store Reviewable, rec *storage.Record) 
 	return store.DeleteImage(ctx, rec.MaskedImage.Key)
 }
 
-// Reject deletes the quarantined image of a job, which stays failed.
+// Reject deletes the quarantined image of a job, which stays failed. It may be repeated.
 func Reject(ctx context.Context, store Reviewable, id, by, reason string) (*storage.Record, error) {
 	rec, version, _, err := Quarantined(ctx, store, id)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNoReview) && strings.HasPrefix(rec.Review, storage.ReviewRejected):
+		return rec, nil
+	case err != nil:
 		return nil, fmt.Errorf("reject: %w", err)
 	}
 	rec = rec.Clone()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -141,6 +143,11 @@ func (a *app) decide(ctx context.Context, d *deps, id, reason string, approve bo
 		rec, err = worker.Approve(ctx, d.store, d.client.Push, id, user, reason)
 	} else {
 		rec, err = worker.Reject(ctx, d.store, id, user, reason)
+	}
+	if rec != nil && rec.Batch != "" {
+		if failed := batch.NewControl(d.redis, d.store).Recount(ctx, rec.Batch); failed != nil {
+			err = errors.Join(err, fmt.Errorf("the counts of its batch are not corrected; run the same command again: %w", failed))
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", id, err)

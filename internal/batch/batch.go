@@ -54,6 +54,8 @@ type Batch struct {
 	// Fed is the last row that may have been fed; set when a cancelled batch is done.
 	Fed  int   `json:"fed,omitempty"`
 	Runs []Run `json:"passes"`
+	// Decisions counts the decided reviews: each makes the counts out of date.
+	Decisions int `json:"decisions,omitempty"`
 
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`

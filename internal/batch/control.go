@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -101,6 +102,23 @@ func (c *Control) Retry(ctx context.Context, id string, rows []Rerun, why string
 		b.addRun(Run{Kind: SomeRows, Rows: len(rows), List: list, Why: why, At: now()})
 		return nil
 	})
+}
+
+// Recount writes summary and report of an ended batch again, because a review was decided after its end. If the batch is just
+// ending, it does so after the decision.
+func (c *Control) Recount(ctx context.Context, id string) error {
+	_, err := c.reopen(ctx, id, func(b *Batch) error {
+		b.Decisions++
+		if b.State == Ended {
+			b.State, b.Reason = Running, "a review was decided: the report is being written again"
+		}
+		b.EndedAt = time.Time{}
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) { // a record may name any batch
+		return nil
+	}
+	return err
 }
 
 // addRun appends a run and opens the batch.
@@ -210,7 +228,7 @@ func (sel *Selected) add(r *Row, s Selection) {
 	case s.matches(rec) && rec.InputGone():
 		sel.InputGone++
 	case s.matches(rec):
-		sel.Rows = append(sel.Rows, Rerun{Row: r.Item.Row, Run: rec.Run + 1, Was: r.State})
+		sel.Rows = append(sel.Rows, Rerun{Row: r.Item.Row, Run: rec.Run + 1, Was: r.State, Review: rec.NeedsReview()})
 		if rec.MayHavePaid() {
 			sel.PaidBefore++
 		}

@@ -98,7 +98,7 @@ func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) 
 func (t *feed) reopen(ctx context.Context, rows []*Row) error {
 	changes := make([]rowChange, len(rows))
 	for i, r := range rows {
-		changes[i] = rowChange{row: r.Item.Row, to: RowOpen, was: r.was}
+		changes[i] = rowChange{row: r.Item.Row, to: RowOpen, was: r.was, reviewed: r.reviewed}
 	}
 	return t.Progress.setRows(ctx, t.b.ID, changes...)
 }
@@ -160,7 +160,7 @@ func (t *feed) setEnded(ctx context.Context, rows []*Row) (open []*Row, calls in
 		if state == RowOpen {
 			open = append(open, r)
 		} else {
-			changes = append(changes, rowChange{row: r.Item.Row, to: state, was: r.was})
+			changes = append(changes, rowChange{row: r.Item.Row, to: state, was: r.was, review: state != RowConflict && rec != nil && rec.NeedsReview(), reviewed: r.reviewed})
 			if t.b.keepsUpload(rec) {
 				cut = append(cut, r)
 			}

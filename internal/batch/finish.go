@@ -34,8 +34,8 @@ func (t *feed) finish(ctx context.Context, p *Progress) (bool, error) {
 		return false, err
 	}
 	b, err := t.batches.Edit(ctx, t.b.ID, func(b *Batch) error {
-		if len(b.Runs) != len(t.b.Runs) || b.State != t.b.State {
-			return errUnchanged // retried or cancelled in the meantime: it is not done
+		if len(b.Runs) != len(t.b.Runs) || b.State != t.b.State || b.Decisions != t.b.Decisions {
+			return errUnchanged // retried, cancelled or reviewed in the meantime: it is not done
 		}
 		if b.State != Cancelled {
 			b.State, b.Reason = Ended, ""

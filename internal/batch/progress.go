@@ -19,6 +19,7 @@ import (
 //	kycq:{<id>}:progress    hash: state, cursor, counters
 //	kycq:{<id>}:rows        string: four bits for each row, a RowState
 //	kycq:{<id>}:elsewhere   set of row/run: rows whose task belongs to another batch or a single job
+//	kycq:{<id>}:reviews     bitmap of the rows whose image a person should look at
 //	kycq:{<id>}:checked     exists for a while after a check of the open rows
 //	kycq:{<kind>}:feeding   sorted set of the batches of a kind that are being fed, by time
 //
@@ -37,9 +38,12 @@ func NewProgressStore(client redis.UniversalClient, batches *Store) *ProgressSto
 func progressKey(id string) string      { return "kycq:{" + id + "}:progress" }
 func rowsKey(id string) string          { return "kycq:{" + id + "}:rows" }
 func foreignKey(id string) string       { return "kycq:{" + id + "}:elsewhere" }
+func reviewsKey(id string) string       { return "kycq:{" + id + "}:reviews" }
 func checkedKey(id string) string       { return "kycq:{" + id + "}:checked" }
 func feedingKey(kind tasks.Kind) string { return "kycq:{" + string(kind) + "}:feeding" }
-func batchKeys(id string) []string      { return []string{progressKey(id), rowsKey(id), foreignKey(id)} }
+func batchKeys(id string) []string {
+	return []string{progressKey(id), rowsKey(id), foreignKey(id), reviewsKey(id)}
+}
 
 // The fields of the progress hash. n1 to n9 count the rows by state.
 const (
@@ -51,6 +55,7 @@ const (
 	fieldLimit   = "cap"
 	fieldCalls   = "calls"
 	fieldMissing = "blank"
+	fieldReviews = "reviews" // of rows whose state is rowEarlier
 	fieldReason  = "reason"
 	fieldSeen    = "seen"
 	fieldSeenAt  = "seen_at"
@@ -139,12 +144,12 @@ func (s *ProgressStore) ReturnCall(ctx context.Context, id string) error {
 
 // RowFinished sets the state of a row of this batch whose record is final.
 func (s *ProgressStore) RowFinished(ctx context.Context, rec *storage.Record) error {
-	return s.setRows(ctx, rec.Batch, rowChange{row: rec.Row, to: ownState[rec.State]})
+	return s.setRows(ctx, rec.Batch, rowChange{row: rec.Row, to: ownState[rec.State], review: rec.NeedsReview()})
 }
 
 // AlreadyDone sets the state of a row whose final record belongs to another batch or a single job.
 func (s *ProgressStore) AlreadyDone(ctx context.Context, id string, row int, rec *storage.Record) error {
-	return s.setRows(ctx, id, rowChange{row: row, to: ownState[rec.State] + doneOffset})
+	return s.setRows(ctx, id, rowChange{row: row, to: ownState[rec.State] + doneOffset, review: rec.NeedsReview()})
 }
 
 // Conflicted sets the state of a row whose verification_id belongs to a job with another input.
@@ -152,23 +157,24 @@ func (s *ProgressStore) Conflicted(ctx context.Context, id string, row int) erro
 	return s.setRows(ctx, id, rowChange{row: row, to: RowConflict})
 }
 
-// rowChange sets the state of a row (from 1). was is the state
-// whose count is decremented if the stored state is rowEarlier.
+// rowChange sets the state of a row (from 1), and whether a person should look at its image. was and reviewed are what it
+// was before, if the stored state is rowEarlier.
 type rowChange struct {
-	row     int
-	to, was RowState
+	row              int
+	to, was          RowState
+	review, reviewed bool
 }
 
 func (s *ProgressStore) setRows(ctx context.Context, id string, changes ...rowChange) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	args := make([]any, 0, 3*len(changes))
+	args := make([]any, 0, 5*len(changes))
 	for _, c := range changes {
 		if c.row < 1 {
 			return fmt.Errorf("progress of batch %s: there is no row %d", id, c.row)
 		}
-		args = append(args, c.row-1, int(c.to), int(c.was))
+		args = append(args, c.row-1, int(c.to), int(c.was), c.review, c.reviewed)
 	}
 	_, err := s.eval(ctx, setRowsScript, id, args...)
 	return err
@@ -200,7 +206,7 @@ type Progress struct {
 	Rows     int
 	Calls    int
 	MaxCalls int
-	// Reviews is known of an ended batch only.
+	// Reviews counts the ended rows whose image a person should look at.
 	Reviews int
 	// Counts is the number of rows in each state but RowOpen.
 	Counts [rowStates]int
@@ -245,10 +251,12 @@ func (p *Progress) openUpTo(kind RunKind, fed int) int {
 
 // Read returns the progress of a batch, nil if Redis has none.
 func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) {
-	fields, err := s.redis.HGetAll(ctx, progressKey(id)).Result()
-	if err != nil {
+	pipe := s.redis.Pipeline()
+	hash, reviews := pipe.HGetAll(ctx, progressKey(id)), pipe.BitCount(ctx, reviewsKey(id), nil)
+	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, progressError(id, err)
 	}
+	fields := hash.Val()
 	if fields[fieldRun] == "" {
 		return nil, nil
 	}
@@ -260,7 +268,7 @@ func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) 
 		State: State(fields[fieldState]), Reason: fields[fieldReason],
 		Run: number(fieldRun), Cursor: number(fieldCursor), Fed: number(fieldFed), Rows: number(fieldRows),
 		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missingStreak: number(fieldMissing),
-		seen: number(fieldSeen), seenAt: number(fieldSeenAt),
+		Reviews: number(fieldReviews) + int(reviews.Val()), seen: number(fieldSeen), seenAt: number(fieldSeenAt),
 	}
 	for s := RowValid; int(s) < rowStates; s++ {
 		p.Counts[s] = number(countField(s))
@@ -281,6 +289,7 @@ func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was
 			rows[i] = byte(rowEarlier<<4 | rowEarlier)
 		}
 		fields[fieldRun], fields[fieldCursor], fields[fieldCalls] = was.Runs, b.run(was.Runs).Rows, was.Calls
+		fields[fieldReviews] = was.Reviews
 		for state, n := range was.progress().Counts {
 			fields[countField(RowState(state))] = n
 		}

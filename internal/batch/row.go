@@ -70,12 +70,13 @@ type Row struct {
 	Record *storage.Record // nil if there is none, or if it was not read
 	State  RowState        // RowOpen unless the row has ended; Walk and Select set it
 
-	batch   string
-	run     int      // the run of the job that is asked for
-	was     RowState // how the row had ended before a retry
-	spec    tasks.JobSpec
-	driven  bool // it has a task that will be delivered
-	invalid bool // the input cannot be enqueued: an earlier version accepted it
+	batch    string
+	run      int      // the run of the job that is asked for
+	was      RowState // how the row had ended before a retry
+	reviewed bool     // whether a person should have looked at its image then
+	spec     tasks.JobSpec
+	driven   bool // it has a task that will be delivered
+	invalid  bool // the input cannot be enqueued: an earlier version accepted it
 }
 
 // rowsOf returns the rows of items, each asking for run 1 of its job.

@@ -26,7 +26,7 @@ type Status struct {
 	DifferentInput int            `json:"different_input"`
 	Calls          int            `json:"calls"`
 	MaxCalls       int            `json:"max_calls,omitempty"`
-	// Reviews counts the rows whose image a person should look at, once the batch has ended.
+	// Reviews counts the ended rows whose image a person should look at.
 	Reviews int `json:"reviews,omitempty"`
 	// Rebuilding means that Redis was wiped and the records are being read: the counts are too small.
 	Rebuilding bool      `json:"rebuilding,omitempty"`

@@ -295,6 +295,8 @@ type Rerun struct {
 	Run int `json:"run"` // of the row's job
 	// Was is how the row had ended, for the counts.
 	Was RowState `json:"was"`
+	// Review is whether a person should have looked at its image.
+	Review bool `json:"review,omitempty"`
 }
 
 // listRows is how many rows of a retry one object holds.
