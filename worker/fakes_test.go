@@ -38,6 +38,7 @@ type chaos struct {
 	// pauses is the probability that the worker stops for 1 to 20 minutes in a call of a fake, storms that a storm begins: for
 	// a while S3's writes are slow, or all fail.
 	pauses, storms         float64
+	imagePauses            float64 // that it stops for up to an hour before it stores an image, and may crash afterwards
 	slowUntil, failedUntil time.Time
 }
 
@@ -300,6 +301,11 @@ func (s *fakeS3) PutQuarantine(ctx context.Context, id, _ string, body []byte) (
 
 // putImage ignores the end of ctx: the request may have left before. It refuses a fenced request as a store does.
 func (s *fakeS3) putImage(ctx context.Context, images map[string][]byte, key string, body []byte) error {
+	crash := crashRate
+	if s.chaos.hit(s.chaos.imagePauses) {
+		time.Sleep(time.Duration(1+s.chaos.pick(60)) * time.Minute)
+		crash = 0.5
+	}
 	s.chaos.step(crashRate)
 	if at, fenced := storage.FencedAt(ctx); fenced && time.Since(at) > 15*time.Minute {
 		return storage.ErrDenied
@@ -310,7 +316,7 @@ func (s *fakeS3) putImage(ctx context.Context, images map[string][]byte, key str
 	s.mu.Lock()
 	images[key] = body
 	s.mu.Unlock()
-	s.chaos.step(crashRate)
+	s.chaos.step(crash)
 	return nil
 }
 
@@ -541,8 +547,14 @@ func (v *fakeVendor) call(ctx context.Context, id string) *cashfree.Reply {
 	if ctx.Err() != nil || v.chaos.hit(faultRate) || time.Since(began) > timeout {
 		return &cashfree.Reply{Class: cashfree.Lost, Err: errInjected}
 	}
+	if got, ok := ctx.Value(boughtKey{}).(*[]string); ok && reply.HTTPStatus == 200 {
+		*got = append(*got, id)
+	}
 	return reply
 }
+
+// boughtKey is the key of a *[]string in the context of a delivery: the ids of the paid answers that have reached it.
+type boughtKey struct{}
 
 func (v *fakeVendor) serve(id string) *cashfree.Reply {
 	v.mu.Lock()

@@ -58,6 +58,9 @@ type history struct {
 	mu     sync.Mutex
 	runs   []tasks.JobSpec // the accepted ones
 	erase  bool            // an operator has begun to erase the job
+	erased bool            // that has succeeded
+	forgot bool            // Redis has lost data
+	bought []string        // the ids of the paid answers that have reached a worker that did not crash
 }
 
 // lockedSource is a source of random numbers for all goroutines of a sequence.
@@ -102,14 +105,16 @@ func play(t *testing.T, r *rand.Rand) storage.State {
 	h.s3.mark(job)
 	h.runs = []tasks.JobSpec{job}
 	var others sync.WaitGroup
-	if r.IntN(3) == 0 {
+	if h.forgot = r.IntN(3) == 0; h.forgot {
 		others.Go(func() { h.rollBackRedis() })
 	}
 	if r.IntN(3) == 0 {
 		others.Go(func() { h.rerun(t) })
 	}
 	if r.IntN(4) == 0 {
+		c.imagePauses = 0.3
 		others.Go(func() { h.eraseSometime(t) })
+		others.Go(func() { h.lead(t) })
 	}
 	if r.IntN(4) == 0 {
 		others.Go(func() { h.cancelSometime(t) })
@@ -185,7 +190,26 @@ func (h *history) eraseOnce(t *testing.T) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.erase = h.erase || !errors.Is(err, ErrNotFinal) && !errors.Is(err, storage.ErrNotFound)
+	h.erased = h.erased || err == nil
 	return err == nil
+}
+
+// lead is the leader for an hour: it delivers an erased job while that has its marker.
+func (h *history) lead(t *testing.T) {
+	for range 20 {
+		time.Sleep(3 * time.Minute)
+		if rec := h.record(h.kind, "A"); rec != nil && rec.Erased != nil && h.open(rec) {
+			h.deliver(t, rec.JobSpec)
+		}
+	}
+}
+
+// open reports whether the record's run has its marker.
+func (h *history) open(rec *storage.Record) bool {
+	h.s3.mu.Lock()
+	defer h.s3.mu.Unlock()
+	_, ok := h.s3.markers[storage.OpenRunOf(rec.JobSpec)]
+	return ok
 }
 
 // anyRun is the payload of one of the runs.
@@ -220,15 +244,16 @@ func (h *history) deliverUnderFaults(t *testing.T, others func()) {
 	wg.Wait()
 	others()
 	h.chaos.stop()
-	if rec := h.record(h.kind, "A"); rec != nil && !rec.State.Final() && storage.Marked(rec.JobSpec) {
-		if _, ok := h.s3.markers[storage.OpenRunOf(rec.JobSpec)]; !ok {
-			t.Errorf("an unfinished record without a marker: %+v", rec)
-		}
+	if rec := h.record(h.kind, "A"); rec != nil && !rec.State.Final() && storage.Marked(rec.JobSpec) && !h.open(rec) {
+		t.Errorf("an unfinished record without a marker: %+v", rec)
 	}
 	for range 60 {
 		h.gate.resume()
 		job := h.runs[0]
 		if rec := h.record(h.kind, "A"); rec != nil {
+			if rec.Erased != nil && !h.open(rec) {
+				break // nothing delivers it again
+			}
 			job = rec.JobSpec
 		}
 		if h.deliver(t, job) == Final {
@@ -266,7 +291,8 @@ func (h *history) deliver(t *testing.T, job tasks.JobSpec) (d Decision) {
 		return ""
 	}
 	defer p.Drain()
-	ctx, cancel := context.WithCancel(t.Context())
+	var bought []string
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), boughtKey{}, &bought))
 	defer cancel()
 	if h.chaos.hit(0.5) {
 		defer time.AfterFunc(time.Duration(30+h.chaos.pick(300))*time.Second, cancel).Stop()
@@ -276,6 +302,9 @@ func (h *history) deliver(t *testing.T, job tasks.JobSpec) (d Decision) {
 		if d = v.Decision; v.After > longestDelay {
 			t.Errorf("a job waits for %s: %s", v.After, v.Reason)
 		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.bought = append(h.bought, bought...)
 	})
 	return d
 }
@@ -284,7 +313,7 @@ func (h *history) deliver(t *testing.T, job tasks.JobSpec) (d Decision) {
 func (h *history) checkPromises(t *testing.T) storage.State {
 	t.Helper()
 	for range 50 {
-		if !h.erase || h.eraseOnce(t) {
+		if !h.erase || h.erased || h.eraseOnce(t) {
 			break
 		}
 	}
@@ -380,9 +409,18 @@ func (h *history) checkErasure(t *testing.T, rec *storage.Record) {
 	}
 }
 
-// checkResults checks that every result that was ever written is kept, in the record's run or in an earlier one.
+// checkResults checks that every result that was ever bought or written is kept, in the record's run or in an earlier one. An
+// answer that reached a worker can be lost only by a crash, or by a Redis that forgets it while S3 does not take it.
 func (h *history) checkResults(t *testing.T, rec *storage.Record) {
 	t.Helper()
+	for _, id := range h.bought {
+		i := slices.IndexFunc(rec.Attempts, func(at storage.Attempt) bool { return at.ProviderID == id })
+		if !h.forgot && !slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
+			return i >= 0 && at.Run >= rec.Attempts[i].Run && at.HTTPStatus == 200
+		}) {
+			t.Errorf("the answer of %s was bought and is gone: %+v", id, rec)
+		}
+	}
 	kept := map[int]storage.State{rec.Run: rec.State}
 	images := []*storage.MaskedImage{rec.MaskedImage}
 	for _, e := range rec.Earlier {

@@ -65,7 +65,9 @@ func runClockWrong(t *testing.T, again bool) {
 // verifyIdle checks that a worker is not ready, and has made no more calls five seconds later.
 func (s *stack) verifyIdle(w *process, calls int) {
 	s.t.Helper()
-	until(s.t, "the worker takes no jobs", func() bool { return strings.Contains(w.output(), "takes no jobs until its clock is right") })
+	until(s.t, "the worker takes no jobs", func() bool {
+		return strings.Contains(w.output(), "takes no jobs until its clock is right") || len(s.ledger()) > calls
+	})
 	began := time.Now()
 	until(s.t, "some time has passed", func() bool { return time.Since(began) > 5*time.Second })
 	if text := w.get("/readyz"); !strings.Contains(text, "the clock of this machine differs from those of Redis (+60 s) and S3 (+60 s)") {

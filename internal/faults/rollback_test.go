@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kycq/kycq/tasks"
 )
 
 // maxForgotten limits the time in which every accepted job has a task again.
@@ -43,14 +41,13 @@ func TestSoakRedisCameBackOlder(t *testing.T) {
 	t.Parallel()
 	soak(t)
 	server := startRedis(t)
-	s := newStack(t, onRedis(server, nil), atRate("10/s"), withLatency(100*time.Millisecond))
+	s := newStack(t, onRedis(server, nil), atRate("3/s"), withLatency(100*time.Millisecond))
 	id := s.submitBatch(60)
 	s.enqueue(20)
 	s.startWorker()
 	until(t, "calls are made", func() bool { return s.charges() >= 5 })
 	older := server.snapshot()
-	s.enqueueKind(60, tasks.Passport, tasks.Bulk)
-	s.enqueueKind(20, tasks.Aadhaar, tasks.Live)
+	s.enqueue(80)
 	until(t, "more calls are made", func() bool { return s.charges() >= 30 })
 	left := len(s.unfinished())
 	server.goBack(older)
@@ -66,15 +63,14 @@ func TestSoakFailoverToALaggingReplica(t *testing.T) {
 	server := startRedis(t)
 	link, thru := startProxy(t, server.addr), startProxy(t, server.addr)
 	replica := startReplica(t, link.addr)
-	s := newStack(t, onRedis(server, thru), atRate("5/s"), withLatency(100*time.Millisecond))
+	s := newStack(t, onRedis(server, thru), atRate("3/s"), withLatency(100*time.Millisecond))
 	id := s.submitBatch(100)
 	s.enqueue(40)
 	s.startWorker()
 	s.startWorker()
 	until(t, "calls are made", func() bool { return s.charges() >= 20 })
 	link.refuse()
-	s.enqueueKind(60, tasks.Passport, tasks.Bulk)
-	s.enqueueKind(20, tasks.Aadhaar, tasks.Live)
+	s.enqueue(80)
 	until(t, "more calls are made", func() bool { return s.charges() >= 60 })
 	s.pauseFleet()
 	thru.refuse()

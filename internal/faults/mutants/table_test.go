@@ -506,10 +506,109 @@ var mutants = []mutant{
 		tests: []testName{{"internal/asynqx", "TestATaskDrivesOnlyIfItWillBeDelivered"}},
 	},
 	{
+		name:  "erase-images-once", // leaves the image that a worker stores which was paused during the erasure
+		pkg:   "worker",
+		old:   `	return rec.Erased != nil && v.Age < erasureSettles`,
+		new:   `	return false && v.Age < erasureSettles`,
+		tests: []testName{{"worker", "TestModelNeverLosesNorPaysTwice"}},
+	},
+	{
+		name:  "drop-late-answer", // drops an answer that comes after its call was taken over
+		pkg:   "worker",
+		old:   `	return a.paid() && rec.Erased == nil && `,
+		new:   `	return false && rec.Erased == nil && `,
+		tests: []testName{{"worker", "TestModelNeverLosesNorPaysTwice"}},
+	},
+	{
+		name:  "drop-earlier-results", // a further run drops the results of the runs before it
+		pkg:   "storage",
+		old:   `kept.Attempts, append(kept.Earlier, kept.currentRun())`,
+		new:   `kept.Attempts, kept.Earlier`,
+		tests: []testName{{"worker", "TestModelNeverLosesNorPaysTwice"}},
+	},
+	{
+		name: "park", // delays a job for an hour after an error of S3 or Redis
+		pkg:  "worker",
+		old:  `done(later(infraDelay, part+"_unreachable"))`,
+		new:  `done(later(infraDelay+time.Hour, part+"_unreachable"))`,
+		tests: []testName{
+			{"worker", "TestModelNeverLosesNorPaysTwice"},
+			{faults, "TestS3Down/claim"},
+		},
+	},
+	{
+		name: "answer-as-unknown", // takes the answers about passports for lost ones
+		pkg:  "worker",
+		old:  `			return ruling{next: toFinal, state: storage.StateValid, result: resultAnswered, counted: true}`,
+		new:  `			return ruling{next: toRetry, result: resultUnknown, code: "answer_unknown", counted: true}`,
+		tests: []testName{
+			{"worker", "TestAPassportIsCheckedOnceAndForAll"},
+			{faults, "TestKilledAtEachStep/success/answered"},
+		},
+	},
+	{
+		name: "mark-every-call", // marks calls as reissues that cannot pay again
+		pkg:  "worker",
+		old: `	return slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
+		return at.ProviderID != next`,
+		new: `	return true || slices.ContainsFunc(rec.Attempts, func(at storage.Attempt) bool {
+		return at.ProviderID != next`,
+		tests: []testName{
+			{"worker", "TestModelNeverLosesNorPaysTwice"},
+			{faults, "TestS3RepliesLost/sent"},
+		},
+	},
+	{
+		name: "drop-reference", // loses the vendor's number of a result when the job ends
+		pkg:  "worker",
+		old: `	rec.CompletedAt = now()
+	noteCharge(rec)
+`,
+		new: `	rec.CompletedAt, rec.ReferenceID = now(), 0
+	noteCharge(rec)
+`,
+		tests: []testName{{faults, "TestS3RepliesLost/valid"}},
+	},
+	{
+		name: "restore-no-pauses", // forgets the operator's pauses with the data of Redis
+		pkg:  "internal/pauses",
+		old:  `Holds: doc.Holds}, err`,
+		new:  `Holds: nil}, err`,
+		tests: []testName{
+			{"internal/pauses", "TestAPauseSurvivesTheLossOfRedisData"},
+			{faults, "TestRedisCameBackOlder"},
+		},
+	},
+	{
+		name: "skip-open-rows", // does not look for the tasks of a batch's open rows
+		pkg:  "internal/batch",
+		old: `	if err != nil || !due {
+		return err
+	}
+	missing := 0
+`,
+		new: `	if err != nil || due {
+		return err
+	}
+	missing := 0
+`,
+		tests: []testName{{"internal/batch", "TestLostTasksAreFedAgain"}},
+	},
+	{
+		name: "work-with-wrong-clock", // takes jobs although the clock is wrong
+		pkg:  "internal/clocks",
+		old:  `	if !ok1 || !ok2 || min(`,
+		new:  `	if true || !ok1 || !ok2 || min(`,
+		tests: []testName{
+			{"internal/clocks", "TestAWorkerWorksOnlyWhileItsClockIsRight"},
+			{faults, "TestClockWrong"},
+		},
+	},
+	{
 		name:  "skip-fence", // stores an image however long ago the record was read
 		pkg:   "worker",
 		old:   `putMasked(storage.Fence(ctx, d.seen), d.MaskedImages`,
 		new:   `putMasked(ctx, d.MaskedImages`,
-		tests: []testName{{"worker", "TestAnImageIsNotStoredLongAfterItsRecordWasRead"}},
+		tests: []testName{{"worker", "TestAnImageIsNotStoredLongAfterItsRecordWasRead"}, {"worker", "TestModelNeverLosesNorPaysTwice"}},
 	},
 }
