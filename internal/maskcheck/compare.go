@@ -95,7 +95,7 @@ func (o original) compare(answer image.Image) (uncovered []qr.Code, review strin
 	case !best.aligned():
 		return nil, "", unsafe(NotComparable)
 	case best.coversRegion():
-	case source.masksNumber():
+	case reduce(o.bright, o.bright.Rect.Dx(), o.bright.Rect.Dy()).masksNumber():
 		review = ReviewAlreadyMasked
 	default:
 		return nil, "", unsafe(NothingMasked)

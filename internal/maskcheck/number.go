@@ -30,11 +30,20 @@ func (p plane) turned(by bar) plane {
 	for y := range out.h {
 		for x := range out.w {
 			u, v := float64(x-out.w/2), float64(y-out.h/2)
-			fx, fy := int(w/2+u*by.cos-v*by.sin), int(h/2+u*by.sin+v*by.cos)
-			out.pix[y*out.w+x] = p.pix[min(max(fy, 0), p.h-1)*p.w+min(max(fx, 0), p.w-1)]
+			fx, fy := w/2+u*by.cos-v*by.sin, h/2+u*by.sin+v*by.cos
+			out.pix[y*out.w+x] = p.between(max(0, min(fx, w-2)), max(0, min(fy, h-2)))
 		}
 	}
 	return out
+}
+
+// between interpolates between four pixels.
+func (p plane) between(x, y float64) int32 {
+	at := int(y)*p.w + int(x)
+	_, fx := math.Modf(x)
+	_, fy := math.Modf(y)
+	mix := func(a, b int32, part float64) float64 { return float64(a)*(1-part) + float64(b)*part }
+	return int32(mix(p.pix[at], p.pix[at+1], fx)*(1-fy) + mix(p.pix[at+p.w], p.pix[at+p.w+1], fx)*fy)
 }
 
 // glyphs returns the rectangles around connected dark pixels that may be digits.
@@ -107,5 +116,5 @@ func startsNumber(first image.Rectangle, glyphs []image.Rectangle) bool {
 
 // alike reports whether two groups of digits may belong to one number.
 func alike(a, b image.Rectangle) bool {
-	return 4*max(a.Dx(), b.Dx()) <= 5*min(a.Dx(), b.Dx()) && 2*a.Dy() <= a.Dx() && a.Dx() <= 5*a.Dy()
+	return 5*max(a.Dx(), b.Dx()) <= 7*min(a.Dx(), b.Dx()) && 2*a.Dy() <= a.Dx() && a.Dx() <= 5*a.Dy()
 }
