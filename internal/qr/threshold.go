@@ -44,18 +44,19 @@ func localFields(g *image.Gray, faintly bool) []*field {
 	return []*field{local, &faint}
 }
 
-// alike is the mean of those blocks around one that are about as light, so it is not that of the surroundings of a mask.
+// alike is the mean of those blocks around one that are about as light and show at least half of its contrast, so it is not
+// that of the surroundings of a mask.
 func (f *field) alike(blocks []block, c, r int) int32 {
 	c0, c1 := window(c, f.cols)
 	r0, r1 := window(r, f.rows)
 	own := blocks[r*f.cols+c]
 	reach := 16 * max(6, min(48, 2*(own.hi-own.lo)))
-	lowest := own.mean - reach
+	lowest, contrast := own.mean-reach, (own.hi-own.lo)/2
 	sum, n := int32(0), int32(0)
 	for y := r0; y < r1; y++ {
 		row := blocks[y*f.cols+c0 : y*f.cols+c1]
 		for i := range row {
-			if mean := row[i].mean; uint32(mean-lowest) <= uint32(2*reach) {
+			if mean := row[i].mean; uint32(mean-lowest) <= uint32(2*reach) && row[i].hi-row[i].lo >= contrast {
 				sum, n = sum+mean, n+1
 			}
 		}
