@@ -71,7 +71,8 @@ func readOriginal(bright *image.Gray) original {
 func (o original) compare(answer image.Image) (uncovered []qr.Code, review string, err error) {
 	bright := qr.Luma(answer)
 	side := min(compareSide, max(o.bright.Rect.Dx(), o.bright.Rect.Dy()), max(bright.Rect.Dx(), bright.Rect.Dy()))
-	for size := bright.Rect.Size(); max(size.X, size.Y) >= 2*side && min(size.X, size.Y) > 1; size = bright.Rect.Size() {
+	// Halves of an even size have the same margins in all turns.
+	if size := bright.Rect.Size(); max(size.X, size.Y) >= 2*side && size.X%2 == 0 && size.Y%2 == 0 {
 		bright = qr.Halve(bright)
 	}
 	w, h := reducedSize(bright.Rect.Size(), side)
@@ -220,9 +221,9 @@ func classify(source, answer plane) blockMap {
 				continue
 			}
 			match := source.correlation(answer, x*blockSide, y*blockSide, 0, 0)
-			// Rescaling may shift the picture by a pixel.
-			for i := 0; i < 9 && match < similar; i++ {
-				match = max(match, source.correlation(answer, x*blockSide, y*blockSide, i%3-1, i/3-1))
+			// Rescaling may shift the picture, by two pixels at most.
+			for i := 0; i < 25 && match < similar; i++ {
+				match = max(match, source.correlation(answer, x*blockSide, y*blockSide, i%5-2, i/5-2))
 			}
 			state := &m.state[y*m.w+x]
 			switch {
