@@ -186,7 +186,10 @@ func refersTo(rec *storage.Record, key string) bool {
 	}) || quarantined && !rec.State.Final()
 }
 
-// notFetched follows a failed fetch. After linkPatience, every failure counts as a link that is gone.
+const linkRefused = "image_link_refused"
+
+// notFetched follows a failed fetch. A link that is refused may be allowed once the settings or the network are corrected:
+// the image is paid for. After linkPatience, every failure but that counts as a link that is gone.
 func (d *delivery) notFetched(ctx context.Context, err error) transition {
 	var link *cashfree.LinkError
 	age := d.answerAge()
@@ -195,7 +198,10 @@ func (d *delivery) notFetched(ctx context.Context, err error) transition {
 		return done(later(0, "interrupted"))
 	case errors.As(err, &link) && link.Refused:
 		d.log.Error().Err(err).Msg("the image link is refused")
-		return d.fail(ctx, "image_link_refused")
+		if age > linkPatience || errors.Is(err, cashfree.ErrTooLarge) {
+			return d.fail(ctx, linkRefused)
+		}
+		return done(later(linkDelayAt(age), linkRefused))
 	case errors.As(err, &link) && link.Gone, age > linkPatience:
 		return d.foundGone(ctx, age)
 	}

@@ -19,7 +19,7 @@ import (
 const maxUnstored = 20
 
 // unstoredReasons are the codes with which a job waits whose answer could not be stored.
-var unstoredReasons = []string{"image_not_fetched", "storage_unreachable", "mask_check_unreachable"}
+var unstoredReasons = []string{"image_not_fetched", linkRefused, "storage_unreachable", "mask_check_unreachable"}
 
 // countUnstored counts a job that waits with a paid answer after the fetch of its image, or a write to S3, failed. If it
 // cannot be counted, the next try does it.
@@ -30,10 +30,10 @@ func (d *delivery) countUnstored(ctx context.Context, v Verdict) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
 	defer cancel()
-	h := unstoredHold(d.job.Kind, d.job.VerificationID)
+	text, h := advice.For(v.Reason), unstoredHold(d.job.Kind, d.job.VerificationID)
 	h.Code, h.By = v.Reason, "worker"
-	h.Reason = fmt.Sprintf("%d paid answers wait to be stored: %s", maxUnstored, advice.For(v.Reason).Message)
-	h.NextAction = "none if it passes: the calls go on by themselves; else see the worker's log and run `kycq doctor`"
+	h.Reason = fmt.Sprintf("%d paid answers wait to be stored: %s", maxUnstored, text.Message)
+	h.NextAction = text.NextAction + "; the calls go on by themselves when answers are stored"
 	raised, err := d.Gate.AddUnstored(ctx, h, maxUnstored)
 	if err != nil {
 		d.log.Error().Err(err).Msg("a paid answer that is not stored was not counted")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,6 +78,37 @@ func TestPaidAnswersThatCannotBeStoredStopFurtherCalls(t *testing.T) {
 				}
 				if w.vendor.charges != len(jobs) || len(w.gate.unstored) != 0 {
 					t.Errorf("%d charges of %d jobs; still counted: %v", w.vendor.charges, len(jobs), w.gate.unstored)
+				}
+			})
+		})
+	}
+}
+
+// A link that this machine must not fetch may be fetched after its settings were corrected.
+func TestARefusedLinkWaitsForADay(t *testing.T) {
+	t.Parallel()
+	for name, corrected := range map[string]bool{"corrected": true, "never": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				job := w.putJob(tasks.Aadhaar, "A", storage.StateQueued)
+				w.vendor.fetched = slices.Repeat([]error{&cashfree.LinkError{Refused: true}}, 1000)
+				var v Verdict
+				for began := time.Now(); v.Decision != Final && time.Since(began) < 26*time.Hour; time.Sleep(v.After) {
+					if v = p.Process(t.Context(), job); v.Decision == Later && (v.Reason != linkRefused || !w.gate.unstored["aadhaarA"]) {
+						t.Fatalf("%+v, counted %v", v, w.gate.unstored)
+					}
+					if corrected && time.Since(began) > 20*time.Hour {
+						w.vendor.fetched = nil
+					}
+				}
+				if corrected {
+					wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+				} else {
+					wantState(t, w, tasks.Aadhaar, "A", storage.StateFailed, linkRefused)
+				}
+				if w.vendor.charges != 1 || len(w.gate.unstored) != 0 {
+					t.Errorf("%d charges, counted %v", w.vendor.charges, w.gate.unstored)
 				}
 			})
 		})

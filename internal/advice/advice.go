@@ -102,7 +102,7 @@ var texts = map[string]Text{
 	"duplicate_verification_id": {"this verification_id was used at Cashfree before, but not by this kycq", "look it up in Cashfree's dashboard, or submit the row under a new verification_id"},
 	"answer_lost":               {"a call may have been charged, but its answer did not arrive", "look it up in Cashfree's dashboard; `kycq job retry` pays for it again"},
 	"unsafe_mask":               {"the masked image failed the check and was quarantined", "look at it with `kycq review show` and decide with `kycq review approve` or `reject`, which cost nothing; `kycq job retry` pays for another attempt"},
-	"image_link_refused":        {"kycq must not fetch from the host of Cashfree's image link", "ask Cashfree's support; for development see KYCQ_IMAGE_HOSTS"},
+	"image_link_refused":        {"kycq must not fetch Cashfree's image link: its host has no public address, or the link is redirected", "see the worker's log; a proxy or firewall may answer instead (`kycq doctor`, KYCQ_IMAGE_PROXY, KYCQ_IMAGE_HOSTS); else ask Cashfree's support"},
 	"worker_crash_loop":         {"processing this job crashed its worker several times", "inspect the image, and submit a re-saved copy under a new verification_id"},
 	"image_not_found":           {"the image is not in the bucket", "upload the image again, then run `kycq job retry`"},
 	"sealed_input_broken":       {"the stored input cannot be decrypted: it was changed or belongs to another job", newID},
@@ -122,7 +122,7 @@ var texts = map[string]Text{
 	// Why a job waits.
 	"key_missing":            {"the worker's keyset lacks the key that this job was sealed with", "give the workers the current keyset: `kycq keys status` lists the key ids"},
 	"input_not_reachable":    {"the image's bucket denies access", "allow the workers' credentials to read the bucket"},
-	"image_not_fetched":      {"the masked image cannot be fetched at the moment", none},
+	"image_not_fetched":      {"the masked image cannot be fetched at the moment", "none if it passes; else see the worker's log and run `kycq doctor`"},
 	"cashfree_unreachable":   {"Cashfree cannot be reached: nothing was sent", "none if it passes; else check the network, DNS and KYCQ_CASHFREE_URL with `kycq doctor`"},
 	"storage_unreachable":    {"S3 cannot be reached", "none if it passes; else run `kycq doctor`"},
 	"storage_slow":           {"S3 takes so long to write that the call was not made", "none if it passes; else run `kycq doctor`"},

@@ -25,13 +25,16 @@ type FetchedImage struct {
 	ContentType string
 }
 
+// ErrTooLarge means that the image has more than 20 MB.
+var ErrTooLarge error = refusedTooLarge
+
 // LinkError is the reason why an image was not fetched. Its text does not contain the link or data from the server, nor
 // its host, unless the host must be added to those of a proxy. If neither Gone nor Refused is set, the link may work later.
 type LinkError struct {
 	// Gone: the link has expired. Set for all 4xx except 407, 408, 425 and 429: object stores also answer 400 or 401 to an
 	// expired signature.
 	Gone bool
-	// Refused: the link is not allowed, or the image is too large. Trying again does not help.
+	// Refused: the link is not allowed here, which other settings or another network may change, or the error is ErrTooLarge.
 	Refused bool
 	// HTTPStatus is 0 if no answer began.
 	HTTPStatus int
