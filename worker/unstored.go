@@ -46,7 +46,7 @@ func (d *delivery) countUnstored(ctx context.Context, v Verdict) {
 }
 
 func unstoredHold(kind tasks.Kind, id string) hold.Hold {
-	return hold.Hold{Cause: hold.Storage, Kind: string(kind), Job: id}
+	return hold.Hold{Cause: hold.Storage, Kind: string(kind), Job: id, JobKind: string(kind)}
 }
 
 // stored ends the count of a job whose answer does not wait any more.
