@@ -72,6 +72,7 @@ func (r *Retention) readVersioning(parent context.Context, b *Bucket) {
 func (b *Buckets) readRules(parent context.Context, bucket *Bucket, r *Retention) {
 	ctx, cancel := bounded(parent)
 	defer cancel()
+	wanted := b.lifecycles()
 	rules, err := bucket.rules(ctx)
 	if err != nil {
 		r.Rules = []string{"unknown (" + refusal(err) + ")"}
@@ -86,7 +87,7 @@ func (b *Buckets) readRules(parent context.Context, bucket *Bucket, r *Retention
 			r.warn(fmt.Sprintf("lifecycle rule %s deletes records; jobs without a record are paid for again", aws.ToString(rule.ID)), "remove the rule")
 		}
 	}
-	for _, l := range b.lifecycles() {
+	for _, l := range wanted {
 		if l.bucket == bucket && (bucket == b.Inbox || r.Versioning != "off") && !slices.ContainsFunc(rules, l.is) {
 			r.warn("no lifecycle rule "+*l.rule.ID, "run kycq storage init; if the store takes no rules, "+l.manual)
 		}
