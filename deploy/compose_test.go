@@ -64,7 +64,7 @@ func TestServicesStartInTheOrderInWhichTheyNeedEachOther(t *testing.T) {
 	want := map[string]map[string]string{
 		"redis": {}, "minio": {}, "keys": {},
 		"storage-init": {"keys": done, "minio": types.ServiceConditionStarted},
-		"worker":       ready, "cli": ready,
+		"worker":       ready, "cli": {"redis": healthy},
 		"dashboard": {"keys": done, "redis": healthy},
 		"simulator": {"keys": done}, "example-passports": withSim, "example-cards": withSim,
 	}
@@ -77,6 +77,22 @@ func TestServicesStartInTheOrderInWhichTheyNeedEachOther(t *testing.T) {
 			t.Errorf("%s needs %v, want %v", name, got, want[name])
 		}
 	}
+}
+
+// What a command of cli starts must not build: the log would be in the command's answer.
+func TestCommandsDoNotBuild(t *testing.T) {
+	t.Parallel()
+	services := everything(t).Services
+	var visit func(name string)
+	visit = func(name string) {
+		if services[name].Build != nil || services[name].PullPolicy == "build" {
+			t.Errorf("cli starts %s, which builds", name)
+		}
+		for on := range services[name].DependsOn {
+			visit(on)
+		}
+	}
+	visit("cli")
 }
 
 // oneShots exit when they are done and have no health check.

@@ -69,7 +69,7 @@ file is another batch.`,
 	f.registerCommon(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.mapping, "map", nil, "heading of a column: verification_id=customer_id (repeatable)")
-	flags.StringVar(&f.Rejects, "rejects", "", "file for the rejected rows (mode 0600); FILE.rejects.csv by default")
+	flags.StringVar(&f.Rejects, "rejects", "", "file for the rejected rows (mode 0600), or - for stderr; FILE.rejects.csv by default")
 	flags.StringVar(&f.Images, "images", "", "folder of the images; the manifest's by default")
 	flags.BoolVar(&f.allowRejects, "allow-rejects", false, "submit the good rows although others are rejected")
 	flags.BoolVar(&f.allowSame, "allow-duplicate-input", false, "pay for an input as often as it has verification_ids in the file")
@@ -90,7 +90,7 @@ func (f *submitFlags) registerCommon(cmd *cobra.Command) {
 
 // check checks flags and arguments, and completes the Options. kind is empty for batch amend.
 func (f *submitFlags) check(a *app, kind, path string) (err error) {
-	f.Path, f.Stdin = path, a.In
+	f.Path, f.Stdin, f.Stderr = path, a.In, a.Err
 	if kind != "" {
 		if f.Kind, err = tasks.ParseKind(kind); err != nil {
 			return err

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -184,12 +186,20 @@ func (l *loader) flags() {
 }
 
 // apply parses a setting's value into c.
+// permissionHint says whom a file must be readable for: in a container, that is not who has made it.
+func permissionHint(err error) string {
+	if !errors.Is(err, fs.ErrPermission) {
+		return ""
+	}
+	return fmt.Sprintf(" (this process runs as uid %d: give it the file, or make the file's mode 0644 in a folder of mode 0700)", os.Getuid())
+}
+
 func (l *loader) apply(c *Config, s Setting) {
 	g := l.given[s.Name]
 	if g.path != "" {
 		content, err := l.src.ReadFile(g.path)
 		if err != nil {
-			l.problem("%s: %v", g.spelling, err)
+			l.problem("%s: %v%s", g.spelling, err, permissionHint(err))
 			return
 		}
 		// Windows editors write a byte order mark before the text.

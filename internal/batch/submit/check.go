@@ -59,7 +59,7 @@ func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progr
 		source:  s,
 		checker: s.checker(heads),
 		plan:    &Plan{Columns: columns, Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
-		rejects: newRejects(s.RejectsPath(), columns),
+		rejects: newRejects(s.RejectsPath(), s.Stderr, columns),
 	}
 	defer c.rejects.discard()
 	progress.Begin("checking", s.Size, "bytes")

@@ -3,6 +3,7 @@ package submit
 import (
 	"encoding/csv"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,28 +14,36 @@ import (
 
 // rejects writes the rejects file: line, code and message, then the cells of the row, then the row as it is in the manifest.
 type rejects struct {
-	path   string
+	path   string // "-": stderr
+	stderr io.Writer
 	header []string
-	file   *outfile.File // nil until the first row
-	out    *csv.Writer
+	file   *outfile.File // nil until the first row, and with stderr
+	out    *csv.Writer   // nil until the first row
 }
+
+// toStderr is the path of rejects that are printed.
+const toStderr = "-"
 
 // textColumn has the row as it is in the manifest, which may not be valid UTF-8.
 const textColumn = "text"
 
-func newRejects(path string, columns []string) *rejects {
+func newRejects(path string, stderr io.Writer, columns []string) *rejects {
 	added := []string{"line", "code", "message"}
 	header := append(added, renameTaken(columns, "line", "code", "message", textColumn)...)
-	return &rejects{path: path, header: append(header, textColumn)}
+	return &rejects{path: path, stderr: stderr, header: append(header, textColumn)}
 }
 
 func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
-	if r.file == nil {
-		f, err := outfile.Create(r.path)
-		if err != nil {
-			return fmt.Errorf("write the rejects: %w", err)
+	if r.out == nil {
+		to := r.stderr
+		if r.path != toStderr {
+			f, err := outfile.Create(r.path)
+			if err != nil {
+				return fmt.Errorf("write the rejects (--rejects): %w", err)
+			}
+			r.file, to = f, f
 		}
-		r.file, r.out = f, csv.NewWriter(f)
+		r.out = csv.NewWriter(to)
 		_ = r.out.Write(r.header) // finish returns the error
 	}
 	cells := make([]string, len(r.header))
@@ -51,7 +60,10 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 
 // finish completes the file. Without rejects it removes the file of an earlier submission.
 func (r *rejects) finish() error {
-	if r.file == nil {
+	if r.out == nil && r.path == toStderr {
+		return nil
+	}
+	if r.out == nil {
 		if err := outfile.Remove(r.path); err != nil {
 			return fmt.Errorf("remove earlier rejects: %w", err)
 		}
@@ -59,7 +71,7 @@ func (r *rejects) finish() error {
 	}
 	r.out.Flush()
 	err := r.out.Error()
-	if err == nil {
+	if err == nil && r.file != nil {
 		err = r.file.Commit()
 	}
 	if err != nil {

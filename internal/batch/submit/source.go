@@ -40,8 +40,9 @@ type Options struct {
 	DateFormat manifest.DateFormat
 	IDsFor     string
 	Keyset     *tasks.Keyset
-	// Rejects is the path of the rejects file; if empty, it is next to the manifest.
+	// Rejects is the path of the rejects file, or "-" for Stderr; if empty, it is next to the manifest.
 	Rejects string
+	Stderr  io.Writer
 }
 
 // Progress receives the progress of each step. Its methods may be called concurrently.
