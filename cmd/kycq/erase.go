@@ -85,9 +85,9 @@ func (a *app) printRemains(rec *storage.Record, err error) error {
 	for _, r := range remains.Remnants {
 		a.Note("remains: %s", r)
 	}
-	fix := "object lock keeps it: run the command again when the retention has ended"
+	fix := "object lock: run the command again when the retention has ended"
 	if remains.Err != nil {
 		fix = remains.Err.Error() + ": correct that and run the command again"
 	}
-	return cli.WithCode(cli.ExitSomeFailed, fmt.Errorf("deleted, but the store keeps %d old versions or more; %s", len(remains.Remnants), fix))
+	return cli.WithCode(cli.ExitSomeFailed, fmt.Errorf("deleted, but the store keeps %d old versions: %s", len(remains.Remnants), fix))
 }
