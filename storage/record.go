@@ -147,6 +147,11 @@ type Matches struct {
 	FileNumber Match `json:"file_number"`
 }
 
+// Mismatch reports whether any compared field differs. A nil view has none.
+func (p *PassportView) Mismatch() bool {
+	return p != nil && (p.Matches.Name == MatchNo || p.Matches.DOB == MatchNo || p.Matches.FileNumber == MatchNo)
+}
+
 // Match is the result of a comparison. Records up to version 3 have true and false for MatchYes and MatchNo.
 type Match string
 

@@ -21,18 +21,25 @@ import (
 type reportFlags struct {
 	format, out, progress string
 	failures, newIDs      bool
-	review                bool
+	only                  batchreport.Filter
 }
 
 func newBatchReport(a *app) *cobra.Command {
-	return a.reportCommand(&reportFlags{}, &cobra.Command{
+	f := &reportFlags{}
+	cmd := a.reportCommand(f, &cobra.Command{
 		Use:   "report BATCH",
 		Short: "write every row with its outcome",
-		Long: `report writes every row of the manifest with its outcome, code, message, next action, reference_id, masked image, review,
+		Long: `report writes every row of the manifest with its outcome, code, message, next action, reference_id, comparisons of a
+passport with the input (yes, no, not_told), masked image, review,
 calls and times. It holds the input, which is personal data; the report.csv that the batch stores in S3 does not. Cells that a
 spreadsheet would run as a formula are escaped.`,
-		Example: "  kycq batch report customers-1f00c3aa --out report.csv\n  kycq batch report customers-1f00c3aa --format jsonl | jq -r 'select(.outcome == \"failed\") | .code'",
+		Example: "  kycq batch report customers-1f00c3aa --out report.csv\n  kycq batch report customers-1f00c3aa --format jsonl | jq -r 'select(.outcome == \"failed\") | .code'\n" +
+			"  kycq batch report customers-1f00c3aa --mismatch",
 	})
+	cli.ChoiceFlag(cmd, &f.only.Outcome, "outcome", "only rows with this outcome", batchreport.Any, "valid", "invalid", "failed", "cancelled", "queued",
+		"waiting", "sent", "answered")
+	cmd.Flags().BoolVar(&f.only.Mismatch, "mismatch", false, "only passports whose name, date of birth or file number differs from the input")
+	return cmd
 }
 
 func newBatchFailures(a *app) *cobra.Command {
@@ -59,7 +66,8 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 		return a.writeReport(ctx, d, args[0], f)
 	})
 	cli.ChoiceFlag(cmd, &f.format, "format", "form of the rows", string(batchreport.CSV), string(batchreport.JSONL))
-	cmd.Flags().BoolVar(&f.review, "review", false, "only rows whose image a person should look at")
+	cmd.Flags().BoolVar(&f.only.Review, "review", false, "only rows whose image a person should look at")
+	cmd.Flags().StringVar(&f.only.Code, "code", "", "only rows with this code")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to this file (mode 0600) instead of stdout")
 	addProgressFlag(cmd, &f.progress)
 	return cmd
@@ -86,7 +94,7 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 	shown.Begin("reading records", int64(b.Rows), "rows")
 	report := &batchreport.Report{
 		Batch: b, Parts: d.partsOf(b), Records: d.store, Client: d.client, Columns: columns,
-		Format: batchreport.Format(f.format), FailuresOnly: f.failures, ReviewsOnly: f.review, NewIDs: f.newIDs,
+		Format: batchreport.Format(f.format), FailuresOnly: f.failures, Only: f.only, NewIDs: f.newIDs,
 		Visited: func() { shown.Add(1) },
 	}
 	rows, err := a.writeTo(f.out, func(w io.Writer) (int, error) { return report.Write(ctx, w) })

@@ -12,8 +12,8 @@ import (
 
 // reportColumns are the columns of report.csv, which holds ids, outcomes, codes and times but no personal data.
 var reportColumns = []string{
-	"row", "line", manifest.ColumnID, "outcome", "already_done", "code", "reference_id", "masked_image", "review", "run", "calls",
-	"first_called_at", "completed_at",
+	"row", "line", manifest.ColumnID, "outcome", "already_done", "code", "reference_id",
+	"name_match", "dob_match", "file_number_match", "masked_image", "review", "run", "calls", "first_called_at", "completed_at",
 }
 
 func reportLine(r *Row) []string {
@@ -63,6 +63,12 @@ func (r *Row) Value(column string) any {
 	case "reference_id":
 		if rec.ReferenceID != 0 {
 			return strconv.FormatInt(rec.ReferenceID, 10)
+		}
+	case "name_match", "dob_match", "file_number_match":
+		if p := rec.Passport; p != nil {
+			return string(map[string]storage.Match{
+				"name_match": p.Matches.Name, "dob_match": p.Matches.DOB, "file_number_match": p.Matches.FileNumber,
+			}[column])
 		}
 	case "masked_image":
 		if img := rec.MaskedImage; img != nil {

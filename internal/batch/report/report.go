@@ -44,8 +44,8 @@ type Report struct {
 	// NewIDs, with FailuresOnly, gives each row a verification_id that no job has, so that it can be submitted again. The old one
 	// is in a column of its own.
 	NewIDs bool
-	// ReviewsOnly limits the report to rows whose image a person should look at.
-	ReviewsOnly bool
+	// Only limits the report further.
+	Only Filter
 	// Visited is called for each row of the batch.
 	Visited func()
 
@@ -55,6 +55,21 @@ type Report struct {
 	idColumn int             // of the manifest, or -1
 	used     map[string]bool // the new ids
 	id       string          // the new id of the row
+}
+
+// Any outcome, in a Filter.
+const Any = "any"
+
+// Filter selects rows by all that is set.
+type Filter struct {
+	Code, Outcome string
+	Mismatch      bool // rows whose answer differs from the input in name, date of birth or file number
+	Review        bool // rows whose image a person should look at
+}
+
+func (f Filter) matches(row *batch.Row) bool {
+	return (f.Code == "" || row.Code() == f.Code) && (f.Outcome == "" || f.Outcome == Any || row.Value("outcome") == f.Outcome) &&
+		(!f.Mismatch || row.Own() && row.Record.Passport.Mismatch()) && (!f.Review || row.Own() && row.Record.NeedsReview())
 }
 
 // Write writes the report and returns the number of its rows.
@@ -73,7 +88,7 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	}
 	err = r.Batch.Walk(ctx, r.Parts, r.Records, r.Client, func(row *batch.Row) error {
 		defer r.Visited()
-		if r.FailuresOnly && !failed(row) || r.ReviewsOnly && !(row.Own() && row.Record.NeedsReview()) {
+		if r.FailuresOnly && !failed(row) || !r.Only.matches(row) {
 			return nil
 		}
 		rows++
@@ -127,8 +142,8 @@ const previousID = "previous_id"
 // The columns that kycq adds.
 var (
 	allColumns = []string{
-		"line", manifest.ColumnID, "outcome", "already_done", "code", "message", "next_action", "reference_id", "masked_image", "review",
-		"calls", "run", "first_called_at", "completed_at",
+		"line", manifest.ColumnID, "outcome", "already_done", "code", "message", "next_action", "reference_id",
+		"name_match", "dob_match", "file_number_match", "masked_image", "review", "calls", "run", "first_called_at", "completed_at",
 	}
 	failureColumns = []string{"code", "message"}
 	newIDColumns   = []string{manifest.ColumnID, "code", "message", previousID}

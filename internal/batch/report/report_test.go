@@ -46,6 +46,7 @@ func newReport(t *testing.T, state batch.State) *Report {
 	for id, change := range map[string]func(*storage.Record){
 		"ID1": func(r *storage.Record) {
 			r.State, r.ReferenceID = storage.StateValid, 354768
+			r.Passport = &storage.PassportView{Matches: storage.Matches{Name: storage.MatchNo, DOB: storage.NotTold, FileNumber: storage.MatchYes}}
 			r.Attempts = []storage.Attempt{{Run: 1, ProviderID: "ID1", SentAt: at}, {Run: 1, ProviderID: "ID1", SentAt: at}}
 		},
 		"ID2": func(r *storage.Record) {
@@ -75,26 +76,49 @@ func TestAReportHasEveryRowWithItsOutcome(t *testing.T) {
 	if rows, err := newReport(t, batch.Running).Write(t.Context(), &out); err != nil || rows != 4 {
 		t.Fatal(rows, err)
 	}
-	want := `verification_id,file_number,name,code,line,outcome,already_done,kycq_code,message,next_action,reference_id,masked_image,review,calls,run,first_called_at,completed_at
-ID1,SPEC1,'=SPECIMEN(),,2,valid,,,,,354768,,,2,1,2026-01-02T03:04:05.000Z,2026-01-02T03:04:05.000Z
-ID2,SPEC1,'=SPECIMEN(),,3,failed,,provider_error,it kept failing,try again,,,nothing_masked,0,1,,2026-01-02T03:04:05.000Z
-ID3,SPEC1,'=SPECIMEN(),,4,failed,,different_input,this verification_id belongs to a job with a different input,"submit the row under a new verification_id (batch failures --new-ids; for derived ids, --ids-for)",,,,0,0,,
-ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,,0,0,,
+	want := `verification_id,file_number,name,code,line,outcome,already_done,kycq_code,message,next_action,reference_id,name_match,dob_match,file_number_match,masked_image,review,calls,run,first_called_at,completed_at
+ID1,SPEC1,'=SPECIMEN(),,2,valid,,,,,354768,no,not_told,yes,,,2,1,2026-01-02T03:04:05.000Z,2026-01-02T03:04:05.000Z
+ID2,SPEC1,'=SPECIMEN(),,3,failed,,provider_error,it kept failing,try again,,,,,,nothing_masked,0,1,,2026-01-02T03:04:05.000Z
+ID3,SPEC1,'=SPECIMEN(),,4,failed,,different_input,this verification_id belongs to a job with a different input,"submit the row under a new verification_id (batch failures --new-ids; for derived ids, --ids-for)",,,,,,,0,0,,
+ID4,SPEC1,'=SPECIMEN(),,5,queued,,,,,,,,,,,0,0,,
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
 
-func TestAReportCanBeLimitedToReviews(t *testing.T) {
+func TestAReportCanBeLimited(t *testing.T) {
 	t.Parallel()
-	for _, failures := range []bool{false, true} {
-		var out bytes.Buffer
-		report := newReport(t, batch.Running)
-		report.ReviewsOnly, report.FailuresOnly = true, failures
-		if rows, err := report.Write(t.Context(), &out); err != nil || rows != 1 || !strings.Contains(out.String(), "\nID2,") {
-			t.Errorf("%d rows, %v: %s", rows, err, out.String())
-		}
+	for name, tt := range map[string]struct {
+		only     Filter
+		failures bool
+		want     string
+	}{
+		"reviews":              {Filter{Review: true}, false, "ID2"},
+		"failures with review": {Filter{Review: true, Outcome: Any}, true, "ID2"},
+		"code":                 {Filter{Code: "different_input"}, true, "ID3"},
+		"outcome":              {Filter{Outcome: "failed"}, false, "ID2 ID3"},
+		"code and outcome":     {Filter{Outcome: "valid", Code: "different_input"}, false, ""},
+		"mismatch":             {Filter{Mismatch: true}, false, "ID1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			report := newReport(t, batch.Running)
+			report.Only, report.FailuresOnly = tt.only, tt.failures
+			if _, err := report.Write(t.Context(), &out); err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for line := range strings.Lines(out.String()) {
+				if id, _, _ := strings.Cut(line, ","); id != "verification_id" {
+					ids = append(ids, id)
+				}
+			}
+			if got := strings.Join(ids, " "); got != tt.want {
+				t.Errorf("rows %s, want %s", got, tt.want)
+			}
+		})
 	}
 }
 
