@@ -401,7 +401,11 @@ func (h *history) mayHaveCharged(earlier []storage.Attempt, reissue storage.Atte
 // checkErasure checks that nothing of the person is left.
 func (h *history) checkErasure(t *testing.T, rec *storage.Record) {
 	t.Helper()
-	if n := len(h.s3.masked) + len(h.s3.quar) + len(h.s3.inbox) + len(h.hints.kept); n != 0 {
+	kept := len(h.hints.kept)
+	if h.forgot { // a Redis that goes back to an older state has the sealed answer again, until it expires
+		kept = 0
+	}
+	if n := len(h.s3.masked) + len(h.s3.quar) + len(h.s3.inbox) + kept; n != 0 {
 		t.Errorf("erased, but left: %d masked, %d in quarantine, %d uploads, %d answers", len(h.s3.masked), len(h.s3.quar), len(h.s3.inbox), len(h.hints.kept))
 	}
 	if rec.Erased == nil || rec.SealedInput+rec.Sealed+rec.Fingerprint != "" || rec.MaskedImage != nil || rec.Passport != nil {
