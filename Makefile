@@ -30,6 +30,7 @@ test-all: ## everything that is run before a release: lint, test, mutants, soak,
 	$(MAKE) test
 	$(MAKE) mutants
 	$(MAKE) soak
+	KYCQ_TEST_MASK_CARDS=200 KYCQ_TEST_QR_CARDS=200 go test -count=1 -timeout 60m -run 'Masks|Find|Codes' ./internal/maskcheck ./internal/qr
 	$(MAKE) bench ARGS='-benchtime 1x'
 
 lint: ## check format, code, go.mod and secrets
