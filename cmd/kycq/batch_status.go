@@ -79,7 +79,7 @@ func (st *batchStatus) text() string {
 	}
 	line("calls    %s", calls)
 	if st.Reviews > 0 {
-		line("reviews  %s to be looked at by a person: kycq batch report %s --review", count(st.Reviews, "image"), st.Batch)
+		line("reviews  %s to check: kycq batch report %s --review", count(st.Reviews, "image"), st.Batch)
 	}
 	switch {
 	case st.Done:

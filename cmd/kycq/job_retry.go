@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func paidBefore(rec *storage.Record) string {
 	switch {
 	case rec.State == storage.StateValid || rec.State == storage.StateInvalid:
 		return fmt.Sprintf("it is %s already", rec.State)
-	case rec.Code == "unsafe_mask":
+	case rec.Code == "unsafe_mask" && !strings.HasPrefix(rec.Review, storage.ReviewRejected):
 		return "its masked image was paid for: `kycq review approve` would not cost anything"
 	case rec.MaybeCharged():
 		return "a call may have been charged, but its answer did not arrive"

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -24,6 +27,23 @@ func newReview(a *app) *cobra.Command {
 		Long: `review shows the images in quarantine. They are paid for, but failed the check of the mask, so they may show what must not be
 stored. A person can approve an image, which costs no call, or reject it.`,
 	}, newReviewList(a), newReviewShow(a), newReviewDecision(a, true), newReviewDecision(a, false))
+}
+
+// meanings explains why images are in quarantine.
+var meanings = map[string]string{
+	string(maskcheck.TooLarge):      "the file is too large",
+	string(maskcheck.TooManyPixels): "the image has too many pixels",
+	string(maskcheck.NotAnImage):    "the file is neither JPEG nor PNG",
+	string(maskcheck.Undecodable):   "the file is damaged",
+	string(maskcheck.SameBytes):     "the vendor returned the file that was sent",
+	string(maskcheck.Dimensions):    "the image has another shape or size than what was sent",
+	string(maskcheck.VisibleQR):     "a QR code shows",
+	string(maskcheck.NothingMasked): "the image shows all that was sent",
+	string(maskcheck.NotComparable): "the image shows something else than what was sent, or a crop of it",
+	string(maskcheck.SourceGone):    "what was sent was deleted or replaced, so that the mask cannot be compared",
+	string(maskcheck.TooBusy):       "the image has too many patterns like those of a QR code",
+	worker.ReadableNumber:           "an Aadhaar number can be read",
+	worker.DigitsUnread:             "Tesseract failed to read the image",
 }
 
 // quarantined is a line of review list.
@@ -41,7 +61,7 @@ func newReviewList(a *app) *cobra.Command {
 		Example: "  kycq review list\n  kycq review list --json | jq -r .[].verification_id",
 		Args:    cobra.NoArgs,
 	}, jobAreas, func(ctx context.Context, d *deps, _ []string) error {
-		found := []quarantined{}
+		found, seen := []quarantined{}, map[string]bool{}
 		for id, err := range d.store.QuarantinedIDs(ctx) {
 			if err != nil {
 				return err
@@ -54,11 +74,20 @@ func newReviewList(a *app) *cobra.Command {
 			found = append(found, quarantined{id, rec.Review, rec.Batch, stamp(rec.CompletedAt)})
 		}
 		return a.Answer(found, func() string {
-			var text strings.Builder
-			for _, q := range found {
-				_, _ = fmt.Fprintf(&text, "%-40s %-16s %s\n", q.ID, q.Review, q.Ended)
+			if len(found) == 0 {
+				a.Note("no images in quarantine")
+				return ""
 			}
-			return text.String()
+			lines := []string{"ID\tWHY\tENDED\tBATCH"}
+			for _, q := range found {
+				lines = append(lines, strings.Join([]string{q.ID, q.Review, q.Ended, q.Batch}, "\t"))
+				seen[q.Review] = true
+			}
+			for _, review := range slices.Sorted(maps.Keys(seen)) {
+				a.explainReview(review)
+			}
+			a.Note("next: kycq review show ID --out FILE")
+			return cli.Table(lines)
 		})
 	})
 }
@@ -89,6 +118,7 @@ file after the decision. The audit trail says who looked.`,
 		if _, err := a.writeTo(out, func(w io.Writer) (int, error) { return w.Write(body) }); err != nil {
 			return err
 		}
+		a.explainReview(rec.Review)
 		a.Note("next: kycq review approve %s --reason ..., or kycq review reject %s --reason ...", args[0], args[0])
 		return a.printRecord(rec)
 	})
@@ -145,14 +175,22 @@ func (a *app) decide(ctx context.Context, d *deps, id, reason string, approve bo
 		rec, err = worker.Reject(ctx, d.store, id, user, reason)
 	}
 	if rec != nil && rec.Batch != "" {
-		if failed := batch.NewControl(d.redis, d.store).Recount(ctx, rec.Batch); failed != nil {
+		if failed := batch.NewControl(d.redis, d.store).Decided(ctx, rec); failed != nil {
 			err = errors.Join(err, fmt.Errorf("the counts of its batch are not corrected; run the same command again: %w", failed))
+		} else {
+			a.Note("the counts of batch %s follow; if it has ended, its report is written again", rec.Batch)
 		}
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", id, err)
 	}
 	return a.printRemains(rec, err)
+}
+
+func (a *app) explainReview(review string) {
+	if meaning := meanings[review]; meaning != "" {
+		a.Note("%s: %s", review, meaning)
+	}
 }
 
 func oneReview(args []string) error {

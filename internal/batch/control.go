@@ -104,10 +104,13 @@ func (c *Control) Retry(ctx context.Context, id string, rows []Rerun, why string
 	})
 }
 
-// Recount writes summary and report of an ended batch again, because a review was decided after its end. If the batch is just
-// ending, it does so after the decision.
-func (c *Control) Recount(ctx context.Context, id string) error {
-	_, err := c.reopen(ctx, id, func(b *Batch) error {
+// Decided corrects the counts of the batch of a record whose review was decided. Summary and report of a batch that has ended
+// are written again; if it is just ending, that happens after the decision. It may be repeated.
+func (c *Control) Decided(ctx context.Context, rec *storage.Record) error {
+	if err := c.Progress.RowFinished(ctx, rec); err != nil {
+		return err
+	}
+	_, err := c.reopen(ctx, rec.Batch, func(b *Batch) error {
 		b.Decisions++
 		if b.State == Ended {
 			b.State, b.Reason = Running, "a review was decided: the report is being written again"

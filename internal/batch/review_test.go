@@ -11,7 +11,7 @@ import (
 )
 
 // review changes a record as its worker or a person does, and reports the row as the job's tail does.
-func (h *setup) review(id, review string, state storage.State) {
+func (h *setup) review(id, review string, state storage.State) *storage.Record {
 	h.t.Helper()
 	rec, version, err := h.store.Record(h.t.Context(), tasks.Passport, id)
 	if err != nil {
@@ -26,6 +26,7 @@ func (h *setup) review(id, review string, state storage.State) {
 			h.t.Fatal(err)
 		}
 	}
+	return rec
 }
 
 func (h *setup) wantReviews(b *Batch, want int) {
@@ -74,9 +75,9 @@ func TestADecisionAfterTheEndCorrectsCountsAndReport(t *testing.T) {
 			if wiped {
 				h.wipe()
 			}
-			h.review(id, storage.ReviewApproved+"officer: fine", storage.StateValid)
+			rec := h.review(id, storage.ReviewApproved+"officer: fine", storage.StateValid)
 			for range 2 { // the command may be repeated
-				if err := h.control.Recount(t.Context(), b.ID); err != nil {
+				if err := h.control.Decided(t.Context(), rec); err != nil {
 					t.Fatal(err)
 				}
 			}
