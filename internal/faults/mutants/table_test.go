@@ -276,6 +276,13 @@ var mutants = []mutant{
 		tests: []testName{{"worker", "TestPaidAnswersThatCannotBeStoredStopFurtherCalls"}},
 	},
 	{
+		name:  "proxy-to-any-host", // has the proxy connect to hosts that are not listed
+		pkg:   "internal/cashfree",
+		old:   `case !h.allow(u.Hostname(), port):`,
+		new:   `case false:`,
+		tests: []testName{{"internal/cashfree", "TestImageLinksUseTheProxyForListedHostsOnly"}},
+	},
+	{
 		name:  "count-waits", // counts 429s and refusals as attempts
 		pkg:   "worker",
 		old:   `	at.Counted = r.counted && (`,
