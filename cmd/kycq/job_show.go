@@ -133,10 +133,3 @@ func stamp(at time.Time) string {
 	}
 	return at.UTC().Format("2006-01-02 15:04:05Z")
 }
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
