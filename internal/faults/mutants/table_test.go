@@ -351,10 +351,12 @@ var mutants = []mutant{
 		tests: []testName{{"tasks", "TestEnqueueIsIdempotentAndSealed"}},
 	},
 	{
-		name:  "skip-lifecycle", // does not set the lifecycle rule of the inbox
-		pkg:   "internal/objects",
-		old:   `	for _, l := range b.lifecycles() {`,
-		new:   `	for _, l := range b.lifecycles()[:0] {`,
+		name: "skip-lifecycle", // does not set the lifecycle rule of the inbox
+		pkg:  "internal/objects",
+		old: `	for _, l := range b.lifecycles() {
+		step, err`,
+		new: `	for _, l := range b.lifecycles()[:0] {
+		step, err`,
 		tests: []testName{{"internal/objects", "TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules"}},
 	},
 	{
