@@ -112,13 +112,6 @@ func TestAPageInsteadOfAnImageIsRetryable(t *testing.T) {
 			t.Errorf("%s: got %+v", name, e)
 		}
 	}
-	bomb := strings.Repeat(zip(strings.Repeat("x", 1<<20)), maxImage>>20+1)
-	c, link := imageServer(t, func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, bomb)
-	})
-	if e := fetchError(t, c, link); !e.Refused {
-		t.Errorf("a bomb: %+v", e)
-	}
 }
 
 func TestStatusesOfExpiredLinks(t *testing.T) {
