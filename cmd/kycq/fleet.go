@@ -143,7 +143,9 @@ func optionalKind(_ *cobra.Command, args []string) error {
 
 func kindOf(args []string) string { return strings.Join(args, "") }
 
-func (d *deps) pauses() *pauses.Pauses { return wire.OpenPauses(d.store, d.gate, zerolog.Nop()) }
+func (d *deps) pauses() *pauses.Pauses {
+	return wire.OpenPauses(d.store, d.redis, d.gate, zerolog.Nop())
+}
 
 func newFleetRate(a *app) *cobra.Command {
 	return a.command(tolerant(&cobra.Command{

@@ -1,6 +1,7 @@
 // Package pauses keeps the operator's pauses, which end only by an operator's word, whatever happens to Redis. They are in
 // holds.json in the records bucket, which is written first; Redis has a copy. Each worker watches both: it reads holds.json
-// every 10 s, and within a second after Redis has another copy or was not reachable. The gate grants no slot without a copy.
+// every 10 s, and within a second after Redis has another copy, was not reachable or is another server: a replica that was
+// promoted may lack the last pause. The gate grants no slot without a copy.
 package pauses
 
 import (
@@ -44,6 +45,8 @@ type Bucket interface {
 type Pauses struct {
 	Bucket Bucket
 	Holds  *hold.Set
+	// Server identifies the Redis server; nil, or an error, if that is unknown. Only Watch uses it.
+	Server func(ctx context.Context) (string, error)
 	Log    zerolog.Logger
 }
 
@@ -113,17 +116,20 @@ func (p *Pauses) Restore(ctx context.Context) error {
 	return nil
 }
 
-// Watch restores the pauses until ctx ends: every 10 s, and at once if Redis was not reachable or has other ones.
+// Watch restores the pauses until ctx ends: every 10 s, and at once if Redis was not reachable, has other ones or is
+// another server.
 func (p *Pauses) Watch(ctx context.Context) {
 	var failed error
+	var server string
 	for read := time.Now(); sleep.For(ctx, time.Second) == nil; {
 		stored, err := p.Holds.Stored(ctx)
-		if err == nil && stored == p.Holds.Revision() && failed == nil && time.Since(read) < readEvery {
+		asked := p.server(ctx)
+		if err == nil && stored == p.Holds.Revision() && asked == server && failed == nil && time.Since(read) < readEvery {
 			continue
 		}
 		if err == nil {
 			err = p.Restore(ctx)
-			read = time.Now()
+			read, server = time.Now(), asked
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -135,6 +141,17 @@ func (p *Pauses) Watch(ctx context.Context) {
 		}
 		failed = err
 	}
+}
+
+func (p *Pauses) server(ctx context.Context) string {
+	if p.Server == nil {
+		return ""
+	}
+	name, err := p.Server(ctx)
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // read returns holds.json, and an empty document without an ETag if there is none.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,6 +227,26 @@ func TestAPauseSurvivesARedisThatCameBackWithOlderData(t *testing.T) {
 	f.redis.Set(t.Context(), hold.RevisionKey, old, 0)
 	w.want(gate.ReasonRestoring, gate.ReasonRestoring)
 	w.restore()
+	w.want(gate.ReasonHeld, gate.ReasonHeld)
+}
+
+// A replica that is promoted at once may lack a pause that this process has not read yet: only its name tells.
+func TestAPauseSurvivesAFailoverToAReplicaThatLacksIt(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	w := f.worker()
+	old := f.redis.Get(t.Context(), hold.RevisionKey).Val()
+	f.process().pause("")
+	f.flush()
+	f.redis.Set(t.Context(), hold.RevisionKey, old, 0)
+	w.want("", "")
+	var asked atomic.Int64
+	w.Server = func(context.Context) (string, error) {
+		asked.Add(1)
+		return "the replica", nil
+	}
+	w.watch()
+	until(t, "the first look is over", func() bool { return asked.Load() >= 2 })
 	w.want(gate.ReasonHeld, gate.ReasonHeld)
 }
 

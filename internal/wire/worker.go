@@ -102,7 +102,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	if w.gate, err = OpenGate(w.redis, cfg, w.keeper.Name, w.log); err != nil {
 		return err
 	}
-	w.pauses = OpenPauses(w.store, w.gate, w.log)
+	w.pauses = OpenPauses(w.store, w.redis, w.gate, w.log)
 	if w.metrics, err = metrics.New(metrics.Config{
 		Redis: w.redis, Gate: w.gate, Queues: queues(), Version: build.Version, Commit: build.Commit, DigitCheck: number != nil,
 	}); err != nil {
