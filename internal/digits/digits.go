@@ -8,9 +8,9 @@ import (
 	_ "embed" // selftest.png
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +32,7 @@ var (
 	// end in the same way.
 	ErrUnread = errors.New("the image could not be read")
 	// ErrNoTesseract is returned by Open.
-	ErrNoTesseract = errors.New("Tesseract cannot be used")
+	ErrNoTesseract = errors.New("tesseract cannot be used")
 )
 
 // Install says how to get Tesseract.
@@ -96,10 +96,9 @@ func (r *Reader) run(parent context.Context, stdin []byte, args ...string) ([]by
 	defer cancel()
 	cmd := exec.CommandContext(ctx, r.path, args...) //nolint:gosec // the path of LookPath, and fixed arguments
 	// No other variable: the settings of kycq include secrets.
-	cmd.Env = []string{"OMP_THREAD_LIMIT=1", "PATH=" + os.Getenv("PATH")}
-	if data, ok := os.LookupEnv("TESSDATA_PREFIX"); ok {
-		cmd.Env = append(cmd.Env, "TESSDATA_PREFIX="+data)
-	}
+	cmd.Env = append(slices.DeleteFunc(cmd.Environ(), func(v string) bool {
+		return !strings.HasPrefix(v, "PATH=") && !strings.HasPrefix(v, "TESSDATA_PREFIX=")
+	}), "OMP_THREAD_LIMIT=1")
 	out := &limited{}
 	cmd.Stdin, cmd.Stdout, cmd.WaitDelay = bytes.NewReader(stdin), out, killWait
 	if err := cmd.Start(); err != nil {

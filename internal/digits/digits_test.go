@@ -22,7 +22,7 @@ func fake(t *testing.T, script string) (r *Reader, folder string) {
 	t.Helper()
 	folder = t.TempDir()
 	path := filepath.Join(folder, program)
-	if err := os.WriteFile(path, []byte("#!/bin/sh\ncd "+folder+"\n"+script), 0o755); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(path, []byte("#!/bin/sh\ncd "+folder+"\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return &Reader{path: path, timeout: timeout, slots: semaphore.NewWeighted(1)}, folder
@@ -91,7 +91,7 @@ func TestAProcessThatHangsIsKilled(t *testing.T) {
 		t.Errorf("time is up: %v", err)
 	}
 	if pid, err := os.ReadFile(filepath.Join(folder, "pid")); err == nil {
-		if exec.Command("kill", "-0", strings.TrimSpace(string(pid))).Run() == nil { //nolint:gosec // its own child
+		if exec.Command("kill", "-0", strings.TrimSpace(string(pid))).Run() == nil {
 			t.Errorf("process %s is still there", pid)
 		}
 	}
