@@ -17,7 +17,8 @@ import (
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
 )
 
-// fake returns a Reader of a shell script, and the folder that it runs in.
+// fake returns a Reader of a shell script, and the folder that it runs in. Tests that call it are not parallel: a script cannot
+// be started while another process, forked at the moment that it was written, has it open.
 func fake(t *testing.T, script string) (r *Reader, folder string) {
 	t.Helper()
 	folder = t.TempDir()
@@ -51,7 +52,6 @@ func TestTheImageGoesToOneProcessWithoutOtherSettings(t *testing.T) {
 }
 
 func TestWhatAProcessMayDo(t *testing.T) {
-	t.Parallel()
 	for name, c := range map[string]struct {
 		script string
 		want   bool
@@ -67,7 +67,6 @@ func TestWhatAProcessMayDo(t *testing.T) {
 		"a number and a crash": {`echo "` + specimen.NewPerson(7).Number + `"; exit 1`, false, ErrUnread},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			r, _ := fake(t, c.script)
 			found, err := r.HasNumber(t.Context(), make([]byte, 1<<20))
 			if found != c.want || !errors.Is(err, c.err) {
@@ -84,7 +83,6 @@ func TestWhatAProcessMayDo(t *testing.T) {
 const hang = `echo $$ >pid.part; mv pid.part pid; exec sleep 1000`
 
 func TestAProcessThatHangsIsKilled(t *testing.T) {
-	t.Parallel()
 	r, folder := fake(t, hang)
 	r.timeout = 200 * time.Millisecond
 	if _, err := r.HasNumber(t.Context(), nil); !errors.Is(err, ErrUnread) {
