@@ -56,3 +56,17 @@ func TestAWorkerOfAnotherInstallationIsRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestAChangeOfTheQRCheckIsInTheAuditTrailAndInRecords(t *testing.T) {
+	t.Parallel()
+	s := newStack(t).with("KYCQ_QR_CHECK=readable")
+	s.enqueueAadhaar("A")
+	s.start("worker")
+	if rec := s.wait("aadhaar", "A"); rec.QRCheck != "readable" {
+		t.Errorf("the record of state %s says %q", rec.State, rec.QRCheck)
+	}
+	stdout, stderr, code := s.run(nil, "audit", "list")
+	if code != 0 || !strings.Contains(stdout, "settings.qr_check") {
+		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+	}
+}
