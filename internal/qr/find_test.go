@@ -110,7 +110,7 @@ func tilted(img *image.Gray, degrees float64, sideways bool) *image.Gray {
 
 func TestFindSeesTiltedCodes(t *testing.T) {
 	t.Parallel()
-	for _, version := range []int{14, 25, 40} {
+	for _, version := range []int{14, 40} {
 		img, area := strip(version)
 		part := distort.Grey(distort.Scale(img.SubImage(area.Inset(-60)), 2))
 		for _, degrees := range []float64{20, 45} {
@@ -327,7 +327,7 @@ func tiled(w, h, module int) *image.Gray {
 // Without a limit, each of these takes minutes to hours.
 func TestAnImageFullOfFinderPatternsIsBusy(t *testing.T) {
 	t.Parallel()
-	for _, size := range []image.Point{{3000, 3000}, {4_000_000 / 54, 54}, {54, 4_000_000 / 54}} {
+	for _, size := range []image.Point{{1200, 1200}, {1_000_000 / 54, 54}, {54, 1_000_000 / 54}} {
 		for _, module := range []int{1, 2} {
 			if _, busy := qr.Find(tiled(size.X, size.Y, module)); !busy {
 				t.Errorf("%v of modules of %d pixels: not busy", size, module)
