@@ -221,9 +221,9 @@ func classify(source, answer plane) blockMap {
 				continue
 			}
 			match := source.correlation(answer, x*blockSide, y*blockSide, 0, 0)
-			// Rescaling may shift the picture, by two pixels at most.
-			for i := 0; i < 25 && match < similar; i++ {
-				match = max(match, source.correlation(answer, x*blockSide, y*blockSide, i%5-2, i/5-2))
+			// Rescaling may shift the picture by a pixel. With more, the noise below a mask would be taken for a likeness.
+			for i := 0; i < 9 && match < similar; i++ {
+				match = max(match, source.correlation(answer, x*blockSide, y*blockSide, i%3-1, i/3-1))
 			}
 			state := &m.state[y*m.w+x]
 			switch {
