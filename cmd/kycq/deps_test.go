@@ -22,7 +22,7 @@ func TestProductionLinksNoDevelopmentCode(t *testing.T) {
 			"github.com/kycq/kycq/internal/dev", "github.com/kycq/kycq/internal/testenv", "github.com/kycq/kycq/internal/faults",
 			"github.com/kycq/kycq/storage/storagetest", "github.com/kycq/kycq/examples",
 			"github.com/alicebob/miniredis", "github.com/johannesboyne/gofakes3", "github.com/Shopify/toxiproxy",
-			"golang.org/x/image/font", "github.com/golang/freetype", "github.com/makiuchi-d/gozxing", "testing",
+			"golang.org/x/image/font", "github.com/golang/freetype", "testing",
 		} {
 			if pkg == banned || strings.HasPrefix(pkg, banned+"/") {
 				t.Errorf("cmd/kycq links %s", pkg)

@@ -19,6 +19,7 @@ import (
 	"github.com/kycq/kycq/internal/dev/simulator"
 	"github.com/kycq/kycq/internal/dev/simulator/simtest"
 	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/testenv"
 	"github.com/kycq/kycq/storage/storagetest"
 )
@@ -31,10 +32,19 @@ type installation struct {
 	env   map[string]string
 }
 
+const workersSeen = "kycq:{account}:workers:seen"
+
 func newInstallation(t *testing.T, store *storagetest.Server) *installation {
 	t.Helper()
 	p := &installation{redis: startRedis(t), store: store, sim: simtest.Start(t, simulator.Config{ClientID: "sim", ClientSecret: "specimen"})}
 	store.Store(t)
+	if err := redisx.Heartbeat(t.Context(), p.redis, redisx.Worker{ID: "one", Host: "specimen"}); err != nil {
+		t.Fatal(err)
+	}
+	later := float64(time.Now().Add(time.Hour).Unix()) // however long the test takes, the worker is alive
+	if err := p.redis.ZAdd(t.Context(), workersSeen, redis.Z{Score: later, Member: "one"}).Err(); err != nil {
+		t.Fatal(err)
+	}
 	keyset := filepath.Join(t.TempDir(), "keyset.json")
 	if err := writeTestKeyset(keyset); err != nil {
 		t.Fatal(err)
@@ -187,11 +197,16 @@ func TestDoctorReportsOneFindingPerFault(t *testing.T) {
 		check string
 		says  string
 	}{
-		"nothing":                        {func(*testing.T, *installation) {}, cli.ExitOK, "", ""},
-		"Redis down":                     {set("KYCQ_REDIS_URL", "redis://127.0.0.1:1/0"), cli.ExitUnreachable, "redis", "start Redis"},
-		"allkeys-lru":                    {config("maxmemory-policy", "allkeys-lru"), cli.ExitFailure, "redis-eviction", "noeviction"},
-		"no AOF":                         {config("appendonly", "no"), cli.ExitOK, "redis-persistence", "appendonly yes"},
-		"Redis nearly full":              {config("maxmemory", "1100000"), cli.ExitFailure, "redis-memory", "raise maxmemory"},
+		"nothing":           {func(*testing.T, *installation) {}, cli.ExitOK, "", ""},
+		"Redis down":        {set("KYCQ_REDIS_URL", "redis://127.0.0.1:1/0"), cli.ExitUnreachable, "redis", "start Redis"},
+		"allkeys-lru":       {config("maxmemory-policy", "allkeys-lru"), cli.ExitFailure, "redis-eviction", "noeviction"},
+		"no AOF":            {config("appendonly", "no"), cli.ExitOK, "redis-persistence", "appendonly yes"},
+		"Redis nearly full": {config("maxmemory", "1100000"), cli.ExitFailure, "redis-memory", "raise maxmemory"},
+		"no worker": {func(t *testing.T, p *installation) {
+			if err := p.redis.Del(t.Context(), workersSeen).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}, cli.ExitOK, "workers", "kycq worker"},
 		"missing bucket":                 {set("KYCQ_S3_MASKED_BUCKET", "kycq-missing"), cli.ExitFailure, "s3-masked", "kycq storage init"},
 		"store down":                     {set("KYCQ_S3_ENDPOINT", "http://127.0.0.1:1"), cli.ExitUnreachable, "s3", "KYCQ_S3_ENDPOINT"},
 		"wrong client secret":            {set("KYCQ_CASHFREE_CLIENT_SECRET", "wrong"), cli.ExitCredentials, "cashfree", "valid client id"},
