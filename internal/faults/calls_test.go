@@ -26,9 +26,10 @@ type lossRule func(call) bool
 
 func noLoss(call) bool { return false }
 
-// cutBetween allows the loss of answers that were on their way while the connection to the vendor was cut.
+// cutBetween allows the loss of answers to calls that were announced while the connection to the vendor was cut. A busy vendor
+// may read such a call later, when its caller has given up.
 func cutBetween(from, to time.Time) lossRule {
-	return func(c call) bool { return c.answered.IsZero() && c.At.After(from) && c.At.Before(to) }
+	return func(c call) bool { return c.answered.IsZero() && c.At.After(from) && c.intent.at.Before(to) }
 }
 
 // writesWithin is the time in which a worker on a busy machine writes an answer into the record.
