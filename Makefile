@@ -42,8 +42,8 @@ bench: ## run the benchmarks (PKG=, ARGS=)
 bench-gate: ## measure the used share of the rate limit and the 429s of a fleet (about 15 minutes; ARGS=)
 	scripts/tools.sh redis >/dev/null && go run ./cmd/kycq-dev gatebench $(ARGS)
 
-soak: ## run the long fault tests (up to 20 minutes)
-	KYCQ_SOAK=1 scripts/test.sh -count=1 -timeout 40m -v -run Soak $(ARGS) $(PKG)
+soak: ## run the long fault tests, and judge how soon calls go on (up to 20 minutes)
+	KYCQ_SOAK=1 scripts/test.sh -count=1 -timeout 40m -v -run 'Soak|TestRedis|TestS3Down' $(ARGS) $(PKG)
 
 mutants: ## remove one precaution at a time and expect failing tests (docs/FAULTS.md; about 20 minutes; ARGS=)
 	KYCQ_MUTANTS=1 scripts/with-servers.sh go test -count=1 -timeout 2h -parallel 4 -v -run TestMutants $(ARGS) ./internal/faults/mutants

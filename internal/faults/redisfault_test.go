@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -26,11 +27,14 @@ func (s *stack) firstCall(after time.Time) (at time.Time) {
 	return at
 }
 
+// verifyRecovery states how long it took from the return of a server to the first call or write. Only make soak, which has the
+// machine for itself, judges it.
 func (s *stack) verifyRecovery(what string, back, first time.Time) {
 	s.t.Helper()
-	s.t.Logf("from %s to the first call: %s", what, first.Sub(back).Round(100*time.Millisecond))
-	if first.Sub(back) > maxRecovery {
-		s.t.Errorf("%s: the first call came %s later, want at most %s", what, first.Sub(back), maxRecovery)
+	took := first.Sub(back).Round(100 * time.Millisecond)
+	s.t.Logf("%s: it went on after %s", what, took)
+	if os.Getenv("KYCQ_SOAK") != "" && took > maxRecovery {
+		s.t.Errorf("%s: it went on after %s, want at most %s", what, took, maxRecovery)
 	}
 }
 
