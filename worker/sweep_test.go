@@ -180,6 +180,7 @@ func TestASweepDeliversAnAnsweredRecordWithoutAGate(t *testing.T) {
 			if r.paused = paused; paused {
 				_, _ = r.Push(t.Context(), job) // and is not delivered
 			}
+			clear(w.gate.unstored) // as when Redis has lost data
 			if err := w.sweeper(p, r).Once(t.Context()); err != nil {
 				t.Fatal(err)
 			}
