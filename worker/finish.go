@@ -14,8 +14,8 @@ import (
 const finishPatience = 30 * time.Second
 
 // finish runs the tail of a job with a final record: it deletes the upload, reports the batch row, counts the mask, and deletes
-// the marker of the run. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it again. A paid
-// answer that was kept in Redis meanwhile comes first.
+// the marker of the run. Every part may be repeated: if the worker crashes here, the next delivery or the sweeper runs it
+// again. A paid answer that was kept in Redis meanwhile comes first.
 func (d *delivery) finish(ctx context.Context) transition {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
 	defer cancel()

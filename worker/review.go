@@ -41,8 +41,8 @@ func Quarantined(ctx context.Context, store Reviewable, id string) (*storage.Rec
 }
 
 // Approve makes the quarantined image of a job, reduced to its pixels, the masked one, and the job valid. It makes no call.
-// push enqueues the job once more for the end of its work: the upload's deletion and the batch's row. It may be repeated. The error is a *storage.RemainsError, beside the record, if
-// versions of the quarantined image remain; so with Reject.
+// push enqueues the job once more for the end of its work: the upload's deletion and the batch's row. It may be repeated.
+// The error is a *storage.RemainsError, beside the record, if versions of the quarantined image remain; so with Reject.
 func Approve(
 	ctx context.Context, store Reviewable, push func(context.Context, tasks.JobSpec) (tasks.Status, error), id, by, reason string,
 ) (*storage.Record, error) {

@@ -30,9 +30,8 @@ func newBatchReport(a *app) *cobra.Command {
 		Use:   "report BATCH",
 		Short: "write every row with its outcome",
 		Long: `report writes every row of the manifest with its outcome, code, message, next action, reference_id, comparisons of a
-passport with the input (yes, no, not_told), masked image, review,
-calls and times. It holds the input, which is personal data; the report.csv that the batch stores in S3 does not. Cells that a
-spreadsheet would run as a formula are escaped.`,
+passport with the input (yes, no, not_told), masked image, review, calls and times. It holds the input, which is personal data;
+the report.csv that the batch stores in S3 does not. Cells that a spreadsheet would run as a formula are escaped.`,
 		Example: "  kycq batch report customers-1f00c3aa --out report.csv\n  kycq batch report customers-1f00c3aa --format jsonl | jq -r 'select(.outcome == \"failed\") | .code'\n" +
 			"  kycq batch report customers-1f00c3aa --mismatch",
 	})
@@ -106,7 +105,7 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 		a.Note("the batch has not ended: rows without an outcome are unfinished")
 	}
 	a.Note("%d rows written", rows)
-	if f.newIDs {
+	if f.newIDs && rows > 0 {
 		noteNewIDs(a, b, report, f.out)
 	}
 	return nil

@@ -84,7 +84,7 @@ func (st *batchStatus) text() string {
 	switch {
 	case st.Done:
 		line("ended    %s", stamp(st.EndedAt))
-	case st.State == batch.Running:
+	case st.State == batch.Running && st.Hold == nil:
 		line("eta      %s at %.1f calls a minute", st.eta(), st.PerMinute)
 	}
 	if st.Hold != nil {

@@ -126,7 +126,7 @@ func describeFindings(found []doctor.Finding) string {
 		if f.Fix != "" {
 			line += ": " + f.Fix
 		}
-		_, _ = fmt.Fprintf(&text, "%-4s  %-18s %s\n", f.Status, f.Check, line)
+		_, _ = fmt.Fprintf(&text, "%-4s  %-21s %s\n", f.Status, f.Check, line)
 	}
 	return text.String()
 }

@@ -163,6 +163,17 @@ func withoutAnonymous(open string) storagetest.Intercept {
 	}
 }
 
+// requiringEncryption refuses writes that do not ask for encryption with a key.
+func requiringEncryption(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	asked := r.Header.Get("X-Amz-Server-Side-Encryption") + " " + r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")
+	if r.Method == http.MethodPut && asked != "aws:kms specimen-key" && r.URL.Query().Get("partNumber") == "" {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprint(w, `<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`)
+		return
+	}
+	withoutAnonymous("")(w, r, next)
+}
+
 // refusingSkew answers as S3 does to a clock that is more than 15 minutes off.
 func refusingSkew(ahead time.Duration) storagetest.Intercept {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -207,6 +218,14 @@ func TestDoctorReportsOneFindingPerFault(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, cli.ExitOK, "workers", "kycq worker"},
+		"encryption is required": {func(_ *testing.T, p *installation) { p.store.Use(requiringEncryption) }, cli.ExitCredentials, "s3", "KYCQ_S3_SSE"},
+		"encryption is required and asked for": {func(_ *testing.T, p *installation) {
+			p.store.Use(requiringEncryption)
+			p.env["KYCQ_S3_SSE"], p.env["KYCQ_S3_SSE_KMS_KEY"] = "aws:kms", "specimen-key"
+		}, cli.ExitOK, "", ""},
+		"proxy that is not there": {func(_ *testing.T, p *installation) {
+			p.env["KYCQ_IMAGE_PROXY"], p.env["KYCQ_IMAGE_HOSTS"] = "http://127.0.0.1:1", "images.example"
+		}, cli.ExitUnreachable, "image-links", "images.example"},
 		"missing bucket":                 {set("KYCQ_S3_MASKED_BUCKET", "kycq-missing"), cli.ExitFailure, "s3-masked", "kycq storage init"},
 		"store down":                     {set("KYCQ_S3_ENDPOINT", "http://127.0.0.1:1"), cli.ExitUnreachable, "s3", "KYCQ_S3_ENDPOINT"},
 		"wrong client secret":            {set("KYCQ_CASHFREE_CLIENT_SECRET", "wrong"), cli.ExitCredentials, "cashfree", "valid client id"},

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -26,7 +27,7 @@ func List(ctx context.Context, bucket Bucket, since time.Time) (events []Event, 
 	return events, unreadable, nil
 }
 
-// list reads a chain from its end, to the first part whose events are all too old.
+// list reads a chain from its end, to the first part with an event that is too old and none that is not.
 func list(ctx context.Context, bucket Bucket, writer string, since time.Time) (events []Event, unreadable int, err error) {
 	seqs, err := listEvents(ctx, bucket, writer)
 	if err != nil {
@@ -39,20 +40,22 @@ func list(ctx context.Context, bucket Bucket, writer string, since time.Time) (e
 		if err != nil {
 			return nil, 0, err
 		}
-		found := 0
+		found, old := 0, 0
 		for _, line := range lines {
 			e, err := decodeEvent(line)
 			switch {
 			case err != nil:
 				unreadable++
-			case !e.At.Before(since):
+			case e.At.Before(since):
+				old++
+			default:
 				events, found = append(events, e), found+1
 			}
 		}
-		if found == 0 {
+		if found == 0 && old > 0 {
 			break
 		}
 	}
-	slices.SortStableFunc(events, func(a, b Event) int { return int(a.Seq - b.Seq) })
+	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	return events, unreadable, nil
 }

@@ -185,7 +185,6 @@ func (l *loader) flags() {
 	}
 }
 
-// apply parses a setting's value into c.
 // permissionHint says whom a file must be readable for: in a container, that is not who has made it.
 func permissionHint(err error) string {
 	if !errors.Is(err, fs.ErrPermission) {
@@ -194,6 +193,7 @@ func permissionHint(err error) string {
 	return fmt.Sprintf(" (this process runs as uid %d: give it the file, or make the file's mode 0644 in a folder of mode 0700)", os.Getuid())
 }
 
+// apply parses a setting's value into c.
 func (l *loader) apply(c *Config, s Setting) {
 	g := l.given[s.Name]
 	if g.path != "" {

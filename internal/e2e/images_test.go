@@ -13,8 +13,7 @@ import (
 )
 
 // TestImageHostDown runs a backfill while no image can be fetched. At most 20 images are paid for, apart from calls in flight;
-// afterwards all are stored, the hold ends by itself, and no
-// call is repeated.
+// afterwards all are stored, the hold ends by itself, and no call is repeated.
 func TestImageHostDown(t *testing.T) {
 	t.Parallel()
 	const rows, inFlight = 50, 4

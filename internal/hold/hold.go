@@ -3,7 +3,10 @@
 // beside each other; a kind has calls while none covers it.
 //
 // A hold ends by test calls: once it is resumed, calls are made one at a time, and an answer to any call that it covers lifts
-// it. Answers that may not be the vendor's are counted here, too (Streak), to raise one. The operator's holds are pauses. They are in S3 as well (internal/pauses), which overrides Redis. Until they have been
+// it. What raises some of them is counted here, too: answers that may not be the vendor's (Streak), masked images that fail
+// the check (End), and paid answers that cannot be stored (AddUnstored).
+//
+// The operator's holds are pauses. They are in S3 as well (internal/pauses), which overrides Redis. Until they have been
 // restored into a Redis that is new or has lost data, the gate grants no slot.
 package hold
 
