@@ -105,7 +105,7 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 		a.Note("the batch has not ended: rows without an outcome are unfinished")
 	}
 	a.Note("%d rows written", rows)
-	if f.newIDs && rows > 0 {
+	if f.newIDs {
 		noteNewIDs(a, b, report, f.out)
 	}
 	return nil
