@@ -67,6 +67,9 @@ func runKills(t *testing.T, k killPlan) {
 		if !workers[victim].running() {
 			t.Fatalf("a worker exited unexpectedly:\n%s", workers[victim].output())
 		}
+		if len(s.unfinished()) < k.jobs/10 {
+			s.enqueue(k.jobs / 10)
+		}
 		workers[victim].kill()
 		lastDeath, left = workers[victim].endedAt, s.unfinished()
 		if len(left) > 0 {

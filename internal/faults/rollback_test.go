@@ -25,6 +25,7 @@ func TestRedisCameBackOlder(t *testing.T) {
 	second := s.startWorker()
 	until(t, "calls are made, also for the batch", func() bool { return s.charges() >= 10 && s.batchStatus(id).Ended > 0 })
 	second.terminate()
+	s.enqueue(12) // however much the worker has done
 	s.pauseFleet()
 	left := len(s.unfinished())
 	server.goBack(older)

@@ -49,6 +49,7 @@ func TestTerminatedUnderLoad(t *testing.T) {
 	s.enqueue(80)
 	first := s.startWorker()
 	until(t, "many jobs are in progress", func() bool { return s.charges() >= 10 && count(s.unfinished(), s.isSent) >= 2 })
+	s.enqueue(20) // however far the worker has come while the condition was read
 	first.signal(syscall.SIGTERM)
 	signalled := time.Now()
 	<-first.ended
