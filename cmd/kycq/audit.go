@@ -29,7 +29,7 @@ func newAuditList(a *app) *cobra.Command {
 		Short: "show who did what, when and why",
 		Long: `list prints the events of the audit trail, the oldest first. --who selects a user, --what an action or a group of actions
 ("job" selects job.retry and job.cancel), --since a time: 24h, 30d, or a date.`,
-		Example: "  kycq audit list --since 7d\n  kycq audit list --what fleet --who asha\n  kycq audit list --json | jq '.[] | select(.verification_id == \"ABC00123\")'",
+		Example: "  kycq audit list --since 7d\n  kycq audit list --what fleet --who asha\n  kycq audit list --json | jq '.events[] | select(.verification_id == \"ABC00123\")'",
 		Args: func(cmd *cobra.Command, args []string) (err error) {
 			if from, err = parseSince(since); err != nil {
 				return err
@@ -50,7 +50,7 @@ func newAuditList(a *app) *cobra.Command {
 		if len(events) == 0 {
 			a.Note("no events")
 		}
-		return a.Answer(events, func() string { return eventTable(events) })
+		return a.Answer(map[string]any{"events": events}, func() string { return eventTable(events) })
 	})
 	cmd.Flags().StringVar(&who, "who", "", "events of this user")
 	cmd.Flags().StringVar(&what, "what", "", "events of this action or group of actions")

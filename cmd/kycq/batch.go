@@ -41,11 +41,14 @@ func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *b
 // batchError gives errors that the user can fix the exit code of usage.
 func batchError(err error) error {
 	var file *manifest.FileError
-	if errors.As(err, &file) {
+	switch {
+	case errors.As(err, &file):
 		return cli.UsageError(err)
+	case errors.Is(err, batch.ErrNotFound):
+		return cli.NotFound(err)
 	}
 	for _, usage := range []error{
-		batch.ErrNotFound, batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone,
+		batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone,
 	} {
 		if errors.Is(err, usage) {
 			return cli.UsageError(err)

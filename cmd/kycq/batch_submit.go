@@ -84,7 +84,7 @@ func (f *submitFlags) registerCommon(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.Name, "name", "", "name of the batch; the file's name by default")
 	flags.IntVar(&f.maxCalls, "max-calls", 0, "call limit: stop the batch after this many calls; 0: none")
-	flags.BoolVar(&f.wait, "wait", false, "wait until the batch has ended; exit code 3 if rows failed")
+	flags.BoolVar(&f.wait, "wait", false, "wait until the batch has ended; exit code 3 unless all rows are valid")
 	addProgressFlag(cmd, &f.progress)
 }
 

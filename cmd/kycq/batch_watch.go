@@ -26,13 +26,13 @@ func newBatchWatch(a *app) *cobra.Command {
 		Use:   "watch BATCH",
 		Short: "follow a batch until it ends",
 		Long: `watch shows progress, pace, outcomes, time left and holds until the batch has ended, then prints its status. With --exit
-the exit code is 3 if rows failed. Stopping the watch does not affect the batch.`,
+the exit code is 3 unless all rows are valid. Stopping the watch does not affect the batch.`,
 		Example: "  kycq batch watch customers-1f00c3aa\n  kycq batch watch customers-1f00c3aa --exit --json",
 		Args:    oneBatch,
 	}), func(ctx context.Context, d *batchDeps, args []string) error {
 		return a.watchBatch(ctx, d, args[0], f)
 	})
-	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 if rows failed")
+	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 unless all rows are valid")
 	cmd.Flags().DurationVar(&f.every, "every", 0, "time between updates; by default 1s at a terminal and 10s elsewhere")
 	addProgressFlag(cmd, &f.progress)
 	return cmd
@@ -64,7 +64,7 @@ func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFl
 	} else {
 		err = a.Print("%s", st.text())
 	}
-	if err == nil && f.exit && st.Outcomes["failed"] > 0 {
+	if err == nil && f.exit && st.Outcomes["valid"] < st.Ended {
 		return cli.Exit(cli.ExitSomeFailed)
 	}
 	return err

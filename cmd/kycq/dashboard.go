@@ -110,5 +110,5 @@ func (a *app) announceDashboard(addr net.Addr, noLogin bool) error {
 		a.Warn("the dashboard serves plain HTTP to other machines: put a TLS proxy in front of it")
 	}
 	url := fmt.Sprintf("http://%s%s", addr, dashboard.Root)
-	return a.AnswerLine(map[string]string{"url": url}, func() string { return url + "\n" })
+	return a.Answer(map[string]string{"url": url}, func() string { return url + "\n" })
 }

@@ -176,7 +176,7 @@ loses its data, the workers' configured rates apply again.`,
 		if err := d.gate.SetRate(ctx, string(kind), limit); err != nil {
 			return err
 		}
-		return a.AnswerLine(map[string]string{"kind": string(kind), "rate": limit.String()},
+		return a.Answer(map[string]string{"kind": string(kind), "rate": limit.String()},
 			func() string { return fmt.Sprintf("%s: %s for all workers\n", kind, limit) })
 	})
 }
@@ -190,5 +190,5 @@ func (a *app) printHolds(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return a.AnswerLine(holdStatusOf(holds), func() string { return describeHolds(holds) })
+	return a.Answer(holdStatusOf(holds), func() string { return describeHolds(holds) })
 }

@@ -28,8 +28,10 @@ type fleetStatus struct {
 
 type kindStatus struct {
 	gate.KindStatus
-	Queues     map[tasks.Lane]asynqx.Depth `json:"queues"`
-	ETASeconds int64                       `json:"eta_seconds"` // for the queued jobs, at the present rate
+	StoppedSeconds int64                       `json:"stopped_for_seconds"` // rest of the silence after a 429
+	BreakerSeconds int64                       `json:"breaker_for_seconds"` // rest of the time that the breaker is open
+	Queues         map[tasks.Lane]asynqx.Depth `json:"queues"`
+	ETASeconds     int64                       `json:"eta_seconds"` // for the queued jobs, at the present rate
 }
 
 func newFleetStatus(a *app) *cobra.Command {
@@ -76,7 +78,10 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 	}
 	st.Workers, st.NoWorkers = aliveWorkers(workers)
 	for _, k := range kinds {
-		ks := kindStatus{KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}}
+		ks := kindStatus{
+			KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{},
+			StoppedSeconds: seconds(k.StoppedFor), BreakerSeconds: seconds(k.BreakerFor),
+		}
 		var waiting int64
 		for _, lane := range tasks.Lanes() {
 			depth, err := asynqx.ReadDepth(ctx, d.redis, tasks.Queue(tasks.Kind(k.Kind), lane))
@@ -94,13 +99,19 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 	return st, nil
 }
 
+// seconds rounds up: what lasts a moment more is not over.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
 const clearScreen = "\x1b[H\x1b[2J"
 
 func (a *app) printFleet(st fleetStatus, watch bool) error {
 	if !watch {
 		return a.Answer(st, func() string { return describeFleet(st) })
 	}
-	return a.AnswerLine(st, func() string {
+	if a.JSON {
+		return a.PrintLine(st)
+	}
+	return a.Answer(st, func() string {
 		if logx.IsTerminal(a.Out) {
 			return clearScreen + describeFleet(st)
 		}

@@ -29,7 +29,7 @@ func newFleetWorkers(a *app) *cobra.Command {
 		Short: "list the workers",
 		Long: `workers lists the workers that are alive, and those of the last week that are not with --all: a worker that was not stopped
 but is not seen any more has crashed or lost Redis. Each worker tells Redis about itself every 10 seconds.`,
-		Example: "  kycq fleet workers\n  kycq fleet workers --all --json | jq '.[] | select(.alive | not)'",
+		Example: "  kycq fleet workers\n  kycq fleet workers --all --json | jq '.workers[] | select(.alive | not)'",
 		Args:    cobra.NoArgs,
 	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
 		workers, err := redisx.Workers(ctx, d.redis)
@@ -49,7 +49,7 @@ but is not seen any more has crashed or lost Redis. Each worker tells Redis abou
 		if none != "" {
 			a.Note("%s", none)
 		}
-		return a.Answer(list, func() string { return workerTable(list) })
+		return a.Answer(map[string]any{"workers": list}, func() string { return workerTable(list) })
 	})
 	cmd.Flags().BoolVar(&all, "all", false, "also list the workers of the last week that are not alive")
 	return cmd

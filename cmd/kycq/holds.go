@@ -15,7 +15,7 @@ type holdStatus struct {
 }
 
 func holdStatusOf(holds []hold.Hold) holdStatus {
-	st := holdStatus{Holds: holds}
+	st := holdStatus{Holds: append([]hold.Hold{}, holds...)}
 	if len(holds) > 0 {
 		st.Hold = &holds[0]
 	}

@@ -41,7 +41,7 @@ cancel may be repeated; a cancelled job stays cancelled.`,
 		if err := worker.EndTask(ctx, d.store, worker.FreeInRedis(d.redis), d.client.Push, rec); err != nil {
 			return err
 		}
-		return a.AnswerLine(map[string]any{
+		return a.Answer(map[string]any{
 			"kind": rec.Kind, "verification_id": rec.VerificationID, "run": rec.Run, "status": rec.State, "code": rec.Code,
 			"maybe_charged": rec.MaybeCharged(),
 		}, func() string {

@@ -55,7 +55,7 @@ func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) err
 	if !a.JSON {
 		a.Note("next: kycq job wait %s --kind %s", id, rec.Kind)
 	}
-	return a.AnswerLine(map[string]any{"kind": next.Kind, "verification_id": id, "run": next.Run, "status": "enqueued"},
+	return a.Answer(map[string]any{"kind": next.Kind, "verification_id": id, "run": next.Run, "status": "enqueued"},
 		func() string { return fmt.Sprintf("%s %s: run %d is queued\n", next.Kind, id, next.Run) })
 }
 
@@ -90,7 +90,7 @@ and repeatedly, also while workers run.`,
 		if err != nil {
 			return err
 		}
-		return a.AnswerLine(found, func() string {
+		return a.Answer(found, func() string {
 			line := fmt.Sprintf("%d records, %d of them open, %d enqueued again\n", found.Records, found.Open, found.Enqueued)
 			if found.Unreadable > 0 {
 				line += fmt.Sprintf("%d cannot be read, first %s\n", found.Unreadable, found.FirstUnreadable)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,17 +49,17 @@ var meanings = map[string]string{
 
 // quarantined is a line of review list.
 type quarantined struct {
-	ID     string `json:"verification_id"`
-	Review string `json:"review"`
-	Batch  string `json:"batch,omitempty"`
-	Ended  string `json:"ended_at"`
+	ID     string    `json:"verification_id"`
+	Review string    `json:"review"`
+	Batch  string    `json:"batch,omitempty"`
+	Ended  time.Time `json:"ended_at"`
 }
 
 func newReviewList(a *app) *cobra.Command {
 	return a.command(&cobra.Command{
 		Use:     "list",
 		Short:   "list the images in quarantine, and why they are there",
-		Example: "  kycq review list\n  kycq review list --json | jq -r .[].verification_id",
+		Example: "  kycq review list\n  kycq review list --json | jq -r .reviews[].verification_id",
 		Args:    cobra.NoArgs,
 	}, jobAreas, func(ctx context.Context, d *deps, _ []string) error {
 		found, seen := []quarantined{}, map[string]bool{}
@@ -71,16 +72,16 @@ func newReviewList(a *app) *cobra.Command {
 				a.Note("%s: %v", id, err)
 				continue
 			}
-			found = append(found, quarantined{id, rec.Review, rec.Batch, stamp(rec.CompletedAt)})
+			found = append(found, quarantined{id, rec.Review, rec.Batch, rec.CompletedAt})
 		}
-		return a.Answer(found, func() string {
+		return a.Answer(map[string]any{"reviews": found}, func() string {
 			if len(found) == 0 {
 				a.Note("no images in quarantine")
 				return ""
 			}
 			lines := []string{"ID\tWHY\tENDED\tBATCH"}
 			for _, q := range found {
-				lines = append(lines, strings.Join([]string{q.ID, q.Review, q.Ended, q.Batch}, "\t"))
+				lines = append(lines, strings.Join([]string{q.ID, q.Review, stamp(q.Ended), q.Batch}, "\t"))
 				seen[q.Review] = true
 			}
 			for _, review := range slices.Sorted(maps.Keys(seen)) {

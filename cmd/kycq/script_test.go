@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/kycq/kycq/internal/cli"
@@ -28,6 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	logging.Disable() // of go-redis, as in Main
 	testscript.Main(m, map[string]func(){"kycq": main})
 }
 

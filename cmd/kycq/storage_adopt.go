@@ -79,7 +79,7 @@ func (a *app) adopt(ctx context.Context, cfg *config.Config, d *deps, reason str
 	if err := keeper.Adopt(ctx, found); err != nil {
 		return err
 	}
-	return a.AnswerLine(map[string]bool{"adopted": true}, func() string { return "this Redis drives the buckets now: start the workers\n" })
+	return a.Answer(map[string]bool{"adopted": true}, func() string { return "this Redis drives the buckets now: start the workers\n" })
 }
 
 // refuseRunningWorkers returns an error while workers use the Redis. That of one that was killed is listed for some seconds.

@@ -15,7 +15,7 @@ type Status struct {
 	State   State      `json:"state"`
 	Reason  string     `json:"reason,omitempty"`
 	Run     int        `json:"run"` // number of the present run over the rows
-	Runs    int        `json:"passes"`
+	Runs    int        `json:"runs"`
 	Rows    int        `json:"rows"`
 	Ended   int        `json:"ended"`
 	Open    int        `json:"open"` // fed, not ended

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -41,11 +42,12 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 	root := p.Root(a)
 	a.configure(root)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
 		err = UsageError(err) // cobra did not find the command, or could not parse its flags
+		a.JSON = a.JSON || slices.Contains(args, "--json")
 	}
-	return a.report(ctx, err)
+	return a.report(ctx, cmd, err)
 }
 
 type discard struct{}
@@ -73,8 +75,9 @@ func (a *App) configure(root *cobra.Command) {
 	root.SetErr(a.Err)
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetUsageFunc(usage)
+	root.SetFlagErrorFunc(nearestFlag)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
-	root.PersistentFlags().BoolVar(&a.JSON, "json", false, "print the answer as JSON")
+	root.PersistentFlags().BoolVar(&a.JSON, "json", false, "print answers and errors as JSON")
 	config.AddConfigFlag(root.PersistentFlags())
 }
 
@@ -100,7 +103,7 @@ func (a *App) Group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Comma
 		if len(args) == 0 {
 			return Usagef("%s: missing subcommand (%s)", cmd.Name(), choice)
 		}
-		return Usagef("%s: unknown command %q: use one of %s", cmd.Name(), args[0], choice)
+		return Usagef("%s: unknown command %q%s: use one of %s", cmd.Name(), args[0], config.Nearest(args[0], names), choice)
 	}
 	return cmd
 }
@@ -169,14 +172,6 @@ func (a *App) Print(format string, args ...any) error {
 func (a *App) Answer(v any, text func() string) error {
 	if a.JSON {
 		return a.PrintJSON(v)
-	}
-	return a.Print("%s", text())
-}
-
-// AnswerLine is like Answer, with the JSON on one line.
-func (a *App) AnswerLine(v any, text func() string) error {
-	if a.JSON {
-		return a.PrintLine(v)
 	}
 	return a.Print("%s", text())
 }

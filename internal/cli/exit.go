@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/redisx"
@@ -37,6 +39,7 @@ type exitError struct {
 	code   int
 	err    error
 	silent bool
+	name   string // of the code, for programs; empty: by the exit code
 }
 
 func (e *exitError) Error() string { return e.err.Error() }
@@ -59,12 +62,21 @@ func Exit(code int) error {
 	return &exitError{code: code, err: fmt.Errorf("exit code %d", code), silent: true}
 }
 
-// report prints err, each of its lines after the program's name, and returns its exit code.
-func (a *App) report(ctx context.Context, err error) int {
+// NotFound is an error about something that does not exist.
+func NotFound(err error) error { return &exitError{code: ExitFailure, err: err, name: "not_found"} }
+
+// report prints err, each of its lines after the program's name, and returns its exit code. With --json it also prints the
+// error on stdout.
+func (a *App) report(ctx context.Context, cmd *cobra.Command, err error) int {
 	code := exitCode(ctx, err)
 	var chosen *exitError
+	if err == nil || errors.As(err, &chosen) && chosen.silent {
+		return code
+	}
+	if a.JSON {
+		_ = a.PrintLine(map[string]problem{"error": problemOf(cmd, err, code)})
+	}
 	switch {
-	case err == nil, errors.As(err, &chosen) && chosen.silent:
 	case code == ExitInterrupted:
 		_, _ = fmt.Fprintln(a.Err, a.Name+": interrupted")
 	default:
@@ -78,6 +90,51 @@ func (a *App) report(ctx context.Context, err error) int {
 		}
 	}
 	return code
+}
+
+// problem is an error as programs read it.
+type problem struct {
+	Code       string `json:"code"`
+	Message    string `json:"message"`
+	Field      string `json:"field,omitempty"`
+	NextAction string `json:"next_action,omitempty"`
+}
+
+var codeNames = map[int]string{
+	ExitFailure: "error", ExitUsage: "usage", ExitSomeFailed: "some_failed", ExitCredentials: "credentials", ExitBalance: "balance",
+	ExitUnreachable: "unreachable", ExitInterrupted: "interrupted",
+}
+
+// aboutFlag matches the message of an error about a flag.
+var aboutFlag = regexp.MustCompile(`^(?:unknown flag: |invalid argument ".*" for ")?(--[a-z][a-z0-9-]*)`)
+
+func problemOf(cmd *cobra.Command, err error, code int) problem {
+	p := problem{Code: codeNames[code], Message: strings.Join(strings.Split(strings.TrimSpace(err.Error()), "\n"), "; ")}
+	var chosen *exitError
+	var settings *config.Error
+	var invalid *tasks.InvalidError
+	switch {
+	case errors.As(err, &chosen) && chosen.name != "":
+		p.Code = chosen.name
+	case errors.As(err, &invalid):
+		p.Code, p.Field = invalid.Code, invalid.Field
+	case errors.As(err, &settings):
+		p.Code = "invalid_settings"
+	case errors.Is(err, storage.ErrNotFound):
+		p.Code = "not_found"
+	}
+	if about := aboutFlag.FindStringSubmatch(p.Message); about != nil {
+		p.Field = about[1]
+	}
+	switch f, ok := redisx.Explain(err); {
+	case ok:
+		p.NextAction = f.Fix
+	case code == ExitUsage:
+		p.NextAction = fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	case code == ExitCredentials, code == ExitBalance, code == ExitUnreachable:
+		p.NextAction = "run `kycq doctor`, which names the fault and the fix"
+	}
+	return p
 }
 
 func exitCode(ctx context.Context, err error) int {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -28,6 +29,21 @@ func usage(cmd *cobra.Command) error {
 	section(&text, "Flags of all commands", cmd.InheritedFlags().FlagUsages())
 	_, err := io.WriteString(cmd.OutOrStderr(), text.String())
 	return err
+}
+
+// nearestFlag adds the most similar flag to the error about an unknown one.
+func nearestFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return fmt.Errorf("%w%s", err, config.Nearest("--"+unknown.GetSpecifiedName(), names))
 }
 
 func section(text *strings.Builder, title, body string) {

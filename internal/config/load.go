@@ -116,7 +116,7 @@ func (l *loader) yamlFile() {
 		i := slices.IndexFunc(l.all, func(s Setting) bool { return s.Name == name })
 		switch {
 		case i < 0:
-			l.problem("configuration file %s: unknown key %q%s", path, key, suggest(key, yamlKeys(l.all)))
+			l.problem("configuration file %s: unknown key %q%s", path, key, Nearest(key, yamlKeys(l.all)))
 		case name != key && !l.all[i].File:
 			l.problem("configuration file %s: unknown key %q: %s cannot be read from a file", path, key, name)
 		}

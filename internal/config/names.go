@@ -51,14 +51,14 @@ func unknownVariables(env map[string]string) []string {
 	known := variables()
 	for _, name := range sortedKeys(env) {
 		if !slices.Contains(known, name) && !foreignVariables.MatchString(name) {
-			warnings = append(warnings, fmt.Sprintf("unknown variable %s is ignored%s", name, suggest(name, known)))
+			warnings = append(warnings, fmt.Sprintf("unknown variable %s is ignored%s", name, Nearest(name, known)))
 		}
 	}
 	return warnings
 }
 
-// suggest proposes the most similar known name, if one is similar enough.
-func suggest(name string, known []string) string {
+// Nearest proposes the most similar known name, if one is similar enough: ": did you mean --rate?".
+func Nearest(name string, known []string) string {
 	best, distance := "", len(name)/3+1
 	for _, candidate := range known {
 		if d := editDistance(name, candidate); d < distance {

@@ -14,13 +14,14 @@ func TestWorkersAreListedWhileTheyAreAlive(t *testing.T) {
 		Alive, Stopped bool
 		CallsInFlight  int `json:"calls_in_flight"`
 	}
-	list := func() (workers []listed) {
+	list := func() []listed {
 		t.Helper()
+		var answer struct{ Workers []listed }
 		out, stderr, code := s.run(nil, "fleet", "workers", "--all", "--json")
-		if err := json.Unmarshal([]byte(out), &workers); err != nil || code != 0 {
+		if err := json.Unmarshal([]byte(out), &answer); err != nil || code != 0 {
 			t.Fatalf("%d, %v: %s%s", code, err, out, stderr)
 		}
-		return workers
+		return answer.Workers
 	}
 	if workers := list(); len(workers) != 0 {
 		t.Errorf("before the first worker: %+v", workers)

@@ -24,10 +24,10 @@ type KindStatus struct {
 	WaitingBulk  int           `json:"waiting_bulk"`
 	Limited      int           `json:"limited"` // 429s, all time
 	LastLimited  time.Time     `json:"last_limited,omitzero"`
-	StoppedFor   time.Duration `json:"stopped_for,omitempty"` // rest of the silence after a 429
+	StoppedFor   time.Duration `json:"-"` // rest of the silence after a 429
 	Breaker      BreakerState  `json:"breaker"`
 	BreakerFails int           `json:"breaker_fails,omitempty"` // failures in a row
-	BreakerFor   time.Duration `json:"breaker_for,omitempty"`   // rest of the time that it is open
+	BreakerFor   time.Duration `json:"-"`                       // rest of the time that it is open
 }
 
 // Status returns the state of each kind, sorted by name, and the holds.

@@ -79,3 +79,6 @@ func (r Rate) Validate() error {
 	}
 	return nil
 }
+
+// MarshalText is String: rates are text in JSON.
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
