@@ -72,7 +72,7 @@ var surface = []struct {
 	{"healthcheck", []string{"--listen", "127.0.0.1:1"}, cli.ExitUnreachable},
 	{"dashboard", []string{"--no-login", "--listen", "127.0.0.1:0"}, -1},
 	{"dashboard hash", nil, cli.ExitUsage},
-	{"worker", []string{"--cashfree-client-id", "x", "--cashfree-client-secret-file", "people.csv", "--listen", "127.0.0.1:0"}, -1},
+	{"worker", []string{"--cashfree-client-id", "x", "--cashfree-client-secret-file", "secret", "--listen", "127.0.0.1:0"}, -1},
 }
 
 // run runs the program in this process.
@@ -89,6 +89,7 @@ func surfaceStack(t *testing.T) (environ []string, dir string) {
 	server := storagetest.StartFake(t)
 	cfg := server.Config()
 	for name, body := range map[string][]byte{
+		"secret":     []byte("x"),
 		"card.png":   samplePNG(color.White),
 		"people.csv": []byte("verification_id,file_number,dob\nB1,SPECIMEN2,1990-02-17\n"),
 	} {
@@ -122,7 +123,7 @@ func TestEveryCommandKeepsTheContract(t *testing.T) {
 			switch arg {
 			case "BATCH":
 				arg = batchID
-			case "card.png", "people.csv", "card.jpg":
+			case "card.png", "people.csv", "card.jpg", "secret":
 				arg = filepath.Join(dir, arg)
 			}
 			words = append(words, arg)
