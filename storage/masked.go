@@ -31,10 +31,24 @@ func (s *Store) PutMasked(ctx context.Context, id string, run int, ext, contentT
 	return s.cfg.MaskedBucket, key, s.masked.Put(ctx, key, body, contentType)
 }
 
+var errNotMasked = errors.New("read masked image: key is not one of a masked image")
+
+// MaskedLink returns a link with which anybody can read a masked image for the given time: 1 second to 7 days, or until the
+// credentials expire.
+func (s *Store) MaskedLink(ctx context.Context, key string, life time.Duration) (string, error) {
+	switch {
+	case !isMaskedKey(key):
+		return "", errNotMasked
+	case life < time.Second, life > objects.MaxPresign:
+		return "", errors.New("the life of a link must be 1s to 168h")
+	}
+	return s.masked.Presign(ctx, key, life)
+}
+
 // Masked reads a masked image by the key in its record. It returns ErrNotFound if there is none.
 func (s *Store) Masked(ctx context.Context, key string) ([]byte, error) {
 	if !isMaskedKey(key) {
-		return nil, errors.New("read masked image: key is not one of a masked image")
+		return nil, errNotMasked
 	}
 	found, err := s.masked.Get(ctx, key)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 func newBatch(a *app) *cobra.Command {
 	return a.Group(&cobra.Command{Use: "batch", Short: "run backfills from CSV or JSONL files"},
-		newBatchSubmit(a), newBatchList(a), newBatchStatus(a), newBatchWatch(a), newBatchReport(a), newBatchFailures(a),
+		newBatchSubmit(a), newBatchList(a), newBatchStatus(a), newBatchWatch(a), newBatchReport(a), newBatchFailures(a), newBatchImages(a),
 		newBatchRetry(a), newBatchResume(a), newBatchCancel(a), newBatchAmend(a))
 }
 

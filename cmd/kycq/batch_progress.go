@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"sync"
 	"time"
@@ -77,7 +76,7 @@ func (p *progress) Add(n int64) {
 
 func (p *progress) print() {
 	if p.mode == "json" {
-		p.app.noteJSON(map[string]any{"step": p.step, "done": p.done, "total": p.total, "unit": p.unit})
+		_ = cli.WriteLine(p.app.Err, map[string]any{"step": p.step, "done": p.done, "total": p.total, "unit": p.unit})
 		return
 	}
 	share := 100.0
@@ -128,11 +127,4 @@ func quote(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// noteJSON writes a line of JSON to stderr.
-func (a *app) noteJSON(v any) {
-	e := json.NewEncoder(a.Err)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(v)
 }

@@ -115,8 +115,7 @@ func (w *watcher) show(st *batchStatus) error {
 	case w.app.JSON:
 		return w.app.PrintLine(st)
 	case w.mode == "json":
-		w.app.noteJSON(st)
-		return nil
+		return cli.WriteLine(w.app.Err, st)
 	case w.mode == "none":
 		return nil
 	}

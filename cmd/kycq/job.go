@@ -13,8 +13,8 @@ import (
 )
 
 func newJob(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "job", Short: "show, wait for, cancel, retry and reconcile jobs"},
-		newJobShow(a), newJobWait(a), newJobCancel(a), newJobRetry(a), newJobReconcile(a))
+	return a.Group(&cobra.Command{Use: "job", Short: "show, wait for, cancel, retry and reconcile jobs; get their images"},
+		newJobShow(a), newJobWait(a), newJobImage(a), newJobCancel(a), newJobRetry(a), newJobReconcile(a))
 }
 
 // jobName identifies a job on the command line: by its id, and by --kind if both kinds have a job with this id.

@@ -153,7 +153,7 @@ func (s *stack) cmdEmpty(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 }
 
-// cmdFinish ends a job as a worker would: finish aadhaar ABC00123 valid; finish aadhaar ABC00123 failed answer_lost.
+// cmdFinish ends a job as a worker would, with the image of upload as its masked one: finish aadhaar ABC00123 valid; finish aadhaar ABC00123 failed answer_lost.
 func (s *stack) cmdFinish(ts *testscript.TestScript, _ bool, args []string) {
 	ctx := context.Background()
 	kind, err := tasks.ParseKind(args[0])
@@ -167,6 +167,14 @@ func (s *stack) cmdFinish(ts *testscript.TestScript, _ bool, args []string) {
 	at := storage.Attempt{Run: rec.Run, ProviderID: rec.VerificationID, HTTPStatus: 200, Result: "answered"}
 	if len(args) > 3 {
 		rec.Code = args[3]
+	}
+	if key := "masked/" + args[1] + "/1.png"; kind == tasks.Aadhaar && rec.State == storage.StateValid {
+		body, err := s.store.Masked(ctx, key)
+		if err == nil {
+			rec.MaskedImage = &storage.MaskedImage{
+				Bucket: s.server.Config().MaskedBucket, Key: key, SHA256: hashOf(body), Bytes: int64(len(body)), ContentType: "image/png",
+			}
+		}
 	}
 	switch rec.Code {
 	case "provider_error":
@@ -211,8 +219,11 @@ func (s *stack) cmdObject(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		found = append(found, o.Key)
-		if args[0] == "-rm" {
+		switch args[0] {
+		case "-rm":
 			ts.Check(s.store.Buckets().Records.Delete(context.Background(), o.Key))
+		case "-rm-masked":
+			ts.Check(s.store.Buckets().Masked.Delete(context.Background(), o.Key))
 		}
 	}
 	if neg == (len(found) > 0) {

@@ -57,6 +57,8 @@ var surface = []struct {
 	{"batch cancel", []string{"BATCH", "--yes"}, cli.ExitOK},
 	{"batch amend", []string{"people.csv"}, cli.ExitUsage},
 	{"batch watch", []string{"people-00000000"}, cli.ExitFailure},
+	{"batch images", []string{"BATCH", "--out", "images"}, cli.ExitUsage}, // passports have none
+	{"job image", []string{"A1", "--out", "card.jpg"}, cli.ExitFailure},   // not masked yet
 	{"fleet status", nil, cli.ExitOK},
 	{"fleet pause", []string{"--reason", "trial"}, cli.ExitOK},
 	{"fleet resume", nil, cli.ExitOK},

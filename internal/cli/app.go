@@ -177,13 +177,16 @@ func (a *App) Answer(v any, text func() string) error {
 }
 
 // PrintJSON writes the answer as indented JSON.
-func (a *App) PrintJSON(v any) error { return a.encode(v, "  ") }
+func (a *App) PrintJSON(v any) error { return encode(a.Out, v, "  ") }
 
 // PrintLine writes one of several answers as a line of JSON.
-func (a *App) PrintLine(v any) error { return a.encode(v, "") }
+func (a *App) PrintLine(v any) error { return WriteLine(a.Out, v) }
 
-func (a *App) encode(v any, indent string) error {
-	e := json.NewEncoder(a.Out)
+// WriteLine is PrintLine to any writer.
+func WriteLine(w io.Writer, v any) error { return encode(w, v, "") }
+
+func encode(w io.Writer, v any, indent string) error {
+	e := json.NewEncoder(w)
 	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
