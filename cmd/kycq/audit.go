@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,11 +15,12 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/wire"
 )
 
 func newAudit(a *app) *cobra.Command {
 	return a.Group(&cobra.Command{Use: "audit", Short: "read and check the audit trail of operators' actions"},
-		newAuditList(a), newAuditVerify(a))
+		newAuditList(a), newAuditExport(a), newAuditVerify(a))
 }
 
 func newAuditList(a *app) *cobra.Command {
@@ -36,7 +38,7 @@ func newAuditList(a *app) *cobra.Command {
 			}
 			return cobra.NoArgs(cmd, args)
 		},
-	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
+	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
 		events, unreadable, err := audit.List(ctx, audit.BucketOf(d.store.Buckets()), from)
 		if err != nil {
 			return err
@@ -55,6 +57,52 @@ func newAuditList(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&who, "who", "", "events of this user")
 	cmd.Flags().StringVar(&what, "what", "", "events of this action or group of actions")
 	cmd.Flags().StringVar(&since, "since", "", "events since then: a duration (24h, 30d), a date (2026-11-01), or a time (RFC 3339)")
+	return cmd
+}
+
+func newAuditExport(a *app) *cobra.Command {
+	var since, out string
+	var from time.Time
+	cmd := a.command(&cobra.Command{
+		Use:   "export",
+		Short: "write the events of the audit trail, to be kept in a second place",
+		Long: `export writes the events as they are stored, one line of JSON each, the oldest first. Each has its number, the hash of the
+previous event of its writer, and its MAC. It exits with code 3 if events cannot be read: run kycq audit verify then.`,
+		Example: "  kycq audit export --since 24h --out audit-$(date +%F).jsonl\n  kycq audit export --since 2026-11-01 | gzip > november.jsonl.gz",
+		Args: func(cmd *cobra.Command, args []string) (err error) {
+			if from, err = parseSince(since); err != nil {
+				return err
+			}
+			return cobra.NoArgs(cmd, args)
+		},
+	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
+		events, unreadable, err := audit.List(ctx, audit.BucketOf(d.store.Buckets()), from)
+		if err != nil {
+			return err
+		}
+		_, err = a.writeTo(out, func(w io.Writer) (int, error) {
+			for i, e := range events {
+				line, err := e.Line()
+				if err == nil {
+					_, err = w.Write(line)
+				}
+				if err != nil {
+					return i, err
+				}
+			}
+			return len(events), nil
+		})
+		if err != nil {
+			return err
+		}
+		a.Note("%s written", count(len(events), "event"))
+		if unreadable > 0 {
+			return cli.WithCode(cli.ExitSomeFailed, fmt.Errorf("%s cannot be read: run `kycq audit verify`", count(unreadable, "event")))
+		}
+		return nil
+	})
+	cmd.Flags().StringVar(&since, "since", "", "events since then: a duration (24h, 30d), a date (2026-11-01), or a time (RFC 3339)")
+	cmd.Flags().StringVar(&out, "out", "", "write to this file (mode 0600) instead of stdout")
 	return cmd
 }
 
@@ -102,16 +150,24 @@ func newAuditVerify(a *app) *cobra.Command {
 		Use:   "verify",
 		Short: "check that no event of the audit trail was changed or removed",
 		Long: `verify reads each writer's hash chain of events in S3 and reports missing and changed events. It exits with code 3 if it
-finds any. Keep the printed hashes elsewhere: compared with a later run, they reveal a chain that was replaced entirely.`,
+finds any. With the keyset it also checks the MACs of the events, which nobody can forge without it. Keep the printed hashes, or
+what kycq audit export writes, elsewhere: they reveal a trail that was set back to an earlier state.`,
 		Example: "  kycq audit verify\n  kycq audit verify --json | jq .findings",
 		Args:    cobra.NoArgs,
-	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
-		report, err := audit.Verify(ctx, audit.BucketOf(d.store.Buckets()))
+	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
+		mac, err := wire.AuditMAC(d.cfg)
+		if err != nil {
+			return err
+		}
+		report, err := audit.Verify(ctx, audit.BucketOf(d.store.Buckets()), mac)
 		if err != nil {
 			return err
 		}
 		if err := a.Answer(report, func() string { return describeAudit(report) }); err != nil {
 			return err
+		}
+		if mac == nil {
+			a.Note("MACs were not checked: there is no keyset (KYCQ_KEYSET_FILE)")
 		}
 		if len(report.Findings) > 0 {
 			return cli.Exit(cli.ExitSomeFailed)
@@ -127,7 +183,7 @@ func describeAudit(r audit.Report) string {
 		_, _ = fmt.Fprintf(&text, "%s: %d entries, the last is %d with hash %s\n", c.Writer, c.Entries, c.Last, c.Hash)
 	}
 	for _, f := range r.Findings {
-		_, _ = fmt.Fprintf(&text, "%s: %s: entry %d: %s\n", f.Writer, f.Code, f.Seq, f.Text)
+		_, _ = fmt.Fprintf(&text, "%s: %s: entry %d: %s\n", cmp.Or(f.Writer, "index"), f.Code, f.Seq, f.Text)
 	}
 	return text.String()
 }

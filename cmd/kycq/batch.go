@@ -67,7 +67,11 @@ func oneBatch(_ *cobra.Command, args []string) error {
 
 // auditBatch writes the audit event of what is about to be done to a batch.
 func auditBatch(ctx context.Context, d *batchDeps, action string, b *batch.Batch, detail map[string]string) error {
-	return appendAudit(ctx, d.store, audit.Act{Action: action, Kind: string(b.Kind), Batch: b.ID, Detail: detail})
+	return auditBatchWhy(ctx, d, action, b, detail, "")
+}
+
+func auditBatchWhy(ctx context.Context, d *batchDeps, action string, b *batch.Batch, detail map[string]string, reason string) error {
+	return d.appendAudit(ctx, audit.Act{Action: action, Kind: string(b.Kind), Batch: b.ID, Reason: reason, Detail: detail})
 }
 
 // confirm asks at a terminal. A script, or a command with --json, needs --yes.

@@ -19,9 +19,9 @@ import (
 
 // reportFlags are the flags of batch report and batch failures.
 type reportFlags struct {
-	format, out, progress string
-	failures, newIDs      bool
-	only                  batchreport.Filter
+	format, out, progress, reason string
+	failures, newIDs              bool
+	only                          batchreport.Filter
 }
 
 func newBatchReport(a *app) *cobra.Command {
@@ -68,6 +68,7 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&f.only.Review, "review", false, "only rows whose image a person should look at")
 	cmd.Flags().StringVar(&f.only.Code, "code", "", "only rows with this code")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to this file (mode 0600) instead of stdout")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit trail (no personal data)")
 	addProgressFlag(cmd, &f.progress)
 	return cmd
 }
@@ -85,7 +86,7 @@ func (a *app) writeReport(ctx context.Context, d *batchDeps, id string, f *repor
 	if f.failures {
 		action = "batch.failures"
 	}
-	if err := auditBatch(ctx, d, action, b, nil); err != nil {
+	if err := auditBatchWhy(ctx, d, action, b, nil, f.reason); err != nil {
 		return err
 	}
 	shown := a.newProgress(f.progress)

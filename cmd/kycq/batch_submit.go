@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -315,6 +316,10 @@ func (s *submission) accept(ctx context.Context, plan *submit.Plan) error {
 	}
 	s.shown.Clear()
 	b.MaxCalls = s.flags.maxCalls
+	detail := map[string]string{"rows": strconv.Itoa(b.Rows), "max_calls": strconv.Itoa(b.MaxCalls)}
+	if err := auditBatch(ctx, s.deps, "batch.submit", b, detail); err != nil {
+		return err
+	}
 	created, err := s.deps.control.Batches.Accept(ctx, b)
 	if err != nil {
 		return err
@@ -346,7 +351,10 @@ func (s *submission) resubmit(ctx context.Context, b *batch.Batch) error {
 	var err error
 	switch {
 	case s.flags.maxCallsGiven && s.flags.maxCalls != b.MaxCalls:
-		_, err = s.deps.control.SetMaxCalls(ctx, b.ID, s.flags.maxCalls)
+		err = auditBatch(ctx, s.deps, "batch.max_calls", b, map[string]string{"max_calls": strconv.Itoa(s.flags.maxCalls)})
+		if err == nil {
+			_, err = s.deps.control.SetMaxCalls(ctx, b.ID, s.flags.maxCalls)
+		}
 	default:
 		err = s.deps.control.Start(ctx, b, false)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/dashboard"
@@ -25,7 +27,8 @@ func newDashboard(a *app) *cobra.Command {
 		Short: "serve asynq's monitoring page, with a login",
 		Long: `dashboard serves asynqmon under /asynqmon: queues, tasks, workers and Redis. It hides payloads and errors that may contain
 personal data. It is read-only without --operate. Users log in with HTTP basic authentication (KYCQ_DASHBOARD_USERS_FILE)
-or a bearer token (KYCQ_DASHBOARD_TOKEN_FILE).
+or a bearer token (KYCQ_DASHBOARD_TOKEN_FILE). With --operate, each change is entered into the audit trail in the records
+bucket first, with the name of the login, and refused if it cannot be.
 
 It serves plain HTTP. For access from other machines, put a TLS proxy in front of it.`,
 		Example: `  kycq dashboard hash --user asha >> dashboard.users
@@ -39,7 +42,7 @@ It serves plain HTTP. For access from other machines, put a TLS proxy in front o
 			}
 			return a.serveDashboard(cmd.Context(), cfg, operate, noLogin)
 		}),
-	}, config.Redis, config.Dashboard, config.Listen, config.Log)
+	}, config.Redis, config.S3, config.Dashboard, config.Audit, config.Listen, config.Log)
 	cmd.Flags().BoolVar(&operate, "operate", false, "allow changes: pause queues; run, archive and delete tasks")
 	cmd.Flags().BoolVar(&noLogin, "no-login", false, "require no login; works on a loopback address only")
 	cmd.AddCommand(newDashboardHash(a))
@@ -62,8 +65,12 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 	defer func() { _ = rdb.Close() }()
 	// asynqmon requests Prometheus with the default client, which has no timeout.
 	http.DefaultClient.Timeout = prometheusTimeout
+	enter, err := auditOfDashboard(ctx, cfg, operate, login == nil)
+	if err != nil {
+		return err
+	}
 	page, err := dashboard.New(dashboard.Config{
-		Redis: rdb, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Log: log,
+		Redis: rdb, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Audit: enter, Log: log,
 	})
 	if err != nil {
 		return err
@@ -77,6 +84,28 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 		return err
 	}
 	return cli.Serve(ctx, l, page, cli.ShutdownTimeout, nil)
+}
+
+// auditOfDashboard returns what enters changes into the audit trail: with the name of the login, or of the operator if there
+// is none. Without the keyset, which a dashboard should not have, its events carry no MAC.
+func auditOfDashboard(ctx context.Context, cfg *config.Config, operate, noLogin bool) (func(context.Context, string, map[string]string) error, error) {
+	if !operate {
+		return nil, nil
+	}
+	store, err := wire.OpenStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	operator, host, err := wire.Operator(cfg)
+	if err != nil && (noLogin || !errors.Is(err, audit.ErrNoName)) {
+		return nil, err
+	}
+	return func(ctx context.Context, user string, detail map[string]string) error {
+		if noLogin {
+			user = operator
+		}
+		return appendAuditAs(ctx, cfg, store, user, host, audit.Act{Action: "dashboard.change", Detail: detail})
+	}, nil
 }
 
 const prometheusTimeout = 10 * time.Second

@@ -21,13 +21,15 @@ import (
 // The areas of settings that groups of commands read, and thus what they open.
 var (
 	storeAreas = []config.Area{config.S3}
-	jobAreas   = []config.Area{config.Redis, config.S3, config.Sealing}
-	fleetAreas = []config.Area{config.Redis, config.S3, config.Rates}
-	batchAreas = []config.Area{config.Redis, config.S3, config.Sealing, config.Rates}
+	auditAreas = []config.Area{config.S3, config.Audit}
+	jobAreas   = []config.Area{config.Redis, config.S3, config.Sealing, config.Audit}
+	fleetAreas = []config.Area{config.Redis, config.S3, config.Rates, config.Audit}
+	batchAreas = []config.Area{config.Redis, config.S3, config.Sealing, config.Rates, config.Audit}
 )
 
 // deps is what a command works with. What its areas of settings do not configure is nil.
 type deps struct {
+	cfg    *config.Config
 	store  *storage.Store
 	keyset *tasks.Keyset
 	redis  redis.UniversalClient
@@ -35,23 +37,27 @@ type deps struct {
 	gate   *gate.Gate    // if the areas include those of the fleet
 }
 
-// command makes fn the code of cmd. It runs with what the areas configure.
+// command makes fn the code of cmd. It runs with what the areas configure. The area of the audit trail accepts a keyset, for
+// the MACs of events; that of sealing requires one.
 func (a *app) command(cmd *cobra.Command, areas []config.Area, fn func(ctx context.Context, d *deps, args []string) error) *cobra.Command {
 	cmd.RunE = a.Command(func(cmd *cobra.Command, args []string) error {
-		return a.withDeps(cmd, func(ctx context.Context, d *deps) error { return fn(ctx, d, args) })
+		return a.withDeps(cmd, areas, func(ctx context.Context, d *deps) error { return fn(ctx, d, args) })
 	})
+	if slices.Contains(areas, config.Audit) && !slices.Contains(areas, config.Sealing) {
+		return cli.Uses(cmd, append(slices.Clone(areas), config.Sealing)...)
+	}
 	return cli.Uses(cmd, areas...)
 }
 
-// withDeps reads the settings of cmd, opens what they configure, calls fn, and closes it.
-func (a *app) withDeps(cmd *cobra.Command, fn func(ctx context.Context, d *deps) error) error {
+// withDeps reads the settings of cmd, opens what those of the areas configure, calls fn, and closes it.
+func (a *app) withDeps(cmd *cobra.Command, areas []config.Area, fn func(ctx context.Context, d *deps) error) error {
 	cfg, err := a.Settings(cmd)
 	if err != nil {
 		return err
 	}
 	d := &deps{}
 	defer d.Close()
-	if err := d.open(cmd.Context(), cfg, cli.AreasOf(cmd)); err != nil {
+	if err := d.open(cmd.Context(), cfg, areas); err != nil {
 		return err
 	}
 	if d.redis != nil {
@@ -72,6 +78,7 @@ func tolerant(cmd *cobra.Command) *cobra.Command {
 
 // open checks all settings before it connects to Redis.
 func (d *deps) open(ctx context.Context, cfg *config.Config, areas []config.Area) (err error) {
+	d.cfg = cfg
 	uses := func(area config.Area) bool { return slices.Contains(areas, area) }
 	if uses(config.Sealing) {
 		if d.keyset, err = wire.OpenKeyset(cfg); err != nil {
@@ -105,12 +112,16 @@ func (d *deps) Close() {
 }
 
 // appendAudit writes the audit event of what an operator is about to do. If that fails, the action must not happen.
-func appendAudit(ctx context.Context, store *storage.Store, act audit.Act) error {
-	user, host, err := audit.Here()
+func (d *deps) appendAudit(ctx context.Context, act audit.Act) error {
+	user, host, err := wire.Operator(d.cfg)
 	if err != nil {
 		return err
 	}
-	trail, err := audit.New(audit.Config{Bucket: audit.BucketOf(store.Buckets()), User: user, Host: host})
+	return appendAuditAs(ctx, d.cfg, d.store, user, host, act)
+}
+
+func appendAuditAs(ctx context.Context, cfg *config.Config, store *storage.Store, user, host string, act audit.Act) error {
+	trail, err := wire.OpenTrail(cfg, store, user, host)
 	if err != nil {
 		return err
 	}

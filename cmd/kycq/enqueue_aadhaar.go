@@ -37,7 +37,7 @@ given as s3://bucket/key.`,
 			if image == "" {
 				return cli.Usagef("--image is missing: name a JPEG or PNG file, or s3://bucket/key")
 			}
-			return a.withDeps(cmd, func(ctx context.Context, d *deps) error { return a.enqueueAadhaar(ctx, d, job, image) })
+			return a.withDeps(cmd, cli.AreasOf(cmd), func(ctx context.Context, d *deps) error { return a.enqueueAadhaar(ctx, d, job, image) })
 		}),
 	}, jobAreas...)
 	f.register(cmd)

@@ -33,7 +33,7 @@ Flags are visible in the process list: use stdin for real data.`,
 			if err != nil {
 				return err
 			}
-			return a.withDeps(cmd, func(ctx context.Context, d *deps) error { return a.enqueuePassports(ctx, d, jobs) })
+			return a.withDeps(cmd, cli.AreasOf(cmd), func(ctx context.Context, d *deps) error { return a.enqueuePassports(ctx, d, jobs) })
 		}),
 	}, jobAreas...)
 	f.register(cmd)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -53,11 +54,11 @@ It does not touch your own objects in S3, nor the row in the encrypted manifest 
 }
 
 func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason string, cancel bool) error {
-	user, _, err := audit.Here()
+	user, _, err := wire.Operator(d.cfg)
 	if err != nil {
 		return err
 	}
-	if err := appendAudit(ctx, d.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
+	if err := d.appendAudit(ctx, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
 	if cancel {

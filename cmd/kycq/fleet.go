@@ -40,7 +40,7 @@ stay in their queues. The pause is stored in S3, so it lasts even if Redis loses
 		if reason == "" {
 			return cli.Usagef("--reason: say why; kycq fleet status shows it")
 		}
-		user, host, err := audit.Here()
+		user, host, err := wire.Operator(d.cfg)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ stay in their queues. The pause is stored in S3, so it lasts even if Redis loses
 			Kind: kindOf(args), Reason: reason, Code: "paused", NextAction: "run `kycq fleet resume`",
 			By: user, Host: host, Since: time.Now().UTC().Truncate(time.Second),
 		}
-		if err := appendAudit(ctx, d.store, audit.Act{Action: "fleet.pause", Kind: h.Kind, Reason: reason}); err != nil {
+		if err := d.appendAudit(ctx, audit.Act{Action: "fleet.pause", Kind: h.Kind, Reason: reason}); err != nil {
 			return err
 		}
 		first, err := d.pauses().Pause(ctx, h)
@@ -89,7 +89,7 @@ reason to end the pause of a colleague. With KIND, it lifts only the holds of th
 		if cause != "" {
 			act.Detail = map[string]string{"cause": cause}
 		}
-		if err := appendAudit(ctx, d.store, act); err != nil {
+		if err := d.appendAudit(ctx, act); err != nil {
 			return err
 		}
 		kept := false
@@ -170,7 +170,7 @@ loses its data, the workers' configured rates apply again.`,
 			return cli.UsageError(err)
 		}
 		act := audit.Act{Action: "fleet.rate", Kind: string(kind), Detail: map[string]string{"rate": limit.String()}}
-		if err := appendAudit(ctx, d.store, act); err != nil {
+		if err := d.appendAudit(ctx, act); err != nil {
 			return err
 		}
 		if err := d.gate.SetRate(ctx, string(kind), limit); err != nil {

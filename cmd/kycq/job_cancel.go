@@ -31,7 +31,7 @@ cancel may be repeated; a cancelled job stays cancelled.`,
 			Action: "job.cancel", Kind: string(rec.Kind), VerificationID: rec.VerificationID, Reason: reason,
 			Detail: map[string]string{"before": string(rec.State)},
 		}
-		if err := appendAudit(ctx, d.store, act); err != nil {
+		if err := d.appendAudit(ctx, act); err != nil {
 			return err
 		}
 		rec, err = worker.Cancel(ctx, d.store, rec.Kind, rec.VerificationID)

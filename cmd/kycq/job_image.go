@@ -94,7 +94,7 @@ func (a *app) jobImage(ctx context.Context, d *deps, name jobName, f imageFlags)
 		return cli.NotFound(fmt.Errorf("%s has no masked image: its state is %s", id, rec.State))
 	}
 	act := audit.Act{Action: "job.image", Kind: string(rec.Kind), VerificationID: id, Detail: f.detail()}
-	if err := appendAudit(ctx, d.store, act); err != nil {
+	if err := d.appendAudit(ctx, act); err != nil {
 		return err
 	}
 	if f.presign > 0 {

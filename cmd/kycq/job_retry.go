@@ -45,7 +45,7 @@ func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) err
 		return cli.Usagef("%s: %s: add --yes to pay for it again", id, paidBefore(rec))
 	}
 	act := audit.Act{Action: "job.retry", Kind: string(rec.Kind), VerificationID: id, Detail: map[string]string{"after": string(rec.State)}}
-	if err := appendAudit(ctx, d.store, act); err != nil {
+	if err := d.appendAudit(ctx, act); err != nil {
 		return err
 	}
 	next, err := worker.Rerun(ctx, d.store, d.client.Push, rec.Kind, id)

@@ -18,12 +18,13 @@ import (
 func newJobShow(a *app) *cobra.Command {
 	var name jobName
 	var reveal bool
+	var reason string
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "show ID",
 		Short: "show a job's record",
 		Long: `show prints a job's record in S3: state, outcome, attempts, and what to do next. Personal data is masked. With --reveal
 it decrypts and prints input and answer, after an event in the audit trail.`,
-		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal",
+		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal --reason \"complaint 2026-31\"",
 		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.Settings(cmd)
 			if err != nil {
@@ -40,15 +41,22 @@ it decrypts and prints input and answer, after an event in the audit trail.`,
 			if !reveal {
 				return a.printRecord(rec)
 			}
-			act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID}
-			if err := appendAudit(cmd.Context(), store, act); err != nil {
+			act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID, Reason: reason}
+			if err := (&deps{cfg: cfg, store: store}).appendAudit(cmd.Context(), act); err != nil {
 				return err
 			}
-			return a.revealRecord(cfg, rec)
+			if err := a.revealRecord(cfg, rec); err != nil {
+				return err
+			}
+			if reason == "" {
+				a.Note("add --reason to the next --reveal: the audit trail says who looked, but not why")
+			}
+			return nil
 		}),
-	}, config.S3, config.Sealing)
+	}, config.S3, config.Sealing, config.Audit)
 	name.register(cmd)
 	cmd.Flags().BoolVar(&reveal, "reveal", false, "decrypt and print input and answer")
+	cmd.Flags().StringVar(&reason, "reason", "", "why the data is revealed, for the audit trail (no personal data)")
 	return cmd
 }
 

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/seal"
@@ -65,6 +68,8 @@ the file or secret and restart each process, in any order.
                                   producers and operators.
   2. kycq keys rotate --promote   makes the staged key encrypt. Deploy this keyset likewise.
 
+It writes an event to the audit trail first, so it needs the records bucket.
+
 Without --stage and --promote the new key encrypts at once. A worker that still has the old keyset then defers jobs of
 producers with the new one, 5 minutes at a time (key_missing), until it is restarted with the new keyset.`
 
@@ -78,7 +83,7 @@ func newKeysRotate(a *app) *cobra.Command {
 		Example: `  KYCQ_KEYSET_FILE=keyset.json kycq keys rotate --stage --out keyset.staged.json
   KYCQ_KEYSET_FILE=keyset.staged.json kycq keys rotate --promote --out keyset.next.json`,
 		Args: cobra.NoArgs,
-		RunE: a.withKeyset(func(keyset *seal.Keyset) error {
+		RunE: a.withKeyset(func(cmd *cobra.Command, cfg *config.Config, keyset *seal.Keyset) error {
 			step := keyset.Rotate
 			switch {
 			case stage:
@@ -90,17 +95,43 @@ func newKeysRotate(a *app) *cobra.Command {
 			if err != nil {
 				return cli.UsageError(err)
 			}
+			if err := auditRotation(cmd.Context(), cfg, next, stage, promote); err != nil {
+				return err
+			}
 			if err := a.writeKeyset(next, path); err != nil {
 				return fmt.Errorf("write keyset: %w", err)
 			}
 			return nil
 		}),
-	}, config.Sealing)
+	}, config.Sealing, config.S3, config.Audit)
 	cmd.Flags().BoolVar(&stage, "stage", false, "add a key that decrypts and does not encrypt yet")
 	cmd.Flags().BoolVar(&promote, "promote", false, "make the staged key encrypt")
 	cmd.MarkFlagsMutuallyExclusive("stage", "promote")
 	addOutFlag(cmd, &path)
 	return cmd
+}
+
+// auditRotation writes the audit event of a rotation, which names the keys by their ids.
+func auditRotation(ctx context.Context, cfg *config.Config, next *seal.Keyset, stage, promote bool) error {
+	store, err := wire.OpenStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	detail := map[string]string{"step": "rotate"}
+	if stage {
+		detail["step"] = "stage"
+	} else if promote {
+		detail["step"] = "promote"
+	}
+	for _, key := range next.Info() {
+		switch id := strconv.FormatUint(uint64(key.ID), 10); {
+		case key.Primary:
+			detail["primary"] = id
+		case key.Staged:
+			detail["staged"] = id
+		}
+	}
+	return (&deps{cfg: cfg, store: store}).appendAudit(ctx, audit.Act{Action: "keys.rotate", Detail: detail})
 }
 
 func newKeysStatus(a *app) *cobra.Command {
@@ -112,7 +143,7 @@ the others decrypt. Records hold encrypted data until it is erased, so keep old 
 		Example: `  kycq keys status
   KYCQ_KEYSET_FILE=keyset.next.json kycq keys status --json`,
 		Args: cobra.NoArgs,
-		RunE: a.withKeyset(func(keyset *seal.Keyset) error {
+		RunE: a.withKeyset(func(_ *cobra.Command, _ *config.Config, keyset *seal.Keyset) error {
 			keys := keyset.Info()
 			return a.Answer(map[string]any{"keys": keys}, func() string { return describeKeys(keys) })
 		}),
@@ -142,7 +173,7 @@ func addOutFlag(cmd *cobra.Command, path *string) {
 }
 
 // withKeyset passes the keyset of the settings to fn. It is required even where sealing is off.
-func (a *app) withKeyset(fn func(*seal.Keyset) error) func(*cobra.Command, []string) error {
+func (a *app) withKeyset(fn func(*cobra.Command, *config.Config, *seal.Keyset) error) func(*cobra.Command, []string) error {
 	return a.Command(func(cmd *cobra.Command, _ []string) error {
 		cfg, err := a.Settings(cmd)
 		if err != nil {
@@ -155,7 +186,7 @@ func (a *app) withKeyset(fn func(*seal.Keyset) error) func(*cobra.Command, []str
 		if err != nil {
 			return err
 		}
-		return fn(keyset)
+		return fn(cmd, cfg, keyset)
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
@@ -94,7 +95,7 @@ func newReviewList(a *app) *cobra.Command {
 }
 
 func newReviewShow(a *app) *cobra.Command {
-	var out string
+	var out, reason string
 	cmd := a.command(&cobra.Command{
 		Use:   "show ID --out FILE",
 		Short: "write a quarantined image to a file",
@@ -108,8 +109,8 @@ file after the decision. The audit trail says who looked.`,
 			return oneReview(args)
 		},
 	}, jobAreas, func(ctx context.Context, d *deps, args []string) error {
-		act := audit.Act{Action: "review.show", Kind: string(tasks.Aadhaar), VerificationID: args[0]}
-		if err := appendAudit(ctx, d.store, act); err != nil {
+		act := audit.Act{Action: "review.show", Kind: string(tasks.Aadhaar), VerificationID: args[0], Reason: reason}
+		if err := d.appendAudit(ctx, act); err != nil {
 			return err
 		}
 		rec, _, body, err := worker.Quarantined(ctx, d.store, args[0])
@@ -124,6 +125,7 @@ file after the decision. The audit trail says who looked.`,
 		return a.printRecord(rec)
 	})
 	cmd.Flags().StringVar(&out, "out", "", "the file to write (required)")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit trail (no personal data)")
 	return cmd
 }
 
@@ -158,7 +160,7 @@ masked image. It makes no call, and the image is not checked again.`,
 }
 
 func (a *app) decide(ctx context.Context, d *deps, id, reason string, approve bool) error {
-	user, _, err := audit.Here()
+	user, _, err := wire.Operator(d.cfg)
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,7 @@ func (a *app) decide(ctx context.Context, d *deps, id, reason string, approve bo
 	if approve {
 		action = "review.approve"
 	}
-	if err := appendAudit(ctx, d.store, audit.Act{Action: action, Kind: string(tasks.Aadhaar), VerificationID: id, Reason: reason}); err != nil {
+	if err := d.appendAudit(ctx, audit.Act{Action: action, Kind: string(tasks.Aadhaar), VerificationID: id, Reason: reason}); err != nil {
 		return err
 	}
 	var rec *storage.Record

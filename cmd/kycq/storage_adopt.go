@@ -49,7 +49,7 @@ one before was last seen.`,
 			}
 			return a.adopt(cmd.Context(), cfg, d, reason, clientIDChanged)
 		}),
-	}, config.Redis, config.S3, config.Cashfree, config.Sealing)
+	}, config.Redis, config.S3, config.Cashfree, config.Sealing, config.Audit)
 	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
 	cmd.Flags().BoolVar(&clientIDChanged, "client-id-changed", false, "accept another client id at the same host")
 	return cmd
@@ -70,7 +70,7 @@ func (a *app) adopt(ctx context.Context, cfg *config.Config, d *deps, reason str
 	if err := refuseRunningWorkers(d.redis); err != nil {
 		return err
 	}
-	if err := appendAudit(ctx, d.store, audit.Act{Action: "storage.adopt", Reason: reason}); err != nil {
+	if err := d.appendAudit(ctx, audit.Act{Action: "storage.adopt", Reason: reason}); err != nil {
 		return err
 	}
 	if err := hold.NewSet(d.redis).Forget(ctx); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/wire"
+	"github.com/kycq/kycq/storage"
 )
 
 // workerListen is the default address of the admin listener. It has no login, so a wider one is for closed networks.
@@ -39,7 +40,19 @@ calls in flight.`,
 			}
 			return a.work(cmd.Context(), cfg)
 		}),
-	}, config.Redis, config.S3, config.Cashfree, config.Sealing, config.Rates, config.Work, config.Listen, config.Log)
+	}, config.Redis, config.S3, config.Cashfree, config.Sealing, config.Rates, config.Audit, config.Work, config.Listen, config.Log)
+}
+
+// auditOfWorker writes the audit event of what a worker is about to do by itself.
+func auditOfWorker(ctx context.Context, cfg *config.Config, store *storage.Store, act audit.Act) error {
+	user, host, err := wire.Operator(cfg)
+	if errors.Is(err, audit.ErrNoName) {
+		user, err = "worker", nil
+	}
+	if err != nil {
+		return err
+	}
+	return appendAuditAs(ctx, cfg, store, user, host, act)
 }
 
 // work checks settings, Redis and the store before it takes the first job.
@@ -65,7 +78,7 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 	}
 	if err := w.Install(ctx, func(before, now string) error {
 		log.Warn().Str("before", before).Str("now", now).Msg("KYCQ_QR_CHECK has changed")
-		return appendAudit(ctx, store, audit.Act{Action: "settings.qr_check", Detail: map[string]string{"before": before, "now": now}})
+		return auditOfWorker(ctx, cfg, store, audit.Act{Action: "settings.qr_check", Detail: map[string]string{"before": before, "now": now}})
 	}); err != nil {
 		return err
 	}

@@ -35,6 +35,21 @@ type Event struct {
 	// HeadLost says that the writer had events but no head when this one was added: the head was removed, and perhaps the
 	// last events with it.
 	HeadLost bool `json:"head_lost,omitempty"`
+	// MAC covers the event without this field; empty if the writer had no keyset.
+	MAC string `json:"mac,omitempty"`
+}
+
+// MAC returns the message authentication code of a text, in hex. It must be the same in every process of the installation.
+type MAC func(text []byte) string
+
+// signed returns the event with its MAC.
+func (e Event) signed(mac MAC) (Event, error) {
+	e.MAC = ""
+	line, err := e.Line()
+	if err == nil {
+		e.MAC = mac(append([]byte("event\n"), line...))
+	}
+	return e, err
 }
 
 // Act is what an operator is about to do. It must not contain personal data; Reason is the only free text.
@@ -92,8 +107,8 @@ func (a Act) validate() error {
 	return nil
 }
 
-// encode returns the line whose hash the next event contains.
-func (e Event) encode() ([]byte, error) {
+// Line returns the event as it is stored: the line whose hash the next event contains.
+func (e Event) Line() ([]byte, error) {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
@@ -110,7 +125,7 @@ func decodeEvent(line []byte) (Event, error) {
 	if e.Version != eventVersion {
 		return Event{}, fmt.Errorf("event version %d, supported is %d", e.Version, eventVersion)
 	}
-	if again, err := e.encode(); err != nil || !bytes.Equal(again, line) {
+	if again, err := e.Line(); err != nil || !bytes.Equal(again, line) {
 		return Event{}, errors.New("not written by kycq")
 	}
 	return e, nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The key layout: audit/<writer>/<seq, 12 digits>.json and audit/<writer>/head.json.
+// The key layout: audit/<writer>/<seq, 12 digits>.json, audit/<writer>/head.json and audit/index.json.
 const (
 	prefix   = "audit/"
 	headName = "head.json"

@@ -4,11 +4,12 @@
 // Invariants: an event is written before the action, and if it cannot be written the action is refused. So there may be an
 // event without an action, never an action without an event. Events are created, never overwritten. Each contains the hash
 // of the previous one, which makes a chain for each writer (user and host). A head object, moved by compare-and-swap,
-// records the end of the chain.
+// records the end of the chain, and one index all chains. Events and index carry a MAC if the writer has a keyset.
 //
-// Verify detects changed, inserted and removed events (also at the end), and a head that was removed or set back. It cannot
-// detect the removal of a whole chain with its head, nor a chain rewritten from some event on with its head. Against that,
-// use object lock or versioning, or keep the output of `kycq audit verify` elsewhere and compare.
+// Verify detects changed, inserted and removed events (also at the end), a head that was removed or set back, and a chain that
+// was removed. Without the keyset nobody can rewrite a chain with MACs. Verify cannot detect that all of audit/ was set back to
+// an earlier state, nor that chains without MACs were rewritten. Against that, use object lock or versioning, or keep the output
+// of `kycq audit verify` or `kycq audit export` elsewhere and compare.
 //
 // The package does not authorize anyone, and stores no personal data.
 package audit
@@ -22,6 +23,7 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/kycq/kycq/internal/objects"
@@ -46,6 +48,7 @@ type Config struct {
 	Bucket     Bucket
 	User, Host string           // the writer; required, see Here
 	Now        func() time.Time // nil: time.Now
+	MAC        MAC              // nil: events have none
 }
 
 // Trail appends one writer's events. It is safe for concurrent use, also by several processes of the same writer.
@@ -54,6 +57,7 @@ type Trail struct {
 	user, host string
 	writer     string
 	now        func() time.Time
+	mac        MAC
 }
 
 // New returns a Trail. It does not connect.
@@ -64,18 +68,24 @@ func New(c Config) (*Trail, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Trail{bucket: c.Bucket, user: c.User, host: c.Host, writer: writerName(c.User, c.Host), now: c.Now}, nil
+	return &Trail{bucket: c.Bucket, user: c.User, host: c.Host, writer: writerName(c.User, c.Host), now: c.Now, mac: c.MAC}, nil
 }
 
-// Here returns the user and the host of this process.
+// ErrNoName means that the user id of this process has no name, as in containers.
+var ErrNoName = errors.New("this user id has no name, and the audit trail needs one: set KYCQ_OPERATOR to the name of the person")
+
+// noPerson are the names of user ids in images of containers.
+var noPerson = []string{"nonroot", "nobody"}
+
+// Here returns the user and the host of this process. It does not believe $USER.
 func Here() (name, host string, err error) {
-	u, err := user.Current()
-	if err != nil {
-		return "", "", fmt.Errorf("current user: %w", err)
-	}
 	host, err = os.Hostname()
 	if err != nil {
 		return "", "", fmt.Errorf("hostname: %w", err)
+	}
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil || u.Username == "" || slices.Contains(noPerson, u.Username) {
+		return "", host, ErrNoName
 	}
 	return u.Username, host, nil
 }
@@ -104,6 +114,9 @@ func (t *Trail) Append(ctx context.Context, act Act) (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("audit entry: %w", err)
 	}
+	if err := t.enter(ctx, h.Seq+1); err != nil {
+		return Event{}, fmt.Errorf("audit entry: %w", err)
+	}
 	e, line, err := t.create(ctx, h, act)
 	if err != nil {
 		return Event{}, fmt.Errorf("audit entry: %w", err)
@@ -122,7 +135,13 @@ func (t *Trail) create(ctx context.Context, h head, act Act) (Event, []byte, err
 	}
 	for range maxConflicts {
 		e.Seq++
-		line, err := e.encode()
+		var err error
+		if t.mac != nil {
+			if e, err = e.signed(t.mac); err != nil {
+				return Event{}, nil, err
+			}
+		}
+		line, err := e.Line()
 		if err != nil {
 			return Event{}, nil, err
 		}

@@ -44,7 +44,7 @@ const headKey = "audit/anil_ops1/head.json"
 // codes returns the report's findings as "code seq".
 func codes(t *testing.T, bucket audit.Bucket) []string {
 	t.Helper()
-	r, err := audit.Verify(t.Context(), bucket)
+	r, err := audit.Verify(t.Context(), bucket, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestEveryWriterHasAValidChain(t *testing.T) {
 			appendN(t, anil, 3)
 			appendN(t, newTrail(t, bucket, "DOMAIN\\renée d'Or", nil), 2)
 			appendN(t, newTrail(t, bucket, "anil", nil), 2) // another process of the same writer
-			r, err := audit.Verify(t.Context(), bucket)
+			r, err := audit.Verify(t.Context(), bucket, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +116,7 @@ func TestConcurrentWritersOfOneChainLeaveNoGap(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			r, err := audit.Verify(t.Context(), bucket)
+			r, err := audit.Verify(t.Context(), bucket, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -25,6 +25,9 @@ const (
 	HeadWrong Code = "head_wrong" // the head was overwritten
 	Foreign   Code = "foreign"    // a key that kycq does not write
 	ClockBack Code = "clock_back" // an event is older than the previous one
+	MACWrong  Code = "mac_wrong"  // an event was not written with this keyset
+	Unsigned  Code = "unsigned"   // an event has no MAC, although earlier ones of the chain have one
+	IndexLost Code = "index_lost" // the index of the chains was removed, changed or set back
 )
 
 // Finding is one thing that is wrong with a chain.
@@ -41,12 +44,19 @@ type Chain struct {
 	Entries int    `json:"entries"`
 	Last    int64  `json:"last"` // the highest number
 	Hash    string `json:"hash"` // of the event Last
+	MACs    int    `json:"macs"` // how many entries carry a MAC
+
+	firstMAC, lastPlain int64 // numbers of the first event with a MAC and of the last one without; 0: none
 }
 
 // Report is the result of Verify.
 type Report struct {
 	Chains   []Chain   `json:"chains"`
 	Findings []Finding `json:"findings"`
+	// MACsChecked is false without a keyset.
+	MACsChecked bool `json:"macs_checked"`
+
+	mac MAC
 }
 
 // clockSlack tolerates small corrections of clocks.
@@ -58,8 +68,13 @@ const (
 )
 
 // Verify checks the chains of all writers. It returns an error only if it cannot read. Events may be appended meanwhile.
-func Verify(ctx context.Context, bucket Bucket) (Report, error) {
-	r := Report{Chains: []Chain{}, Findings: []Finding{}}
+// Without mac, MACs are not checked.
+func Verify(ctx context.Context, bucket Bucket, mac MAC) (Report, error) {
+	r := Report{Chains: []Chain{}, Findings: []Finding{}, MACsChecked: mac != nil, mac: mac}
+	before, err := r.index(ctx, bucket)
+	if err != nil {
+		return Report{}, fmt.Errorf("verify audit trail: %w", err)
+	}
 	writers, err := r.writers(ctx, bucket)
 	if err != nil {
 		return Report{}, fmt.Errorf("verify audit trail: %w", err)
@@ -69,7 +84,51 @@ func Verify(ctx context.Context, bucket Bucket) (Report, error) {
 			return Report{}, fmt.Errorf("verify audit trail of %s: %w", writer, err)
 		}
 	}
+	after, err := readIndex(ctx, bucket)
+	if err != nil && !errors.Is(err, errNotIndex) {
+		return Report{}, fmt.Errorf("verify audit trail: %w", err)
+	}
+	r.compareIndex(before, after)
 	return r, nil
+}
+
+// index reads the index; nil if it was changed.
+func (r *Report) index(ctx context.Context, bucket Bucket) (*index, error) {
+	ix, err := readIndex(ctx, bucket)
+	if errors.Is(err, errNotIndex) || err == nil && !ix.intact(r.mac) {
+		r.find("", 0, IndexLost, "the index of the chains was changed: chains may be missing")
+		return nil, nil
+	}
+	return ix, err
+}
+
+// compareIndex compares the chains with the index as it was before they were listed, and with that after they were read.
+func (r *Report) compareIndex(before, after *index) {
+	if before == nil || after == nil {
+		return
+	}
+	exists := map[string]bool{}
+	for _, c := range r.Chains {
+		exists[c.Writer] = true
+		from := after.from(c.Writer)
+		switch {
+		case c.firstMAC > 0 && (from == 0 || from > c.firstMAC), after.etag != "" && c.Entries > 0 && !after.has(c.Writer):
+			r.find(c.Writer, 0, IndexLost, "the index does not have the chain since its first entry: other chains may be missing")
+		case from > 0 && c.lastPlain >= from:
+			r.find(c.Writer, c.lastPlain, Unsigned, "entry %d has no MAC, although the chain has MACs since entry %d: it was forged, or written without the keyset",
+				c.lastPlain, from)
+		}
+	}
+	for _, c := range before.Signed {
+		if !exists[c.Writer] {
+			r.find(c.Writer, 0, Missing, "the whole chain is missing")
+		}
+	}
+	for _, writer := range before.Unsigned {
+		if !exists[writer] {
+			r.find(writer, 0, Missing, "the whole chain is missing")
+		}
+	}
 }
 
 func (r *Report) find(writer string, seq int64, code Code, format string, args ...any) {
@@ -82,6 +141,9 @@ func (r *Report) writers(ctx context.Context, bucket Bucket) ([]string, error) {
 	for o, err := range bucket.List(ctx, prefix) {
 		if err != nil {
 			return nil, err
+		}
+		if o.Key == indexKey {
+			continue
 		}
 		writer, _, ok := parseKey(o.Key)
 		if !ok {
@@ -112,7 +174,7 @@ func (r *Report) chain(ctx context.Context, bucket Bucket, writer string) error 
 	if err != nil {
 		return err
 	}
-	w := walk{report: r, writer: writer, head: h}
+	w := walk{report: r, head: h, Chain: Chain{Writer: writer}}
 	for part := range slices.Chunk(seqs, window) {
 		lines, err := readEvents(ctx, bucket, writer, part)
 		if err != nil {
@@ -148,13 +210,10 @@ func readEvents(ctx context.Context, bucket Bucket, writer string, seqs []int64)
 
 // walk checks a chain, event by event.
 type walk struct {
-	report  *Report
-	writer  string
-	head    head
-	entries int
-	last    int64 // number of the previous event
-	hash    string
-	at      time.Time
+	report *Report
+	head   head
+	at     time.Time
+	Chain  // up to the previous event
 }
 
 func (w *walk) step(seq int64, line []byte) {
@@ -164,45 +223,62 @@ func (w *walk) step(seq int64, line []byte) {
 	w.missing(seq - 1)
 	h := hash(line)
 	if seq == w.head.Seq && h != w.head.Hash {
-		w.report.find(w.writer, seq, Changed, "entry %d does not match the head", seq)
+		w.report.find(w.Writer, seq, Changed, "entry %d does not match the head", seq)
 	}
 	e, err := decodeEvent(line)
 	switch {
 	case err != nil:
-		w.report.find(w.writer, seq, Malformed, "entry %d: %v", seq, err)
-	case e.Writer != w.writer || e.Seq != seq:
-		w.report.find(w.writer, seq, Malformed, "entry %d has the writer or number of another", seq)
+		w.report.find(w.Writer, seq, Malformed, "entry %d: %v", seq, err)
+	case e.Writer != w.Writer || e.Seq != seq:
+		w.report.find(w.Writer, seq, Malformed, "entry %d has the writer or number of another", seq)
 	default:
 		w.link(e)
 	}
-	w.entries, w.last, w.hash = w.entries+1, seq, h
+	w.Entries, w.Last, w.Hash = w.Entries+1, seq, h
 }
 
 // link compares an event with the previous one, if that exists.
 func (w *walk) link(e Event) {
-	if w.last == e.Seq-1 && e.Prev != w.hash {
-		w.report.find(w.writer, e.Seq-1, Changed, "entry %d contains another hash of entry %d", e.Seq, e.Seq-1)
+	if w.Last == e.Seq-1 && e.Prev != w.Hash {
+		w.report.find(w.Writer, e.Seq-1, Changed, "entry %d contains another hash of entry %d", e.Seq, e.Seq-1)
 	}
 	if e.HeadLost {
-		w.report.find(w.writer, e.Seq, HeadLost, "the head was missing when entry %d was added: entries may be missing before it", e.Seq)
+		w.report.find(w.Writer, e.Seq, HeadLost, "the head was missing when entry %d was added: entries may be missing before it", e.Seq)
 	}
 	if e.At.Before(w.at.Add(-clockSlack)) {
-		w.report.find(w.writer, e.Seq, ClockBack, "entry %d is older than the previous one", e.Seq)
+		w.report.find(w.Writer, e.Seq, ClockBack, "entry %d is older than the previous one", e.Seq)
 	}
 	w.at = e.At
+	w.checkMAC(e)
+}
+
+func (w *walk) checkMAC(e Event) {
+	if e.MAC == "" {
+		w.lastPlain = e.Seq
+		return
+	}
+	if w.MACs++; w.firstMAC == 0 {
+		w.firstMAC = e.Seq
+	}
+	if w.report.mac == nil {
+		return
+	}
+	if own, err := e.signed(w.report.mac); err != nil || own.MAC != e.MAC {
+		w.report.find(w.Writer, e.Seq, MACWrong, "the MAC of entry %d is wrong: it was changed, or written with another keyset", e.Seq)
+	}
 }
 
 // missing reports the events after the last one seen, up to upTo.
 func (w *walk) missing(upTo int64) {
-	switch first := w.last + 1; {
+	switch first := w.Last + 1; {
 	case upTo == first:
-		w.report.find(w.writer, upTo, Missing, "entry %d is missing", upTo)
+		w.report.find(w.Writer, upTo, Missing, "entry %d is missing", upTo)
 	case upTo > first:
-		w.report.find(w.writer, first, Missing, "entries %d to %d are missing", first, upTo)
+		w.report.find(w.Writer, first, Missing, "entries %d to %d are missing", first, upTo)
 	}
 }
 
 func (w *walk) end() {
 	w.missing(w.head.Seq)
-	w.report.Chains = append(w.report.Chains, Chain{Writer: w.writer, Entries: w.entries, Last: w.last, Hash: w.hash})
+	w.report.Chains = append(w.report.Chains, w.Chain)
 }

@@ -168,7 +168,7 @@ func TestVerifyFailsIfItCannotRead(t *testing.T) {
 			}
 			return nil
 		}
-		if r, err := audit.Verify(t.Context(), m); !errors.Is(err, down) {
+		if r, err := audit.Verify(t.Context(), m, nil); !errors.Is(err, down) {
 			t.Errorf("%s fails: %+v, %v; want its error", op, r, err)
 		}
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	Keyset            redact.Secret // JSON; may be empty, see RequireSealing
 	InsecureNoSealing bool
 
+	Operator string // empty: the name of the user id
+
 	AadhaarRate, PassportRate rate.Rate
 
 	AadhaarConcurrency, PassportConcurrency, LiveConcurrency int

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,16 @@ func word(text string) (string, error) {
 	}
 	return text, nil
 }
+
+// operator accepts login names and addresses. It is part of audit events, which are never changed.
+func operator(text string) (string, error) {
+	if !operatorForm.MatchString(text) {
+		return "", fmt.Errorf("%q is not a name: write 1 to 64 of A-Z a-z 0-9 . _ @ + -", text)
+	}
+	return text, nil
+}
+
+var operatorForm = regexp.MustCompile(`^[A-Za-z0-9._@+-]{1,64}$`)
 
 func secret(text string) (redact.Secret, error) { return redact.NewSecret(text), nil }
 

@@ -15,6 +15,7 @@ const (
 	S3        Area = "s3"
 	Cashfree  Area = "cashfree"
 	Sealing   Area = "sealing"
+	Audit     Area = "audit"
 	Rates     Area = "rates"
 	Work      Area = "work"
 	Listen    Area = "listen"
@@ -23,7 +24,9 @@ const (
 )
 
 // Areas lists all areas.
-func Areas() []Area { return []Area{Redis, S3, Cashfree, Sealing, Rates, Work, Listen, Dashboard, Log} }
+func Areas() []Area {
+	return []Area{Redis, S3, Cashfree, Sealing, Audit, Rates, Work, Listen, Dashboard, Log}
+}
 
 // Setting describes one setting. Its name is the YAML key.
 type Setting struct {
@@ -148,6 +151,10 @@ func table(c *Config) []Setting {
 		{
 			Name: "insecure_no_sealing", Area: Sealing, Form: "bool", Default: "false", set: to(&c.InsecureNoSealing, boolean),
 			Help: "run without a keyset: personal data is stored unencrypted in Redis and S3 (development)",
+		},
+		{
+			Name: "operator", Area: Audit, Form: "name", set: to(&c.Operator, operator),
+			Help: "name of the person, for the audit trail; by default that of the user id, and required where it has none (containers)",
 		},
 		{
 			Name: "aadhaar_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.AadhaarRate, limit),

@@ -7,6 +7,7 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -30,7 +31,10 @@ type Config struct {
 	Operate bool
 	// PrometheusURL is the server that asynqmon's metrics page queries. If it is empty, the page is hidden.
 	PrometheusURL string
-	Log           zerolog.Logger
+	// Audit enters a change into the audit trail before it is made; if it fails, the change is refused. detail is words only.
+	// Required with Operate.
+	Audit func(ctx context.Context, user string, detail map[string]string) error
+	Log   zerolog.Logger
 }
 
 // Handler is the dashboard. It is safe for concurrent use.
@@ -43,8 +47,8 @@ type Handler struct {
 
 // New builds the dashboard. It makes no network calls.
 func New(cfg Config) (*Handler, error) {
-	if cfg.Redis == nil {
-		return nil, errors.New("dashboard: redis is required")
+	if cfg.Redis == nil || cfg.Operate && cfg.Audit == nil {
+		return nil, errors.New("dashboard: redis is required, and an audit trail for changes")
 	}
 	cfg.Redis.AddHook(missingTasks{})
 	inner := asynqmon.New(asynqmon.Options{

@@ -1,7 +1,12 @@
 package dashboard
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/kycq/kycq/internal/loopback"
@@ -68,10 +73,43 @@ func (h *Handler) allowed(w http.ResponseWriter, r *http.Request, user string) b
 		http.Error(w, "cross-site request refused", http.StatusForbidden)
 		return false
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	detail, err := order(w, r)
+	if err != nil {
+		http.Error(w, "the request is too large, or cannot be read", http.StatusBadRequest)
+		return false
+	}
+	if err := h.cfg.Audit(r.Context(), user, detail); err != nil {
+		h.cfg.Log.Error().Err(err).Str("user", user).Msg("dashboard: a change was refused: the audit entry cannot be written")
+		http.Error(w, "refused: the audit entry cannot be written (see the dashboard's log)", http.StatusServiceUnavailable)
+		return false
+	}
 	h.cfg.Log.Info().Str("user", user).Str("method", r.Method).Str("path", r.URL.Path).Msg("dashboard: change requested")
 	return true
 }
+
+// notWord is what the words of the audit trail do not have.
+var notWord = regexp.MustCompile(`[^A-Za-z0-9._:/+-]+`)
+
+// order describes a change in words: method, path, and the number of tasks that the body names. It leaves the body to be read.
+func order(w http.ResponseWriter, r *http.Request) (map[string]string, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	path := notWord.ReplaceAllString(strings.TrimPrefix(r.URL.Path, Root+"/api/"), "_")
+	detail := map[string]string{"method": r.Method, "path": path[:min(len(path), maxPath)]}
+	var list struct {
+		TaskIDs []string `json:"task_ids"`
+	}
+	if json.Unmarshal(body, &list) == nil && len(list.TaskIDs) > 0 {
+		detail["tasks"] = strconv.Itoa(len(list.TaskIDs))
+	}
+	return detail, nil
+}
+
+// maxPath is the longest word of the audit trail.
+const maxPath = 200
 
 // maxBody is far above the size of a list of all tasks of one page.
 const maxBody = 1 << 20

@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -66,7 +67,10 @@ func open(t *testing.T, change ...func(*dashboard.Config)) *site {
 	return &site{t, h, client}
 }
 
-func operating(c *dashboard.Config) { c.Operate = true }
+func operating(c *dashboard.Config) {
+	c.Operate = true
+	c.Audit = func(context.Context, string, map[string]string) error { return nil }
+}
 
 // ask sends a request with the bearer token; change may modify it.
 func (s *site) ask(method, path string, change ...func(*http.Request)) *httptest.ResponseRecorder {

@@ -87,6 +87,10 @@ func (k *Keyset) Fingerprint(kind, id string, input []byte) string {
 	return hex.EncodeToString(k.print(fingerprintTag, kind, id, string(input)))
 }
 
+// MAC returns the message authentication code of a text of the audit trail: 64 hex digits, equal with every keyset rotated from
+// the same Generate.
+func (k *Keyset) MAC(text []byte) string { return hex.EncodeToString(k.print(auditTag, string(text))) }
+
 // derivedLength is the length of a derived id: 160 bits in base32. A verification_id has at most 50 characters.
 const derivedLength = 32
 

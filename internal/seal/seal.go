@@ -50,6 +50,7 @@ const (
 	associatedDataTag = "kycq sealed v1"
 	fingerprintTag    = "kycq fingerprint v1"
 	derivedTag        = "kycq derived id v1"
+	auditTag          = "kycq audit v1"
 )
 
 // encoding refuses non-zero trailing bits. parseText refuses line breaks, which it would skip.
