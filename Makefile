@@ -11,7 +11,7 @@ ARGS ?=
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-all lint bench bench-gate soak mutants fmt clean
+.PHONY: help demo build test test-all lint bench bench-gate bench-compare soak mutants fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ bench: ## run the benchmarks (PKG=, ARGS=)
 
 bench-gate: ## measure the used share of the rate limit and the 429s of a fleet (about 15 minutes; ARGS=)
 	scripts/tools.sh redis >/dev/null && go run ./cmd/kycq-dev gatebench $(ARGS)
+
+bench-compare: ## measure kycq beside a plain asynq worker (bench/README.md; about 20 minutes; ARGS=)
+	scripts/with-servers.sh go run ./bench $(ARGS)
 
 soak: ## run the long fault tests, and judge how soon calls go on (up to 20 minutes)
 	KYCQ_SOAK=1 scripts/test.sh -count=1 -timeout 40m -v -run 'Soak|TestRedis|TestS3Down' $(ARGS) $(PKG)

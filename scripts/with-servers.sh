@@ -104,6 +104,7 @@ start redis 'PING\r\n' '+PONG*'
 export KYCQ_TEST_REDIS=redis://127.0.0.1:$port/0
 start minio 'GET /minio/health/cluster HTTP/1.1\r\nHost: kycq\r\nConnection: close\r\n\r\n' 'HTTP/1.1 200*'
 export KYCQ_TEST_S3=http://minioadmin:minioadmin@127.0.0.1:$port
+export KYCQ_TEST_S3_PID=${server_pids[1]} # make bench-compare reads its CPU time
 export KYCQ_TEST_REQUIRE=redis,minio
 echo "with-servers: $KYCQ_TEST_REDIS http://127.0.0.1:$port" >&2
 

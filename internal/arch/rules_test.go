@@ -41,6 +41,7 @@ var ownImports = map[string][]string{
 	"internal/redisx/":       {"./internal/asynqx"},
 
 	// Test kits and development tools.
+	"bench/":                  {"./internal/dev/specimen", "./internal/maskcheck", "./storage", "./tasks"},
 	"internal/dev/":           {"./internal/dev", "./internal/cashfree", "./internal/gate", "./internal/hold"},
 	"internal/dev/simulator/": {"./internal/dev/simulator", "./internal/dev/specimen"},
 	"internal/dev/specimen/":  {"./internal/dev/specimen", "./internal/qr"},
@@ -63,7 +64,7 @@ var rules = []rule{
 			"github.com/alicebob/miniredis", "github.com/johannesboyne/gofakes3", "github.com/Shopify/toxiproxy",
 			"go.uber.org/goleak", "testing",
 		},
-		only:    []string{"cmd/kycq-dev/", "internal/dev/", "internal/faults/", "internal/testenv/", "storage/storagetest/"},
+		only:    []string{"bench/", "cmd/kycq-dev/", "internal/dev/", "internal/faults/", "internal/testenv/", "storage/storagetest/"},
 		because: "test kits and development tools are not part of production code",
 	},
 	{
@@ -74,7 +75,7 @@ var rules = []rule{
 		imports: []string{"github.com/hibiken/asynq"},
 		only: []string{
 			"tasks/", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
-			"internal/dashboard/", "internal/janitor/", "internal/metrics/", "internal/dev/", "internal/faults/", "cmd/",
+			"internal/dashboard/", "internal/janitor/", "internal/metrics/", "internal/dev/", "internal/faults/", "cmd/", "bench/",
 		},
 		because: "other packages do not depend on the queue",
 	},
@@ -84,11 +85,11 @@ var rules = []rule{
 			"tasks/client.go", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
 			"internal/cli/", "internal/dashboard/", "internal/gate/", "internal/hold/", "internal/installation/", "internal/janitor/",
 			"internal/metrics/", "internal/pauses/",
-			"internal/redisx/", "internal/wire/", "internal/dev/", "internal/faults/", "internal/testenv/", "cmd/", "examples/",
+			"internal/redisx/", "internal/wire/", "internal/dev/", "internal/faults/", "internal/testenv/", "cmd/", "examples/", "bench/",
 		},
 		because: "other packages use internal/redisx",
 	},
-	{imports: []string{"github.com/aws"}, only: []string{"internal/objects/", "storage/storagetest/"}, tests: true, because: "only internal/objects accesses S3"},
+	{imports: []string{"github.com/aws"}, only: []string{"internal/objects/", "storage/storagetest/", "bench/"}, tests: true, because: "only internal/objects accesses S3"},
 	{imports: []string{"github.com/tink-crypto"}, only: []string{"internal/seal/"}, tests: true, because: "only internal/seal encrypts"},
 	{
 		imports: []string{"net/http"},
@@ -97,18 +98,18 @@ var rules = []rule{
 			"internal/admin/", "internal/cli/", "internal/dashboard/", "internal/metrics/", "internal/wire/", // servers
 			"internal/objects/", "storage/storagetest/", // the client of the AWS SDK; a proxy for tests
 			"worker/", // constants and headers
-			"cmd/", "internal/dev/", "internal/faults/",
+			"cmd/", "internal/dev/", "internal/faults/", "bench/",
 		},
 		because: "only internal/cashfree calls the vendor; forbidigo forbids HTTP clients elsewhere",
 	},
 	{
 		imports: []string{"github.com/spf13", "github.com/knadh/koanf", "github.com/schollz/progressbar", "flag"},
-		only:    []string{"cmd/", "internal/cli/", "internal/config/", "internal/dev/", "examples/"},
+		only:    []string{"cmd/", "internal/cli/", "internal/config/", "internal/dev/", "examples/", "bench/"},
 		because: "only commands have flags, configuration files and progress bars",
 	},
 	{imports: []string{"math/rand$"}, because: "use math/rand/v2"},
 	{imports: []string{"io/ioutil"}, because: "use io and os"},
-	{imports: []string{"log$"}, only: []string{"examples/"}, because: "loggers are passed as arguments (zerolog)"},
+	{imports: []string{"log$"}, only: []string{"examples/", "bench/"}, because: "loggers are passed as arguments (zerolog)"},
 	{imports: []string{"github.com/pkg/errors"}, because: "use errors and fmt"},
 	{imports: []string{"gopkg.in/yaml.v3"}, because: "use go.yaml.in/yaml/v3"},
 }
