@@ -69,6 +69,8 @@ func (s *Server) newServers() map[string]*asynq.Server {
 const (
 	livePoll = 200 * time.Millisecond
 	bulkPoll = time.Second
+	// delayedPoll is how often asynq looks for tasks whose retry is due, in two sets of each queue.
+	delayedPoll = time.Second
 	// lostTaskDelay is the delay of a task whose context ended before its handler returned.
 	lostTaskDelay = time.Second
 )
@@ -78,7 +80,7 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 		Queues:                   map[string]int{queue: 1},
 		Concurrency:              concurrency,
 		TaskCheckInterval:        poll,
-		DelayedTaskCheckInterval: poll,
+		DelayedTaskCheckInterval: delayedPoll,
 		RetryDelayFunc:           s.retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          s.cfg.ShutdownTimeout,

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -120,17 +122,29 @@ func readPassport(object []byte, lane string) (tasks.Job, error) {
 	return fields.job(lane)
 }
 
+// enqueuesAtOnce is how many jobs of stdin are written at the same time: each one waits for S3 three times.
+const enqueuesAtOnce = 16
+
 func (a *app) enqueuePassports(ctx context.Context, d *deps, jobs []tasks.Job) error {
-	for i, job := range jobs {
-		answer, err := d.enqueue(ctx, job)
-		if err != nil && len(jobs) > 1 {
-			err = fmt.Errorf("stdin, object %d (%s): %w (the %d before it are enqueued; the same input can be sent again)", i+1, job.VerificationID, err, i)
+	done := 0
+	for some := range slices.Chunk(jobs, enqueuesAtOnce) {
+		answers, errs := make([]enqueued, len(some)), make([]error, len(some))
+		var all sync.WaitGroup
+		for i, job := range some {
+			all.Go(func() { answers[i], errs[i] = d.enqueue(ctx, job) })
 		}
-		if err != nil {
-			return err
-		}
-		if err := a.printEnqueued(answer); err != nil {
-			return err
+		all.Wait()
+		for i, err := range errs {
+			if err != nil && len(jobs) > 1 {
+				err = fmt.Errorf("stdin, object %d (%s): %w (the %d before it are enqueued; send the same input again: no job is enqueued twice)", done+1, some[i].VerificationID, err, done)
+			}
+			if err != nil {
+				return err
+			}
+			if err := a.printEnqueued(answers[i]); err != nil {
+				return err
+			}
+			done++
 		}
 	}
 	return nil

@@ -68,7 +68,7 @@ const (
 	// feedTimeout bounds one delivery: the report of the longest batch takes about an hour.
 	feedTimeout = 6 * time.Hour
 	// feedPoll is how often asynq looks for tasks in the queue.
-	feedPoll = 500 * time.Millisecond
+	feedPoll = time.Second
 	// maxRetry is near the limit of asynq's int32: a feed task is delivered until its batch is done.
 	maxRetry = 1 << 30
 	// shutdownTimeout is for a feed step in progress.
