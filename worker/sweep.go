@@ -39,8 +39,9 @@ type Tasks interface {
 
 // Counted is what the leader counted in one round.
 type Counted struct {
-	Open    map[tasks.Kind]int // runs with a marker
-	Missing int                // tasks that were enqueued because they were missing
+	Open    map[tasks.Kind]int       // runs with a marker
+	Oldest  map[string]time.Duration // age of the oldest unfinished one, by queue
+	Missing int                      // tasks that were enqueued because they were missing
 }
 
 // Sweeper makes sure that every unfinished job is driven, whatever Redis has forgotten. In rounds it lists the markers of
@@ -144,7 +145,7 @@ func (s *Sweeper) roundIfDue(ctx context.Context) error {
 
 // round looks at every marker once.
 func (s *Sweeper) round(ctx context.Context) error {
-	r := &round{Sweeper: s, counted: Counted{Open: map[tasks.Kind]int{}}}
+	r := &round{Sweeper: s, counted: Counted{Open: map[tasks.Kind]int{}, Oldest: map[string]time.Duration{}}}
 	var errs []error
 	for _, kind := range tasks.Kinds() {
 		errs = append(errs, r.kind(ctx, kind))
@@ -224,6 +225,7 @@ func (r *round) look(ctx context.Context, queue string, runs []storage.OpenRun) 
 	group.SetLimit(sweepParallel)
 	for i, run := range runs {
 		if driven[i] && !paused || ctx.Err() != nil {
+			r.unfinished(run)
 			continue
 		}
 		group.Go(func() error {
@@ -236,6 +238,14 @@ func (r *round) look(ctx context.Context, queue string, runs []storage.OpenRun) 
 	}
 	_ = group.Wait()
 	return context.Cause(ctx)
+}
+
+// unfinished notes the age of a run that has not ended.
+func (r *round) unfinished(run storage.OpenRun) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	queue := tasks.Queue(run.Kind, run.Lane)
+	r.counted.Oldest[queue] = max(r.counted.Oldest[queue], run.Age)
 }
 
 // note counts what was done with one run. An error of one run stops no other.
@@ -255,6 +265,9 @@ func (r *round) note(run storage.OpenRun, enqueued bool, err error) {
 // drive continues one run, and deletes a marker that no open run needs. It leaves runs that need no call to finish.
 func (r *round) drive(ctx context.Context, run storage.OpenRun, driven bool) (enqueued bool, err error) {
 	rec, version, err := r.Ledger.Record(ctx, run.Kind, run.VerificationID)
+	if err == nil && !rec.State.Final() {
+		r.unfinished(run)
+	}
 	switch {
 	case errors.Is(err, storage.ErrNotFound), err == nil && rec.Run < run.Run, err == nil && rec.Run == run.Run && rec.Lane != run.Lane:
 		// The producer is about to write the record, or it crashed, or another producer was first.

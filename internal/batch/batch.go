@@ -21,6 +21,9 @@ const (
 	Ended            State = "ended"
 )
 
+// OpenStates are those of batches that are not done.
+var OpenStates = []State{Running, CallLimitReached, Cancelled}
+
 // batchVersion is the version of batch.json.
 const batchVersion = 1
 

@@ -56,7 +56,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 func busy(t *testing.T) *metrics.Metrics {
 	client := redisClient(t)
 	enqueue(t, client, "A")
-	if err := redisx.CountRound(t.Context(), client, map[string]int64{"passport": 1}); err != nil {
+	if err := redisx.CountRound(t.Context(), client, someRounds); err != nil {
 		t.Fatal(err)
 	}
 	g := *calmGate
@@ -73,6 +73,7 @@ func busy(t *testing.T) *metrics.Metrics {
 var fixed = map[string]string{
 	"asynq_queue_memory_usage_approx_bytes": "| `asynq_queue_memory_usage_approx_bytes` | gauge | queue | memory of the queue in Redis, extrapolated from a few tasks |",
 	"kycq_redis_memory_used_bytes":          "| `kycq_redis_memory_used_bytes` | gauge |  | memory used by Redis |",
+	"kycq_redis_persistence":                "| `kycq_redis_persistence` | gauge |  | 1 if Redis writes an append-only file without errors, 0 otherwise; missing if it refuses INFO |",
 	"kycq_redis_memory_max_bytes":           "| `kycq_redis_memory_max_bytes` | gauge |  | maxmemory of Redis; missing if it is not set. At 70 % of it enqueuing stops |",
 }
 

@@ -53,10 +53,18 @@ func TestGateStateIsExported(t *testing.T) {
 	f.want(t, "kycq_hold_started_timestamp_seconds", "cause=vendor,kind=passport,code=insufficient_balance", 1_700_000_001)
 }
 
+// someRounds are the counts of a leader.
+var someRounds = redisx.Rounds{
+	Open:    map[string]int64{"aadhaar": 2, "passport": 0},
+	Oldest:  map[string]int64{"aadhaar-live": 1_700_000_000, "passport-live": 0},
+	Batches: map[string]int64{"call_limit_reached": 1},
+	Reviews: 3,
+}
+
 func TestOpenJobsAreCounted(t *testing.T) {
 	t.Parallel()
 	client := redisClient(t)
-	if err := redisx.CountRound(t.Context(), client, map[string]int64{"aadhaar": 2, "passport": 0}); err != nil {
+	if err := redisx.CountRound(t.Context(), client, someRounds); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -68,6 +76,12 @@ func TestOpenJobsAreCounted(t *testing.T) {
 	f.want(t, "kycq_open_jobs", "kind=aadhaar", 2)
 	f.want(t, "kycq_open_jobs", "kind=passport", 0)
 	f.want(t, "kycq_missing_tasks_total", "", 4)
+	f.want(t, "kycq_oldest_open_job_timestamp_seconds", "queue=aadhaar-live", 1_700_000_000)
+	if _, ok := f.value("kycq_oldest_open_job_timestamp_seconds", "queue=passport-live"); ok {
+		t.Error("a queue without open jobs has an oldest one")
+	}
+	f.want(t, "kycq_open_batches", "state=call_limit_reached", 1)
+	f.want(t, "kycq_quarantined_images", "", 3)
 }
 
 func TestWorkersAreCountedWhileTheyAreAlive(t *testing.T) {

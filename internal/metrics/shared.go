@@ -35,10 +35,14 @@ type shared struct {
 var (
 	redisUp = describe("kycq_redis_up", "1 if Redis answered this scrape; at 0 all metrics that are read from Redis are missing")
 
-	memoryUsed = describe("kycq_redis_memory_used_bytes", "memory used by Redis")
-	memoryMax  = describe("kycq_redis_memory_max_bytes", "maxmemory of Redis; missing if it is not set. At 70 % of it enqueuing stops")
+	memoryUsed  = describe("kycq_redis_memory_used_bytes", "memory used by Redis")
+	memoryMax   = describe("kycq_redis_memory_max_bytes", "maxmemory of Redis; missing if it is not set. At 70 % of it enqueuing stops")
+	persistence = describe("kycq_redis_persistence", "1 if Redis writes an append-only file without errors, 0 otherwise; missing if it refuses INFO")
 
 	openJobs     = describe("kycq_open_jobs", "single jobs without a final record, as the leader counts them every 3 minutes; without rows of batches", "kind")
+	oldestJob    = describe("kycq_oldest_open_job_timestamp_seconds", "Unix time at which the oldest open single job of a queue was accepted, as the leader counts every 3 minutes; missing if there is none", "queue")
+	openBatches  = describe("kycq_open_batches", "batches that are not done, by state, as the leader counts them every 3 minutes", "state")
+	reviews      = describe("kycq_quarantined_images", "masked images in quarantine that wait for kycq review, as the leader counts them every 3 minutes")
 	missingTasks = describe("kycq_missing_tasks_total", "tasks of open jobs that Redis had lost and that were enqueued again, as counted in Redis")
 
 	workers = describe("kycq_workers", "workers whose heartbeat is recent")
@@ -97,6 +101,9 @@ func (s *shared) collectWorkers(ctx context.Context, to chan<- prometheus.Metric
 }
 
 func (s *shared) collectMemory(ctx context.Context, to chan<- prometheus.Metric) {
+	if ok, known := redisx.ReadPersistence(ctx, s.redis); known {
+		gauge(to, persistence, boolValue(ok))
+	}
 	m, err := redisx.ReadMemory(ctx, s.redis)
 	if err != nil || m.Used == 0 { // 0: INFO is not allowed
 		return
@@ -115,6 +122,15 @@ func (s *shared) collectRounds(ctx context.Context, to chan<- prometheus.Metric)
 	for kind, n := range rounds.Open {
 		gauge(to, openJobs, float64(n), kind)
 	}
+	for queue, at := range rounds.Oldest {
+		if at > 0 {
+			gauge(to, oldestJob, float64(at), queue)
+		}
+	}
+	for state, n := range rounds.Batches {
+		gauge(to, openBatches, float64(n), state)
+	}
+	gauge(to, reviews, float64(rounds.Reviews))
 	to <- prometheus.MustNewConstMetric(missingTasks, prometheus.CounterValue, float64(rounds.Missing))
 }
 

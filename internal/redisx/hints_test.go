@@ -166,7 +166,9 @@ func TestErrorsOfRedisAreReturned(t *testing.T) {
 		"drop":    func() error { return hints.DropAnswer(ctx, "aadhaar", "A") },
 		"take":    func() error { _, err := hints.TakeReissue(ctx, 1); return err },
 		"lead":    func() error { _, err := redisx.NewLeader(client, "x", time.Second).Lead(ctx); return err },
-		"round":   func() error { return redisx.CountRound(ctx, client, map[string]int64{"aadhaar": 1}) },
+		"round": func() error {
+			return redisx.CountRound(ctx, client, redisx.Rounds{Open: map[string]int64{"aadhaar": 1}})
+		},
 		"missing": func() error { return redisx.AddMissing(ctx, client, 1) },
 		"rounds":  func() error { _, err := redisx.ReadRounds(ctx, client); return err },
 		"check":   func() error { _, err := redisx.Check(ctx, client); return err },

@@ -50,6 +50,14 @@ func ReadMemory(ctx context.Context, client redis.UniversalClient) (Memory, erro
 	return m, nil
 }
 
+// ReadPersistence reports whether the server writes an append-only file without errors, and false if it refuses INFO.
+func ReadPersistence(ctx context.Context, client redis.UniversalClient) (persistent, known bool) {
+	info := serverInfo{}
+	info.add(client.Info(ctx, "persistence").Val())
+	_, known = info["aof_enabled"]
+	return info["aof_enabled"] == "1" && info["aof_last_write_status"] != "err" && info["aof_last_bgrewrite_status"] != "err", known
+}
+
 // Headroom checks whether Redis has memory for new tasks. It is safe for concurrent use.
 type Headroom struct {
 	client redis.UniversalClient

@@ -36,6 +36,7 @@ type Worker struct {
 
 	redis   redis.UniversalClient
 	store   *storage.Store
+	batches *batch.Store
 	vendor  *countedVendor
 	gate    *gate.Gate
 	pauses  *pauses.Pauses
@@ -146,6 +147,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Ahead: w.aheadOfRedis, Log: w.log,
 	})
 	w.janitor = janitor.New(w.redis, queues(), w.log)
+	w.batches = batches
 	w.sweeper = &worker.Sweeper{
 		Processor: processor, Ledger: w.store, Tasks: w.Client, Leader: redisx.NewLeader(w.redis, "sweep", worker.LeadFor),
 		SyncQueues: func(ctx context.Context) error { return pause.Sync(ctx, w.gate) },
@@ -161,11 +163,29 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 
 // counted stores the counts of the sweep for the metrics of all workers.
 func (w *Worker) counted(ctx context.Context, n worker.Counted) error {
-	open := map[string]int64{}
+	r := redisx.Rounds{Open: map[string]int64{}, Oldest: map[string]int64{}, Batches: map[string]int64{}}
 	for _, kind := range tasks.Kinds() {
-		open[string(kind)] = int64(n.Open[kind])
+		r.Open[string(kind)] = int64(n.Open[kind])
 	}
-	return errors.Join(redisx.CountRound(ctx, w.redis, open), redisx.AddMissing(ctx, w.redis, n.Missing))
+	for _, queue := range tasks.Queues() {
+		if r.Oldest[queue] = 0; n.Oldest[queue] > 0 {
+			r.Oldest[queue] = time.Now().Add(-n.Oldest[queue]).Unix()
+		}
+	}
+	open, batchesErr := w.batches.Open(ctx)
+	for _, state := range batch.OpenStates {
+		r.Batches[string(state)] = 0
+	}
+	for _, b := range open {
+		r.Batches[string(b.State)]++
+	}
+	var reviewsErr error
+	for _, reviewsErr = range w.store.QuarantinedIDs(ctx) {
+		if reviewsErr == nil {
+			r.Reviews++
+		}
+	}
+	return errors.Join(batchesErr, reviewsErr, redisx.CountRound(ctx, w.redis, r), redisx.AddMissing(ctx, w.redis, n.Missing))
 }
 
 func policyOf(cfg *config.Config) worker.Policy {
