@@ -11,7 +11,7 @@ ARGS ?=
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-all lint bench bench-gate bench-compare soak mutants fmt clean
+.PHONY: help demo build test test-all test-deploy lint bench bench-gate bench-compare soak mutants fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,10 +28,14 @@ test: ## run all tests with the race detector, a real Redis and a real MinIO (PK
 test-all: ## everything that is run before a release: lint, test, mutants, soak, bench (about an hour)
 	$(MAKE) lint
 	$(MAKE) test
+	$(MAKE) test-deploy
 	$(MAKE) mutants
 	$(MAKE) soak
 	KYCQ_TEST_MASK_CARDS=200 KYCQ_TEST_QR_CARDS=200 go test -count=1 -timeout 60m -run 'Masks|Find|Codes' ./internal/maskcheck ./internal/qr
 	$(MAKE) bench ARGS='-benchtime 1x'
+
+test-deploy: ## evaluate the alerts with Prometheus, and the chart with Helm, where these can be had
+	KYCQ_TEST_TOOLS="$$(scripts/tools.sh promtool helm)" scripts/with-servers.sh go test -count=1 -v -run 'Alert|Chart' ./internal/e2e ./deploy
 
 lint: ## check format, code, go.mod and secrets
 	scripts/lint.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the tools that the tests and linters need, if they are missing, and prints their folder.
 #
-#   scripts/tools.sh [NAME...]     cc redis minio gofumpt golangci-lint gitleaks (default: all)
+#   scripts/tools.sh [NAME...]     cc redis minio gofumpt golangci-lint gitleaks (default: all these), promtool helm
 #
 # Go programs are built with `go install` at the versions below into a folder outside the tree. A tool that is there in
 # the right version is not built again. redis-server and a C compiler (for the race detector) are expected on the system;
@@ -17,6 +17,7 @@ minio          github.com/minio/minio                                  github.co
 golangci-lint  github.com/golangci/golangci-lint/v2/cmd/golangci-lint  github.com/golangci/golangci-lint/v2    v2.15.0
 gofumpt        mvdan.cc/gofumpt                                        mvdan.cc/gofumpt                        v0.12.0
 gitleaks       github.com/zricethezav/gitleaks/v8                      github.com/zricethezav/gitleaks/v8      v8.30.1
+helm           helm.sh/helm/v3/cmd/helm                                helm.sh/helm/v3                         v3.22.0
 '
 redis_minimum=6.2 # required by asynq
 
@@ -93,6 +94,23 @@ redis() {
 		die "redis-server is $have, older than $redis_minimum: install a newer one"
 }
 
+# promtool takes Prometheus' tool out of Debian's package; installing that would start a server. Without it, the alerts are not
+# evaluated.
+promtool() {
+	[[ ! -x $tools/promtool ]] || return 0
+	local folder
+	folder=$(mktemp -d)
+	if [[ -z ${KYCQ_NO_APT:-} ]] && (cd "$folder" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .) >&2 2>/dev/null; then
+		mkdir -p "$tools" && mv "$folder/usr/bin/promtool" "$tools/"
+	else
+		say "NOTICE: no promtool: apt-get download prometheus failed (run apt-get update), or copy promtool to $tools"
+	fi
+	rm -rf "$folder"
+}
+
+# helm checks the chart. Without it, the tests of the chart are skipped.
+helm() { (go_tool helm) || say "NOTICE: no helm: the chart is not checked"; }
+
 # cc installs a C compiler if possible. Without one, scripts/test.sh runs without the race detector.
 cc() {
 	command -v "$(go env CC)" >/dev/null || apt_install gcc libc6-dev || say "no C compiler, and it could not be installed"
@@ -102,7 +120,7 @@ command -v go >/dev/null || die "no go: install Go $(sed -n 's/^go //p' "$(dirna
 [[ $# -gt 0 ]] || set -- cc redis minio gofumpt golangci-lint gitleaks
 for name; do
 	case $name in
-	cc | redis) "$name" ;;
+	cc | redis | promtool | helm) "$name" ;;
 	minio | gofumpt | golangci-lint | gitleaks) go_tool "$name" ;;
 	*) die "unknown tool: $name" ;;
 	esac

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,35 @@ func TestTheReadmeListsAllSettings(t *testing.T) {
 	}
 	if err := os.WriteFile(path, []byte(head+settingsBegin+want+settingsEnd+tail), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+var inlineCommand = regexp.MustCompile("`kycq ([^`]+)`")
+
+// Every command that the runbook names exists, with its flags.
+func TestTheCommandsOfTheRunbookExist(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../deploy/RUNBOOK.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := newRoot(&cli.App{})
+	found := inlineCommand.FindAllStringSubmatch(strings.ReplaceAll(string(text), "\n", " "), -1)
+	if len(found) < 30 {
+		t.Errorf("only %d commands", len(found))
+	}
+	for _, m := range found {
+		words := strings.Fields(m[1])
+		cmd, _, err := root.Find(words)
+		if err != nil || !cmd.Runnable() {
+			t.Errorf("kycq %s: no such command", m[1])
+			continue
+		}
+		for _, word := range words {
+			if name, ok := strings.CutPrefix(word, "--"); ok && name != "help" && cmd.Flags().Lookup(name) == nil {
+				t.Errorf("kycq %s: no flag --%s", m[1], name)
+			}
+		}
 	}
 }
 

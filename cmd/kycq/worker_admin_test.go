@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,6 +77,7 @@ func TestAWorkerServesHealthAndMetricsUntilItStops(t *testing.T) {
 		t.Fatalf("status %d: %s", status, text)
 	}
 	wantDocumented(t, text)
+	wantExported(t, text)
 
 	p.redis.ShutdownNoSave(t.Context())
 	w.becomes(t, "/readyz", http.StatusServiceUnavailable)
@@ -91,6 +93,27 @@ func TestAWorkerServesHealthAndMetricsUntilItStops(t *testing.T) {
 	}
 	if err := w.Wait(); err != nil {
 		t.Errorf("the worker ended with %v", err)
+	}
+}
+
+// wantExported checks that a running worker exports what the alerts and the dashboard name, apart from what only a state or a
+// real Redis shows. internal/e2e produces these.
+func wantExported(t *testing.T, exported string) {
+	t.Helper()
+	later := []string{
+		"kycq_hold_started_timestamp_seconds", "kycq_oldest_open_job_timestamp_seconds", "kycq_redis_memory_used_bytes",
+		"kycq_redis_memory_max_bytes", "kycq_redis_persistence", "kycq_clock_offset_seconds", "kycq_open_batches", "kycq_open_jobs",
+	}
+	for _, file := range []string{"prometheus/kycq.rules.yaml", "grafana/kycq.json"} {
+		text, err := os.ReadFile("../../deploy/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\b(?:kycq|asynq)_[a-z0-9_]+`).FindAllString(string(text), -1) {
+			if !slices.Contains(later, name) && !regexp.MustCompile(`(?m)^`+name+`[ {]`).MatchString(exported) {
+				t.Errorf("%s: a running worker does not export %s", file, name)
+			}
+		}
 	}
 }
 

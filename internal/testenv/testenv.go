@@ -9,6 +9,8 @@ package testenv
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +36,17 @@ func S3(t testing.TB) string {
 
 // HasS3 reports whether there is a real store, for tests that can use a fake.
 func HasS3() bool { return os.Getenv("KYCQ_TEST_S3") != "" }
+
+// Tool returns the path of a program that scripts/tools.sh has installed into KYCQ_TEST_TOOLS. It skips the test if it is not
+// there: make test-all looks for it, make test does not.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(filepath.Join(os.Getenv("KYCQ_TEST_TOOLS"), name))
+	if err != nil || os.Getenv("KYCQ_TEST_TOOLS") == "" {
+		t.Skipf("SKIPPED for lack of %s: run make test-deploy", name)
+	}
+	return path
+}
 
 func realServer(t testing.TB, server, variable string) string {
 	t.Helper()
