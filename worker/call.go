@@ -252,9 +252,9 @@ func (d *delivery) send(ctx context.Context) *cashfree.Reply {
 }
 
 func (d *delivery) logCall(reply *cashfree.Reply) {
-	e := d.log.Info()
+	e := d.log.Debug()
 	if reply.Err != nil {
-		e = d.log.Warn().Err(reply.Err)
+		e = d.fault().Err(reply.Err)
 	}
 	e.Int("attempt", len(d.rec.Attempts)).Str("class", string(reply.Class)).Int("status", reply.HTTPStatus).
 		Str("code", reply.Code).Dur("took_ms", reply.Duration).Msg("call")

@@ -25,6 +25,7 @@ func (d *delivery) claim(ctx context.Context) transition {
 		return d.infraFault(err, "storage")
 	}
 	d.rec, d.version, d.seen = rec, version, seen
+	d.ended = d.ended || rec.State.Final() && rec.Run >= d.job.Run
 	d.setAnswer(nil)
 
 	switch {

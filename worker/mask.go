@@ -197,7 +197,7 @@ func (d *delivery) notFetched(ctx context.Context, err error) transition {
 	case ctx.Err() != nil:
 		return done(later(0, "interrupted"))
 	case errors.As(err, &link) && link.Refused:
-		d.log.Error().Err(err).Msg("the image link is refused")
+		d.fault().Err(err).Msg("the image link is refused")
 		if age > linkPatience || errors.Is(err, cashfree.ErrTooLarge) {
 			return d.fail(ctx, linkRefused)
 		}
@@ -205,7 +205,7 @@ func (d *delivery) notFetched(ctx context.Context, err error) transition {
 	case errors.As(err, &link) && link.Gone, age > linkPatience:
 		return d.foundGone(ctx, age)
 	}
-	d.log.Warn().Err(err).Msg("the masked image cannot be fetched: the fetch is retried")
+	d.fault().Err(err).Msg("the masked image cannot be fetched: the fetch is retried")
 	return done(later(linkDelayAt(age), "image_not_fetched"))
 }
 
@@ -237,7 +237,7 @@ func (d *delivery) foundGone(ctx context.Context, age time.Duration) transition 
 	if err := d.save(ctx, rec); err != nil {
 		return d.notSaved(err)
 	}
-	d.log.Warn().Int("tries", last.LinkGone).Msg("the image link seems to be gone: the fetch is retried")
+	d.fault().Int("tries", last.LinkGone).Msg("the image link seems to be gone: the fetch is retried")
 	return done(later(max(goneFor/(goneTries-1), linkDelayAt(age)), "image_not_fetched"))
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -48,6 +49,7 @@ type Processor struct {
 	parsing sync.RWMutex
 	mu      sync.Mutex
 	session drain
+	thin    zerolog.Hook // of repeated faults
 }
 
 // drain is a context that ends when no further call of its deliveries may begin.
@@ -73,7 +75,7 @@ func NewProcessor(parts Parts, policy Policy) (*Processor, error) {
 	if parts.OnHold == nil {
 		parts.OnHold = func(context.Context) {}
 	}
-	return &Processor{Parts: parts, policy: policy, session: newDrain()}, nil
+	return &Processor{Parts: parts, policy: policy, session: newDrain(), thin: logx.Thin()}, nil
 }
 
 // Drain makes deliveries that have not begun, or that wait at the gate, return with Later. Requests in flight are
@@ -122,6 +124,8 @@ type delivery struct {
 	drain
 	job tasks.JobSpec
 	log zerolog.Logger
+	// ended is whether the job was final before this delivery.
+	ended bool
 
 	rec     *storage.Record
 	version storage.Version // of rec; zero while the record does not exist
@@ -150,8 +154,11 @@ func (d *delivery) setAnswer(a *answer) { d.answer, d.reissue, d.streak = a, nil
 // Process handles one delivery until the job is final or has to wait. The end of ctx ends the waiting, but not a request
 // in flight: the request and the writing of its answer have timeouts of their own.
 func (p *Processor) Process(ctx context.Context, job tasks.JobSpec) Verdict {
-	d := &delivery{Processor: p, drain: p.drain(), job: job, log: p.Log.With().
-		Str("kind", string(job.Kind)).Str("job", job.VerificationID).Str("lane", string(job.Lane)).Int("run", job.Run).Logger()}
+	log := p.Log.With().Str("kind", string(job.Kind)).Str("job", job.VerificationID).Str("lane", string(job.Lane)).Int("run", job.Run)
+	if job.Batch != "" {
+		log = log.Str("batch", job.Batch).Int("row", job.Row)
+	}
+	d := &delivery{Processor: p, drain: p.drain(), job: job, log: log.Logger()}
 	steps := map[stepName]func(context.Context) transition{
 		stepClaim: d.claim, stepCheck: d.check, stepCall: d.call, stepRecord: d.recordAnswer, stepMask: d.mask, stepFinish: d.finish,
 	}
@@ -163,15 +170,34 @@ func (p *Processor) Process(ctx context.Context, job tasks.JobSpec) Verdict {
 			Str("next", string(t.next)).Msg("step")
 		if t.next == "" {
 			d.countUnstored(ctx, t.verdict)
-			d.logVerdict(t.verdict, time.Since(began))
+			d.logDelivery(t.verdict, time.Since(began))
+			d.logOutcome(t.verdict)
 			return t.verdict
 		}
 		step = t.next
 	}
 }
 
-func (d *delivery) logVerdict(v Verdict, took time.Duration) {
-	e := d.log.Info().Int("attempt", d.attempts()).Str("verdict", string(v.Decision)).Dur("took_ms", took)
+// fault begins the line of a fault that may occur for every job.
+func (d *delivery) fault() *zerolog.Event {
+	log := d.log.Hook(d.thin)
+	return log.Warn()
+}
+
+// logOutcome logs the end of a job: one line, whatever the number of its deliveries is.
+func (d *delivery) logOutcome(v Verdict) {
+	if v.Decision != Final || d.ended || d.rec == nil || !d.rec.State.Final() {
+		return
+	}
+	e := d.log.Info().Str("outcome", string(d.rec.State))
+	if d.rec.Code != "" {
+		e = e.Str("code", d.rec.Code)
+	}
+	e.Int("attempts", d.attempts()).Dur("duration_ms", d.rec.CompletedAt.Sub(d.rec.CreatedAt)).Msg("job")
+}
+
+func (d *delivery) logDelivery(v Verdict, took time.Duration) {
+	e := d.log.Debug().Int("attempt", d.attempts()).Str("verdict", string(v.Decision)).Dur("took_ms", took)
 	if v.Reason != "" {
 		e = e.Str("reason", v.Reason)
 	}
@@ -184,7 +210,7 @@ func (d *delivery) logVerdict(v Verdict, took time.Duration) {
 			e = e.Str("code", d.rec.Code)
 		}
 	}
-	e.Msg("job")
+	e.Msg("delivery")
 }
 
 func (d *delivery) attempts() int {

@@ -57,11 +57,11 @@ type Server struct{ cfg ServerConfig }
 func NewServer(cfg ServerConfig) *Server { return &Server{cfg: cfg.WithDefaults()} }
 
 func (s *Server) newServers() map[string]*asynq.Server {
-	servers := map[string]*asynq.Server{}
+	servers, log := map[string]*asynq.Server{}, asynqx.NewLogger(s.cfg.Log) // one: it thins what all of them repeat
 	for _, k := range tasks.Kinds() {
 		live, bulk := tasks.Queue(k, tasks.Live), tasks.Queue(k, tasks.Bulk)
-		servers[live] = s.newServer(live, s.cfg.LiveConcurrency, livePoll)
-		servers[bulk] = s.newServer(bulk, s.cfg.BulkConcurrency[k], bulkPoll)
+		servers[live] = s.newServer(live, s.cfg.LiveConcurrency, livePoll, log)
+		servers[bulk] = s.newServer(bulk, s.cfg.BulkConcurrency[k], bulkPoll, log)
 	}
 	return servers
 }
@@ -75,7 +75,7 @@ const (
 	lostTaskDelay = time.Second
 )
 
-func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *asynq.Server {
+func (s *Server) newServer(queue string, concurrency int, poll time.Duration, log asynq.Logger) *asynq.Server {
 	return asynq.NewServerFromRedisClient(s.cfg.Redis, asynq.Config{
 		Queues:                   map[string]int{queue: 1},
 		Concurrency:              concurrency,
@@ -84,7 +84,7 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 		RetryDelayFunc:           s.retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          s.cfg.ShutdownTimeout,
-		Logger:                   asynqx.NewLogger(s.cfg.Log),
+		Logger:                   log,
 		LogLevel:                 asynq.WarnLevel,
 	})
 }

@@ -79,19 +79,19 @@ func (d *delivery) notSaved(err error) transition {
 // infraFault returns the task to its queue after an error of S3 or Redis. Such errors are retried without limit and
 // count as no attempt.
 func (d *delivery) infraFault(err error, part string) transition {
-	d.log.Warn().Err(err).Str("part", part).Msg("infrastructure fault: the job is retried")
+	d.fault().Err(err).Str("part", part).Msg("infrastructure fault: the job is retried")
 	return done(later(infraDelay, part+"_unreachable"))
 }
 
 // keyMissing returns the task to its queue until the worker has the key that something was sealed with.
 func (d *delivery) keyMissing(err error) transition {
-	d.log.Warn().Err(err).Msg("the keyset lacks a key: the job waits")
+	d.fault().Err(err).Msg("the keyset lacks a key: the job waits")
 	return done(later(missingKeyDelay, "key_missing"))
 }
 
 // park lets the job wait for an operator to fix something, and writes the reason into the record.
 func (d *delivery) park(ctx context.Context, cause error, after time.Duration, reason string) transition {
-	d.log.Warn().Err(cause).Str("reason", reason).Msg("job parked")
+	d.fault().Err(cause).Str("reason", reason).Msg("job parked")
 	if d.rec.State != storage.StateWaiting || d.rec.Reason != reason {
 		rec := d.rec.Clone()
 		wait(rec, 0, reason) // the task's delay is enough: the job may continue as soon as the cause is fixed

@@ -87,7 +87,7 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	defer w.ServeAdmin(ctx, l)()
-	log.Info().Str("version", a.Build.Version).Str("digit_check", w.DigitCheck).Msg("worker started")
+	w.LogStart(cfg)
 	err = w.Run(ctx)
 	log.Info().Msg("worker stopped")
 	return err

@@ -24,12 +24,13 @@ var ownImports = map[string][]string{
 	"tasks/":   {"./internal/asynqx", "./internal/redisx", "./internal/seal", "./internal/vendorid"},
 	"storage/": {"./internal/installation", "./internal/objects", "./tasks"},
 	"worker/": {
-		"./internal/asynqx", "./internal/cashfree", "./internal/digits", "./internal/gate", "./internal/hold", "./internal/maskcheck", "./internal/redisx",
-		"./internal/seal", "./internal/vendorid", "./storage", "./tasks",
+		"./internal/asynqx", "./internal/cashfree", "./internal/digits", "./internal/gate", "./internal/hold", "./internal/logx", "./internal/maskcheck",
+		"./internal/redisx", "./internal/seal", "./internal/vendorid", "./storage", "./tasks",
 	},
 
+	"internal/asynqx/":       {"./internal/logx"},
 	"internal/audit/":        {"./internal/objects"},
-	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/logx", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/dashboard/":    {"./internal/seal", "./tasks"},
 	"internal/doctor/":       {"./internal/cashfree", "./internal/clocks", "./internal/digits", "./internal/hold", "./internal/installation", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
 	"internal/gate/":         {"./internal/hold"},

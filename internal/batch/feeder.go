@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -46,13 +47,14 @@ type Feeder struct {
 	batches  *Store
 	headroom *redisx.Headroom
 	rates    *cache[tasks.Kind, float64]
+	faults   zerolog.Logger // thinned
 }
 
 // NewFeeder returns a feeder; Run starts it.
 func NewFeeder(cfg FeederConfig) *Feeder {
 	return &Feeder{
 		FeederConfig: cfg, batches: NewStore(cfg.Store), headroom: redisx.NewHeadroom(cfg.Redis),
-		rates: &cache[tasks.Kind, float64]{life: paceLife},
+		rates: &cache[tasks.Kind, float64]{life: paceLife}, faults: cfg.Log.Hook(logx.Thin()),
 	}
 }
 
@@ -169,7 +171,7 @@ func (f *Feeder) handle(ctx, draining context.Context, task *asynq.Task) error {
 	case err == nil && after == done:
 		return nil
 	case err != nil:
-		f.Log.Warn().Err(err).Str("batch", id).Msg("feeding failed and is tried again")
+		f.faults.Warn().Err(err).Str("batch", id).Msg("feeding failed and is tried again")
 		return &again{max(after, errorDelay), "internal_error"}
 	}
 	return &again{after, "feed_continues"}

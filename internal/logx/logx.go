@@ -52,6 +52,7 @@ func console(w io.Writer) io.Writer {
 		NoColor:      !IsTerminal(w), // ConsoleWriter itself honours NO_COLOR
 		TimeFormat:   time.TimeOnly,
 		TimeLocation: time.Local,
+		FieldsOrder:  []string{"kind", "job", "batch", "row", "outcome", "code"},
 	}
 }
 

@@ -267,6 +267,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	})
 	group.Go(func() error { w.pauses.Watch(background); return nil })
 	group.Go(func() error { w.beat(background); return nil })
+	group.Go(func() error { w.watchEvents(background); return nil })
 	w.clocks.Compare(ctx)
 	group.Go(func() error { w.clocks.Run(background); return nil })
 	err := w.clocks.While(ctx, w.work)
