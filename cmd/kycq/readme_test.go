@@ -45,12 +45,16 @@ func TestTheReadmeListsAllSettings(t *testing.T) {
 
 var inlineCommand = regexp.MustCompile("`kycq ([^`]+)`")
 
-// Every command that the runbook names exists, with its flags.
+// Every command that the runbook and the page for newcomers name exists, with its flags.
 func TestTheCommandsOfTheRunbookExist(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../deploy/RUNBOOK.md")
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, path := range []string{"../../deploy/RUNBOOK.md", "../../docs/MOVING-IN.md"} {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, page...)
 	}
 	root := newRoot(&cli.App{})
 	found := inlineCommand.FindAllStringSubmatch(strings.ReplaceAll(string(text), "\n", " "), -1)
