@@ -24,10 +24,8 @@ const (
 // both diagonals. Edges are interpolated between pixels, so modules of 1.5 pixels are detected.
 func (f *field) patterns() []pattern {
 	var found []pattern
-	row := make([]int32, f.w)
 	for y := 1; y < f.h && *f.work >= 0; y += 2 {
-		f.thresholds(y, row)
-		f.scan(y, row, func(x, chord float64, bright bool) {
+		f.scan(y, func(x, chord float64, bright bool) {
 			if *f.work -= int(chord); *f.work < 0 {
 				return
 			}
@@ -51,11 +49,11 @@ func (f *field) patterns() []pattern {
 }
 
 // scan reports the centre and length of each run of five in a row that could be a line through a pattern.
-func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, bright bool)) {
+func (f *field) scan(y int, hit func(x, chord float64, bright bool)) {
 	pix := f.gray.Pix[y*f.gray.Stride:][:f.w]
 	var e [6]float64 // the last edges, including the border of the image
 	edges := 1
-	before := int32(pix[0])<<4 - thresholds[0]
+	before := f.level(0, y)
 	edge := func(pos float64, bright bool) {
 		copy(e[:], e[1:])
 		e[5] = pos
@@ -64,14 +62,20 @@ func (f *field) scan(y int, thresholds []int32, hit func(x, chord float64, brigh
 			hit((e[2]+e[3])/2, e[5]-e[0], bright)
 		}
 	}
-	thresholds = thresholds[:len(pix)]
-	for x := 1; x < len(pix); x++ {
-		here := int32(pix[x])<<4 - thresholds[x]
-		if (here <= 0) != (before <= 0) {
-			edge(float64(x)-0.5+float64(before)/float64(before-here), before > 0)
+	x := 0
+	f.segments(y, func(to int, threshold, step int32, allLight, allDark bool) {
+		if skip := int32(to - x - 1); skip > 0 && (allLight && before > 0 || allDark && before <= 0) {
+			x, threshold = to-1, threshold+skip*step
 		}
-		before = here
-	}
+		for ; x < to; x++ {
+			here := int32(pix[x])<<4 - threshold/unit
+			threshold += step
+			if (here <= 0) != (before <= 0) {
+				edge(float64(x)-0.5+float64(before)/float64(before-here), before > 0)
+			}
+			before = here
+		}
+	})
 	edge(float64(f.w), before > 0)
 }
 

@@ -12,6 +12,7 @@ type field struct {
 	w, h       int
 	cols, rows int
 	grid       []int32
+	blocks     []block
 	work       *int // steps left
 }
 
@@ -19,6 +20,8 @@ const (
 	blockSize = 8 // pixels; a threshold looks at 5×5 blocks, so modules of 1 to about 15 pixels are judged locally
 	// A block with less contrast than this holds no edge: paper, or the inside of a big module.
 	flatContrast = 24
+	// unit is how many parts of an interpolated threshold make a sixteenth of a grey level.
+	unit = 4 * blockSize * blockSize
 )
 
 // A block describes a square of pixels: its darkest and lightest level, and its mean in sixteenths.
@@ -29,8 +32,9 @@ type block struct{ lo, hi, mean int32 }
 func localFields(g *image.Gray, faintly bool) []*field {
 	local := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy()}
 	local.cols, local.rows = (local.w+blockSize-1)/blockSize, (local.h+blockSize-1)/blockSize
+	blocks := local.measure()
+	local.blocks = blocks
 	faint := *local
-	blocks := local.blocks()
 	local.grid = local.around(local.blackPoints(blocks))
 	if !faintly {
 		return []*field{local}
@@ -84,7 +88,7 @@ func (f *field) blackPoints(blocks []block) []int32 {
 	return points
 }
 
-func (f *field) blocks() []block {
+func (f *field) measure() []block {
 	out := make([]block, 0, f.cols*f.rows)
 	for y0 := 0; y0 < f.h; y0 += blockSize {
 		y1 := min(y0+blockSize, f.h)
@@ -195,7 +199,7 @@ func (f *field) threshold(x, y int) int32 {
 	r0, r1, fy := between(y, f.rows)
 	top := f.grid[r0*f.cols+c0]*(2*blockSize-fx) + f.grid[r0*f.cols+c1]*fx
 	bottom := f.grid[r1*f.cols+c0]*(2*blockSize-fx) + f.grid[r1*f.cols+c1]*fx
-	return (top*(2*blockSize-fy) + bottom*fy) / (4 * blockSize * blockSize)
+	return (top*(2*blockSize-fy) + bottom*fy) / unit
 }
 
 // between finds the two blocks whose centres a pixel lies between, and how far it is from the first in half pixels.
@@ -211,31 +215,25 @@ func between(x, n int) (a, b int, part int32) {
 	return a, a + 1, int32(half % (2 * blockSize))
 }
 
-// thresholds fills row with the thresholds of a row of pixels.
-func (f *field) thresholds(y int, row []int32) {
+// segments calls next for the parts of a row of pixels in which the threshold is linear: it begins at start and rises by step,
+// both in parts of unit. allLight and allDark report that the threshold divides no pixels of the part.
+func (f *field) segments(y int, next func(to int, start, step int32, allLight, allDark bool)) {
 	if len(f.grid) == 1 {
-		for x := range row {
-			row[x] = f.grid[0]
-		}
+		next(f.w, f.grid[0]*unit, 0, false, false)
 		return
 	}
 	r0, r1, fy := between(y, f.rows)
 	above := f.grid[r0*f.cols:][:f.cols]
 	below := f.grid[r1*f.cols:][:f.cols]
+	blocks := f.blocks[y/blockSize*f.cols:][:f.cols]
 	before := above[0]*(2*blockSize-fy) + below[0]*fy // at the centre of a block
-	x := 0
-	fill := func(to int, level, step int32) {
-		to = min(to, len(row))
-		for ; x < to; x++ {
-			row[x] = level / (4 * blockSize * blockSize)
-			level += step
-		}
-	}
-	fill(blockSize/2, 2*blockSize*before, 0)
+	next(min(blockSize/2, f.w), 2*blockSize*before, 0, false, false)
 	for c := 1; c < f.cols; c++ {
 		here := above[c]*(2*blockSize-fy) + below[c]*fy
-		fill(x+blockSize, 2*blockSize*before+here-before, 2*(here-before))
+		lo, hi := min(blocks[c-1].lo, blocks[c].lo), max(blocks[c-1].hi, blocks[c].hi)
+		next(min(c*blockSize+blockSize/2, f.w), 2*blockSize*before+here-before, 2*(here-before),
+			lo*16*unit > 2*blockSize*max(before, here), hi*16*unit <= 2*blockSize*min(before, here))
 		before = here
 	}
-	fill(f.w, 2*blockSize*before, 0)
+	next(f.w, 2*blockSize*before, 0, false, false)
 }
