@@ -125,7 +125,7 @@ func reducedSize(size image.Point, side int) (w, h int) {
 
 // reduce averages the pixels of a picture to another size, which may also be larger.
 func reduce(g *image.Gray, w, h int) plane {
-	out := plane{w, h, make([]int32, 0, w*h)}
+	out := plane{w, h, make([]int32, w*h)}
 	from := func(i, n, of int) (int, int) { a := i * of / n; return a, max(a+1, (i+1)*of/n) }
 	left, right := make([]int, w), make([]int, w)
 	for x := range w {
@@ -141,11 +141,18 @@ func reduce(g *image.Gray, w, h int) plane {
 			}
 		}
 		for x := range w {
-			sum := uint64(0)
+			sum, n := uint64(0), uint64((right[x]-left[x])*(y1-y0))
 			for _, v := range columns[left[x]:right[x]] {
-				sum += uint64(v)
+				sum += 16 * uint64(v)
 			}
-			out.pix = append(out.pix, int32(16*sum/uint64((right[x]-left[x])*(y1-y0))))
+			switch {
+			case n == 1:
+			case sum < 1<<32: // a division of 64 bits takes several times as long
+				sum = uint64(uint32(sum) / uint32(n))
+			default:
+				sum /= n
+			}
+			out.pix[y*w+x] = int32(sum)
 		}
 	}
 	return out
