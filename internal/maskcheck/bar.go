@@ -5,14 +5,20 @@ import (
 	"math"
 )
 
-// A customer may have masked the number before sending the card. Such a source shows a bar of one shade over the first eight
-// digits, and the last four behind it. Anything else that may have been a mask cannot be told from what cards show anyway.
+// A customer may have masked the number before sending the card. Three masks are recognised: a bar of one shade over the first
+// eight digits with the last four behind it, a dark bar over a whole number on a card whose smaller writing can be told apart,
+// and crosses in place of the first eight digits. Anything else that may have been a mask cannot be told from what cards show
+// anyway, and blurred or pixelated digits can often be recovered.
 const (
 	barShade     = 14 * 16 // how far the pixels of a bar are from the first, in sixteenths of a grey level
 	barThickness = 6       // pixels, at least
 	barFill      = 0.85    // of the rectangle around it, at least
 	// A bar is this many times as long as thick: eight digits and a space, with or without margins.
 	barShort, barLong = 2.5, 9.0
+	// A bar over a whole number is filled to its edges and darker than its ground. No band of a card has its form.
+	wholeFill, wholeShade, wholeShort = 0.95, 60 * 16, 4.5
+	// legibleGlyphs is how many letters smaller than a bar have to show in rows. Then digits would be seen, too.
+	legibleGlyphs = 30
 )
 
 // A bar is a region in the form of a rectangle, at any angle.
@@ -20,10 +26,32 @@ type bar struct {
 	x, y         float64 // its middle
 	cos, sin     float64 // of the long side
 	length, wide float64 // pixels
+	fill         float64 // part of the rectangle
+	shade        int32
 }
 
-// masksNumber reports whether a bar with four digits behind it shows, and no other number.
+// masksNumber reports whether a masked number shows, and no open one.
 func (p plane) masksNumber() bool {
+	if min(p.w, p.h) < barThickness {
+		return false
+	}
+	bars := p.bars()
+	for _, b := range bars {
+		if p.digitsBehind(b) || p.digitsBehind(b.reversed()) {
+			return !p.turned(b.cos, b.sin).writing().showsNumber()
+		}
+	}
+	for _, b := range bars {
+		if p.isWhole(b) {
+			w := p.turned(b.cos, b.sin).writing()
+			return w.isLegible(b.wide) && !w.showsNumber()
+		}
+	}
+	w := p.turned(p.writing().direction()).writing()
+	return len(w.crossed()) > 0 && !w.showsNumber()
+}
+
+func (p plane) bars() (out []bar) {
 	seen := make([]bool, len(p.pix))
 	var region []int
 	for start := range p.pix {
@@ -31,11 +59,11 @@ func (p plane) masksNumber() bool {
 			continue
 		}
 		region = p.region(start, seen, region[:0])
-		if b, ok := p.barOf(region); ok && (p.digitsBehind(b) || p.digitsBehind(b.reversed())) {
-			return !p.showsNumber(b)
+		if b, ok := p.barOf(region); ok {
+			out = append(out, b)
 		}
 	}
-	return false
+	return out
 }
 
 // region returns the places of the connected pixels of about one shade.
@@ -79,8 +107,23 @@ func (p plane) barOf(region []int) (b bar, ok bool) {
 		u0, u1, v0, v1 = min(u0, u), max(u1, u), min(v0, v), max(v1, v)
 	}
 	b.length, b.wide = u1-u0+1, v1-v0+1
+	b.fill, b.shade = n/(b.length*b.wide), p.pix[region[0]]
 	ratio := b.length / b.wide
-	return b, b.wide >= barThickness && ratio >= barShort && ratio <= barLong && n >= barFill*b.length*b.wide
+	return b, b.wide >= barThickness && ratio >= barShort && ratio <= barLong && b.fill >= barFill
+}
+
+// isWhole reports whether a bar may cover a whole number: it is darker than its ground on all sides.
+func (p plane) isWhole(b bar) bool {
+	if b.length < wholeShort*b.wide || b.fill < wholeFill {
+		return false
+	}
+	margin := 0.2 * b.wide
+	for _, side := range [4][2]float64{{margin, 0}, {-b.length - margin, 0}, {-b.length / 2, b.wide/2 + margin}, {-b.length / 2, -b.wide/2 - margin}} {
+		if shade, inside := p.behind(b, side[0], side[1]); !inside || shade < b.shade+wholeShade {
+			return false
+		}
+	}
+	return true
 }
 
 func (b bar) reversed() bar {

@@ -11,7 +11,10 @@ import (
 	"image/draw"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +87,8 @@ func TestMasksAreToldFromCopies(t *testing.T) {
 		}
 		spread = 0.5
 	}
+	var missed atomic.Int64
+	t.Cleanup(func() { t.Logf("%d of %d sources that were masked already are not recognised", missed.Load(), 4*n) })
 	for i := range n {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
@@ -106,28 +111,134 @@ func TestMasksAreToldFromCopies(t *testing.T) {
 			if code := compared(t, distort.JPEG(source, 88), distort.JPEG(vendor(source), quality)); code != NothingMasked {
 				t.Errorf("a copy: %q", code)
 			}
-			source = treat(maskedBefore(t, card, len(specimen.DigitAreas(layout, 1))))
-			report, err := Check(t.Context(), distort.JPEG(vendor(source), quality), SourceInfo{Body: distort.JPEG(source, 88)})
-			if quarantined := err != nil && err.Error() == "mask check: "+string(NothingMasked); quarantined && spread > 0 {
-				t.Log("a source that was masked already is not recognised") // 9 of 200
-			} else if err != nil || report.ReviewReason != ReviewAlreadyMasked+","+ReviewSourceUnknown {
-				t.Errorf("a source that was masked already: %+v, %v", report, err)
+			kinds := maskedBefore(card)
+			if spread == 0 {
+				kinds = kinds[:1]
 			}
-			source = treat(maskedBefore(t, card, len(specimen.DigitAreas(layout, 1))-1))
-			if code := compared(t, distort.JPEG(source, 88), distort.JPEG(vendor(source), quality)); code != NothingMasked {
-				t.Errorf("a source that shows one number: %q", code)
+			for _, before := range kinds {
+				source = treat(before)
+				report, err := Check(t.Context(), distort.JPEG(vendor(source), quality), SourceInfo{Body: distort.JPEG(source, 88)})
+				if quarantined := err != nil && err.Error() == "mask check: "+string(NothingMasked); quarantined && spread > 0 {
+					missed.Add(1)
+				} else if err != nil || report.ReviewReason != ReviewAlreadyMasked+","+ReviewSourceUnknown {
+					t.Errorf("a source that was masked already: %+v, %v", report, err)
+				}
+			}
+			for _, shown := range stillShown(card, rng) {
+				source = treat(shown)
+				if code := compared(t, distort.JPEG(source, 88), distort.JPEG(vendor(source), quality)); code != NothingMasked {
+					t.Errorf("a source that shows a number: %q", code)
+				}
+				if spread == 0 {
+					break
+				}
 			}
 		})
 	}
 }
 
-// maskedBefore is a card with bars over its first n numbers.
-func maskedBefore(t *testing.T, card specimen.Card, n int) *image.RGBA {
-	t.Helper()
+// barred is a card with bars over its first n numbers: over eight digits, or over all.
+func barred(card specimen.Card, n int, whole bool) *image.RGBA {
 	out := specimen.Draw(card)
 	for i, area := range specimen.DigitAreas(card.Layout, card.Scale)[:n] {
+		if whole {
+			area.Max.X = area.Min.X + area.Dx()*14/9
+		}
 		distort.Cover(out, area.Inset(-area.Dy()/8), color.Gray{Y: uint8(40 * i)})
 	}
+	return out
+}
+
+// crossed is a card with letters in place of the first eight digits.
+func crossed(card specimen.Card, with string) *image.RGBA {
+	card.Person.Number = strings.Repeat(with, 8) + card.Person.Number[8:]
+	return specimen.Draw(card)
+}
+
+// maskedBefore are masks that are recognised.
+func maskedBefore(card specimen.Card) []*image.RGBA {
+	n := len(specimen.DigitAreas(card.Layout, 1))
+	return []*image.RGBA{barred(card, n, false), barred(card, n, true), crossed(card, "X"), crossed(card, "x")}
+}
+
+// stillShown are cards with an open number: a mask that is missing, in another place, or not opaque.
+func stillShown(card specimen.Card, rng *rand.Rand) []*image.RGBA {
+	n := len(specimen.DigitAreas(card.Layout, 1))
+	elsewhere, over := specimen.Draw(card), specimen.Draw(card)
+	for range 3 {
+		h := int(card.Scale * (20 + 30*rng.Float64()))
+		w := int(float64(h) * (4.6 + 4*rng.Float64()))
+		at := image.Rect(0, 0, w, h).Add(image.Pt(rng.IntN(over.Rect.Dx()-w), rng.IntN(over.Rect.Dy()-h)))
+		if !slices.ContainsFunc(specimen.DigitAreas(card.Layout, card.Scale), func(number image.Rectangle) bool {
+			number.Max.X = number.Min.X + number.Dx()*14/9
+			return at.Overlaps(number.Inset(-5))
+		}) {
+			distort.Cover(elsewhere, at, color.Black)
+		}
+	}
+	for i, v := range crossed(card, "X").Pix {
+		over.Pix[i] = min(over.Pix[i], v)
+	}
+	return []*image.RGBA{barred(card, n-1, false), barred(card, n-1, true), elsewhere, over}
+}
+
+func TestWhichEarlierMasksAreRecognised(t *testing.T) {
+	t.Parallel()
+	card := specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Scale: 0.8, Uncoded: true}
+	digits := specimen.DigitAreas(specimen.PVC, 0.8)[0]
+	number := image.Rect(digits.Min.X-4, digits.Min.Y-4, digits.Min.X+digits.Dx()*14/9+4, digits.Max.Y+4)
+	plain := specimen.Draw(card)
+	changed := func(change func(part image.Image) image.Image) *image.RGBA {
+		part := image.NewRGBA(image.Rectangle{Max: number.Size()})
+		draw.Draw(part, part.Rect, plain, number.Min, draw.Src)
+		out := specimen.Draw(card)
+		draw.Draw(out, number, change(part), image.Point{}, draw.Src)
+		return out
+	}
+	two := card
+	two.Layout, two.Scale = specimen.Short, 0.7
+	// The letters of this card cannot be told apart, so its digits could not be seen either.
+	blurred := barred(card, 1, true)
+	draw.Draw(blurred, image.Rect(0, 0, blurred.Rect.Dx(), digits.Min.Y-20), distort.Blur(blurred, 6), image.Point{}, draw.Src)
+	for name, test := range map[string]struct {
+		source image.Image
+		want   bool
+	}{
+		"a bar over eight digits":         {barred(card, 1, false), true},
+		"a bar over all digits":           {barred(card, 1, true), true},
+		"XXXX XXXX":                       {crossed(card, "X"), true},
+		"xxxx xxxx, tilted":               {distort.Turn(crossed(card, "x"), 9), true},
+		"XXXX XXXX, upside down":          {distort.Turn(crossed(card, "X"), 180), true},
+		"no mask":                         {plain, false},
+		"a bar over one of two numbers":   {barred(two, 1, true), false},
+		"crosses over one of two numbers": {lastShown(two), false},
+		"0000 0000":                       {crossed(card, "0"), false},
+		"8888 8888":                       {crossed(card, "8"), false},
+		"a bar over all, letters blurred": {blurred, false},
+		"a blurred number":                {changed(func(part image.Image) image.Image { return distort.Blur(part, 5) }), false},
+		"a pixelated number":              {changed(func(part image.Image) image.Image { return distort.Scale(distort.Scale(part, 0.125), 8) }), false},
+		"a number that was painted white": {changed(func(image.Image) image.Image { return image.White }), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			size := test.source.Bounds().Size()
+			if got := reduce(distort.Grey(test.source), size.X, size.Y).masksNumber(); got != test.want {
+				t.Errorf("recognised: %v", got)
+			}
+		})
+	}
+	for i, img := range stillShown(card, rand.New(rand.NewPCG(1, 2))) {
+		if reduce(distort.Grey(img), img.Rect.Dx(), img.Rect.Dy()).masksNumber() {
+			t.Errorf("%d: an open number is taken for a mask", i)
+		}
+	}
+}
+
+// lastShown is a card with crosses in all numbers but the last.
+func lastShown(card specimen.Card) *image.RGBA {
+	out, areas := crossed(card, "X"), specimen.DigitAreas(card.Layout, card.Scale)
+	last := areas[len(areas)-1].Inset(-2)
+	draw.Draw(out, last, specimen.Draw(card), last.Min, draw.Src)
 	return out
 }
 
@@ -135,7 +246,7 @@ func TestTheSourceItselfIsStoredOnlyIfItWasMasked(t *testing.T) {
 	t.Parallel()
 	card := specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Scale: 0.8, Uncoded: true}
 	for masked, want := range map[int]string{0: "mask check: same_bytes", 1: "<nil>"} {
-		body := distort.JPEG(maskedBefore(t, card, masked), 90)
+		body := distort.JPEG(barred(card, masked, false), 90)
 		sum := sha256.Sum256(body)
 		report, err := Check(t.Context(), body, SourceInfo{SHA256: hex.EncodeToString(sum[:]), Width: 810, Height: 510, Body: body})
 		if fmt.Sprint(err) != want || (err == nil) != (report.ReviewReason == ReviewAlreadyMasked) {

@@ -3,9 +3,10 @@
 // codes, and show no QR code itself, whether it can be read or not. It does not read digits, so it cannot check that it is
 // they that are covered.
 //
-// If nothing was covered, the image passes with a review if the source was masked already: it shows a bar over eight digits, the
-// last four behind it, and no number of twelve digits. Other masks (XXXX XXXX 1234, a bar over all digits, a blurred number,
-// white on white) cannot be told from unmasked cards, nor can pictures without any number: those are refused.
+// If nothing was covered, the image passes with a review if the source was masked already: it shows a bar over eight digits with
+// the last four behind it, a dark bar over a whole number on a card with legible writing, or XXXX XXXX 1234, and no number of
+// twelve digits. Other masks (blurred or pixelated numbers, white on white, small or faint crosses) cannot be told from unmasked
+// cards, nor can pictures without any number: those are refused.
 //
 // What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,
 // without a second image, hidden colours, a colour profile (colours are converted to sRGB) or trailing bytes.

@@ -12,25 +12,21 @@ const (
 	maxGlyphs = 4000    // a picture with more counts as one with a number
 )
 
-// showsNumber reports whether something like a number of twelve digits in three groups shows, written along a bar.
-func (p plane) showsNumber(along bar) bool {
-	glyphs := p.turned(along).glyphs()
-	if len(glyphs) > maxGlyphs {
-		return true
-	}
-	slices.SortFunc(glyphs, func(a, b image.Rectangle) int { return a.Min.X - b.Min.X })
-	return slices.ContainsFunc(glyphs, func(first image.Rectangle) bool { return startsNumber(first, glyphs) })
+// A writing is a plane and the rectangles around its glyphs, from left to right.
+type writing struct {
+	plane
+	glyphs []image.Rectangle
 }
 
-// turned turns a plane until a bar is level.
-func (p plane) turned(by bar) plane {
+// turned turns a plane until a direction is level.
+func (p plane) turned(cos, sin float64) plane {
 	w, h := float64(p.w), float64(p.h)
-	out := plane{w: int(w*math.Abs(by.cos) + h*math.Abs(by.sin)), h: int(h*math.Abs(by.cos) + w*math.Abs(by.sin))}
+	out := plane{w: int(w*math.Abs(cos) + h*math.Abs(sin)), h: int(h*math.Abs(cos) + w*math.Abs(sin))}
 	out.pix = make([]int32, out.w*out.h)
 	for y := range out.h {
 		for x := range out.w {
 			u, v := float64(x-out.w/2), float64(y-out.h/2)
-			fx, fy := w/2+u*by.cos-v*by.sin, h/2+u*by.sin+v*by.cos
+			fx, fy := w/2+u*cos-v*sin, h/2+u*sin+v*cos
 			out.pix[y*out.w+x] = p.between(max(0, min(fx, w-2)), max(0, min(fy, h-2)))
 		}
 	}
@@ -46,8 +42,9 @@ func (p plane) between(x, y float64) int32 {
 	return int32(mix(p.pix[at], p.pix[at+1], fx)*(1-fy) + mix(p.pix[at+p.w], p.pix[at+p.w+1], fx)*fy)
 }
 
-// glyphs returns the rectangles around connected dark pixels that may be digits.
-func (p plane) glyphs() (out []image.Rectangle) {
+// writing finds the rectangles around connected dark pixels that may be digits.
+func (p plane) writing() writing {
+	out := writing{plane: p}
 	sums := make([]int64, (p.w+1)*(p.h+1))
 	for y := range p.h {
 		row := int64(0)
@@ -80,41 +77,131 @@ func (p plane) glyphs() (out []image.Rectangle) {
 			area = area.Union(image.Rect(at%p.w, at/p.w, at%p.w+1, at/p.w+1))
 		}
 		if area.Dy() >= 5 && area.Dx() <= 5*area.Dy() {
-			out = append(out, area)
+			out.glyphs = append(out.glyphs, area)
 		}
 	}
+	slices.SortFunc(out.glyphs, func(a, b image.Rectangle) int { return a.Min.X - b.Min.X })
 	return out
 }
 
-// startsNumber follows glyphs of one height to the right: three groups of at most four. The digits of a group may touch.
-func startsNumber(first image.Rectangle, glyphs []image.Rectangle) bool {
-	high, at := first.Dy(), first
-	groups, n := []image.Rectangle{first}, 1
-	for _, g := range glyphs {
-		if g.Min.X < at.Max.X-1 || 4*max(g.Dy(), high) > 5*min(g.Dy(), high)+8 || 4*max(g.Min.Y-at.Min.Y, at.Min.Y-g.Min.Y) > high {
-			continue
+// direction returns cosine and sine of the direction in which most glyphs follow each other; either way of it.
+func (w writing) direction() (cos, sin float64) {
+	var votes [180]int
+	for i, a := range w.glyphs[:min(len(w.glyphs), maxGlyphs)] {
+		size := max(a.Dx(), a.Dy())
+		for _, b := range w.glyphs[i+1:] {
+			if b.Min.X > a.Max.X+size {
+				break
+			}
+			other := max(b.Dx(), b.Dy())
+			x, y := float64(b.Min.X+b.Max.X-a.Min.X-a.Max.X)/2, float64(b.Min.Y+b.Max.Y-a.Min.Y-a.Max.Y)/2
+			if 2*max(size, other) <= 3*min(size, other) && math.Hypot(x, y) < 1.5*float64(size) {
+				votes[(int(math.Round(math.Atan2(y, x)*180/math.Pi))+180)%180]++
+			}
 		}
-		gap, last := g.Min.X-at.Max.X, len(groups)-1
-		if 2*gap > 3*high {
+	}
+	best, most := 0, 0
+	for angle := range votes {
+		sum := 0
+		for off := -3; off <= 3; off++ {
+			sum += (4 - max(off, -off)) * votes[(angle+off+180)%180]
+		}
+		if sum > most {
+			best, most = angle, sum
+		}
+	}
+	sin, cos = math.Sincos(float64(best) * math.Pi / 180)
+	return cos, sin
+}
+
+// row returns a glyph and those that follow it on its line. Some may be higher or lower: digits that touch something, or letters.
+func (w writing) row(i int) []image.Rectangle {
+	line := w.glyphs[i]
+	row := []image.Rectangle{line}
+	for _, g := range w.glyphs[i+1:] {
+		last := row[len(row)-1]
+		if 2*(g.Min.X-last.Max.X) > 3*line.Dy() {
 			break
 		}
-		at = g
-		switch {
-		case 5*gap >= 2*high:
-			groups, n = append(groups, g), 1
-		case n == 4:
-			return false
-		default:
-			groups[last], n = groups[last].Union(g), n+1
+		overlap := min(g.Max.Y, line.Max.Y) - max(g.Min.Y, line.Min.Y)
+		if g.Min.X < last.Max.X-1 || 5*overlap < 2*line.Dy() || g.Dy() > 2*line.Dy() {
+			continue
 		}
-		if len(groups) > 3 {
+		row = append(row, g)
+		if 4*max(g.Dy(), line.Dy()) <= 5*min(g.Dy(), line.Dy()) { // a tilted line
+			line = g
+		}
+	}
+	return row
+}
+
+// isFirst reports whether no glyph shows close to the left of another one.
+func (w writing) isFirst(i int) bool {
+	g := w.glyphs[i]
+	for _, other := range w.glyphs[:i] {
+		gap := g.Min.X - other.Max.X
+		if overlap := min(g.Max.Y, other.Max.Y) - max(g.Min.Y, other.Min.Y); gap >= -1 && 4*gap < g.Dy() && 5*overlap >= 2*g.Dy() && other.Dy() <= 2*g.Dy() {
 			return false
 		}
 	}
-	return len(groups) == 3 && alike(groups[0], groups[1]) && alike(groups[1], groups[2])
+	return true
 }
 
-// alike reports whether two groups of digits may belong to one number.
-func alike(a, b image.Rectangle) bool {
-	return 5*max(a.Dx(), b.Dx()) <= 7*min(a.Dx(), b.Dx()) && 2*a.Dy() <= a.Dx() && a.Dx() <= 5*a.Dy()
+// isLegible reports whether glyphs that are smaller than a bar show in rows, one by one.
+func (w writing) isLegible(wide float64) bool {
+	n := 0
+	for i, g := range w.glyphs[:min(len(w.glyphs), maxGlyphs)] {
+		if float64(g.Dy()) < 0.8*wide && g.Dx() <= g.Dy() && len(w.row(i)) >= 3 {
+			n++
+		}
+	}
+	return n >= legibleGlyphs
+}
+
+// showsNumber reports whether something like a number of twelve digits in three groups shows. Rows of crosses
+// are none, and four groups are another number.
+func (w writing) showsNumber() bool {
+	if len(w.glyphs) > maxGlyphs {
+		return true
+	}
+	crossed := w.crossed()
+	w.glyphs = slices.DeleteFunc(slices.Clone(w.glyphs), func(g image.Rectangle) bool { return slices.Contains(crossed, g) })
+	var threes, longer []image.Rectangle
+	for i := range w.glyphs {
+		if !w.isFirst(i) {
+			continue
+		}
+		row := w.row(i)
+		for _, part := range []int{5, 7, 10} { // gaps between groups, in parts of sixteen of the height
+			switch area, n := groups(row, part); {
+			case n == 3:
+				threes = append(threes, area)
+			case n > 3:
+				longer = append(longer, area)
+			}
+		}
+	}
+	return slices.ContainsFunc(threes, func(three image.Rectangle) bool {
+		return !slices.ContainsFunc(longer, three.In)
+	})
+}
+
+// groups counts the groups at the start of a row that may belong to one number: about as wide and as far from each other. The
+// digits of a group may touch, and something else may touch them or show beside them.
+func groups(row []image.Rectangle, part int) (area image.Rectangle, n int) {
+	var last image.Rectangle
+	high, gap := row[0].Dy(), 0
+	for i := 0; i < len(row); n++ {
+		group, first := row[i], i
+		for i++; i < len(row) && 16*(row[i].Min.X-row[i-1].Max.X) < part*high; i++ {
+			group = group.Union(row[i])
+		}
+		wide, before, space := group.Dx(), last.Dx(), group.Min.X-last.Max.X
+		if i-first > 5 || 2*wide < 3*high || wide > 5*high ||
+			n > 0 && 20*max(wide, before) > 27*min(wide, before)+40 || n > 1 && max(gap, space) > 2*min(gap, space)+4 {
+			break
+		}
+		area, last, gap = area.Union(group), group, space
+	}
+	return area, n
 }
