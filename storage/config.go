@@ -92,7 +92,7 @@ type Store struct {
 	cfg     Config
 	buckets *objects.Buckets
 
-	records, markers, uploads, quarantine, masked *objects.Bucket
+	records, markers, holds, uploads, quarantine, masked *objects.Bucket
 }
 
 // Open checks the configuration and returns a Store. It does not connect.
@@ -107,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	return &Store{
 		cfg: cfg, buckets: b,
-		records: b.Records.Within(recordsPrefix, "record"), markers: b.Records.Within(openPrefix, "marker"), masked: b.Masked.Within(maskedPrefix, "masked image"),
+		records: b.Records.Within(recordsPrefix, "record"), markers: b.Records.Within(openPrefix, "marker"), holds: b.Records.Within(holdsPrefix, "legal hold"), masked: b.Masked.Within(maskedPrefix, "masked image"),
 		uploads: b.Inbox.Within("", "upload"), quarantine: b.Inbox.Within(quarantinePrefix, "quarantine"),
 	}, nil
 }

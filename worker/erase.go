@@ -18,6 +18,7 @@ import (
 type Erasable interface {
 	Records
 	ErasableImages
+	LegalHold(ctx context.Context, kind tasks.Kind, id string) (*storage.LegalHold, error)
 	DeleteUpload(ctx context.Context, img tasks.Image) error
 }
 
@@ -81,14 +82,20 @@ func deleteTasks(inspector *asynq.Inspector, rec *storage.Record, run int) error
 // The job has a marker before the tombstone is written: the leader deletes images that paused workers store later, and then
 // the marker.
 //
-// Errors: storage.ErrNotFound, ErrNotFinal, and those of S3 and Redis.
+// Errors: storage.ErrNotFound, storage.ErrLegalHold, ErrNotFinal, and those of S3 and Redis.
 func Erase(
 	ctx context.Context, store Erasable, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string,
 ) (*storage.Record, error) {
 	rec, version, err := store.Record(ctx, kind, id)
+	var held *storage.LegalHold
+	if err == nil {
+		held, err = store.LegalHold(ctx, kind, id)
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("erase: %w", err)
+	case held != nil:
+		return nil, fmt.Errorf("erase: %w", storage.ErrLegalHold)
 	case !rec.State.Final():
 		return nil, ErrNotFinal
 	}

@@ -28,6 +28,10 @@ func (s *fakeS3) DeleteMasked(_ context.Context, id string, runs int) error {
 	return nil
 }
 
+func (s *fakeS3) LegalHold(context.Context, tasks.Kind, string) (*storage.LegalHold, error) {
+	return nil, nil
+}
+
 func (s *fakeS3) DeleteQuarantine(_ context.Context, id string) error {
 	s.chaos.step(crashRate)
 	if err := s.chaos.put(); err != nil {

@@ -104,7 +104,8 @@ func auditOfDashboard(ctx context.Context, cfg *config.Config, operate, noLogin 
 		if noLogin {
 			user = operator
 		}
-		return appendAuditAs(ctx, cfg, store, user, host, audit.Act{Action: "dashboard.change", Detail: detail})
+		_, err := appendAuditAs(ctx, cfg, store, user, host, audit.Act{Action: "dashboard.change", Detail: detail})
+		return err
 	}, nil
 }
 

@@ -117,16 +117,18 @@ func (d *deps) appendAudit(ctx context.Context, act audit.Act) error {
 	if err != nil {
 		return err
 	}
-	return appendAuditAs(ctx, d.cfg, d.store, user, host, act)
+	_, err = appendAuditAs(ctx, d.cfg, d.store, user, host, act)
+	return err
 }
 
-func appendAuditAs(ctx context.Context, cfg *config.Config, store *storage.Store, user, host string, act audit.Act) error {
+func appendAuditAs(ctx context.Context, cfg *config.Config, store *storage.Store, user, host string, act audit.Act) (audit.Event, error) {
 	trail, err := wire.OpenTrail(cfg, store, user, host)
 	if err != nil {
-		return err
+		return audit.Event{}, err
 	}
-	if _, err := trail.Append(ctx, act); err != nil {
-		return fmt.Errorf("refused, because the audit entry cannot be written: %w", err)
+	entry, err := trail.Append(ctx, act)
+	if err != nil {
+		return audit.Event{}, fmt.Errorf("refused, because the audit entry cannot be written: %w", err)
 	}
-	return nil
+	return entry, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
@@ -15,63 +16,79 @@ import (
 	"github.com/kycq/kycq/worker"
 )
 
+type eraseFlags struct {
+	reason, proof string
+	cancel        bool
+}
+
 func newErase(a *app) *cobra.Command {
-	var reason string
-	var cancel bool
+	var f eraseFlags
 	cmd := a.command(&cobra.Command{
 		Use:   "erase KIND ID",
 		Short: "erase a person's stored data",
-		Long: `erase deletes the masked image, the encrypted input and answer (also in Redis), and the uploaded image of a finished job.
-Id, outcome, attempts and times remain as a tombstone with the user and the reason. It cannot be undone.
+		Long: `erase deletes the masked image, the encrypted input and answer (also in Redis), the uploaded image of a finished job, and the
+rows of this id in the encrypted manifests of all batches. Id, outcome, attempts and times remain as a tombstone with the user
+and the reason. It cannot be undone.
 
 A worker that was paused may still store an image: workers delete the images of an erased job again for 45 minutes.
 
-A job that is not finished is refused. With --cancel it is cancelled first, as by kycq job cancel.
+A job that is not finished is refused. With --cancel it is cancelled first, as by kycq job cancel. A job under a legal hold is
+refused (kycq legal-hold).
 
 In buckets with versions all versions are deleted. If object lock keeps some, erase names them and until when, and exits with
 3: run it again then.
 
-It does not touch your own objects in S3, nor the row in the encrypted manifest of the job's batch.`,
-		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal"`,
+It does not touch your own objects in S3. --proof writes what was removed from where, and what cannot be.`,
+		Example: `  kycq erase aadhaar ABC00123 --reason "request 2026-117 of the data principal" --proof 2026-117.json`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return cli.Usagef("name a kind and one verification_id: kycq erase aadhaar ABC00123")
-			}
-			if _, err := tasks.ParseKind(args[0]); err != nil {
-				return err
-			}
-			if reason == "" {
+			if len(args) == 2 && f.reason == "" {
 				return cli.Usagef("--reason: say why; it is stored in the record and in the audit trail (no personal data)")
 			}
-			return tasks.ValidateID(args[1])
+			return kindAndID(args, "kycq erase aadhaar ABC00123")
 		},
 	}, jobAreas, func(ctx context.Context, d *deps, args []string) error {
-		return a.erase(ctx, d, tasks.Kind(args[0]), args[1], reason, cancel)
+		return a.erase(ctx, d, tasks.Kind(args[0]), args[1], f)
 	})
-	cmd.Flags().StringVar(&reason, "reason", "", "why (required; no personal data)")
-	cmd.Flags().BoolVar(&cancel, "cancel", false, "cancel the job first if it is not finished")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why (required; no personal data)")
+	cmd.Flags().StringVar(&f.proof, "proof", "", "write to this file what was removed from where, and what cannot be (JSON, mode 0600)")
+	cmd.Flags().BoolVar(&f.cancel, "cancel", false, "cancel the job first if it is not finished")
 	return cmd
 }
 
-func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id, reason string, cancel bool) error {
-	user, _, err := wire.Operator(d.cfg)
+func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id string, f eraseFlags) error {
+	user, host, err := wire.Operator(d.cfg)
 	if err != nil {
 		return err
 	}
-	if err := d.appendAudit(ctx, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason}); err != nil {
+	act := audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: f.reason}
+	entry, err := appendAuditAs(ctx, d.cfg, d.store, user, host, act)
+	if err != nil {
 		return err
 	}
-	if cancel {
+	if f.cancel {
 		_, err = worker.Cancel(ctx, d.store, kind, id)
 	}
 	var rec *storage.Record
 	if err == nil || errors.Is(err, worker.ErrEnded) {
-		rec, err = worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, reason)
+		rec, err = worker.Erase(ctx, d.store, worker.ForgetInRedis(d.redis), d.keyset, kind, id, user, f.reason)
 	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("no %s job %s: %w", kind, id, storage.ErrNotFound)
 	}
-	return a.printRemains(rec, err)
+	var remains storage.RemainsError
+	if err = remains.Take(err); err != nil || rec == nil {
+		return errors.Join(err, remains.Result())
+	}
+	parts, err := batch.EraseRows(ctx, d.store, d.keyset, kind, map[string]bool{id: true})
+	if err = remains.Take(err); err != nil {
+		return fmt.Errorf("the job is erased, but not its rows in manifests; run the command again: %w", err)
+	}
+	if f.proof != "" {
+		if err := a.writeProof(f.proof, proofOf(d.store.Config(), rec, entry, parts, &remains)); err != nil {
+			return err
+		}
+	}
+	return a.printRemains(rec, remains.Result())
 }
 
 // printRemains prints a record of which objects were deleted, and the versions of them that remain.

@@ -70,7 +70,7 @@ func newJobImage(a *app) *cobra.Command {
 --presign it prints a link to the image in S3, at the address of KYCQ_S3_ENDPOINT: whoever has the link can read the image until
 it expires. The audit trail says who read an image, or made a link.`,
 		Example: "  kycq job image ABC00123 --out ABC00123.jpg\n  kycq job image ABC00123 --presign 15m",
-	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
+	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
 		if err := f.check(); err != nil {
 			return err
 		}

@@ -42,7 +42,7 @@ of precedence; kycq config print shows the values in force.
 	}
 	root.AddCommand(
 		newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a), newStorage(a), newKeys(a), newConfig(a),
-		newErase(a), newReview(a), newAudit(a), newDashboard(a), newDoctor(a), newHealthcheck(a), cli.NewVersion(shared),
+		newErase(a), newLegalHold(a), newReview(a), newAudit(a), newDashboard(a), newDoctor(a), newHealthcheck(a), cli.NewVersion(shared),
 	)
 	return root
 }

@@ -52,7 +52,8 @@ func auditOfWorker(ctx context.Context, cfg *config.Config, store *storage.Store
 	if err != nil {
 		return err
 	}
-	return appendAuditAs(ctx, cfg, store, user, host, act)
+	_, err = appendAuditAs(ctx, cfg, store, user, host, act)
+	return err
 }
 
 // work checks settings, Redis and the store before it takes the first job.

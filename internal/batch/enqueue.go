@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -66,7 +67,8 @@ func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) 
 	if err != nil {
 		return 0, 0, err
 	}
-	if !p.rebuilding() && run.Kind != Amend {
+	erased := slices.ContainsFunc(rows, func(r *Row) bool { return r.Item.Erased }) // only the record says how these ended
+	if !p.rebuilding() && run.Kind != Amend && !erased {
 		err = t.b.prepare(t.Client, rows)
 	} else {
 		err = t.readRows(ctx, run, rows)
@@ -191,6 +193,7 @@ const pushParallel = 8
 
 // push enqueues rows.
 func (t *feed) push(ctx context.Context, rows []*Row) error {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r *Row) bool { return r.Item.Erased }) // without an input, there is nothing to enqueue
 	queued := make([]bool, len(rows))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(pushParallel)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
@@ -381,9 +382,11 @@ func TestTheRecordDecidesTheStateOfARow(t *testing.T) {
 		"later run":               {rec(func(r *storage.Record) { r.Run = 3 }), 2, RowValid},
 		"another batch's":         {rec(func(r *storage.Record) { r.Batch, r.State = "c", storage.StateFailed }), 1, RowDoneFailed},
 		"another input":           {rec(func(r *storage.Record) { r.Fingerprint = "g" }), 1, RowConflict},
+		"erased, next run":        {rec(func(r *storage.Record) { r.Fingerprint, r.Erased = "", &storage.Erasure{} }), 2, RowValid},
+		"erased in another batch": {rec(func(r *storage.Record) { r.Batch, r.Erased = "c", &storage.Erasure{} }), 1, RowDoneValid},
 		"erased, no longer known": {rec(func(r *storage.Record) { r.Fingerprint, r.Erased = "", &storage.Erasure{} }), 1, RowValid},
 	} {
-		if got := (&Row{Record: c.rec, batch: "b", run: c.run, spec: tasks.JobSpec{Fingerprint: "f"}}).judge(); got != c.want {
+		if got := (&Row{Item: &manifest.Item{}, Record: c.rec, batch: "b", run: c.run, spec: tasks.JobSpec{Fingerprint: "f"}}).judge(); got != c.want {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}

@@ -88,6 +88,9 @@ func rowsOf(items []manifest.Item, batch string) []*Row {
 	return rows
 }
 
+// Erased reports whether the row's data was erased, so that a report does not show its input.
+func (r *Row) Erased() bool { return r.Item.Erased || r.Record != nil && r.Record.Erased != nil }
+
 // Own reports whether the record is about this row's input, so that it may be shown.
 func (r *Row) Own() bool { return r.Record != nil && r.State != RowConflict }
 
@@ -133,7 +136,11 @@ func (r *Row) judge() RowState {
 		return RowFailed
 	case rec == nil:
 		return RowOpen
-	case rec.Erased == nil && rec.Fingerprint != r.spec.Fingerprint:
+	case rec.Erased != nil && rec.State.Final() && rec.Batch == r.batch: // never goes on
+		return ownState[rec.State]
+	case rec.Erased != nil && rec.State.Final():
+		return ownState[rec.State] + doneOffset
+	case !r.Item.Erased && rec.Fingerprint != r.spec.Fingerprint:
 		return RowConflict
 	case !rec.State.Final(), rec.Run < r.run:
 		return RowOpen
@@ -156,6 +163,9 @@ type Preparer interface {
 // prepare seals the inputs of rows.
 func (b *Batch) prepare(client Preparer, rows []*Row) error {
 	for _, r := range rows {
+		if r.invalid = r.Item.Erased; r.invalid {
+			continue
+		}
 		job, err := r.Item.Job(b.ID, b.Kind, r.run)
 		if err != nil {
 			return err

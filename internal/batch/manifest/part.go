@@ -112,6 +112,24 @@ type Item struct {
 	Input json.RawMessage `json:"input"`
 	// Fields are the cells of the row, by column.
 	Fields []string `json:"fields"`
+	// Erased is true once Input and Fields were erased.
+	Erased bool `json:"erased,omitempty"`
+}
+
+// Erase empties the rows with the ids. matches counts all of them, left those that were not erased before.
+func (p *Part) Erase(ids map[string]bool) (matches, left int) {
+	for i := range p.Items {
+		it := &p.Items[i]
+		if !ids[it.ID] {
+			continue
+		}
+		matches++
+		if !it.Erased {
+			left++
+			*it = Item{Row: it.Row, Line: it.Line, ID: it.ID, Input: json.RawMessage("null"), Erased: true}
+		}
+	}
+	return matches, left
 }
 
 // Job returns the job of a row. run counts from 1.

@@ -80,15 +80,16 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	}
 	if r.NewIDs {
 		columns = newIDColumns
-		r.used, r.idColumn = map[string]bool{}, manifest.IDColumn(r.Batch.Kind, r.Batch.Mapping, r.Columns)
+		r.used = map[string]bool{}
 	}
+	r.idColumn = manifest.IDColumn(r.Batch.Kind, r.Batch.Mapping, r.Columns)
 	write, flush, err := r.writer(w, columns)
 	if err != nil {
 		return 0, err
 	}
 	err = r.Batch.Walk(ctx, r.Parts, r.Records, r.Client, func(row *batch.Row) error {
 		defer r.Visited()
-		if r.FailuresOnly && !failed(row) || !r.Only.matches(row) {
+		if r.FailuresOnly && (!failed(row) || row.Erased()) || !r.Only.matches(row) {
 			return nil
 		}
 		rows++
@@ -167,6 +168,9 @@ func (r *Report) value(row *batch.Row, column string) any {
 
 // explain returns the texts of the row's record, or those for its code if the row has no record of its own.
 func explain(r *batch.Row) advice.Text {
+	if r.Erased() {
+		return advice.Text{Message: "the data of this person was erased"}
+	}
 	if r.Own() {
 		return advice.Text{Message: r.Record.Message, NextAction: r.Record.NextAction}
 	}
@@ -195,11 +199,23 @@ func (r *Report) header(all []string) (header, columns []string) {
 	return header, columns
 }
 
+// fields returns the cells of the input; of an erased row only the verification_id.
+func (r *Report) fields(row *batch.Row) []string {
+	if !row.Erased() {
+		return row.Item.Fields[:min(len(r.Columns), len(row.Item.Fields))]
+	}
+	fields := make([]string, len(r.Columns))
+	if r.idColumn >= 0 {
+		fields[r.idColumn] = row.Item.ID
+	}
+	return fields
+}
+
 // cells returns a line of a CSV report.
 func (r *Report) cells(row *batch.Row, columns []string) []string {
 	cells := make([]string, len(r.Columns), len(r.Columns)+len(columns))
-	for i := range min(len(r.Columns), len(row.Item.Fields)) {
-		cells[i] = manifest.EscapeFormula(row.Item.Fields[i])
+	for i, field := range r.fields(row) {
+		cells[i] = manifest.EscapeFormula(field)
 	}
 	if r.NewIDs && r.idColumn >= 0 {
 		cells[r.idColumn] = manifest.EscapeFormula(r.id)
@@ -242,8 +258,8 @@ var newSuffix = regexp.MustCompile(`\.r[0-9]+$`)
 // flat returns a line of JSONL that can be submitted as a manifest.
 func (r *Report) flat(row *batch.Row, header, columns []string) map[string]any {
 	line := map[string]any{}
-	for i := range min(len(r.Columns), len(row.Item.Fields)) {
-		line[r.Columns[i]] = row.Item.Fields[i]
+	for i, field := range r.fields(row) {
+		line[r.Columns[i]] = field
 	}
 	if r.idColumn >= 0 {
 		line[r.Columns[r.idColumn]] = r.id
@@ -257,8 +273,8 @@ func (r *Report) flat(row *batch.Row, header, columns []string) map[string]any {
 // object returns a line of a JSONL report. The input has an object of its own, so that no names can clash.
 func (r *Report) object(row *batch.Row, columns []string) map[string]any {
 	input := make(map[string]string, len(r.Columns))
-	for i := range min(len(r.Columns), len(row.Item.Fields)) {
-		input[r.Columns[i]] = row.Item.Fields[i]
+	for i, field := range r.fields(row) {
+		input[r.Columns[i]] = field
 	}
 	object := map[string]any{"input": input}
 	for _, column := range columns {
