@@ -11,8 +11,8 @@ import (
 var idModes = []string{simulator.TakeOnSuccess, simulator.TakeOnArrival}
 
 // maxRedelivery limits the time from the death of a worker to the next delivery of its tasks. With kycq's janitor this takes
-// 60 to 70 s (a lease, a margin, the janitor's interval), with asynq alone up to 120 s. The rest is the wait for a free slot.
-const maxRedelivery = 125 * time.Second
+// about 15 s, with asynq alone up to 120 s. The rest is the wait for a free slot on a busy machine.
+const maxRedelivery = 60 * time.Second
 
 // TestKilledAtEachStep kills a worker with SIGKILL at each step of a job (killPoints), and starts another at once, as a
 // supervisor does. Nothing is lost but the answers to calls in flight, and those jobs end as answer_lost.

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// timeout is for anything that must happen eventually. Redelivery after a kill takes longest: a lease (30 s), asynq's margin
-// (30 s) and interval (60 s), and the takeover age, on two processors that run other tests too. KYCQ_FAULTS_TIMEOUT sets
+// timeout is for anything that must happen eventually. The takeover age after a kill takes longest, on two processors that run other tests too. KYCQ_FAULTS_TIMEOUT sets
 // another one, for mutants.
 var timeout = sync.OnceValue(func() time.Duration {
 	const usual = 6 * time.Minute

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,12 +21,6 @@ const (
 	chunk = 500
 	// leaseDuration is that of asynq. Live workers extend their leases every 5 s.
 	leaseDuration = 30 * time.Second
-	// leaseMargin is how long a lease must have expired before its task is recovered. It is asynq's own allowance for
-	// clocks that differ.
-	leaseMargin = 30 * time.Second
-	// recoverInterval is shorter than asynq's own interval of a minute, with which the tasks of a dead worker wait for up
-	// to two minutes.
-	recoverInterval = 10 * time.Second
 )
 
 // Janitor repairs queues. It is safe for concurrent use.
@@ -33,6 +28,9 @@ type Janitor struct {
 	client redis.UniversalClient
 	queues []string
 	log    zerolog.Logger
+
+	mu     sync.Mutex
+	leases map[leaseID]seen // at the last look
 }
 
 // New returns a janitor of the named queues. It makes no network calls.

@@ -371,6 +371,13 @@ var mutants = []mutant{
 		tests: []testName{{"internal/janitor", "TestATaskOfADeadWorkerIsRecoveredOnceAndDeliveredFirst"}},
 	},
 	{
+		name:  "recover-live-tasks", // takes the tasks of workers that extend their leases
+		pkg:   "internal/janitor",
+		old:   `if last := before[id]; last.ends == z.Score {`,
+		new:   `if last := before[id]; last.looks > 0 {`,
+		tests: []testName{{"internal/janitor", "TestATaskOfADeadWorkerIsRecoveredOnceAndDeliveredFirst"}},
+	},
+	{
 		name:  "ignore-vendor-host", // takes the outcomes of the sandbox for those of the live API
 		pkg:   "internal/installation",
 		old:   `	case file.VendorHost != f.want.Host:`,
