@@ -100,9 +100,9 @@ func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) 
 func (t *feed) reopen(ctx context.Context, rows []*Row) error {
 	changes := make([]rowChange, len(rows))
 	for i, r := range rows {
-		changes[i] = rowChange{row: r.Item.Row, to: RowOpen, was: r.was, reviewed: r.reviewed}
+		changes[i] = rowChange{row: r.Item.Row, to: RowOpen, was: r.was, reviewed: r.reviewed, wasCode: r.wasCode}
 	}
-	return t.Progress.setRows(ctx, t.b.ID, changes...)
+	return t.Progress.setRows(ctx, t.b.ID, false, changes...)
 }
 
 // stillOpen drops rows that have ended already. There are some if a feeder stopped between feeding them and moving the cursor.
@@ -162,14 +162,18 @@ func (t *feed) setEnded(ctx context.Context, rows []*Row) (open []*Row, calls in
 		if state == RowOpen {
 			open = append(open, r)
 		} else {
-			changes = append(changes, rowChange{row: r.Item.Row, to: state, was: r.was, review: state != RowConflict && rec != nil && rec.NeedsReview(), reviewed: r.reviewed})
+			ended := *r
+			ended.State = state
+			changes = append(changes, rowChange{
+				row: r.Item.Row, to: state, was: r.was, review: ended.Own() && rec.NeedsReview(), reviewed: r.reviewed, code: ended.Code(), wasCode: r.wasCode,
+			})
 			if t.b.keepsUpload(rec) {
 				cut = append(cut, r)
 			}
 		}
 	}
 	t.finishRows(ctx, cut)
-	return open, calls, t.Progress.setRows(ctx, t.b.ID, changes...)
+	return open, calls, t.Progress.setRows(ctx, t.b.ID, false, changes...)
 }
 
 // keepsUpload reports whether the tail of a row's final record may have been cut before it deleted the uploaded image.

@@ -351,7 +351,7 @@ func TestABatchDoesNotEndWhileARecordIsOpen(t *testing.T) {
 	for i := range changes {
 		changes[i] = rowChange{row: i + 1, to: RowValid, was: RowOpen}
 	}
-	if err := h.control.Progress.setRows(t.Context(), b.ID, changes...); err != nil {
+	if err := h.control.Progress.setRows(t.Context(), b.ID, false, changes...); err != nil {
 		t.Fatal(err)
 	}
 	h.feed(b.ID)

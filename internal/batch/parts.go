@@ -85,7 +85,7 @@ func (p *Parts) rows(ctx context.Context, list []Rerun) ([]*Row, error) {
 		if at >= len(part.Items) {
 			return nil, fmt.Errorf("part %d of the manifest has no row %d", part.Number, r.Row)
 		}
-		rows[i] = &Row{Item: &part.Items[at], batch: p.batch.ID, run: r.Run, was: r.Was, reviewed: r.Review}
+		rows[i] = &Row{Item: &part.Items[at], batch: p.batch.ID, run: r.Run, was: r.Was, reviewed: r.Review, wasCode: r.Code}
 	}
 	return rows, nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -20,6 +19,7 @@ import (
 //	kycq:{<id>}:rows        string: four bits for each row, a RowState
 //	kycq:{<id>}:elsewhere   set of row/run: rows whose task belongs to another batch or a single job
 //	kycq:{<id>}:reviews     bitmap of the rows whose image a person should look at
+//	kycq:{<id>}:codes       string: a byte for each row, the number of the code with which it ended, 0 if it has none
 //	kycq:{<id>}:checked     exists for a while after a check of the open rows
 //	kycq:{<kind>}:feeding   sorted set of the batches of a kind that are being fed, by time
 //
@@ -39,13 +39,15 @@ func progressKey(id string) string      { return "kycq:{" + id + "}:progress" }
 func rowsKey(id string) string          { return "kycq:{" + id + "}:rows" }
 func foreignKey(id string) string       { return "kycq:{" + id + "}:elsewhere" }
 func reviewsKey(id string) string       { return "kycq:{" + id + "}:reviews" }
+func codesKey(id string) string         { return "kycq:{" + id + "}:codes" }
 func checkedKey(id string) string       { return "kycq:{" + id + "}:checked" }
 func feedingKey(kind tasks.Kind) string { return "kycq:{" + string(kind) + "}:feeding" }
 func batchKeys(id string) []string {
-	return []string{progressKey(id), rowsKey(id), foreignKey(id), reviewsKey(id)}
+	return []string{progressKey(id), rowsKey(id), foreignKey(id), reviewsKey(id), codesKey(id)}
 }
 
-// The fields of the progress hash. n1 to n9 count the rows by state.
+// The fields of the progress hash. n1 to n9 count the rows by state. "i:" and a code is the number of the code, k and its
+// number counts the rows that ended with it, codes counts the codes. e0 to e11 count the rows that ended lately: see perMinute.
 const (
 	fieldState   = "state"
 	fieldRun     = "pass"
@@ -56,12 +58,16 @@ const (
 	fieldCalls   = "calls"
 	fieldMissing = "blank"
 	fieldReviews = "reviews" // of rows whose state is rowEarlier
+	fieldCodes   = "codes"
 	fieldReason  = "reason"
 	fieldSeen    = "seen"
 	fieldSeenAt  = "seen_at"
 )
 
+const codePrefix = "i:"
+
 func countField(s RowState) string { return "n" + strconv.Itoa(int(s)) }
+func codeField(number int) string  { return "k" + strconv.Itoa(number) }
 
 // The scripts use only commands of Redis 6.2 that miniredis has too; so a row's half byte is changed by GETRANGE and
 // SETRANGE, not by BITFIELD.
@@ -142,140 +148,6 @@ func (s *ProgressStore) ReturnCall(ctx context.Context, id string) error {
 	return err
 }
 
-// RowFinished sets the state of a row of this batch whose record is final.
-func (s *ProgressStore) RowFinished(ctx context.Context, rec *storage.Record) error {
-	return s.setRows(ctx, rec.Batch, rowChange{row: rec.Row, to: ownState[rec.State], review: rec.NeedsReview()})
-}
-
-// AlreadyDone sets the state of a row whose final record belongs to another batch or a single job.
-func (s *ProgressStore) AlreadyDone(ctx context.Context, id string, row int, rec *storage.Record) error {
-	return s.setRows(ctx, id, rowChange{row: row, to: ownState[rec.State] + doneOffset, review: rec.NeedsReview()})
-}
-
-// Conflicted sets the state of a row whose verification_id belongs to a job with another input.
-func (s *ProgressStore) Conflicted(ctx context.Context, id string, row int) error {
-	return s.setRows(ctx, id, rowChange{row: row, to: RowConflict})
-}
-
-// rowChange sets the state of a row (from 1), and whether a person should look at its image. was and reviewed are what it
-// was before, if the stored state is rowEarlier.
-type rowChange struct {
-	row              int
-	to, was          RowState
-	review, reviewed bool
-}
-
-func (s *ProgressStore) setRows(ctx context.Context, id string, changes ...rowChange) error {
-	if len(changes) == 0 {
-		return nil
-	}
-	args := make([]any, 0, 5*len(changes))
-	for _, c := range changes {
-		if c.row < 1 {
-			return fmt.Errorf("progress of batch %s: there is no row %d", id, c.row)
-		}
-		args = append(args, c.row-1, int(c.to), int(c.was), c.review, c.reviewed)
-	}
-	_, err := s.eval(ctx, setRowsScript, id, args...)
-	return err
-}
-
-// states reads the states of the rows first to last (included), counting from 1.
-func (s *ProgressStore) states(ctx context.Context, id string, first, last int) ([]RowState, error) {
-	offset := (first - 1) / 2
-	text, err := s.redis.GetRange(ctx, rowsKey(id), int64(offset), int64((last-1)/2)).Result()
-	if err != nil {
-		return nil, progressError(id, err)
-	}
-	states := make([]RowState, last-first+1)
-	for i := range states {
-		row := first - 1 + i
-		if at := row/2 - offset; at < len(text) {
-			states[i] = RowState(text[at]>>(4*(row%2))) & 15
-		}
-	}
-	return states, nil
-}
-
-// Progress is how far a batch has come.
-type Progress struct {
-	State    State
-	Run      int // number of the run over the rows
-	Cursor   int // rows of the run whose tasks are in Redis
-	Fed      int // rows of the run whose tasks may be in Redis; set before they are enqueued
-	Rows     int
-	Calls    int
-	MaxCalls int
-	// Reviews counts the ended rows whose image a person should look at.
-	Reviews int
-	// Counts is the number of rows in each state but RowOpen.
-	Counts [rowStates]int
-	// Reason is why no rows are being fed; empty if rows are being fed.
-	Reason string
-
-	// missingStreak counts the last consecutive rows without a record; -1 if records need not be read.
-	missingStreak int
-	// seen is the number of ended rows at seenAt, in Unix milliseconds.
-	seen, seenAt int
-}
-
-// rebuilding reports whether the progress was lost and is being restored from the records.
-func (p *Progress) rebuilding() bool { return p.missingStreak >= 0 }
-
-// limitReached reports whether the batch has made MaxCalls calls.
-func (p *Progress) limitReached() bool { return p.MaxCalls > 0 && p.Calls >= p.MaxCalls }
-
-// Ended counts the rows that are not open.
-func (p *Progress) Ended() int {
-	n := 0
-	for _, c := range p.Counts {
-		n += c
-	}
-	return n
-}
-
-// fed counts the rows of the run that may have been enqueued. It exceeds the cursor if a feeder died while it enqueued.
-func (p *Progress) fed() int { return max(p.Cursor, p.Fed) }
-
-// outstanding counts the rows that were fed and are open. While lost progress is restored, rows that end beyond those fed
-// make it too small.
-func (p *Progress) outstanding(kind RunKind) int { return p.openUpTo(kind, p.fed()) }
-
-// openUpTo counts the open rows among the first fed ones of the run.
-func (p *Progress) openUpTo(kind RunKind, fed int) int {
-	if kind == SomeRows {
-		fed = p.Rows // an earlier run fed all; those of the list are opened as they are fed
-	}
-	return max(0, fed-p.Ended())
-}
-
-// Read returns the progress of a batch, nil if Redis has none.
-func (s *ProgressStore) Read(ctx context.Context, id string) (*Progress, error) {
-	pipe := s.redis.Pipeline()
-	hash, reviews := pipe.HGetAll(ctx, progressKey(id)), pipe.BitCount(ctx, reviewsKey(id), nil)
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, progressError(id, err)
-	}
-	fields := hash.Val()
-	if fields[fieldRun] == "" {
-		return nil, nil
-	}
-	number := func(field string) int {
-		n, _ := strconv.Atoi(fields[field])
-		return n
-	}
-	p := &Progress{
-		State: State(fields[fieldState]), Reason: fields[fieldReason],
-		Run: number(fieldRun), Cursor: number(fieldCursor), Fed: number(fieldFed), Rows: number(fieldRows),
-		Calls: number(fieldCalls), MaxCalls: number(fieldLimit), missingStreak: number(fieldMissing),
-		Reviews: number(fieldReviews) + int(reviews.Val()), seen: number(fieldSeen), seenAt: number(fieldSeenAt),
-	}
-	for s := RowValid; int(s) < rowStates; s++ {
-		p.Counts[s] = number(countField(s))
-	}
-	return p, nil
-}
-
 // create creates the progress of a batch unless it exists. If neverFed, records are not read before rows are fed. was is the
 // summary of an earlier end, nil if there is none.
 func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was *Summary) error {
@@ -292,6 +164,10 @@ func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was
 		fields[fieldReviews] = was.Reviews
 		for state, n := range was.progress().Counts {
 			fields[countField(RowState(state))] = n
+		}
+		for code, n := range was.Codes {
+			fields[fieldCodes]++
+			fields[codePrefix+code], fields[codeField(fields[fieldCodes])] = fields[fieldCodes], n
 		}
 	}
 	args := []any{string(rows), fieldState, string(b.State)}
@@ -384,44 +260,4 @@ func (s *ProgressStore) expire(ctx context.Context, b *Batch) error {
 		err = errors.Join(err, s.redis.Expire(ctx, key, progressLife).Err())
 	}
 	return progressError(b.ID, err)
-}
-
-// addForeign adds rows whose task belongs to another batch or a single job. They stay until the record of their
-// verification_id is final.
-func (s *ProgressStore) addForeign(ctx context.Context, id string, rows []*Row) error {
-	return changeForeign(ctx, s.redis.SAdd, id, rows)
-}
-
-// dropForeign removes rows that addForeign added.
-func (s *ProgressStore) dropForeign(ctx context.Context, id string, rows []*Row) error {
-	return changeForeign(ctx, s.redis.SRem, id, rows)
-}
-
-func changeForeign(
-	ctx context.Context, change func(ctx context.Context, key string, members ...any) *redis.IntCmd, id string, rows []*Row,
-) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	members := make([]any, len(rows))
-	for i, r := range rows {
-		members[i] = fmt.Sprintf("%d/%d", r.Item.Row, r.run)
-	}
-	return progressError(id, change(ctx, foreignKey(id), members...).Err())
-}
-
-// foreign returns at most limit rows that addForeign added, at random.
-func (s *ProgressStore) foreign(ctx context.Context, id string, limit int) ([]Rerun, error) {
-	members, err := s.redis.SRandMemberN(ctx, foreignKey(id), int64(limit)).Result()
-	if err != nil {
-		return nil, progressError(id, err)
-	}
-	rows := make([]Rerun, 0, len(members))
-	for _, m := range members {
-		var r Rerun
-		if _, err := fmt.Sscanf(m, "%d/%d", &r.Row, &r.Run); err == nil && r.Row > 0 && r.Run > 0 {
-			rows = append(rows, r)
-		}
-	}
-	return rows, nil
 }

@@ -74,6 +74,7 @@ type Row struct {
 	run      int      // the run of the job that is asked for
 	was      RowState // how the row had ended before a retry
 	reviewed bool     // whether a person should have looked at its image then
+	wasCode  string   // its code then
 	spec     tasks.JobSpec
 	driven   bool // it has a task that will be delivered
 	invalid  bool // the input cannot be enqueued: an earlier version accepted it

@@ -28,6 +28,10 @@ type Status struct {
 	MaxCalls       int            `json:"max_calls,omitempty"`
 	// Reviews counts the ended rows whose image a person should look at.
 	Reviews int `json:"reviews,omitempty"`
+	// Codes counts the ended rows by code.
+	Codes map[string]int `json:"codes"`
+	// EndPerMinute is how many rows ended in a minute lately; 0 if that is not known.
+	EndPerMinute float64 `json:"-"`
 	// Rebuilding means that Redis was wiped and the records are being read: the counts are too small.
 	Rebuilding bool      `json:"rebuilding,omitempty"`
 	Done       bool      `json:"done"`
@@ -49,7 +53,7 @@ func (c *Control) Status(ctx context.Context, id string) (*Status, *Batch, error
 func (c *Control) StatusOf(ctx context.Context, b *Batch) (*Status, error) {
 	s := &Status{
 		Batch: b.ID, Kind: b.Kind, State: b.State, Reason: b.Reason, Runs: len(b.Runs), Rows: b.Rows, MaxCalls: b.MaxCalls,
-		Done: b.Done(), CreatedAt: b.CreatedAt, EndedAt: b.EndedAt, Outcomes: map[string]int{},
+		Done: b.Done(), CreatedAt: b.CreatedAt, EndedAt: b.EndedAt, Outcomes: map[string]int{}, Codes: map[string]int{},
 	}
 	p, err := c.progressOf(ctx, b)
 	if err != nil {
@@ -77,6 +81,10 @@ func (c *Control) progressOf(ctx context.Context, b *Batch) (*Progress, error) {
 
 func (s *Status) setProgress(b *Batch, p *Progress) {
 	s.Run, s.Ended, s.Calls, s.Reviews, s.Rebuilding = p.Run, p.Ended(), p.Calls, p.Reviews, p.rebuilding()
+	if p.Codes != nil {
+		s.Codes = p.Codes
+	}
+	s.EndPerMinute = p.PerMinute
 	if s.Reason == "" {
 		s.Reason = p.Reason
 	}

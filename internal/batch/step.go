@@ -70,7 +70,7 @@ func (f *Feeder) step(ctx context.Context, id string) (time.Duration, error) {
 		switch {
 		case errors.Is(err, seal.ErrKeyMissing):
 			f.Log.Warn().Err(err).Str("batch", id).Msg("this worker lacks the key of the manifest; another worker may have it")
-			return missingKeyDelay, nil
+			return missingKeyDelay, f.Progress.set(ctx, id, fieldReason, "key_missing")
 		case err != nil || delay != 0:
 			return delay, err
 		case fed > 0:
@@ -103,6 +103,11 @@ func (t *feed) tick(ctx context.Context) (fed int, delay time.Duration, err erro
 	run := t.b.run(p.Run)
 	outstanding := p.outstanding(run.Kind)
 	allFed := p.Cursor >= run.Rows
+	if allFed {
+		if err := t.Progress.setReason(ctx, t.b.ID, p, ""); err != nil {
+			return 0, 0, err
+		}
+	}
 	switch {
 	case t.b.State == Cancelled && !p.rebuilding(), allFed && p.Run == len(t.b.Runs):
 		delay, err = t.finishOrWait(ctx, p, outstanding)

@@ -297,6 +297,8 @@ type Rerun struct {
 	Was RowState `json:"was"`
 	// Review is whether a person should have looked at its image.
 	Review bool `json:"review,omitempty"`
+	// Code is its code.
+	Code string `json:"code,omitempty"`
 }
 
 // listRows is how many rows of a retry one object holds.

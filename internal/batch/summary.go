@@ -66,7 +66,7 @@ func (s *Summary) add(r *Row) {
 
 // progress returns the counts as those of a batch whose runs are over.
 func (s *Summary) progress() *Progress {
-	p := &Progress{Run: s.Runs, Rows: s.Rows, Calls: s.Calls, Reviews: s.Reviews, missingStreak: -1}
+	p := &Progress{Run: s.Runs, Rows: s.Rows, Calls: s.Calls, Reviews: s.Reviews, Codes: s.Codes, missingStreak: -1}
 	for state, own := range ownState {
 		done := s.AlreadyDone[string(state)]
 		p.Counts[own], p.Counts[own+doneOffset] = s.Outcomes[string(state)]-done, done

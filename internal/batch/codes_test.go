@@ -1,0 +1,117 @@
+package batch
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/cashfree"
+)
+
+func (h *setup) wantCodes(when string, b *Batch, want map[string]int) {
+	h.t.Helper()
+	if s := h.status(b.ID); !maps.Equal(s.Codes, want) {
+		h.t.Errorf("%s: %v, want %v", when, s.Codes, want)
+	}
+}
+
+// The codes of a status are those of the records, at any time, although no record is read for it.
+func TestCodesAreCountedAsRowsEnd(t *testing.T) {
+	t.Parallel()
+	for _, wiped := range []bool{false, true} {
+		t.Run(fmt.Sprintf("wiped=%v", wiped), func(t *testing.T) {
+			t.Parallel()
+			h := newSetup(t)
+			b := h.batch("codes", 40)
+			for _, n := range []int{3, 7, 30} {
+				h.vendor.answer(fmt.Sprintf("SPEC%05d", n), cashfree.Rejected)
+			}
+			h.vendor.answer("SPEC00005", cashfree.Invalid)
+			h.wantCodes("before", b, map[string]int{})
+			h.feed(b.ID)
+			h.work(20)
+			half := map[string]int{}
+			for _, r := range h.walk(b.ID) {
+				if r.Record == nil {
+					continue
+				}
+				if r.Record.Code != "" {
+					half[r.Record.Code]++
+				}
+				if err := h.control.Progress.RowFinished(t.Context(), r.Record); err != nil { // tails are repeated
+					t.Fatal(err)
+				}
+			}
+			if len(half) == 0 {
+				t.Fatal("no row has a code")
+			}
+			h.wantCodes("half", b, half)
+			if wiped {
+				h.wipe()
+				h.feed(b.ID)
+				h.wantCodes("from the records", b, half)
+			}
+			h.finish(b.ID)
+			all := map[string]int{"specimen_rejected": 3, "invalid_passport": 1}
+			h.wantCodes("ended", b, all)
+			if wiped {
+				h.wipe()
+			}
+			clear(h.vendor.answers)
+			h.vendor.answer("SPEC00007", cashfree.Invalid)
+			if _, err := h.control.Retry(t.Context(), b.ID, h.selectRows(b.ID, Selection{Code: "specimen_rejected"}).Rows, "test"); err != nil {
+				t.Fatal(err)
+			}
+			h.feed(b.ID)
+			h.feed(b.ID) // the first makes the progress
+			h.wantCodes("retried", b, map[string]int{"invalid_passport": 1})
+			h.work(5000)
+			h.wantCodes("after the retry", b, map[string]int{"invalid_passport": 2})
+			h.finish(b.ID)
+			h.wantCodes("ended again", b, map[string]int{"invalid_passport": 2})
+		})
+	}
+}
+
+func TestThePaceIsThatOfTheRowsThatEndedLately(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(3000, 0) // the beginning of half minute 100
+	for name, c := range map[string]struct {
+		now  time.Time
+		ends map[string]int // by half minute
+		want float64
+	}{
+		"nothing ended":              {at, nil, 0},
+		"too short a time":           {at.Add(10 * time.Second), map[string]int{"100": 20}, 0},
+		"since the first row":        {at.Add(30 * time.Second), map[string]int{"98": 30, "99": 60, "100": 60}, 100},
+		"only the last five minutes": {at, map[string]int{"60": 900, "90": 50, "95": 50}, 20},
+		"a stall counts":             {at.Add(60 * time.Second), map[string]int{"98": 30}, 15},
+		"of the future":              {at.Add(30 * time.Second), map[string]int{"99": 60, "200": 60}, 60},
+	} {
+		fields := map[string]int{}
+		for step, rows := range c.ends {
+			var n int
+			_, _ = fmt.Sscan(step, &n)
+			fields[fmt.Sprintf("e%d", n%lateFields)] = n*lateScale + rows
+		}
+		if got := perMinute(c.now, func(field string) int { return fields[field] }); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	h := newSetup(t)
+	b := h.batch("pace", 30)
+	h.feed(b.ID)
+	h.work(12)
+	rows := 0
+	for field, value := range h.redis.HGetAll(t.Context(), progressKey(b.ID)).Val() {
+		var n int
+		if len(field) > 1 && field[0] == 'e' {
+			_, _ = fmt.Sscan(value, &n)
+			rows += n % lateScale
+		}
+	}
+	if rows != 12 {
+		t.Errorf("%d rows ended lately, want 12", rows)
+	}
+}
