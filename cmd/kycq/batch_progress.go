@@ -1,13 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/logx"
@@ -23,7 +22,7 @@ type progress struct {
 	mode string // bar, plain, json or none
 
 	mu          sync.Mutex
-	bar         *progressbar.ProgressBar
+	drawn       bool // the bar is on the terminal's last line
 	step, unit  string
 	done, total int64
 	shown       time.Time
@@ -42,7 +41,7 @@ func (a *app) newProgress(mode string) *progress {
 
 // Lines end up in logs, so they are written less often than the bar is redrawn.
 const (
-	plainEvery = 5 * time.Second
+	plainEvery = 10 * time.Second
 	barEvery   = 100 * time.Millisecond
 )
 
@@ -52,11 +51,6 @@ func (p *progress) Begin(step string, total int64, unit string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.step, p.unit, p.total, p.done, p.shown = step, unit, total, 0, time.Now()
-	if p.mode == "bar" {
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.app.Err), progressbar.OptionSetDescription(step),
-			progressbar.OptionShowBytes(unit == "bytes"), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(barEvery), progressbar.OptionSetPredictTime(step != "")) // a watched batch has its own estimate
-	}
 }
 
 // Add adds n to what is done.
@@ -64,11 +58,11 @@ func (p *progress) Add(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done += n
-	switch {
-	case p.bar != nil:
-		_ = p.bar.Add64(n)
-	case p.mode == "none" || time.Since(p.shown) < plainEvery:
-	default:
+	every := plainEvery
+	if p.mode == "bar" {
+		every = barEvery
+	}
+	if time.Since(p.shown) >= every {
 		p.shown = time.Now()
 		p.print()
 	}
@@ -79,52 +73,59 @@ func (p *progress) print() {
 		_ = cli.WriteLine(p.app.Err, map[string]any{"step": p.step, "done": p.done, "total": p.total, "unit": p.unit})
 		return
 	}
-	share := 100.0
-	if p.total > 0 {
-		share = 100 * float64(p.done) / float64(p.total)
-	}
-	p.app.Note("%s: %.0f %% (%d of %d %s)", p.step, share, p.done, p.total, p.unit)
+	p.show(p.done, p.total, fmt.Sprintf("%s: %.0f %% (%d of %d %s)", p.step, 100*share(p.done, p.total), p.done, p.total, p.unit))
 }
 
-// Clear removes the bar from the terminal, so that other text can be printed.
+func share(done, total int64) float64 {
+	if total <= 0 {
+		return 1
+	}
+	return float64(done) / float64(total)
+}
+
+// Show shows the first of texts, or at a terminal the first that fits into a line.
+func (p *progress) Show(done, total int64, texts ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.show(done, total, texts...)
+}
+
+func (p *progress) show(done, total int64, texts ...string) {
+	switch p.mode {
+	case "plain":
+		p.app.Note("%s", texts[0])
+	case "bar":
+		_, _ = fmt.Fprintf(p.app.Err, "\r%s\x1b[K", barLine(logx.Width(p.app.Err), share(done, total), texts...))
+		p.drawn = true
+	}
+}
+
+// barLine is the first of texts that fits into a line, or the beginning of the last. If there is room, it has a bar. A line as
+// wide as the terminal would not be redrawn in place.
+func barLine(columns int, share float64, texts ...string) string {
+	const bar = 10
+	if columns <= 0 {
+		columns = 80
+	}
+	for _, text := range texts {
+		switch free := columns - 1 - len([]rune(text)); {
+		case free >= bar+3:
+			full := int(share * bar)
+			return "[" + strings.Repeat("#", full) + strings.Repeat("-", bar-full) + "] " + text
+		case free >= 0:
+			return text
+		}
+	}
+	last := []rune(texts[len(texts)-1])
+	return string(last[:min(len(last), max(columns-1, 0))])
+}
+
+// Clear ends the line of the bar, so that other text can be printed.
 func (p *progress) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil {
-		_ = p.bar.Clear()
-		p.bar = nil
+	if p.drawn {
+		_, _ = fmt.Fprintln(p.app.Err)
+		p.drawn = false
 	}
-}
-
-// commandLine is the command line that runs the same command again. Secrets are never flags.
-func commandLine(cmd *cobra.Command, args []string) string {
-	words := []string{cmd.CommandPath()}
-	for _, arg := range args {
-		words = append(words, quote(arg))
-	}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			for _, v := range list.GetSlice() {
-				words = append(words, "--"+f.Name+"="+quote(v))
-			}
-			return
-		}
-		if f.Value.Type() == "bool" && f.Value.String() == "true" {
-			words = append(words, "--"+f.Name)
-			return
-		}
-		words = append(words, "--"+f.Name+"="+quote(f.Value.String()))
-	})
-	return strings.Join(words, " ")
-}
-
-// quote quotes a word for a shell.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/:=@,+%", r)
-	}
-	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

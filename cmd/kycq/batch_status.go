@@ -3,21 +3,21 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/batch"
-	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/blocked"
 )
 
 func newBatchStatus(a *app) *cobra.Command {
 	return a.batchCommand(tolerant(&cobra.Command{
-		Use:     "status BATCH",
-		Short:   "show the progress of a batch",
+		Use:   "status BATCH",
+		Short: "show the progress of a batch",
+		Long: `status shows how far a batch is, what blocks it, when it may end at the present pace, and its failures by code, with what to do
+about each. It reads counters, not rows.`,
 		Example: "  kycq batch status customers-1f00c3aa\n  kycq batch status customers-1f00c3aa --json | jq .outcomes",
 		Args:    oneBatch,
 	}), func(ctx context.Context, d *batchDeps, args []string) error {
@@ -32,31 +32,45 @@ func newBatchStatus(a *app) *cobra.Command {
 // batchStatus is what batch status and batch watch print.
 type batchStatus struct {
 	*batch.Status
-	holdStatus // those of the kind
-	// PerMinute is the rate of the fleet; while watching, the measured pace of the batch.
-	PerMinute  float64 `json:"per_minute"`
-	ETASeconds int64   `json:"eta_seconds"`
+	holdStatus                 // those of the kind
+	Blocked    *blocked.Reason `json:"blocked,omitempty"`
+	// PerMinute is how many rows ended in a minute lately; the rate of the fleet while that is not known.
+	PerMinute float64 `json:"per_minute"`
+	// ETASeconds is the time until the batch ends at this pace. It is absent while the batch is blocked.
+	ETASeconds int64     `json:"eta_seconds,omitempty"`
+	Failures   []failure `json:"failures"`
 }
 
 func readBatch(ctx context.Context, d *batchDeps, id string) (*batchStatus, error) {
-	s, b, err := d.control.Status(ctx, id)
+	s, _, err := d.control.Status(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	rate, holds, err := batch.Pace(ctx, d.gate, b.Kind)
+	fleet, err := d.fleet(ctx)
 	if err != nil {
 		return nil, err
 	}
-	st := &batchStatus{Status: s, holdStatus: holdStatusOf(holds)}
-	st.setPace(rate)
+	return newStatus(fleet, s)
+}
+
+func newStatus(fleet *blocked.Fleet, s *batch.Status) (*batchStatus, error) {
+	st := &batchStatus{Status: s, holdStatus: holdStatusOf(fleet.HoldsOf(s.Kind)), PerMinute: s.EndPerMinute, Failures: failuresOf(s.Batch, s.Codes)}
+	if st.PerMinute == 0 {
+		st.PerMinute = fleet.PerMinute(s.Kind)
+	}
+	var err error
+	if st.Blocked, err = fleet.Batch(s); err != nil {
+		return nil, err
+	}
+	if st.moving() {
+		st.ETASeconds = int64(batch.TimeFor(st.Rows-st.Ended, st.PerMinute) / time.Second)
+	}
 	return st, nil
 }
 
-func (st *batchStatus) setPace(perMinute float64) {
-	st.PerMinute = perMinute
-	if !st.Done {
-		st.ETASeconds = int64(batch.TimeFor(st.Rows-st.Ended, perMinute) / time.Second)
-	}
+// moving reports whether rows are being processed, so that the time left can be estimated.
+func (st *batchStatus) moving() bool {
+	return st.State == batch.Running && st.Blocked == nil && !st.Rebuilding && st.Reason == "" && st.Ended < st.Rows
 }
 
 func (st *batchStatus) eta() string {
@@ -84,12 +98,13 @@ func (st *batchStatus) text() string {
 	switch {
 	case st.Done:
 		line("ended    %s", stamp(st.EndedAt))
-	case st.State == batch.Running && st.Hold == nil:
-		line("eta      %s at %.1f calls a minute", st.eta(), st.PerMinute)
+	case st.moving():
+		line("eta      %s at %.1f rows a minute", st.eta(), st.PerMinute)
 	}
-	if st.Hold != nil {
-		line("%s", holdLines(st.Holds))
+	if st.Blocked != nil {
+		line("%s", st.Blocked.Line())
 	}
+	text.WriteString(failuresText(st.Failures))
 	return text.String()
 }
 
@@ -97,7 +112,7 @@ func (st *batchStatus) text() string {
 func (st *batchStatus) stateText() string {
 	switch {
 	case st.State == batch.CallLimitReached:
-		return fmt.Sprintf("call limit reached: %d of %d calls were made. To continue, run: kycq batch resume %s --max-calls N", st.Calls, st.MaxCalls, st.Batch)
+		return "call limit reached"
 	case st.State == batch.Cancelled && !st.Done:
 		return "cancelled; open rows are being closed"
 	case st.Reason != "":
@@ -124,52 +139,4 @@ func outcomesText(s *batch.Status) string {
 		return "none yet"
 	}
 	return strings.Join(parts, " ")
-}
-
-func newBatchList(a *app) *cobra.Command {
-	var all bool
-	cmd := a.batchCommand(tolerant(&cobra.Command{
-		Use:     "list",
-		Short:   "list open batches, or all",
-		Example: "  kycq batch list\n  kycq batch list --all --json",
-		Args:    cobra.NoArgs,
-	}), func(ctx context.Context, d *batchDeps, _ []string) error {
-		list := d.control.Batches.Open
-		if all {
-			list = d.control.Batches.All
-		}
-		batches, err := list(ctx)
-		if err != nil {
-			return err
-		}
-		slices.SortFunc(batches, func(x, y *batch.Batch) int { return x.CreatedAt.Compare(y.CreatedAt) })
-		found := make([]*batch.Status, len(batches))
-		group, gctx := errgroup.WithContext(ctx)
-		group.SetLimit(16)
-		for i, b := range batches {
-			group.Go(func() (err error) {
-				found[i], err = d.control.StatusOf(gctx, b)
-				return err
-			})
-		}
-		if err := group.Wait(); err != nil {
-			return err
-		}
-		if len(found) == 0 && !a.JSON {
-			a.Note("no open batches (--all lists all)")
-			return nil
-		}
-		return a.Answer(map[string]any{"batches": found}, func() string { return batchTable(found) })
-	})
-	cmd.Flags().BoolVar(&all, "all", false, "list the batches that are done too")
-	return cmd
-}
-
-func batchTable(list []*batch.Status) string {
-	lines := []string{"BATCH\tKIND\tSTATE\tROWS\tENDED\tCALLS\tOUTCOMES\tCREATED"}
-	for _, s := range list {
-		lines = append(lines, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s", s.Batch, s.Kind, s.State, s.Rows, s.Ended, s.Calls,
-			outcomesText(s), stamp(s.CreatedAt)))
-	}
-	return cli.Table(lines)
 }

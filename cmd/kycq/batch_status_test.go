@@ -2,80 +2,134 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/storage"
 )
-
-func TestAHoldIsOneLineWithItsDuration(t *testing.T) {
-	t.Parallel()
-	for want, since := range map[string]time.Duration{
-		"ON HOLD for under 1m: the balance is too low. Next: top up": 10 * time.Second,
-		"ON HOLD for 3m: the balance is too low. Next: top up":       3*time.Minute + 10*time.Second,
-		"ON HOLD for 2h5m: the balance is too low. Next: top up":     2*time.Hour + 5*time.Minute + 10*time.Second,
-	} {
-		h := hold.Hold{Reason: "the balance is too low", NextAction: "top up", Since: time.Now().Add(-since)}
-		if got := holdLines([]hold.Hold{h}); got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
-		}
-	}
-}
 
 func TestProgressLinesShowTheReasonOfAWait(t *testing.T) {
 	t.Parallel()
 	outcomes := map[string]int{"valid": 60}
 	for want, st := range map[string]batchStatus{
-		"valid 60; 98.0 a minute, 1m0s left":      {Status: &batch.Status{State: batch.Running, Rows: 100}, PerMinute: 98, ETASeconds: 60},
-		"valid 60; on hold":                       {Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "held"}, holdStatus: holdStatusOf(make([]hold.Hold, 1))},
-		"valid 60; running (waiting: redis_full)": {Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "redis_full"}},
-		"valid 60; writing the report":            {Status: &batch.Status{State: batch.Running, Rows: 60, Ended: 60}},
-		"valid 60; call limit reached":            {Status: &batch.Status{State: batch.CallLimitReached, Rows: 100, Calls: 60, MaxCalls: 60}},
+		"60 of 100: valid 60; 98.0 a minute, 1m0s left":      {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100}, PerMinute: 98, ETASeconds: 60},
+		"60 of 100: valid 60; blocked: on hold":              {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Reason: "held"}, Blocked: &blocked.Reason{Message: "on hold"}},
+		"60 of 100: valid 60; running (waiting: redis_full)": {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Reason: "redis_full"}},
+		"60 of 60: valid 60; writing the report":             {Status: &batch.Status{State: batch.Running, Rows: 60, Ended: 60}},
+		"60 of 100: valid 60; restoring the progress":        {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Rebuilding: true}},
 	} {
 		st.Outcomes = outcomes
-		if got := progressLine(&st); got != want {
+		if got := progressLines(&st)[0]; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
 }
 
-func TestTheTextBesideTheBarFitsTheTerminal(t *testing.T) {
+func TestAnETAIsOnlyGivenWhileRowsMove(t *testing.T) {
 	t.Parallel()
-	text := "valid 123456 invalid 4321 failed 12; 98.0 a minute, 21h30m left"
-	if got := fitBar(text, 200000, 200); got != text {
-		t.Errorf("200 columns: %q", got)
-	}
-	if got := fitBar(text, 200000, 0); got != text {
-		t.Errorf("no terminal: %q", got)
-	}
-	for _, columns := range []int{30, 40, 80} {
-		bar := " 100% || (200000/200000) "
-		if got := fitBar(text, 200000, columns); len(got+bar) > columns || !strings.HasSuffix(got, "...") {
-			t.Errorf("%d columns: %q", columns, got)
+	moving := batch.Status{State: batch.Running, Rows: 100, Ended: 60}
+	for name, c := range map[string]struct {
+		st   batchStatus
+		want bool
+	}{
+		"moving":        {batchStatus{Status: &moving}, true},
+		"blocked":       {batchStatus{Status: &moving, Blocked: &blocked.Reason{}}, false},
+		"redis is full": {batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "redis_full"}}, false},
+		"call limit":    {batchStatus{Status: &batch.Status{State: batch.CallLimitReached, Rows: 100}}, false},
+		"restoring":     {batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Rebuilding: true}}, false},
+		"all ended":     {batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 100}}, false},
+	} {
+		if got := c.st.moving(); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
-	}
-	if got := fitBar(text, 200000, 10); got != "..." {
-		t.Errorf("10 columns: %q", got)
 	}
 }
 
-func TestTheCallLimitIsANoticeOfItsOwn(t *testing.T) {
+func TestTheBarFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	st := &batchStatus{
+		Status:    &batch.Status{State: batch.Running, Rows: 200000, Ended: 127788, Outcomes: map[string]int{"valid": 123456, "invalid": 4320, "failed": 12}},
+		PerMinute: 98, ETASeconds: 44155,
+	}
+	for columns, want := range map[int]string{
+		200: "[######----] 127788 of 200000: valid 123456 invalid 4320 failed 12; 98.0 a minute, 12h15m55s left",
+		80:  "127788 of 200000: valid 123456 invalid 4320 failed 12; 12h15m55s left",
+		60:  "[######----] 127788 of 200000; 12h15m55s left",
+		40:  "127788 of 200000; 12h15m55s left",
+		20:  "127788 of 200000; 1",
+		1:   "",
+	} {
+		if got := barLine(columns, share(int64(st.Ended), int64(st.Rows)), progressLines(st)...); got != want {
+			t.Errorf("%d columns:\ngot  %s\nwant %s", columns, got, want)
+		}
+	}
+}
+
+func testWatcher(stderr *bytes.Buffer, mode string) *watcher {
+	a := &app{App: &cli.App{Err: stderr}}
+	w := &watcher{progress: a.newProgress(mode)}
+	w.outage = &outage{patience: 10 * time.Minute, note: w.note}
+	return w
+}
+
+func TestAReasonIsPrintedOnceOnALineOfItsOwn(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
-	a := &app{App: &cli.App{Err: &stderr}}
-	w := &watcher{progress: a.newProgress("plain"), endedAtBegin: -1}
-	st := &batchStatus{Status: &batch.Status{Batch: "b-00000000", State: batch.CallLimitReached, Rows: 100, Ended: 60, Calls: 60, MaxCalls: 60, Outcomes: map[string]int{"valid": 60}}}
-	for range 2 {
+	w := testWatcher(&stderr, "bar")
+	free := &batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 59, Outcomes: map[string]int{"valid": 59}}, PerMinute: 98, ETASeconds: 25}
+	held := &batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 60, Outcomes: map[string]int{"valid": 60}}, Blocked: &blocked.Reason{
+		Message: "on hold: no balance", NextAction: "top up",
+	}}
+	for _, st := range []*batchStatus{free, held, held} {
 		if err := w.show(st); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := "call limit reached: 60 of 60 calls were made. To continue, run: kycq batch resume b-00000000 --max-calls N\n" +
-		"60 of 100: valid 60; call limit reached\n"
+	w.Clear()
+	bar := "\r[######----] 60 of 100: valid 60; blocked: on hold: no balance\x1b[K"
+	want := "\r[#####-----] 59 of 100: valid 59; 98.0 a minute, 25s left\x1b[K\nblocked: on hold: no balance. Next: top up\n" + bar + bar + "\n"
 	if stderr.String() != want {
-		t.Errorf("got  %s\nwant %s", stderr.String(), want)
+		t.Errorf("got  %q\nwant %q", stderr.String(), want)
 	}
+}
+
+func TestAnOutageIsWaitedForAndThenGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stderr bytes.Buffer
+		o := &testWatcher(&stderr, "plain").outage
+		down := fmt.Errorf("read the record: %w", storage.ErrUnreachable)
+		pass := func(err error) error { return (*o).pass(t.Context(), err) }
+		for range 3 {
+			if err := pass(down); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Minute)
+		}
+		if err := pass(nil); err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Split(strings.TrimSpace(stderr.String()), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "for at most 10m0s") || lines[1] != "reachable again, after 9m0s" {
+			t.Errorf("%q", lines)
+		}
+		for range 10 {
+			if err := pass(down); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if err := pass(down); err == nil || !cli.Unreachable(err) || !strings.Contains(err.Error(), "gave up after 10m0s") {
+			t.Errorf("after 10 minutes: %v", err)
+		}
+		if err := pass(context.Canceled); err == nil {
+			t.Error("another error was waited for")
+		}
+	})
 }

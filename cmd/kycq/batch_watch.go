@@ -9,15 +9,14 @@ import (
 
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
-	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/sleep"
 )
 
 // watchFlags are the flags of batch watch.
 type watchFlags struct {
-	exit     bool
-	progress string
-	every    time.Duration
+	exit            bool
+	progress        string
+	every, patience time.Duration
 }
 
 func newBatchWatch(a *app) *cobra.Command {
@@ -25,8 +24,9 @@ func newBatchWatch(a *app) *cobra.Command {
 	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:   "watch BATCH",
 		Short: "follow a batch until it ends",
-		Long: `watch shows progress, pace, outcomes, time left and holds until the batch has ended, then prints its status. With --exit
-the exit code is 3 unless all rows are valid. Stopping the watch does not affect the batch.`,
+		Long: `watch shows progress, pace, outcomes, time left and what blocks the batch until it has ended, then prints its status. With --exit
+the exit code is 3 unless all rows are valid. It waits while Redis or S3 cannot be reached, and exits with 6 after --give-up-after. Stopping
+the watch does not affect the batch.`,
 		Example: "  kycq batch watch customers-1f00c3aa\n  kycq batch watch customers-1f00c3aa --exit --json",
 		Args:    oneBatch,
 	}), func(ctx context.Context, d *batchDeps, args []string) error {
@@ -34,6 +34,7 @@ the exit code is 3 unless all rows are valid. Stopping the watch does not affect
 	})
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 unless all rows are valid")
 	cmd.Flags().DurationVar(&f.every, "every", 0, "time between updates; by default 1s at a terminal and 10s elsewhere")
+	addPatienceFlag(cmd, &f.patience)
 	addProgressFlag(cmd, &f.progress)
 	return cmd
 }
@@ -41,16 +42,16 @@ the exit code is 3 unless all rows are valid. Stopping the watch does not affect
 // watcher follows one batch.
 type watcher struct {
 	*progress
-	began        time.Time
-	endedAtBegin int
-	line, notice string // printed last
+	outage  *outage
+	blocked string // the reason that was printed last
 }
 
 func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
-	w := &watcher{progress: a.newProgress(f.progress), endedAtBegin: -1}
+	w := &watcher{progress: a.newProgress(f.progress)}
+	w.outage = &outage{patience: f.patience, note: w.note}
 	every := f.every
 	if every <= 0 {
-		every = 10 * time.Second
+		every = plainEvery
 		if w.mode == "bar" || w.mode == "json" || a.JSON {
 			every = time.Second
 		}
@@ -78,19 +79,20 @@ func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every tim
 	defer w.Clear()
 	for {
 		st, err := readBatch(ctx, d, id)
-		if err != nil {
-			return nil, err
-		}
-		if st.Done {
-			return st, nil
-		}
-		w.measure(st)
-		if err := w.show(st); err != nil {
+		if err := w.outage.pass(ctx, err); err != nil {
 			return nil, err
 		}
 		wait := every
-		if st.Ended == st.Rows {
-			wait = min(every, endingEvery)
+		if err == nil {
+			if st.Done {
+				return st, nil
+			}
+			if err := w.show(st); err != nil {
+				return nil, err
+			}
+			if st.Ended == st.Rows {
+				wait = min(every, endingEvery)
+			}
 		}
 		if err := sleep.For(ctx, wait); err != nil {
 			return nil, err
@@ -98,16 +100,10 @@ func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every tim
 	}
 }
 
-// measureAfter is how long the pace is measured before it replaces the rate of the fleet.
-const measureAfter = 20 * time.Second
-
-func (w *watcher) measure(st *batchStatus) {
-	if w.endedAtBegin < 0 || st.Rebuilding {
-		w.endedAtBegin, w.began = st.Ended, time.Now()
-	}
-	if watched := time.Since(w.began); watched >= measureAfter && st.Ended > w.endedAtBegin {
-		st.setPace(float64(st.Ended-w.endedAtBegin) / watched.Minutes())
-	}
+// note prints a message on a line of its own.
+func (w *watcher) note(format string, args ...any) {
+	w.Clear()
+	w.app.Note(format, args...)
 }
 
 func (w *watcher) show(st *batchStatus) error {
@@ -119,58 +115,31 @@ func (w *watcher) show(st *batchStatus) error {
 	case w.mode == "none":
 		return nil
 	}
-	w.showNotice(st)
-	if w.mode == "bar" {
-		if w.bar == nil {
-			w.Begin("", int64(st.Rows), "rows")
+	reason := ""
+	if st.Blocked != nil {
+		reason = st.Blocked.Message
+		if reason != w.blocked {
+			w.note("%s", st.Blocked.Line())
 		}
-		w.bar.Describe(fitBar(progressLine(st), st.Rows, logx.Width(w.app.Err)))
-		return w.bar.Set(st.Ended)
 	}
-	if line := fmt.Sprintf("%d of %d: %s", st.Ended, st.Rows, progressLine(st)); line != w.line {
-		w.line = line
-		w.app.Note("%s", line)
-	}
+	w.blocked = reason
+	w.Show(int64(st.Ended), int64(st.Rows), progressLines(st)...)
 	return nil
 }
 
-// showNotice prints a line if the operator has to act: for a hold, again when its duration has changed by a minute, and for a
-// call limit that was reached.
-func (w *watcher) showNotice(st *batchStatus) {
-	line := ""
+// progressLines is the progress in one line, and shorter forms of it for narrow terminals.
+func progressLines(st *batchStatus) []string {
+	begin, outcomes := fmt.Sprintf("%d of %d", st.Ended, st.Rows), outcomesText(st.Status)
+	end, short := st.stateText(), st.stateText()
 	switch {
-	case st.Hold != nil:
-		line = holdLines(st.Holds)
-	case st.State == batch.CallLimitReached:
-		line = st.stateText()
-	}
-	if line != w.notice && line != "" {
-		w.Clear()
-		w.app.Note("%s", line)
-	}
-	w.notice = line
-}
-
-// fitBar shortens the text beside the bar, since a bar that is wider than the terminal is not redrawn in place.
-func fitBar(text string, rows, columns int) string {
-	counts := len(fmt.Sprintf(" 100%% || (%d/%d) ", rows, rows))
-	if free := columns - counts; columns > 0 && len(text) > free {
-		return text[:max(0, free-3)] + "..."
-	}
-	return text
-}
-
-func progressLine(st *batchStatus) string {
-	text := outcomesText(st.Status)
-	switch {
-	case st.Hold != nil:
-		return text + "; on hold"
-	case st.State == batch.CallLimitReached:
-		return text + "; call limit reached"
-	case st.State != batch.Running, st.Reason != "":
-		return text + "; " + st.stateText()
+	case st.Blocked != nil:
+		end, short = "blocked: "+st.Blocked.Message, "blocked"
 	case st.Ended == st.Rows:
-		return text + "; writing the report"
+		end, short = "writing the report", "writing the report"
+	case st.moving():
+		end, short = fmt.Sprintf("%.1f a minute, %s left", st.PerMinute, st.eta()), st.eta()+" left"
+	case st.State == batch.Running && st.Rebuilding:
+		end, short = "restoring the progress", "restoring"
 	}
-	return fmt.Sprintf("%s; %.1f a minute, %s left", text, st.PerMinute, st.eta())
+	return []string{begin + ": " + outcomes + "; " + end, begin + ": " + outcomes + "; " + short, begin + "; " + short}
 }

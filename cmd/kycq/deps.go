@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
@@ -100,6 +101,11 @@ func (d *deps) open(ctx context.Context, cfg *config.Config, areas []config.Area
 		d.client, err = tasks.NewClient(tasks.ClientConfig{Redis: d.redis, Ledger: d.store, Keyset: d.keyset, RetryMax: cfg.RetryMax})
 	}
 	return err
+}
+
+// fleet reads the state of the fleet.
+func (d *deps) fleet(ctx context.Context) (*blocked.Fleet, error) {
+	return blocked.Read(ctx, d.redis, d.gate)
 }
 
 func (d *deps) Close() {

@@ -3,15 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/logx"
-	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/tasks"
 )
@@ -19,10 +20,8 @@ import (
 type fleetStatus struct {
 	holdStatus
 	// Restoring says that Redis is new or has lost data, and no worker has restored the pauses from S3 yet.
-	Restoring bool `json:"restoring,omitempty"`
-	Workers   int  `json:"workers"` // alive
-	// NoWorkers says where and when the last worker was seen if none is alive.
-	NoWorkers string       `json:"no_workers,omitempty"`
+	Restoring bool         `json:"restoring,omitempty"`
+	Workers   int          `json:"workers"` // alive
 	Kinds     []kindStatus `json:"kinds"`
 }
 
@@ -31,7 +30,9 @@ type kindStatus struct {
 	StoppedSeconds int64                       `json:"stopped_for_seconds"` // rest of the silence after a 429
 	BreakerSeconds int64                       `json:"breaker_for_seconds"` // rest of the time that the breaker is open
 	Queues         map[tasks.Lane]asynqx.Depth `json:"queues"`
-	ETASeconds     int64                       `json:"eta_seconds"` // for the queued jobs, at the present rate
+	Blocked        *blocked.Reason             `json:"blocked,omitempty"`
+	// ETASeconds is for the queued jobs, at the present rate. It is absent while the kind is blocked.
+	ETASeconds int64 `json:"eta_seconds,omitempty"`
 }
 
 func newFleetStatus(a *app) *cobra.Command {
@@ -40,8 +41,8 @@ func newFleetStatus(a *app) *cobra.Command {
 		Use:   "status",
 		Short: "show the holds, and rate, queues, 429s and breaker of each kind",
 		Long: `status shows for each kind the configured and the effective rate, the calls of the last minute, the waiting jobs of each
-lane, the 429s, the circuit breaker, and how long the queued jobs take at the present rate. Batch rows that are not
-enqueued yet are not included; see kycq batch status.`,
+lane, the 429s, the circuit breaker, how long the queued jobs take at the present rate, and what blocks the calls. Batch rows
+that are not enqueued yet are not included; see kycq batch status.`,
 		Example: "  kycq fleet status\n  kycq fleet status --watch\n  kycq fleet status --json | jq .hold",
 		Args:    cobra.NoArgs,
 	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
@@ -63,35 +64,22 @@ enqueued yet are not included; see kycq batch status.`,
 }
 
 func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
-	kinds, holds, err := d.gate.Status(ctx)
+	fleet, err := d.fleet(ctx)
 	if err != nil {
 		return fleetStatus{}, err
 	}
-	revision, err := d.gate.Stored(ctx)
-	if err != nil {
-		return fleetStatus{}, err
-	}
-	st := fleetStatus{holdStatus: holdStatusOf(holds), Restoring: revision < 0}
-	workers, err := redisx.Workers(ctx, d.redis)
-	if err != nil {
-		return fleetStatus{}, err
-	}
-	st.Workers, st.NoWorkers = aliveWorkers(workers)
-	for _, k := range kinds {
+	st := fleetStatus{holdStatus: holdStatusOf(fleet.Holds), Restoring: fleet.Restoring, Workers: fleet.Alive()}
+	for _, k := range fleet.Kinds {
 		ks := kindStatus{
-			KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{},
+			KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}, Blocked: fleet.Calls(tasks.Kind(k.Kind)),
 			StoppedSeconds: seconds(k.StoppedFor), BreakerSeconds: seconds(k.BreakerFor),
 		}
 		var waiting int64
 		for _, lane := range tasks.Lanes() {
-			depth, err := asynqx.ReadDepth(ctx, d.redis, tasks.Queue(tasks.Kind(k.Kind), lane))
-			if err != nil {
-				return fleetStatus{}, err
-			}
-			ks.Queues[lane] = depth
-			waiting += depth.Waiting()
+			ks.Queues[lane] = fleet.Queues[tasks.Queue(tasks.Kind(k.Kind), lane)]
+			waiting += ks.Queues[lane].Waiting()
 		}
-		if k.PerMinute > 0 {
+		if ks.Blocked == nil && k.PerMinute > 0 {
 			ks.ETASeconds = int64(float64(waiting) / k.PerMinute * 60)
 		}
 		st.Kinds = append(st.Kinds, ks)
@@ -123,19 +111,38 @@ func (a *app) printFleet(st fleetStatus, watch bool) error {
 func describeFleet(st fleetStatus) string {
 	lines := []string{"KIND\tRATE\tEFFECTIVE\tLAST MINUTE\tLIVE\tBULK\t429S\tBREAKER\tETA"}
 	for _, k := range st.Kinds {
+		eta := "-"
+		if k.Blocked == nil {
+			eta = (time.Duration(k.ETASeconds) * time.Second).String()
+		}
 		lines = append(lines, fmt.Sprintf("%s\t%s\t%.1f/m\t%d\t%d\t%d\t%d\t%s\t%s", k.Kind, k.Configured, k.PerMinute, k.LastMinute,
 			k.Queues[tasks.Live].Waiting(), k.Queues[tasks.Bulk].Waiting(), k.Limited, describeBreaker(k.KindStatus),
-			time.Duration(k.ETASeconds)*time.Second))
+			eta))
 	}
 	holds := describeHolds(st.Holds)
 	if st.Restoring {
 		holds = "hold: not known: Redis is new or has lost data; no calls are made until a worker has read the pauses from S3\n"
 	}
-	workers := st.NoWorkers
-	if workers == "" {
-		workers = fmt.Sprintf("%d alive", st.Workers)
+	return holds + fmt.Sprintf("workers: %d alive\n", st.Workers) + cli.Table(lines) + blockedKinds(st.Kinds)
+}
+
+// blockedKinds has a line for each blocked kind, or one if all are blocked by the same.
+func blockedKinds(kinds []kindStatus) (text string) {
+	var lines []string
+	for _, k := range kinds {
+		if k.Blocked != nil {
+			lines = append(lines, k.Blocked.Line())
+		}
 	}
-	return holds + "workers: " + workers + "\n" + cli.Table(lines)
+	if len(lines) == len(kinds) && len(slices.Compact(slices.Clone(lines))) == 1 {
+		return lines[0] + "\n"
+	}
+	for _, k := range kinds {
+		if k.Blocked != nil {
+			text += k.Kind + " " + k.Blocked.Line() + "\n"
+		}
+	}
+	return text
 }
 
 func describeBreaker(k gate.KindStatus) string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/doctor"
 	"github.com/kycq/kycq/internal/redisx"
@@ -36,7 +37,6 @@ but is not seen any more has crashed or lost Redis. Each worker tells Redis abou
 		if err != nil {
 			return err
 		}
-		_, none := aliveWorkers(workers)
 		for _, difference := range doctor.DifferentSettings(workers) {
 			a.Warn(difference)
 		}
@@ -46,34 +46,13 @@ but is not seen any more has crashed or lost Redis. Each worker tells Redis abou
 				list = append(list, workerStatus{Worker: w, Alive: w.Alive(), SeenAgoSeconds: int64(w.SeenAgo / time.Second)})
 			}
 		}
-		if none != "" {
-			a.Note("%s", none)
+		if r := blocked.OfWorkers(workers); r != nil {
+			a.Note("%s", r)
 		}
 		return a.Answer(map[string]any{"workers": list}, func() string { return workerTable(list) })
 	})
 	cmd.Flags().BoolVar(&all, "all", false, "also list the workers of the last week that are not alive")
 	return cmd
-}
-
-// aliveWorkers counts the workers that are alive. If there are none, it says since when, and what to do.
-func aliveWorkers(workers []redisx.Worker) (alive int, none string) {
-	for _, w := range workers {
-		if w.Alive() {
-			alive++
-		}
-	}
-	switch {
-	case alive > 0:
-		return alive, ""
-	case len(workers) == 0:
-		return 0, "none is alive, and none was seen in the last week: start one with `kycq worker`"
-	}
-	w := workers[0]
-	how := "crashed or lost Redis"
-	if w.Stopped {
-		how = "was stopped"
-	}
-	return 0, fmt.Sprintf("none is alive; the last, on %s (pid %d), %s %s ago: start one with `kycq worker`", w.Host, w.PID, how, w.SeenAgo)
 }
 
 func workerTable(list []workerStatus) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/kycq/kycq/internal/hold"
 )
@@ -51,24 +50,4 @@ func describeHold(h hold.Hold) string {
 		}
 	}
 	return text
-}
-
-// holdLines describes each hold in one line.
-func holdLines(holds []hold.Hold) string {
-	lines := make([]string, len(holds))
-	for i, h := range holds {
-		held := "under 1m"
-		if d := time.Since(h.Since).Truncate(time.Minute); d > 0 {
-			held = strings.TrimSuffix(d.String(), "0s")
-		}
-		next := "Next: " + h.NextAction
-		if h.Probing {
-			next = "One test call is being made"
-		}
-		if h.Kind != "" {
-			held += ", " + h.Kind + " only"
-		}
-		lines[i] = fmt.Sprintf("ON HOLD for %s: %s. %s", held, h.Reason, next)
-	}
-	return strings.Join(lines, "\n")
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +25,7 @@ func newJobShow(a *app) *cobra.Command {
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "show ID",
 		Short: "show a job's record",
-		Long: `show prints a job's record in S3: state, outcome, attempts, and what to do next. Personal data is masked. With --reveal
+		Long: `show prints a job's record in S3: state, outcome, attempts, what to do next, and what blocks an open job. Personal data is masked. With --reveal
 it decrypts and prints input and answer, after an event in the audit trail.`,
 		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal --reason \"complaint 2026-31\"",
 		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
@@ -39,7 +42,7 @@ it decrypts and prints input and answer, after an event in the audit trail.`,
 				return err
 			}
 			if !reveal {
-				return a.printRecord(rec)
+				return a.printOpenRecord(cmd.Context(), cfg, store, rec)
 			}
 			act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID, Reason: reason}
 			if err := (&deps{cfg: cfg, store: store}).appendAudit(cmd.Context(), act); err != nil {
@@ -53,7 +56,7 @@ it decrypts and prints input and answer, after an event in the audit trail.`,
 			}
 			return nil
 		}),
-	}, config.S3, config.Sealing, config.Audit)
+	}, config.S3, config.Redis, config.Rates, config.Sealing, config.Audit)
 	name.register(cmd)
 	cmd.Flags().BoolVar(&reveal, "reveal", false, "decrypt and print input and answer")
 	cmd.Flags().StringVar(&reason, "reason", "", "why the data is revealed, for the audit trail (no personal data)")
@@ -62,6 +65,31 @@ it decrypts and prints input and answer, after an event in the audit trail.`,
 
 func (a *app) printRecord(rec *storage.Record) error {
 	return a.Answer(rec, func() string { return describe(rec) })
+}
+
+// printOpenRecord prints a record, and what blocks the job.
+func (a *app) printOpenRecord(ctx context.Context, cfg *config.Config, store *storage.Store, rec *storage.Record) error {
+	view, err := newJobView(cfg, store)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	reason := view.blocked(ctx, rec)
+	if reason == nil {
+		return a.printRecord(rec)
+	}
+	if !a.JSON {
+		return a.Print("%s%s\n", describe(rec), reason.Line())
+	}
+	record, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	added, err := json.Marshal(reason)
+	if err != nil {
+		return err
+	}
+	return a.PrintJSON(json.RawMessage(slices.Concat(record[:len(record)-1], []byte(`,"blocked":`), added, []byte("}"))))
 }
 
 // describe formats a record as text.

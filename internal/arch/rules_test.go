@@ -31,6 +31,7 @@ var ownImports = map[string][]string{
 	"internal/asynqx/":       {"./internal/logx"},
 	"internal/audit/":        {"./internal/objects"},
 	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/logx", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
+	"internal/blocked/":      {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/redisx", "./storage", "./tasks"},
 	"internal/dashboard/":    {"./internal/seal", "./tasks"},
 	"internal/doctor/":       {"./internal/cashfree", "./internal/clocks", "./internal/digits", "./internal/hold", "./internal/installation", "./internal/objects", "./internal/redisx", "./internal/seal", "./tasks"},
 	"internal/gate/":         {"./internal/hold"},
@@ -84,7 +85,7 @@ var rules = []rule{
 		imports: []string{"github.com/redis/go-redis"},
 		only: []string{
 			"tasks/client.go", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
-			"internal/cli/", "internal/dashboard/", "internal/gate/", "internal/hold/", "internal/installation/", "internal/janitor/",
+			"internal/blocked/", "internal/cli/", "internal/dashboard/", "internal/gate/", "internal/hold/", "internal/installation/", "internal/janitor/",
 			"internal/metrics/", "internal/pauses/",
 			"internal/redisx/", "internal/wire/", "internal/dev/", "internal/faults/", "internal/testenv/", "cmd/", "examples/", "bench/",
 		},

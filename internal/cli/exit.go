@@ -153,10 +153,15 @@ func exitCode(ctx context.Context, err error) int {
 		return ExitUsage
 	case errors.Is(err, storage.ErrDenied), refusedByRedis(err):
 		return ExitCredentials
-	case errors.Is(err, storage.ErrUnreachable), redisUnreachable(err):
+	case Unreachable(err):
 		return ExitUnreachable
 	}
 	return ExitFailure
+}
+
+// Unreachable reports whether err means that Redis or S3 cannot be reached: the same may succeed later.
+func Unreachable(err error) bool {
+	return errors.Is(err, storage.ErrUnreachable) || redisUnreachable(err)
 }
 
 // refusedByRedis reports whether Redis refuses the credentials.

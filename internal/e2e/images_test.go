@@ -22,7 +22,7 @@ func TestImageHostDown(t *testing.T) {
 	batch := s.submitCards(t, rows)
 	w := s.start("worker")
 	status := func() string { out, _, _ := s.run(nil, "batch", "status", batch); return out }
-	eventually(t, func() bool { return strings.Contains(status(), "ON HOLD") })
+	eventually(t, func() bool { return strings.Contains(status(), "on hold") })
 	if text, _, _ := s.run(nil, "fleet", "status"); !strings.Contains(text, "aadhaar only: image_not_fetched: 20 paid answers wait") {
 		t.Errorf("fleet status:\n%s", text)
 	}
@@ -32,7 +32,7 @@ func TestImageHostDown(t *testing.T) {
 	}
 	s.vendor.imagesDown.Store(false)
 	s.start("worker")
-	eventually(t, func() bool { return !strings.Contains(status(), "ON HOLD") }) // jobs that met the hold wait for 30 s
+	eventually(t, func() bool { return !strings.Contains(status(), "on hold") }) // jobs that met the hold wait for 30 s
 	for id := range rows {
 		if n := s.vendor.count(fmt.Sprint("card-", id+1)); n > 1 {
 			t.Errorf("%d calls for row %d", n, id+1)

@@ -1,0 +1,223 @@
+package blocked
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
+)
+
+// Gate reports rates and holds: *gate.Gate.
+type Gate interface {
+	Status(ctx context.Context) ([]gate.KindStatus, []hold.Hold, error)
+	Stored(ctx context.Context) (revision int64, err error)
+}
+
+// Fleet is the state of the whole fleet at a time.
+type Fleet struct {
+	Kinds     []gate.KindStatus
+	Holds     []hold.Hold
+	Restoring bool // Redis is new or has lost data, and no worker has restored the pauses from S3 yet
+	Workers   []redisx.Worker
+	Queues    map[string]asynqx.Depth
+
+	at    time.Time
+	redis redis.UniversalClient
+}
+
+// Read reads the state of the fleet.
+func Read(ctx context.Context, client redis.UniversalClient, g Gate) (*Fleet, error) {
+	f := &Fleet{redis: client, at: time.Now(), Queues: map[string]asynqx.Depth{}}
+	var err error
+	if f.Kinds, f.Holds, err = g.Status(ctx); err != nil {
+		return nil, err
+	}
+	revision, err := g.Stored(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.Restoring = revision < 0
+	if f.Workers, err = redisx.Workers(ctx, client); err != nil {
+		return nil, err
+	}
+	for _, queue := range tasks.Queues() {
+		if f.Queues[queue], err = asynqx.ReadDepth(ctx, client, queue); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// PerMinute is the rate of a kind, in calls a minute.
+func (f *Fleet) PerMinute(kind tasks.Kind) float64 {
+	i := slices.IndexFunc(f.Kinds, func(k gate.KindStatus) bool { return k.Kind == string(kind) })
+	if i < 0 {
+		return 0
+	}
+	return f.Kinds[i].PerMinute
+}
+
+// HoldsOf are the holds that cover a kind.
+func (f *Fleet) HoldsOf(kind tasks.Kind) []hold.Hold {
+	return slices.DeleteFunc(slices.Clone(f.Holds), func(h hold.Hold) bool { return !h.Covers(string(kind)) })
+}
+
+// Alive counts the workers that are alive.
+func (f *Fleet) Alive() int {
+	n := 0
+	for _, w := range f.Workers {
+		if w.Alive() {
+			n++
+		}
+	}
+	return n
+}
+
+// NoWorker is why nothing goes on if no worker is alive, else nil.
+func (f *Fleet) NoWorker() *Reason { return OfWorkers(f.Workers) }
+
+// Calls is why no calls of a kind are made, nil if they are.
+func (f *Fleet) Calls(kind tasks.Kind) *Reason { return first(f.calls(kind)) }
+
+func (f *Fleet) calls(kind tasks.Kind) (all []*Reason) {
+	if h := hold.Of(string(kind), f.Holds); h != nil {
+		all = append(all, held(*h))
+	}
+	if r := f.NoWorker(); r != nil {
+		all = append(all, r)
+	}
+	if f.Restoring {
+		all = append(all, restoring())
+	}
+	for _, k := range f.Kinds {
+		if k.Kind == string(kind) {
+			all = append(all, closed(f.at, k)...)
+		}
+	}
+	return all
+}
+
+// paused is set if a queue was paused on the dashboard. A hold pauses the queues, too.
+func (f *Fleet) paused(kind tasks.Kind, lane tasks.Lane) []*Reason {
+	queue := tasks.Queue(kind, lane)
+	if f.Queues[queue].Paused && hold.Of(string(kind), f.Holds) == nil {
+		return []*Reason{queuePaused(queue)}
+	}
+	return nil
+}
+
+// sampleSize is how many delayed tasks are read to find out why a batch waits.
+const sampleSize = 200
+
+// Batch is why no row of a batch goes on, nil if rows do, or if the batch is done.
+func (f *Fleet) Batch(s *batch.Status) (*Reason, error) {
+	r, unknown := f.withoutTasks(s)
+	queue := tasks.Queue(s.Kind, tasks.Bulk)
+	if !unknown || f.Queues[queue].Retry == 0 {
+		return r, nil
+	}
+	list, err := asynqx.ReadDelayed(f.redis, queue, sampleSize)
+	return f.rowsOf(s, list), err
+}
+
+// withoutTasks is Batch, as far as that is known without the tasks of its open rows.
+func (f *Fleet) withoutTasks(s *batch.Status) (r *Reason, unknown bool) {
+	if s.Done {
+		return nil, false
+	}
+	var all []*Reason
+	closing := s.State == batch.Cancelled || s.Ended == s.Rows // rows are being closed, or the report is being written
+	switch {
+	case s.State == batch.CallLimitReached:
+		all = append(all, callLimit(s.Batch, s.Calls, s.MaxCalls))
+	case closing:
+		if r := f.NoWorker(); r != nil {
+			all = append(all, r)
+		}
+	default:
+		all = append(all, f.calls(s.Kind)...)
+		all = append(all, f.paused(s.Kind, tasks.Bulk)...)
+	}
+	switch s.Reason {
+	case RedisFull:
+		all = append(all, &Reason{
+			Cause: RedisFull, Message: "Redis is nearly full, so no further rows are enqueued",
+			NextAction: "raise its maxmemory, or wait until the queues are shorter",
+		})
+	case KeyMissing:
+		all = append(all, delayed(asynqx.Delayed{Code: KeyMissing}, "the rows of the batch wait"))
+	}
+	return first(all), len(all) == 0 && s.Open > 0 && !closing
+}
+
+// rowsOf is why all open rows of a batch wait, nil if not all do. list is a sample of the delayed tasks of its queue.
+func (f *Fleet) rowsOf(s *batch.Status, list []asynqx.Delayed) *Reason {
+	queue := f.Queues[tasks.Queue(s.Kind, tasks.Bulk)]
+	list = slices.DeleteFunc(list, func(d asynqx.Delayed) bool {
+		job, err := tasks.DecodePayload(d.Payload)
+		return err != nil || job.Batch != s.Batch
+	})
+	if len(list) == 0 || len(list) < s.Open && queue.Pending+queue.Active > 0 {
+		return nil
+	}
+	codes, most := map[string]int{}, list[0]
+	for _, d := range list {
+		if codes[d.Code]++; codes[d.Code] > codes[most.Code] {
+			most = d
+		}
+	}
+	most.Since, most.Next = time.Time{}, list[0].Next
+	who := "1 open row waits"
+	if s.Open > 1 {
+		who = fmt.Sprintf("all %d open rows wait", s.Open)
+	}
+	return delayed(most, who)
+}
+
+// Job is why a job does not go on, nil if it does or has ended. status is that of its batch; nil: it has none, or it is not known.
+func (f *Fleet) Job(rec *storage.Record, status *batch.Status) (*Reason, error) {
+	if rec.State.Final() {
+		return nil, nil
+	}
+	queue := tasks.Queue(rec.Kind, rec.Lane)
+	task, err := asynqx.ReadTask(f.redis, queue, tasks.TaskID(rec.VerificationID, rec.Run))
+	return f.job(rec, status, task), err
+}
+
+// job is Job with the job's task, if it is delayed.
+func (f *Fleet) job(rec *storage.Record, status *batch.Status, task *asynqx.Delayed) *Reason {
+	if task == nil && rec.State == storage.StateWaiting && time.Now().Before(rec.NotBefore) {
+		task = &asynqx.Delayed{Code: rec.Reason, Since: rec.UpdatedAt, Next: rec.NotBefore}
+		if last := rec.LastAttempt(); last != nil && last.Code == rec.Reason {
+			task.Decision = "retry"
+		}
+	}
+	var all []*Reason
+	limited := status != nil && status.State == batch.CallLimitReached || task != nil && task.Code == "call_limit_reached"
+	switch {
+	case rec.State == storage.StateAnswered || rec.State == storage.StateSent: // its call was made
+		if r := f.NoWorker(); r != nil {
+			all = append(all, r)
+		}
+	case limited && status != nil:
+		all = append(all, callLimit(status.Batch, status.Calls, status.MaxCalls))
+		fallthrough
+	default:
+		all = append(all, f.calls(rec.Kind)...)
+	}
+	all = append(all, f.paused(rec.Kind, rec.Lane)...)
+	if task != nil && len(all) == 0 {
+		all = append(all, delayed(*task, "the job waits"))
+	}
+	return first(all)
+}
