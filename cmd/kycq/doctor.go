@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -11,6 +13,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/doctor"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 )
@@ -20,7 +23,8 @@ func newDoctor(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "check settings, Redis, S3, keyset, Cashfree and whether they belong together, and print fixes",
 		Long: `doctor checks the settings, this machine's clock, Redis, the buckets, the keyset, Cashfree, and
-whether these belong to one installation. It prints one line for each check: ok, warn, fail or skip, with a fix. Checks that depend on a failed one are skipped.
+whether these belong to one installation. It prints one line for each finding: ok, warn, fail or skip, and the fix on the next. Checks
+that depend on a failed one are skipped.
 
 It creates and deletes a temporary object in each bucket, also tries anonymous access, and sends Cashfree one request
 without fields, which cannot be charged.
@@ -84,13 +88,23 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 		opened, err := wire.OpenStore(cmd.Context(), cfg)
 		if err == nil {
 			store, t.Store = opened, opened.Buckets()
+			t.Inbox = func(ctx context.Context) iter.Seq2[objects.Info, error] { return store.Buckets().Inbox.List(ctx, "") }
 		}
 		return err
 	}, config.S3)
 	open(func(cfg *config.Config) error {
 		t.Keyset, t.KeysetErr = wire.OpenKeyset(cfg)
+		for _, v := range cfg.Values() {
+			if v.Name == "keyset" {
+				t.KeysetFile = v.Path
+			}
+		}
 		return nil
 	}, config.Sealing)
+	open(func(cfg *config.Config) error {
+		t.PrometheusURL = cfg.PrometheusURL
+		return nil
+	}, config.Dashboard)
 	open(func(cfg *config.Config) error {
 		if t.VendorErr = cfg.RequireCredentials(); t.VendorErr != nil {
 			return nil
@@ -122,11 +136,10 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 func describeFindings(found []doctor.Finding) string {
 	var text strings.Builder
 	for _, f := range found {
-		line := f.Message
+		_, _ = fmt.Fprintf(&text, "%-4s  %-21s %s\n", f.Status, f.Check, f.Message)
 		if f.Fix != "" {
-			line += ": " + f.Fix
+			_, _ = fmt.Fprintf(&text, "      %-21s fix: %s\n", "", f.Fix)
 		}
-		_, _ = fmt.Fprintf(&text, "%-4s  %-21s %s\n", f.Status, f.Check, line)
 	}
 	return text.String()
 }

@@ -69,6 +69,7 @@ type Config struct {
 type Value struct {
 	Setting
 	Text   string // [secret] for a secret; empty if not set
+	Path   string // of the file that contained the value; may be empty
 	Source string // flag, environment, default or the YAML file, and the file that contained the value
 }
 

@@ -210,7 +210,7 @@ func (l *loader) apply(c *Config, s Setting) {
 		g.source += ", file " + g.path
 	}
 	g.text = strings.TrimSpace(g.text)
-	c.values = append(c.values, Value{Setting: s, Text: shown(s, g.text), Source: g.source})
+	c.values = append(c.values, Value{Setting: s, Text: shown(s, g.text), Path: g.path, Source: g.source})
 	if g.text == "" && s.Default == "" {
 		return
 	}

@@ -7,6 +7,7 @@ package doctor
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/kycq/kycq/internal/cashfree"
@@ -80,9 +81,13 @@ type Target struct {
 	Redis              Redis
 	Store              Store
 	Keyset             *tasks.Keyset
-	KeysetErr          error // why Keyset is nil
-	Vendor             Vendor
-	VendorErr          error // why Vendor is nil
+	KeysetErr          error  // why Keyset is nil
+	KeysetFile         string // that it was read from; may be empty
+	// Inbox lists the images in the inbox bucket; nil without a store.
+	Inbox         func(ctx context.Context) iter.Seq2[objects.Info, error]
+	PrometheusURL string // of the dashboard; may be empty
+	Vendor        Vendor
+	VendorErr     error // why Vendor is nil
 	// Installation compares Redis, buckets and account; nil if one of their settings is missing.
 	Installation func(ctx context.Context) (installation.Found, error)
 	// DigitCheck is the version of Tesseract, or off; DigitErr says why it cannot be used, and whether workers start without it.
@@ -95,7 +100,9 @@ type Target struct {
 // Run runs all checks. It takes about a minute if all servers time out.
 func Run(ctx context.Context, t Target) []Finding {
 	var all []Finding
-	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkKeyset, checkDigits, checkVendor, checkInstallation} {
+	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkInbox, checkKeyset,
+		checkDigits, checkVendor, checkInstallation, checkPrometheus,
+	} {
 		all = append(all, check(ctx, t)...)
 	}
 	return all

@@ -133,6 +133,8 @@ func TestFindingForEachClassOfReply(t *testing.T) {
 	}{
 		{cashfree.Reply{Class: cashfree.Rejected, HTTPStatus: 400}, ""},
 		{cashfree.Reply{Class: cashfree.Rejected, HTTPStatus: 422}, ""},
+		{cashfree.Reply{Class: cashfree.Rejected, HTTPStatus: 400, Foreign: true}, "fail cashfree settings"}, // an S3 server
+		{cashfree.Reply{Class: cashfree.RateLimited, HTTPStatus: 429, Foreign: true}, "fail cashfree settings"},
 		{cashfree.Reply{Class: cashfree.Rejected, HTTPStatus: 404}, "fail cashfree settings"},
 		{cashfree.Reply{Class: cashfree.Credentials, HTTPStatus: 401}, "fail cashfree credentials"},
 		{cashfree.Reply{Class: cashfree.NotAllowed, HTTPStatus: 403}, "fail cashfree credentials"},

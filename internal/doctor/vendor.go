@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/kycq/kycq/internal/cashfree"
@@ -48,6 +49,9 @@ func checkImages(route cashfree.ImageRoute) []Finding {
 // readReply interprets the answer to a request without fields, which Cashfree must reject.
 func readReply(check string, r *cashfree.Reply) Finding {
 	answered := fmt.Sprintf("HTTP status %d", r.HTTPStatus)
+	if r.Foreign && r.HTTPStatus < http.StatusInternalServerError {
+		r.Class = cashfree.Undocumented
+	}
 	switch r.Class {
 	case cashfree.Rejected:
 		if r.HTTPStatus == 404 {

@@ -1,0 +1,90 @@
+package doctor_test
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/objects"
+)
+
+func TestAKeysetThatOthersCanReadIsAWarning(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	if err := os.Chmod(folder, 0o755); err != nil { // the folders above it can be entered by all
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "keyset.json")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file, folder os.FileMode
+		want         string
+	}{
+		{0o600, 0o755, ""},
+		{0o640, 0o755, ""},
+		{0o644, 0o700, ""}, // nobody else can enter
+		{0o644, 0o755, "warn keyset "},
+	} {
+		if err := os.Chmod(path, c.file); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(folder, c.folder); err != nil {
+			t.Fatal(err)
+		}
+		target := healthy(t)
+		target.KeysetFile = path
+		if got := findings(target); got != c.want {
+			t.Errorf("file %o, folder %o: %q, want %q", c.file, c.folder, got, c.want)
+		}
+	}
+}
+
+func TestUnmaskedImagesThatStayAreAWarning(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		image objects.Info
+		want  string
+	}{
+		{objects.Info{Key: "single/A.1f00c3aa0000", Age: time.Hour}, ""},
+		{objects.Info{Key: "single/A.1f00c3aa0000", Age: 25 * time.Hour}, "warn inbox "},
+		{objects.Info{Key: "quarantine/A", Age: 25 * time.Hour}, ""}, // waits for a person
+	} {
+		target := healthy(t)
+		target.Inbox = func(context.Context) iter.Seq2[objects.Info, error] {
+			return func(yield func(objects.Info, error) bool) { yield(c.image, nil) }
+		}
+		if got := findings(target); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.image, got, c.want)
+		}
+	}
+}
+
+func TestAPrometheusWithoutAnswerOrMetricsIsAWarning(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		`{"status":"success","data":{"resultType":"vector","result":[{"value":[1,"2"]}]}}`: "",
+		`{"status":"success","data":{"resultType":"vector","result":[]}}`:                  "warn prometheus ",
+		`<html>`: "warn prometheus ",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+		target := healthy(t)
+		target.PrometheusURL = server.URL
+		if got := findings(target); got != want {
+			t.Errorf("%s: %q, want %q", answer, got, want)
+		}
+		server.Close()
+		if got := findings(target); got != "warn prometheus " {
+			t.Errorf("a server that is down: %q", got)
+		}
+	}
+}
