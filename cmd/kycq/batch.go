@@ -31,10 +31,23 @@ type batchDeps struct {
 
 func (d *batchDeps) partsOf(b *batch.Batch) *batch.Parts { return batch.PartsOf(d.store, d.keyset, b) }
 
-// batchCommand makes fn the code of cmd.
+// batchCommand makes fn the code of cmd. If the argument of cmd is a batch, fn is called with its id, of which a beginning is
+// enough.
 func (a *app) batchCommand(cmd *cobra.Command, fn func(ctx context.Context, d *batchDeps, args []string) error) *cobra.Command {
+	about := strings.HasSuffix(cmd.Use, batchArgument)
+	if about {
+		cmd.ValidArgsFunction = a.completeBatch
+	}
 	return a.command(cmd, batchAreas, func(ctx context.Context, d *deps, args []string) error {
-		return batchError(fn(ctx, &batchDeps{d, batch.NewControl(d.redis, d.store)}, args))
+		bd := &batchDeps{d, batch.NewControl(d.redis, d.store)}
+		if about {
+			id, err := findBatch(ctx, bd.control.Batches, args[0])
+			if err != nil {
+				return batchError(err)
+			}
+			args = []string{id}
+		}
+		return batchError(fn(ctx, bd, args))
 	})
 }
 
@@ -60,9 +73,9 @@ func batchError(err error) error {
 // oneBatch checks the argument of a command about one batch.
 func oneBatch(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return cli.Usagef("want one batch id (kycq batch list)")
+		return cli.Usagef("want one batch id, or its beginning (kycq batch list)")
 	}
-	return batch.CheckID(args[0])
+	return batch.CheckPrefix(args[0])
 }
 
 // auditBatch writes the audit event of what is about to be done to a batch.

@@ -30,6 +30,8 @@ type progress struct {
 
 func (a *app) newProgress(mode string) *progress {
 	switch {
+	case a.Quiet:
+		mode = "none"
 	case mode != "auto":
 	case logx.IsTerminal(a.Err):
 		mode = "bar"

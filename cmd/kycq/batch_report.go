@@ -67,6 +67,7 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 	cli.ChoiceFlag(cmd, &f.format, "format", "form of the rows", string(batchreport.CSV), string(batchreport.JSONL))
 	cmd.Flags().BoolVar(&f.only.Review, "review", false, "only rows whose image a person should look at")
 	cmd.Flags().StringVar(&f.only.Code, "code", "", "only rows with this code")
+	completeCode(cmd)
 	cmd.Flags().StringVar(&f.out, "out", "", "write to this file (mode 0600) instead of stdout")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit trail (no personal data)")
 	addProgressFlag(cmd, &f.progress)

@@ -47,6 +47,7 @@ A batch that has reached its call limit is continued by kycq batch resume.`,
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.Code, "code", "", "rows that ended with this code")
+	completeCode(cmd)
 	flags.BoolVar(&f.Failed, "failed", false, "rows that failed, except lost answers")
 	flags.BoolVar(&f.Invalid, "invalid", false, "rows that Cashfree found invalid")
 	flags.BoolVar(&f.Lost, "lost", false, "rows whose answer was lost (they may have been charged)")

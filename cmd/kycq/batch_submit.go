@@ -34,8 +34,9 @@ var errMaxCalls = errors.New("--max-calls: must be 0 (no limit) or more")
 func newBatchSubmit(a *app) *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
-		Use:   "submit KIND FILE",
-		Short: "check a manifest and submit its rows",
+		Use:               "submit KIND FILE",
+		ValidArgsFunction: completeKind("csv", "jsonl"),
+		Short:             "check a manifest and submit its rows",
 		Long: `submit reads FILE (CSV or JSONL; - for standard input) with one job per row. Columns of an aadhaar manifest: image (a path in
 the folder of the manifest or --images, or s3://bucket/key). Columns of a passport manifest: file_number, dob (YYYY-MM-DD),
 name (optional). Both: verification_id (optional). Other columns are copied to the report.

@@ -30,7 +30,7 @@ func newConfigPrint(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printSettings(cfg.Values())
+			return a.printSettings(cfg)
 		}),
 	}, config.Areas()...)
 }
@@ -42,13 +42,14 @@ type settingView struct {
 	Source string `json:"source"`
 }
 
-func (a *app) printSettings(values []config.Value) error {
-	views := make([]settingView, len(values))
-	for i, v := range values {
+func (a *app) printSettings(cfg *config.Config) error {
+	views := make([]settingView, len(cfg.Values()))
+	for i, v := range cfg.Values() {
 		views[i] = settingView{Name: v.Name, Env: v.Env(), Value: v.Text, Source: v.Source}
 	}
-	return a.Answer(map[string]any{"settings": views}, func() string {
+	return a.Answer(map[string]any{"file": cfg.File, "settings": views}, func() string {
 		var text strings.Builder
+		_, _ = fmt.Fprintf(&text, "%-28s %s\n", "configuration file", cmp.Or(cfg.File, "none"))
 		for _, v := range views {
 			value, _, _ := strings.Cut(cmp.Or(v.Value, "-"), "\n") // the first line of a PEM block
 			_, _ = fmt.Fprintf(&text, "%-28s %-44s %s\n", v.Env, value, v.Source)

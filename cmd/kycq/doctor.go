@@ -102,7 +102,9 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 		return nil
 	}, config.Sealing)
 	open(func(cfg *config.Config) error {
-		t.PrometheusURL = cfg.PrometheusURL
+		if cfg.PrometheusURL != "" {
+			t.Prometheus = func(ctx context.Context) (bool, error) { return askPrometheus(ctx, cfg.PrometheusURL) }
+		}
 		return nil
 	}, config.Dashboard)
 	open(func(cfg *config.Config) error {

@@ -24,8 +24,9 @@ type eraseFlags struct {
 func newErase(a *app) *cobra.Command {
 	var f eraseFlags
 	cmd := a.command(&cobra.Command{
-		Use:   "erase KIND ID",
-		Short: "erase a person's stored data",
+		Use:               "erase KIND ID",
+		ValidArgsFunction: completeKind(),
+		Short:             "erase a person's stored data",
 		Long: `erase deletes the masked image, the encrypted input and answer (also in Redis), the uploaded image of a finished job, and the
 rows of this id in the encrypted manifests of all batches. Id, outcome, attempts and times remain as a tombstone with the user
 and the reason. It cannot be undone.

@@ -29,8 +29,9 @@ func newFleet(a *app) *cobra.Command {
 func newFleetPause(a *app) *cobra.Command {
 	var reason string
 	cmd := a.command(tolerant(&cobra.Command{
-		Use:   "pause [KIND]",
-		Short: "stop all calls of all workers",
+		Use:               "pause [KIND]",
+		ValidArgsFunction: completeKind(),
+		Short:             "stop all calls of all workers",
 		Long: `pause puts the fleet on hold, or one kind: no worker makes a call until kycq fleet resume. Calls in flight complete; jobs
 stay in their queues. The pause is stored in S3, so it lasts even if Redis loses its data.`,
 		Example: `  kycq fleet pause --reason "top-up on its way"
@@ -70,8 +71,9 @@ const allCauses = "all"
 func newFleetResume(a *app) *cobra.Command {
 	var cause string
 	cmd := a.command(tolerant(&cobra.Command{
-		Use:   "resume [KIND]",
-		Short: "lift a hold (one test call first)",
+		Use:               "resume [KIND]",
+		ValidArgsFunction: completeKind(),
+		Short:             "lift a hold (one test call first)",
 		Long: `resume lets workers make one test call. If Cashfree accepts it, the hold ends; if Cashfree refuses it, the hold remains.
 No job is lost either way.
 
@@ -149,8 +151,9 @@ func (d *deps) pauses() *pauses.Pauses {
 
 func newFleetRate(a *app) *cobra.Command {
 	return a.command(tolerant(&cobra.Command{
-		Use:   "rate KIND RATE",
-		Short: "change the rate limit of a kind for all workers",
+		Use:               "rate KIND RATE",
+		ValidArgsFunction: completeKind(),
+		Short:             "change the rate limit of a kind for all workers",
 		Long: `rate changes the rate limit that all workers share. It takes effect within 2 seconds and is stored in Redis; if Redis
 loses its data, the workers' configured rates apply again.`,
 		Example: "  kycq fleet rate aadhaar 200/m\n  kycq fleet rate passport 50/m",

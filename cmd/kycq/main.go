@@ -30,8 +30,9 @@ func newRoot(shared *cli.App) *cobra.Command {
 		Long: `kycq masks Aadhaar cards and verifies passports through Cashfree Secure ID, in bulk and live. It uses the vendor's full
 rate limit without exceeding it, loses no job, and pays for no call twice.
 
-Settings come from flags, KYCQ_ variables, files with secrets (KYCQ_..._FILE) and a YAML file (--config), in this order
-of precedence; kycq config print shows the values in force.
+Settings come from flags, KYCQ_ variables, files with secrets (KYCQ_..._FILE) and a YAML file, in this order of precedence;
+kycq config print shows the values in force. The file is that of --config, else $XDG_CONFIG_HOME/kycq/config.yaml (by default
+~/.config/kycq/config.yaml), else /etc/kycq/config.yaml.
 
 ` + cli.ExitCodesHelp,
 		Example: `  kycq keys generate --out keyset.json
@@ -42,7 +43,8 @@ of precedence; kycq config print shows the values in force.
 	}
 	root.AddCommand(
 		newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a), newStorage(a), newKeys(a), newConfig(a),
-		newErase(a), newLegalHold(a), newReview(a), newAudit(a), newDashboard(a), newDoctor(a), newHealthcheck(a), cli.NewVersion(shared),
+		newErase(a), newLegalHold(a), newReview(a), newAudit(a), newDashboard(a), newDoctor(a), newHealthcheck(a), newMan(a),
+		cli.NewVersion(shared),
 	)
 	return root
 }

@@ -70,6 +70,8 @@ var surface = []struct {
 	{"erase", []string{"passport", "NONE", "--reason", "trial"}, cli.ExitFailure},
 	{"audit list", nil, cli.ExitOK},
 	{"audit verify", nil, cli.ExitOK},
+	{"audit export", nil, cli.ExitOK},
+	{"man", []string{"man1"}, cli.ExitOK},
 	{"doctor", nil, cli.ExitUsage}, // without credentials of Cashfree
 	{"healthcheck", []string{"--listen", "127.0.0.1:1"}, cli.ExitUnreachable},
 	{"dashboard", []string{"--no-login", "--listen", "127.0.0.1:0"}, -1},
@@ -128,7 +130,7 @@ func TestEveryCommandKeepsTheContract(t *testing.T) {
 			switch arg {
 			case "BATCH":
 				arg = batchID
-			case "card.png", "people.csv", "card.jpg", "secret":
+			case "card.png", "people.csv", "card.jpg", "secret", "images", "man1":
 				arg = filepath.Join(dir, arg)
 			}
 			words = append(words, arg)

@@ -4,7 +4,11 @@
 // Cashfree's own messages are never shown, because they can repeat the input or an IP address.
 package advice
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Text explains a code. It holds no personal data and is safe to store, log and show.
 type Text struct {
@@ -43,6 +47,12 @@ const unlisted = "unlisted_code"
 func Known(code string) bool {
 	_, ok := texts[code]
 	return ok && code != ""
+}
+
+// Codes lists the codes of the table.
+func Codes() []string {
+	codes := slices.Sorted(maps.Keys(texts))
+	return slices.DeleteFunc(codes, func(code string) bool { return code == "" || code == unlisted })
 }
 
 // Retrying is the next action for a job that is retried by itself.

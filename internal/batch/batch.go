@@ -147,6 +147,14 @@ func NameOf(base string) string {
 // NewID returns a batch's id: its name and the first 8 hex digits of the manifest's SHA-256.
 func NewID(name, content string) string { return name + "-" + content[:hashDigits] }
 
+// CheckPrefix validates the beginning of an id.
+func CheckPrefix(prefix string) error {
+	if len(prefix) > maxNameLength+1+hashDigits || !nameForm.MatchString(prefix) {
+		return fmt.Errorf("%q does not begin a batch id (kycq batch list)", prefix)
+	}
+	return nil
+}
+
 // CheckID validates an id before it becomes part of a key.
 func CheckID(id string) error {
 	if len(id) > maxNameLength+1+hashDigits || !idForm.MatchString(id) {

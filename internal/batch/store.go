@@ -242,16 +242,24 @@ func (s *Store) Open(ctx context.Context) ([]*Batch, error) {
 	return s.loadAll(ctx, ids, func(b *Batch) bool { return !b.Done() })
 }
 
-// All lists every batch, by id.
-func (s *Store) All(ctx context.Context) ([]*Batch, error) {
-	var ids []string
+// IDs lists the ids of batches that begin with prefix.
+func (s *Store) IDs(ctx context.Context, prefix string) (ids []string, err error) {
 	for name, err := range s.objects.Folders(ctx, root) {
 		if err != nil {
 			return nil, fmt.Errorf("list batches: %w", err)
 		}
-		if CheckID(name) == nil {
+		if CheckID(name) == nil && strings.HasPrefix(name, prefix) {
 			ids = append(ids, name)
 		}
+	}
+	return ids, nil
+}
+
+// All lists every batch, by id.
+func (s *Store) All(ctx context.Context) ([]*Batch, error) {
+	ids, err := s.IDs(ctx, "")
+	if err != nil {
+		return nil, err
 	}
 	return s.loadAll(ctx, ids, func(*Batch) bool { return true })
 }

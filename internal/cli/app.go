@@ -63,6 +63,8 @@ type App struct {
 	Err     io.Writer
 	Environ []string
 	JSON    bool // --json
+	Quiet   bool // --quiet
+	noColor bool
 
 	started bool // a command's own code is running: its errors are not usage errors of cobra's
 }
@@ -78,6 +80,8 @@ func (a *App) configure(root *cobra.Command) {
 	root.SetFlagErrorFunc(nearestFlag)
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
 	root.PersistentFlags().BoolVar(&a.JSON, "json", false, "print answers and errors as JSON")
+	root.PersistentFlags().BoolVarP(&a.Quiet, "quiet", "q", false, "print no remarks and no progress")
+	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "print the console log without colours (as NO_COLOR does)")
 	config.AddConfigFlag(root.PersistentFlags())
 }
 
@@ -153,14 +157,25 @@ func (a *App) Settings(cmd *cobra.Command, further ...config.Area) (*config.Conf
 
 // Logger logs to stderr as the settings say.
 func (a *App) Logger(cfg *config.Config) (zerolog.Logger, error) {
+	if a.noColor && logx.IsTerminal(a.Err) {
+		format := cfg.LogFormat
+		if format == "auto" {
+			format = "console"
+		}
+		return logx.New(struct{ io.Writer }{a.Err}, format, cfg.LogLevel) // no terminal: no colours
+	}
 	return logx.New(a.Err, cfg.LogFormat, cfg.LogLevel)
 }
 
 // Warn writes a warning to stderr.
 func (a *App) Warn(text string) { _, _ = fmt.Fprintf(a.Err, "%s: warning: %s\n", a.Name, text) }
 
-// Note writes a remark, which is not part of the answer, to stderr.
-func (a *App) Note(format string, args ...any) { _, _ = fmt.Fprintf(a.Err, format+"\n", args...) }
+// Note writes a remark, which is not part of the answer, to stderr, unless --quiet is given.
+func (a *App) Note(format string, args ...any) {
+	if !a.Quiet {
+		_, _ = fmt.Fprintf(a.Err, format+"\n", args...)
+	}
+}
 
 // Print writes a part of the answer to stdout.
 func (a *App) Print(format string, args ...any) error {

@@ -61,6 +61,7 @@ type Config struct {
 
 	LogFormat, LogLevel string
 
+	File     string // the YAML file; empty if there is none
 	values   []Value
 	warnings []string
 }

@@ -7,7 +7,7 @@ const SettingAnnotation = "kycq_setting"
 
 // AddConfigFlag registers --config.
 func AddConfigFlag(flags *pflag.FlagSet) {
-	flags.String(configFlag, "", "YAML file with settings (KYCQ_CONFIG)")
+	flags.String(configFlag, "", "YAML file with settings (KYCQ_CONFIG); else that of the user, else /etc/kycq/config.yaml")
 }
 
 // AddFlags registers the flags of the settings of some areas. Load reads them.

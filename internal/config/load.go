@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
@@ -35,7 +37,7 @@ func Load(src Sources, areas ...Area) (*Config, error) {
 	l.yamlFile()
 	l.environment()
 	l.flags()
-	c := &Config{}
+	c := &Config{File: l.file}
 	for _, s := range chosen(c, areas) {
 		l.apply(c, s)
 	}
@@ -61,6 +63,7 @@ type loader struct {
 	env      map[string]string
 	given    map[string]given // by setting
 	problems []string
+	file     string // the YAML file
 }
 
 // given is what the strongest layer so far says about a setting: its value, or the path of the file that contains it.
@@ -97,10 +100,10 @@ func (l *loader) yamlFile() {
 	if f := l.src.Flags; f != nil && f.Changed(configFlag) {
 		path, _ = f.GetString(configFlag)
 	}
-	if path == "" {
+	text, err := l.readConfig(&path)
+	if l.file = path; path == "" {
 		return
 	}
-	text, err := l.src.ReadFile(path)
 	if err != nil {
 		l.problem("configuration file: %v", err)
 		return
@@ -128,6 +131,34 @@ func (l *loader) yamlFile() {
 		}
 		l.put(s, given{text: l.scalar(path, s.Name, top), source: path, spelling: s.Name + " in " + path}, file)
 	}
+}
+
+// readConfig reads the YAML file at path, or that of the user, or that of the machine. A file in the current folder, which may be
+// a customer's, is never looked for. It sets path to that of the file, or to nothing if there is none.
+func (l *loader) readConfig(path *string) ([]byte, error) {
+	if *path != "" {
+		return l.src.ReadFile(*path)
+	}
+	variables := map[string]string{}
+	for _, entry := range l.src.Environ {
+		name, value, _ := strings.Cut(entry, "=")
+		variables[name] = value
+	}
+	folder := variables["XDG_CONFIG_HOME"]
+	if home := variables["HOME"]; folder == "" && home != "" {
+		folder = filepath.Join(home, ".config")
+	}
+	for _, folder := range []string{folder, "/etc"} {
+		if !filepath.IsAbs(folder) {
+			continue
+		}
+		*path = filepath.Join(folder, "kycq", "config.yaml")
+		if text, err := l.src.ReadFile(*path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return text, err
+		}
+	}
+	*path = ""
+	return nil, nil
 }
 
 // scalar returns a YAML value in the form of an environment variable; a list becomes one with commas.

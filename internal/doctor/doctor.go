@@ -84,10 +84,11 @@ type Target struct {
 	KeysetErr          error  // why Keyset is nil
 	KeysetFile         string // that it was read from; may be empty
 	// Inbox lists the images in the inbox bucket; nil without a store.
-	Inbox         func(ctx context.Context) iter.Seq2[objects.Info, error]
-	PrometheusURL string // of the dashboard; may be empty
-	Vendor        Vendor
-	VendorErr     error // why Vendor is nil
+	Inbox func(ctx context.Context) iter.Seq2[objects.Info, error]
+	// Prometheus asks the dashboard's Prometheus whether it has metrics of kycq; nil if none is set.
+	Prometheus func(ctx context.Context) (found bool, err error)
+	Vendor     Vendor
+	VendorErr  error // why Vendor is nil
 	// Installation compares Redis, buckets and account; nil if one of their settings is missing.
 	Installation func(ctx context.Context) (installation.Found, error)
 	// DigitCheck is the version of Tesseract, or off; DigitErr says why it cannot be used, and whether workers start without it.

@@ -2,9 +2,8 @@ package doctor_test
 
 import (
 	"context"
+	"errors"
 	"iter"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -71,20 +70,15 @@ func TestUnmaskedImagesThatStayAreAWarning(t *testing.T) {
 
 func TestAPrometheusWithoutAnswerOrMetricsIsAWarning(t *testing.T) {
 	t.Parallel()
-	for answer, want := range map[string]string{
-		`{"status":"success","data":{"resultType":"vector","result":[{"value":[1,"2"]}]}}`: "",
-		`{"status":"success","data":{"resultType":"vector","result":[]}}`:                  "warn prometheus ",
-		`<html>`: "warn prometheus ",
-	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+	for _, c := range []struct {
+		found bool
+		err   error
+		want  string
+	}{{true, nil, ""}, {false, nil, "warn prometheus "}, {false, errors.New("refused"), "warn prometheus "}} {
 		target := healthy(t)
-		target.PrometheusURL = server.URL
-		if got := findings(target); got != want {
-			t.Errorf("%s: %q, want %q", answer, got, want)
-		}
-		server.Close()
-		if got := findings(target); got != "warn prometheus " {
-			t.Errorf("a server that is down: %q", got)
+		target.Prometheus = func(context.Context) (bool, error) { return c.found, c.err }
+		if got := findings(target); got != c.want {
+			t.Errorf("%+v: %q", c, got)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/kycq/kycq/internal/cashfree"
@@ -49,7 +48,7 @@ func checkImages(route cashfree.ImageRoute) []Finding {
 // readReply interprets the answer to a request without fields, which Cashfree must reject.
 func readReply(check string, r *cashfree.Reply) Finding {
 	answered := fmt.Sprintf("HTTP status %d", r.HTTPStatus)
-	if r.Foreign && r.HTTPStatus < http.StatusInternalServerError {
+	if r.Foreign && r.HTTPStatus < 500 {
 		r.Class = cashfree.Undocumented
 	}
 	switch r.Class {
