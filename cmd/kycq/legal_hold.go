@@ -87,7 +87,7 @@ func kindAndID(args []string, example string) error {
 func newLegalHoldList(a *app) *cobra.Command {
 	return a.command(&cobra.Command{
 		Use: "list", Short: "list all legal holds", Args: cobra.NoArgs,
-		Example: "  kycq legal-hold list\n  kycq legal-hold list --json | jq -r .[].verification_id",
+		Example: "  kycq legal-hold list\n  kycq legal-hold list --json | jq -r .legal_holds[].verification_id",
 	}, storeAreas, func(ctx context.Context, d *deps, _ []string) error {
 		holds := []*storage.LegalHold{}
 		for h, err := range d.store.LegalHolds(ctx) {
@@ -99,7 +99,7 @@ func newLegalHoldList(a *app) *cobra.Command {
 		if len(holds) == 0 {
 			a.Note("no legal holds")
 		}
-		return a.Answer(holds, func() string { return describeLegalHolds(holds) })
+		return a.Answer(map[string]any{"legal_holds": holds}, func() string { return describeLegalHolds(holds) })
 	})
 }
 
