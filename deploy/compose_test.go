@@ -259,6 +259,15 @@ func TestNothingLeavesTheMachineByDefault(t *testing.T) {
 	}
 }
 
+func TestTheLogsOfEveryServiceAreRotated(t *testing.T) {
+	t.Parallel()
+	for name, s := range everything(t).Services {
+		if s.Logging == nil || s.Logging.Options["max-size"] == "" || s.Logging.Options["max-file"] == "" {
+			t.Errorf("%s fills the disk with its log: %+v", name, s.Logging)
+		}
+	}
+}
+
 func TestRedisIsAsKycqWantsIt(t *testing.T) {
 	t.Parallel()
 	command := strings.Join(everything(t).Services["redis"].Command, " ")
