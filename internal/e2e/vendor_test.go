@@ -29,7 +29,8 @@ type vendor struct {
 	calls  map[string]int
 	served chan struct{} // if not nil, receives a value for each call that begins
 
-	imagesDown atomic.Bool // the image links answer 503
+	imagesDown atomic.Bool       // the image links answer 503
+	images     map[string][]byte // the masked images by id, in place of maskedJPEG
 }
 
 func startVendor(t testing.TB) *vendor {
@@ -47,7 +48,11 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream") // the type must come from the bytes
-		_, _ = w.Write(maskedJPEG())
+		image, ok := v.images[strings.TrimPrefix(r.URL.Path, "/image/")]
+		if !ok {
+			image = maskedJPEG()
+		}
+		_, _ = w.Write(image)
 		return
 	}
 	id, err := idOf(r)
