@@ -186,22 +186,36 @@ func (w writing) showsNumber() bool {
 	})
 }
 
-// groups counts the groups at the start of a row that may belong to one number: about as wide and as far from each other. The
-// digits of a group may touch, and something else may touch them or show beside them.
+// groups counts the groups at the start of a row that may belong to one number: about as wide and as far from each other, of
+// glyphs of one height. The digits of a group may touch, and something else may touch two of them or show beside them.
 func groups(row []image.Rectangle, part int) (area image.Rectangle, n int) {
 	var last image.Rectangle
-	high, gap := row[0].Dy(), 0
+	var heights []int
+	high, gap, narrow, wide := row[0].Dy(), 0, math.MaxInt, 0
 	for i := 0; i < len(row); n++ {
 		group, first := row[i], i
 		for i++; i < len(row) && 16*(row[i].Min.X-row[i-1].Max.X) < part*high; i++ {
 			group = group.Union(row[i])
 		}
-		wide, before, space := group.Dx(), last.Dx(), group.Min.X-last.Max.X
-		if i-first > 5 || 2*wide < 3*high || wide > 5*high ||
-			n > 0 && 20*max(wide, before) > 27*min(wide, before)+40 || n > 1 && max(gap, space) > 2*min(gap, space)+4 {
+		narrow, wide = min(narrow, group.Dx()), max(wide, group.Dx())
+		space := group.Min.X - last.Max.X
+		if i-first > 5 || narrow < 2*high || wide > 5*high || 20*wide > 27*narrow+40 || n > 1 && max(gap, space) > 2*min(gap, space)+4 {
 			break
 		}
+		for _, g := range row[first:i] {
+			heights = append(heights, g.Dy())
+		}
 		area, last, gap = area.Union(group), group, space
+	}
+	slices.Sort(heights)
+	others := 0
+	for _, h := range heights {
+		if middle := heights[len(heights)/2]; 4*max(h, middle) > 5*min(h, middle)+4 {
+			others++
+		}
+	}
+	if others > 2 {
+		return area, 0
 	}
 	return area, n
 }
