@@ -13,12 +13,13 @@ import (
 // The key layout is an interface for all readers of the buckets. kycq writes and deletes nothing outside of it:
 //
 //	records bucket   records/<kind>/<id>.json   open/<kind>/<lane>/<id>/<run>   open/batch/<batch>/<run>   open/complete
-//	                 batches/<batch>/...   audit/...   legal-holds/<kind>/<id>.json   installation.json   holds.json   probe/<random>
+//	                 batches/<batch>/...   audit/...   legal-holds/<kind>/<id>.json   installation.json   identity.json
+//	                 holds.json   probe/<random>
 //	masked bucket    masked/<id>/<run>.<jpg|png>, from earlier versions masked/<id>.<jpg|png>
 //	inbox bucket     <batch or "single">/<id>.<first 12 hex of the SHA-256>   quarantine/<id>
 //
 // The self-tests of package objects use probe/<random> in all three. batches/, open/batch/, audit/,
-// installation.json and holds.json belong to those packages.
+// installation.json, identity.json and holds.json belong to those packages.
 const (
 	recordsPrefix    = "records/"
 	maskedPrefix     = "masked/"

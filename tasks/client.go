@@ -34,6 +34,9 @@ var ErrRedisFull = redisx.ErrFull
 // in other buckets, or none would get the job. Correct the URL of Redis or the names of the buckets.
 var ErrOtherInstallation = redisx.ErrOther
 
+// ErrSealed means that the client has no keyset, but the installation's data is encrypted.
+var ErrSealed = errors.New("the data of this installation is encrypted, and it takes no data that is not: set KYCQ_KEYSET_FILE, and drop --insecure-no-sealing")
+
 // ClientConfig configures a Client.
 type ClientConfig struct {
 	Redis  redis.UniversalClient // required; the caller closes it
@@ -52,6 +55,7 @@ type Client struct {
 	queue    *asynq.Client
 	headroom *redisx.Headroom
 	verified atomic.Pointer[time.Time] // when Redis and the ledger last belonged together
+	name     atomic.Pointer[named]
 }
 
 const (
@@ -110,6 +114,9 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	if err := c.verify(ctx); err != nil {
 		return Receipt{}, err
 	}
+	if _, err := c.installation(ctx); err != nil {
+		return Receipt{}, err
+	}
 	if err := c.headroom.Check(ctx); err != nil {
 		return Receipt{}, err
 	}
@@ -151,6 +158,34 @@ func (c *Client) verify(ctx context.Context) error {
 	now := time.Now()
 	c.verified.Store(&now)
 	return nil
+}
+
+// named is the installation's name, and when it was read.
+type named struct {
+	name string
+	at   time.Time
+}
+
+// installation returns the name of the installation, which it reads once. Without a keyset it reads it again every
+// verifyEvery: another process may have begun to encrypt.
+func (c *Client) installation(ctx context.Context) (string, error) {
+	sealing := c.cfg.Keyset.Sealing()
+	if n := c.name.Load(); n != nil && (sealing || time.Since(n.at) < verifyEvery) {
+		return n.name, nil
+	}
+	name, err := c.cfg.Ledger.Installation(ctx, sealing)
+	if err != nil {
+		return "", fmt.Errorf("read the name of the installation: %w", err)
+	}
+	c.name.Store(&named{name, time.Now()})
+	return name, nil
+}
+
+// CheckSealing returns an error that wraps ErrSealed if this client has no keyset and the installation's data is encrypted.
+// Enqueue and Push check it too.
+func (c *Client) CheckSealing(ctx context.Context) error {
+	_, err := c.installation(ctx)
+	return err
 }
 
 // Prepare is the first half of Enqueue: it validates a job and encrypts its input. It writes nothing.
@@ -199,7 +234,11 @@ func AnswerBinding(k Kind, id string) seal.Binding {
 // Push is the second half of Enqueue: it adds the task of an accepted job to Redis, unless Driven reports that it has one.
 // The caller knows that the record is not final, so any other task with the same id only blocks the id, and Push deletes it.
 func (c *Client) Push(ctx context.Context, job JobSpec) (Status, error) {
-	task, err := newTask(job)
+	name, err := c.installation(ctx)
+	if err != nil {
+		return "", err
+	}
+	task, err := newTask(c.cfg.Keyset, name, job)
 	if err != nil {
 		return "", err
 	}

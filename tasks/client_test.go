@@ -22,9 +22,22 @@ type ledger struct {
 	state   string
 	err     error
 	redis   string // name of the Redis that drives it
+
+	installation string
+	nameless     error // of Installation
+	sealed       bool
 }
 
 func (l *ledger) RedisName(context.Context) (string, error) { return l.redis, nil }
+
+func (l *ledger) Installation(_ context.Context, sealing bool) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sealed = l.sealed || sealing; l.sealed && !sealing {
+		return "", tasks.ErrSealed
+	}
+	return l.installation, l.nameless
+}
 
 func (l *ledger) Accept(_ context.Context, e tasks.JobSpec) (tasks.ExistingJob, error) {
 	l.mu.Lock()
@@ -43,6 +56,8 @@ func (l *ledger) Accept(_ context.Context, e tasks.JobSpec) (tasks.ExistingJob, 
 type bench struct {
 	client    *tasks.Client
 	ledger    *ledger
+	keyset    *tasks.Keyset
+	rdb       *redis.Client
 	redis     *miniredis.Miniredis
 	inspector *asynq.Inspector
 }
@@ -61,7 +76,7 @@ func setup(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{client: client, ledger: l, redis: server, inspector: asynq.NewInspectorFromRedisClient(rdb)}
+	return &bench{client: client, ledger: l, keyset: keyset, rdb: rdb, redis: server, inspector: asynq.NewInspectorFromRedisClient(rdb)}
 }
 
 func passportJob(id, number string) tasks.Job {

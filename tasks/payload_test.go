@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -36,7 +38,8 @@ func TestPayloadKeepsItsWireForm(t *testing.T) {
 		Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Run: 2,
 		Batch: "backfill-2026-1f00c3aa", Row: 17, SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "0a0b",
 	}
-	task, err := tasks.NewTask(want)
+	want.Base = tasks.Base{ETag: `"e"`, CreatedAt: time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)}
+	task, err := tasks.NewTask(seal.Insecure(), "installation", want)
 	if err != nil {
 		t.Fatal(err)
 	}

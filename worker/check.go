@@ -14,10 +14,13 @@ import (
 
 // check opens and validates the input. It reads only the head of an image.
 func (d *delivery) check(ctx context.Context) transition {
+	in, err := openInput(d.Keyset, d.rec)
+	if err != nil && d.version == (storage.Version{}) {
+		return d.noRecord(err)
+	}
 	if t, stop := d.cancelIfStopped(ctx); stop {
 		return t
 	}
-	in, err := openInput(d.Keyset, d.rec)
 	switch {
 	case errors.Is(err, seal.ErrKeyMissing):
 		return d.park(ctx, err, missingKeyDelay, "key_missing")
@@ -37,6 +40,15 @@ func (d *delivery) check(ctx context.Context) transition {
 		return d.fail(ctx, "input_invalid")
 	}
 	return d.checkImage(ctx, tasks.ImageHeadBytes)
+}
+
+// noRecord ends the delivery of a job that has no record and whose input cannot be opened: the record would burn the id.
+func (d *delivery) noRecord(err error) transition {
+	if errors.Is(err, seal.ErrKeyMissing) {
+		return d.keyMissing(err)
+	}
+	d.log.Error().Err(err).Msg("the input of a job without a record cannot be opened: its task is dropped")
+	return done(Verdict{Decision: Final, Reason: "sealed_input_broken"})
 }
 
 // checkImage validates the image by its first n bytes.

@@ -38,10 +38,27 @@ func (d *delivery) claim(ctx context.Context) transition {
 	case rec.Run < d.job.Run && !rec.State.Final():
 		return done(later(previousRunDelay, "previous_run_open"))
 	case rec.Run < d.job.Run:
-		d.rec = rec.NextRun(d.job)
-		return goTo(stepCheck)
+		return d.nextRun(ctx)
 	}
 	return d.resume(ctx)
+}
+
+// nextRun begins the run of the job if its batch asks for it in S3. The record of a single job is at the run before its
+// task is enqueued.
+func (d *delivery) nextRun(ctx context.Context) transition {
+	asked := false
+	if d.job.Batch != "" && d.Batches != nil {
+		var err error
+		if asked, err = d.Batches.RunAsked(ctx, d.job, d.rec); err != nil {
+			return d.infraFault(err, "storage")
+		}
+	}
+	if !asked {
+		d.log.Error().Msg("nobody has asked for this run of the job: its task is dropped")
+		return done(Verdict{Decision: Final, Reason: "run_not_asked"})
+	}
+	d.rec = d.rec.NextRun(d.job)
+	return goTo(stepCheck)
 }
 
 // resume continues from the record's state.

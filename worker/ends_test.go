@@ -183,6 +183,11 @@ func TestTheRecordOfALongOutageStaysSmall(t *testing.T) {
 type fakeBatches struct {
 	cancelledAt time.Time
 	conflicts   []int // rows
+	asked       int   // the highest run that batch.json asks for
+}
+
+func (b *fakeBatches) RunAsked(_ context.Context, job tasks.JobSpec, _ *storage.Record) (bool, error) {
+	return job.Run <= b.asked, nil
 }
 
 func (b *fakeBatches) Stopped(context.Context, string) (bool, error) {

@@ -92,6 +92,8 @@ type Batches interface {
 	RowFinished(ctx context.Context, rec *storage.Record) error
 	// AlreadyDone reports a row whose final record comes from another batch or from a single job.
 	AlreadyDone(ctx context.Context, batch string, row int, rec *storage.Record) error
+	// RunAsked reports whether batch.json asks for the run of the job that follows the one in the record.
+	RunAsked(ctx context.Context, job tasks.JobSpec, rec *storage.Record) (bool, error)
 	// Conflicted reports a row whose verification_id belongs to a job with another input.
 	Conflicted(ctx context.Context, batch string, row int) error
 }

@@ -482,7 +482,7 @@ func TestAFurtherRunStartsUnderADerivedID(t *testing.T) {
 		p.Process(t.Context(), job)
 		wantState(t, w, tasks.Passport, "A", storage.StateFailed, "request_rejected")
 		second := job
-		second.Run = 2
+		second.Run, second.Batch, p.Batches = 2, "b-1", &fakeBatches{asked: 2}
 		if v := p.Process(t.Context(), second); v.Decision != Final {
 			t.Fatalf("%+v", v)
 		}
@@ -504,7 +504,10 @@ func TestAMissingKeyParksTheJobAndFailsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Keyset = other
-		job := w.payload(tasks.Passport, "A")
+		if v := p.Process(t.Context(), w.payload(tasks.Passport, "ROW")); v.Reason != "key_missing" || w.record(tasks.Passport, "ROW") != nil {
+			t.Errorf("a row without a record: %+v", v)
+		}
+		job := w.putJob(tasks.Passport, "A", storage.StateQueued)
 		if v := p.Process(t.Context(), job); v.Decision != Later || v.Reason != "key_missing" {
 			t.Fatalf("%+v", v)
 		}
@@ -514,6 +517,48 @@ func TestAMissingKeyParksTheJobAndFailsNothing(t *testing.T) {
 		p.Keyset = w.keyset
 		if v := p.Process(t.Context(), job); v.Decision != Final {
 			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// A record would burn the id.
+func TestAnInputThatDoesNotOpenMakesNoRecord(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		for name, cancelled := range map[string]bool{"running": false, "cancelled": true} {
+			job := w.payload(tasks.Passport, name)
+			job.SealedInput, job.Batch, job.Row = w.payload(tasks.Passport, "another").SealedInput, "b-1", 1
+			batches := &fakeBatches{}
+			if cancelled {
+				batches.cancelledAt = time.Now()
+			}
+			p.Batches = batches
+			if v := p.Process(t.Context(), job); v.Decision != Final || v.Reason != "sealed_input_broken" || w.record(tasks.Passport, name) != nil {
+				t.Errorf("%s: %+v", name, v)
+			}
+		}
+	})
+}
+
+// The task of a further run alone buys nothing: only S3 says that the run is wanted.
+func TestARunThatNobodyAskedForIsDropped(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		single := w.payload(tasks.Passport, "single")
+		row := w.payload(tasks.Passport, "row")
+		row.Batch, row.Row, p.Batches = "b-1", 1, &fakeBatches{}
+		for _, job := range []tasks.JobSpec{single, row} {
+			p.Process(t.Context(), job)
+			job.Run = 2
+			if v := p.Process(t.Context(), job); v.Decision != Final || v.Reason != "run_not_asked" {
+				t.Errorf("%s: %+v", job.VerificationID, v)
+			}
+			if rec := wantState(t, w, tasks.Passport, job.VerificationID, storage.StateValid, ""); rec.Run != 1 {
+				t.Errorf("run %d", rec.Run)
+			}
+		}
+		if w.vendor.charges != 2 {
+			t.Errorf("%d charges for two jobs", w.vendor.charges)
 		}
 	})
 }

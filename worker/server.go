@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -22,6 +23,8 @@ import (
 type ServerConfig struct {
 	Redis     redis.UniversalClient
 	Processor *Processor
+	// OpenPayload authenticates the payload of a task: tasks.Client.OpenPayload.
+	OpenPayload func(ctx context.Context, queue, taskID string, payload []byte) (tasks.JobSpec, error)
 	// BulkConcurrency is the number of jobs processed at once in the bulk queue of each kind. Default: 8.
 	BulkConcurrency map[tasks.Kind]int
 	// LiveConcurrency is the same for each live queue. Default: 4.
@@ -125,15 +128,30 @@ type deferral struct{ Verdict }
 func (d *deferral) Error() string { return string(d.Decision) + ": " + d.Reason }
 
 // handle processes a task. For asynq, nil acknowledges the task and an error returns it to the queue. Only a task that
-// kycq has not written is archived.
+// kycq has not written is archived. A payload that is not authentic is not used for anything: if it took the place of a
+// job's task, the leader enqueues the job again from S3.
 func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
-	job, err := tasks.DecodePayload(task.Payload())
+	queue, _ := asynq.GetQueueName(ctx)
+	id, _ := asynq.GetTaskID(ctx)
+	job, err := s.cfg.OpenPayload(ctx, queue, id, task.Payload())
 	switch {
 	case errors.Is(err, tasks.ErrPayloadVersion):
 		return &deferral{later(missingKeyDelay, "payload_version")}
-	case err != nil:
-		s.cfg.Log.Error().Err(err).Msg("dropped a task that kycq has not written")
+	case errors.Is(err, tasks.ErrPayloadUnsealed):
+		s.cfg.Log.Warn().Str("queue", queue).Msg("dropped a task of an earlier version of kycq: its job is enqueued again within minutes")
+		return nil
+	case errors.Is(err, tasks.ErrPayloadForged):
+		s.cfg.Log.Error().Err(err).Str("queue", queue).Msg("archived a task that kycq has not written: find out who else can write to Redis")
 		return fmt.Errorf("foreign_task: %w", asynq.SkipRetry)
+	case errors.Is(err, seal.ErrKeyMissing):
+		s.cfg.Log.Warn().Err(err).Msg("the keyset lacks the key of a task: it waits")
+		return &deferral{later(missingKeyDelay, "key_missing")}
+	case errors.Is(err, tasks.ErrSealed):
+		s.cfg.Log.Error().Err(err).Msg("this worker takes no jobs")
+		return &deferral{later(missingKeyDelay, "key_missing")}
+	case err != nil:
+		s.cfg.Log.Warn().Err(err).Str("part", "storage").Msg("infrastructure fault: the job is retried")
+		return &deferral{later(infraDelay, "storage_unreachable")}
 	}
 	verdict := s.process(ctx, job)
 	if verdict.Decision == Final {

@@ -3,14 +3,45 @@ package worker
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/hibiken/asynq"
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/maskcheck"
+	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/tasks"
 )
+
+// A payload that is not authentic is used for nothing. Its task ends, so the leader enqueues the job from S3; one that another
+// worker can open waits.
+func TestATaskWhosePayloadDoesNotOpenIsNotProcessed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"forged":       {tasks.ErrPayloadForged, "foreign_task: " + asynq.SkipRetry.Error()},
+		"version 1":    {tasks.ErrPayloadUnsealed, ""},
+		"newer":        {tasks.ErrPayloadVersion, "later: payload_version"},
+		"other key":    {seal.ErrKeyMissing, "later: key_missing"},
+		"not sealing":  {tasks.ErrSealed, "later: key_missing"},
+		"ledger fails": {errInjected, "later: storage_unreachable"},
+	} {
+		s := NewServer(ServerConfig{Log: zerolog.Nop(), OpenPayload: func(context.Context, string, string, []byte) (tasks.JobSpec, error) {
+			return tasks.JobSpec{}, fmt.Errorf("open: %w", c.err)
+		}})
+		got := ""
+		if err := s.handle(t.Context(), asynq.NewTask("kyc:passport", nil)); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
 
 // The value of a panic may quote the input.
 func TestAPanicIsRetriedAndItsValueIsNotLogged(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -63,6 +64,11 @@ func (a *app) withDeps(cmd *cobra.Command, areas []config.Area, fn func(ctx cont
 	}
 	if d.redis != nil {
 		if err := wire.CheckInstallation(cmd.Context(), d.redis, d.store, cmd.Annotations[tolerantAnnotation] != ""); err != nil {
+			return err
+		}
+	}
+	if d.client != nil && !d.keyset.Sealing() {
+		if err := d.client.CheckSealing(cmd.Context()); errors.Is(err, tasks.ErrSealed) {
 			return err
 		}
 	}

@@ -440,3 +440,46 @@ func TestABatchContinuesIfACountedCallIsTakenBack(t *testing.T) {
 		t.Errorf("%d calls, %+v", h.vendor.total, s)
 	}
 }
+
+func TestOnlyBatchJSONAsksForAFurtherRun(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b := h.batch("asked", 2*listRows+10)
+	var rows []Rerun
+	for row := 2; row <= b.Rows; row += 2 {
+		rows = append(rows, Rerun{Row: row, Run: 2, Was: RowFailed})
+	}
+	if _, err := h.control.Retry(t.Context(), b.ID, rows, "test"); err != nil {
+		t.Fatal(err)
+	}
+	ended := &storage.Record{JobSpec: tasks.JobSpec{Run: 1}, State: storage.StateFailed}
+	cancelled := &storage.Record{JobSpec: tasks.JobSpec{Run: 1}, State: storage.StateCancelled}
+	lost := &storage.Record{JobSpec: tasks.JobSpec{Run: 1}, State: storage.StateCancelled, Code: codeAnswerLost}
+	asks := func(batch string, row, run int, rec *storage.Record, want bool) {
+		t.Helper()
+		got, err := h.control.Progress.RunAsked(t.Context(), tasks.JobSpec{Batch: batch, Row: row, Run: run}, rec)
+		if err != nil || got != want {
+			t.Errorf("batch %s, row %d, run %d, %s: %t, %v", batch, row, run, rec.State, got, err)
+		}
+	}
+	asks(b.ID, 2, 2, ended, true)
+	asks(b.ID, listRows, 2, ended, true)
+	asks(b.ID, 2*listRows+10, 2, ended, true)
+	asks(b.ID, 3, 2, ended, false)
+	asks(b.ID, 0, 2, ended, false)
+	asks(b.ID, b.Rows+1, 2, ended, false)
+	asks(b.ID, 2, 3, ended, false)
+	asks("other-00000000", 2, 2, ended, false)
+	asks(b.ID, 3, 2, cancelled, false)
+	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.finish(b.ID)
+	if _, err := h.control.Amend(t.Context(), b.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	asks(b.ID, 3, 2, cancelled, true)
+	asks(b.ID, 3, 3, cancelled, false)
+	asks(b.ID, 3, 2, lost, false)
+	asks(b.ID, 3, 2, ended, false)
+}

@@ -135,7 +135,7 @@ func (t *feed) readRows(ctx context.Context, run Run, rows []*Row) error {
 			continue
 		}
 		r.run = rec.Run
-		if rec.State == storage.StateCancelled && rec.Code != codeAnswerLost {
+		if amends(rec) {
 			r.run++
 		}
 	}

@@ -28,11 +28,12 @@ type ProgressStore struct {
 	redis     redis.UniversalClient
 	batches   *Store
 	cancelled *cache[string, bool] // for batches without progress
+	parts     *cache[listPart, []Rerun]
 }
 
 // NewProgressStore keeps progress in redis. The state of a batch without progress is read from batches.
 func NewProgressStore(client redis.UniversalClient, batches *Store) *ProgressStore {
-	return &ProgressStore{redis: client, batches: batches, cancelled: &cache[string, bool]{life: stateLife}}
+	return &ProgressStore{redis: client, batches: batches, cancelled: &cache[string, bool]{life: stateLife}, parts: &cache[listPart, []Rerun]{life: listLife}}
 }
 
 func progressKey(id string) string      { return "kycq:{" + id + "}:progress" }

@@ -149,7 +149,7 @@ func exitCode(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	case errors.As(err, &settings), errors.As(err, &invalid), errors.Is(err, config.ErrNoKeyset),
-		errors.Is(err, tasks.ErrOtherInstallation):
+		errors.Is(err, tasks.ErrOtherInstallation), errors.Is(err, tasks.ErrSealed):
 		return ExitUsage
 	case errors.Is(err, storage.ErrDenied), refusedByRedis(err):
 		return ExitCredentials

@@ -21,6 +21,7 @@ const (
 	PurposeInput    = "input"    // a payload's and a record's input
 	PurposeAnswer   = "answer"   // the vendor's answer in a record
 	PurposeManifest = "manifest" // a part of a batch's manifest
+	PurposePayload  = "payload"  // the fields of a task's payload: an empty text is sealed with them
 )
 
 var (
@@ -33,12 +34,16 @@ var (
 	ErrBroken = errors.New("sealed text is broken")
 )
 
-// Binding is the associated data of a sealed text: authenticated, not stored. All three fields are required.
+// Binding is the associated data of a sealed text: authenticated, not stored. The first three fields are required.
 type Binding struct {
 	Kind    string // the job's kind
 	ID      string // the verification_id; for a manifest part, the part's name
 	Purpose string // one of the Purpose constants
+	Further string // optional; Fields makes one text of several
 }
+
+// Fields returns a text that differs for different lists of fields.
+func Fields(fields ...string) string { return string(join(fields...)) }
 
 const (
 	// scheme is the form's version; a change of the form needs another one.
@@ -143,7 +148,11 @@ func (b Binding) associatedData() ([]byte, error) {
 	if b.Kind == "" || b.ID == "" || b.Purpose == "" {
 		return nil, errors.New("the binding needs a kind, an id and a purpose")
 	}
-	return join(associatedDataTag, b.Kind, b.ID, b.Purpose), nil
+	fields := []string{associatedDataTag, b.Kind, b.ID, b.Purpose}
+	if b.Further != "" {
+		fields = append(fields, b.Further)
+	}
+	return join(fields...), nil
 }
 
 // join concatenates fields, each after its length, so different lists give different bytes.

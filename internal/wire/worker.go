@@ -142,7 +142,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 		return cli.UsageError(err)
 	}
 	w.server = worker.NewServer(worker.ServerConfig{
-		Redis: w.redis, Processor: processor, LiveConcurrency: cfg.LiveConcurrency,
+		Redis: w.redis, Processor: processor, OpenPayload: w.Client.OpenPayload, LiveConcurrency: cfg.LiveConcurrency,
 		BulkConcurrency: map[tasks.Kind]int{tasks.Aadhaar: cfg.AadhaarConcurrency, tasks.Passport: cfg.PassportConcurrency},
 		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Ahead: w.aheadOfRedis, Log: w.log,
 	})
@@ -241,6 +241,9 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 // It calls audit before the fleet's setting of the check for QR codes becomes another than that of the worker that started last.
 func (w *Worker) Install(ctx context.Context, audit func(before, now string) error) error {
 	if err := w.keeper.Start(ctx); err != nil {
+		return err
+	}
+	if err := w.Client.CheckSealing(ctx); err != nil {
 		return err
 	}
 	return w.keeper.SetQRCheck(ctx, w.qrCheck, audit)

@@ -475,6 +475,22 @@ var mutants = []mutant{
 		tests: []testName{{"worker", "TestTheQueuesArePausedAfterTheHoldIsRaised"}},
 	},
 	{
+		name:  "trust-payload", // believes whoever can write to Redis
+		pkg:   "tasks",
+		old:   `	_, err = c.cfg.Keyset.Open(p.Seal, payloadBinding(name, p.JobSpec))`,
+		new:   `	_ = payloadBinding(name, p.JobSpec)`,
+		tests: []testName{{"tasks", "TestAPayloadIsAuthenticatedWhole"}},
+	},
+	{
+		name: "run-without-order", // begins any run that a task names
+		pkg:  "worker",
+		old: `	asked := false
+`,
+		new: `	asked := true
+`,
+		tests: []testName{{"worker", "TestARunThatNobodyAskedForIsDropped"}},
+	},
+	{
 		name:  "hold-all-by-any-403", // takes every 403 for one that concerns the account
 		pkg:   "internal/cashfree",
 		old:   `	{404, "", "", Rejected, "not_found"},`,
