@@ -36,6 +36,9 @@ type Config struct {
 	// SSE is the server-side encryption that every write asks for: AES256 or aws:kms; empty leaves it to the bucket. SSEKMSKey
 	// is the key of aws:kms; empty means the account's default key.
 	SSE, SSEKMSKey string
+	// ImageBuckets lists where images of jobs may come from, apart from uploads: each a bucket, or bucket/folder. Empty means
+	// nowhere. The three buckets above cannot be listed.
+	ImageBuckets []string
 }
 
 const sseKMS = "aws:kms"
@@ -84,7 +87,7 @@ func (c Config) validate() error {
 	if c.InboxLifecycle < day || c.InboxLifecycle%day != 0 {
 		return fmt.Errorf("storage: inbox lifecycle %s: want whole days, at least one", c.InboxLifecycle)
 	}
-	return nil
+	return c.checkPlaces()
 }
 
 // Store accesses the three buckets. It is safe for concurrent use.
@@ -101,7 +104,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	b, err := objects.Open(ctx, objects.Config(cfg))
+	b, err := objects.Open(ctx, objects.Config{
+		Endpoint: cfg.Endpoint, Region: cfg.Region, InboxBucket: cfg.InboxBucket, MaskedBucket: cfg.MaskedBucket, RecordsBucket: cfg.RecordsBucket,
+		AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey, InboxLifecycle: cfg.InboxLifecycle, SSE: cfg.SSE, SSEKMSKey: cfg.SSEKMSKey,
+	})
 	if err != nil {
 		return nil, err
 	}

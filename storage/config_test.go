@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func TestTheDefaultsOfAConfiguration(t *testing.T) {
 		Region: "ap-south-1", InboxBucket: "kycq-inbox", MaskedBucket: "own-masked", RecordsBucket: "kycq-records",
 		InboxLifecycle: 30 * 24 * time.Hour,
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

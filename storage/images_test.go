@@ -162,16 +162,26 @@ func TestAnUploadIsWrittenAnewOnlyAfterHalfOfItsLife(t *testing.T) {
 
 func TestAMissingImageAndAMissingBucketAreToldApart(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, server *storagetest.Server) {
-		store := server.Store(t)
+		bucket := server.PutUserImage(t, "there.png", specimenPNG(80))
+		cfg := server.Config()
+		cfg.ImageBuckets = append(cfg.ImageBuckets, "kycq-no-such-bucket")
+		store, err := storage.Open(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, c := range []struct {
 			img  tasks.Image
 			want error
 		}{
-			{tasks.Image{Bucket: server.Config().InboxBucket, Key: "not/uploaded/this.jpg"}, storage.ErrNotFound},
+			{tasks.Image{Bucket: bucket, Key: "there.png"}, nil},
+			{tasks.Image{Bucket: bucket, Key: "not/uploaded/this.jpg"}, storage.ErrNotFound},
 			{tasks.Image{Bucket: "kycq-no-such-bucket", Key: "a.jpg"}, storage.ErrNoBucket},
 		} {
-			if _, _, err := store.OpenImage(t.Context(), c.img); !errors.Is(err, c.want) {
+			body, _, err := store.OpenImage(t.Context(), c.img)
+			if !errors.Is(err, c.want) {
 				t.Errorf("open: got %v, want %v", err, c.want)
+			} else if err == nil {
+				_ = body.Close()
 			}
 			if _, _, err := store.ImageHead(t.Context(), c.img, 10); !errors.Is(err, c.want) {
 				t.Errorf("head: got %v, want %v", err, c.want)

@@ -63,9 +63,9 @@ func (s *Store) DeleteUpload(ctx context.Context, img tasks.Image) error {
 }
 
 // ImageHead reads the first n bytes of an image, or all if it is shorter, and its size with one ranged request. Errors:
-// ErrNotFound, ErrNoBucket.
+// ErrNotFound, ErrNoBucket, those of CheckImage.
 func (s *Store) ImageHead(ctx context.Context, img tasks.Image, n int64) (head []byte, size int64, err error) {
-	if err := img.Validate(); err != nil {
+	if err := s.checkPlace(img); err != nil {
 		return nil, 0, fmt.Errorf("read image head: %w", err)
 	}
 	return s.buckets.Bucket(img.Bucket, "image").Head(ctx, img.Key, n)
@@ -73,9 +73,9 @@ func (s *Store) ImageHead(ctx context.Context, img tasks.Image, n int64) (head [
 
 // OpenImage starts a download and returns its body, which it does not buffer, and its size. Read returns an error if the
 // body breaks off or makes no progress for ten seconds. The caller closes the body; ctx must live until then. Errors:
-// ErrNotFound, ErrNoBucket.
+// ErrNotFound, ErrNoBucket, those of CheckImage.
 func (s *Store) OpenImage(ctx context.Context, img tasks.Image) (io.ReadCloser, int64, error) {
-	if err := img.Validate(); err != nil {
+	if err := s.checkPlace(img); err != nil {
 		return nil, 0, fmt.Errorf("open image: %w", err)
 	}
 	return s.buckets.Bucket(img.Bucket, "image").Open(ctx, img.Key)

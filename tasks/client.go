@@ -104,12 +104,17 @@ type Receipt struct {
 //
 // If Redis has lost its data, Enqueue waits up to 15 seconds for a worker to notice.
 //
-// Errors: *InvalidJobError for invalid fields, ErrDifferentInput, ErrOtherInstallation, ErrRedisFull; otherwise an error of
+// Errors: *InvalidJobError for invalid fields, *InvalidError for an image in a place that the ledger does not allow, ErrDifferentInput, ErrOtherInstallation, ErrRedisFull; otherwise an error of
 // the ledger or of Redis, after which the same call can be repeated.
 func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	job, err := c.Prepare(j)
 	if err != nil {
 		return Receipt{}, err
+	}
+	if j.Input.Image != nil {
+		if err := c.cfg.Ledger.CheckImage(j.VerificationID, *j.Input.Image); err != nil {
+			return Receipt{}, err
+		}
 	}
 	if err := c.verify(ctx); err != nil {
 		return Receipt{}, err

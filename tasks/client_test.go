@@ -30,6 +30,13 @@ type ledger struct {
 
 func (l *ledger) RedisName(context.Context) (string, error) { return l.redis, nil }
 
+func (l *ledger) CheckImage(_ string, img tasks.Image) error {
+	if img.Bucket == "refused" {
+		return &tasks.InvalidError{Field: "image", Code: "image_place_refused"}
+	}
+	return nil
+}
+
 func (l *ledger) Installation(_ context.Context, sealing bool) (string, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

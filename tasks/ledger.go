@@ -13,6 +13,8 @@ type Ledger interface {
 	// Installation returns the name of the installation that the ledger belongs to; it never changes. sealing says whether the
 	// producer has a keyset with keys. Once a producer or worker had one, the ledger refuses those without.
 	Installation(ctx context.Context, sealing bool) (string, error)
+	// CheckImage returns an *InvalidError if a job with this id must not use the image, without looking for it.
+	CheckImage(id string, img Image) error
 	// Accept writes the queued record of a new job, or returns the existing one. It returns after everything is durable that
 	// a worker needs to find the job if Redis loses its task.
 	Accept(ctx context.Context, job JobSpec) (ExistingJob, error)

@@ -46,6 +46,9 @@ func newAnswer(job tasks.JobSpec, at storage.Attempt, reply *cashfree.Reply, sou
 		Class: reply.Class, HTTPStatus: reply.HTTPStatus, Foreign: reply.Foreign, Code: reply.Code, Message: reply.Message, NextAction: reply.NextAction, ReferenceID: reply.ReferenceID,
 		ImageLink: reply.Image.Reveal(), Body: reply.Body, Source: source,
 	}
+	if errors.Is(reply.Err, errImageChanged) {
+		a.Code = codeImageChanged
+	}
 	if p := reply.Passport; p != nil {
 		plain := cashfree.Convert(*p, tasks.Personal.Reveal)
 		a.Passport = &plain

@@ -24,7 +24,7 @@ func (d *delivery) call(ctx context.Context) transition {
 	}
 	t, reply := d.sendOnce(ctx)
 	d.report(ctx, reply)
-	if reply == nil || reply.Class == cashfree.NotSent {
+	if reply == nil || reply.Class == cashfree.NotSent || errors.Is(reply.Err, errImageChanged) {
 		d.returnCall(ctx)
 	}
 	d.counted = false
@@ -243,7 +243,7 @@ func (d *delivery) send(ctx context.Context) *cashfree.Reply {
 			ProviderID: id, FileNumber: in.FileNumber, DOB: in.DOB, Name: in.Name,
 		})
 	}
-	hashed := newHashingReader(d.body)
+	hashed := newHashingReader(d.body, d.body.size, d.input.Image.SHA256)
 	reply := d.Vendor.MaskAadhaar(ctx, cashfree.MaskRequest{
 		ProviderID: id, Image: hashed, Size: d.body.size, ContentType: d.info.ContentType, Ext: d.info.Ext,
 	})

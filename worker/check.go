@@ -53,17 +53,21 @@ func (d *delivery) noRecord(err error) transition {
 
 // checkImage validates the image by its first n bytes.
 func (d *delivery) checkImage(ctx context.Context, n int64) transition {
+	var invalid *tasks.InvalidError
 	head, size, err := d.Images.ImageHead(ctx, *d.input.Image, n)
 	switch {
+	case errors.As(err, &invalid):
+		return d.fail(ctx, invalid.Code)
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrNoBucket):
 		return d.fail(ctx, "image_not_found")
 	case errors.Is(err, storage.ErrDenied):
 		return d.park(ctx, err, inputDelay, "input_not_reachable")
 	case err != nil:
 		return d.infraFault(err, "storage")
+	case d.input.Image.Bytes > 0 && d.input.Image.Bytes != size:
+		return d.fail(ctx, codeImageChanged)
 	}
 	var info tasks.ImageInfo
-	var invalid *tasks.InvalidError
 	crashLoop, err := d.guardCrash(ctx, func() error {
 		info, err = tasks.ValidateImage(head, size)
 		return err

@@ -508,6 +508,7 @@ func (g *openGate) Unstored(_ context.Context, kind string) (jobs []string, err 
 // if it is empty, the reply is VALID.
 type fakeVendor struct {
 	chaos     *chaos
+	received  int64 // bytes of images
 	onArrival bool
 	arrived   func() // called after each request, if it is set
 
@@ -522,7 +523,13 @@ type fakeVendor struct {
 }
 
 func (v *fakeVendor) MaskAadhaar(ctx context.Context, r cashfree.MaskRequest) *cashfree.Reply {
-	_, _ = io.Copy(io.Discard, r.Image)
+	n, err := io.Copy(io.Discard, r.Image)
+	v.mu.Lock()
+	v.received += n
+	v.mu.Unlock()
+	if err != nil { // the client cuts the request
+		return &cashfree.Reply{Class: cashfree.SourceBroken, Err: fmt.Errorf("image source: %w", err)}
+	}
 	return v.call(ctx, r.ProviderID)
 }
 

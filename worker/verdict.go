@@ -36,6 +36,7 @@ const (
 	resultLimited   = "limited"   // 429
 	resultDuplicate = "duplicate" // 409
 	resultNotSent   = "not_sent"  // the request was not sent
+	resultCut       = "cut"       // the request was cut before its end, so it cannot have been processed
 	resultUnknown   = storage.ResultUnknown
 	resultLinkGone  = "link_gone" // answered, but the image can no longer be fetched
 
@@ -81,6 +82,9 @@ func (p Policy) rule(a answer, earlier []storage.Attempt, mayReissue bool) rulin
 	case cashfree.Undocumented:
 		return ruling{next: toWait, result: resultUndocumented, code: undocumentedAnswer}
 	case cashfree.Lost, cashfree.SourceBroken, cashfree.Unreadable:
+		if a.Code == codeImageChanged {
+			return ruling{next: toFinal, state: storage.StateFailed, result: resultCut, code: codeImageChanged}
+		}
 		return ruling{next: toRetry, result: resultUnknown, code: "answer_unknown", counted: true}
 	case cashfree.OtherStatus:
 		return p.ruleOtherStatus(a)

@@ -61,6 +61,7 @@ func TestVerdictTable(t *testing.T) {
 		"502":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 502}, want: ruling{toRetry, none, resultError, "provider_error", true}},
 		"nothing was sent":      {answer: answer{Class: cashfree.NotSent}, want: ruling{toResend, none, resultNotSent, "cashfree_unreachable", false}},
 		"no whole answer":       {answer: answer{Class: cashfree.Lost}, want: ruling{toRetry, none, resultUnknown, "answer_unknown", true}},
+		"source was replaced":   {answer: answer{Class: cashfree.SourceBroken, Code: codeImageChanged}, want: ruling{toFinal, storage.StateFailed, resultCut, codeImageChanged, false}},
 		"source broke off":      {answer: answer{Class: cashfree.SourceBroken}, want: ruling{toRetry, none, resultUnknown, "answer_unknown", true}},
 		"503":                   {answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 503}, want: ruling{toFinal, storage.StateFailed, resultRefused, "unexpected_status", true}},
 		"503, listed":           {policy: wide, answer: answer{Class: cashfree.OtherStatus, HTTPStatus: 503}, want: ruling{toRetry, none, resultError, "provider_error", true}},

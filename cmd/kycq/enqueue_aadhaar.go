@@ -22,7 +22,7 @@ func newEnqueueAadhaar(a *app) *cobra.Command {
 		Short: "mask an Aadhaar card",
 		Long: `aadhaar enqueues the masking of one card. The image must be JPEG or PNG, at most 10 MB and 40 megapixels. A local file is
 uploaded to the inbox bucket and deleted there when the job is valid or invalid. kycq never deletes an object that is
-given as s3://bucket/key.`,
+given as s3://bucket/key; KYCQ_IMAGE_BUCKETS lists where such objects may be.`,
 		Example: `  kycq enqueue aadhaar --id ABC00123 --image card.jpg
   kycq enqueue aadhaar --id ABC00124 --image s3://my-bucket/cards/124.png --lane bulk --json`,
 		Args: cobra.NoArgs,

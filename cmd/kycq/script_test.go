@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 
 // stack is what a script runs against: a Redis and a store of its own.
 type stack struct {
+	t      testing.TB
 	redis  *miniredis.Miniredis
 	server *storagetest.Server
 	store  *storage.Store
@@ -51,7 +52,7 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			s := &stack{redis: miniredis.RunT(t), server: storagetest.StartFake(t)}
+			s := &stack{t: t, redis: miniredis.RunT(t), server: storagetest.StartFake(t)}
 			s.store = s.server.Store(t)
 			testscript.Run(t, testscript.Params{
 				Files: []string{file}, Setup: s.setup, RequireExplicitExec: true, RequireUniqueNames: true,
@@ -62,6 +63,7 @@ func TestScripts(t *testing.T) {
 					"object":     s.cmdObject,
 					"redis":      s.cmdRedis,
 					"upload":     s.cmdUpload,
+					"own":        s.cmdOwn,
 					"quarantine": s.cmdQuarantine,
 					"exits":      clitest.Exits,
 					"refuses":    clitest.Refuses,
@@ -274,10 +276,15 @@ func (s *stack) everythingInRedis(ts *testscript.TestScript) string {
 	return all.String()
 }
 
-// cmdUpload puts a file into the masked bucket, as the user's own object: upload card.png key.
+// cmdUpload puts a file into the masked bucket, as a worker would: upload card.png A1.
 func (s *stack) cmdUpload(ts *testscript.TestScript, _ bool, args []string) {
 	_, _, err := s.store.PutMasked(context.Background(), args[1], 1, "png", "image/png", []byte(ts.ReadFile(args[0])))
 	ts.Check(err)
+}
+
+// cmdOwn puts a file into a bucket of the user's, USER_BUCKET: own card.png KEY.
+func (s *stack) cmdOwn(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("USER_BUCKET", s.server.PutUserImage(s.t, args[1], []byte(ts.ReadFile(args[0]))))
 }
 
 // cmdQuarantine puts a file into quarantine, as a worker would: quarantine card.png A1.

@@ -114,6 +114,8 @@ var texts = map[string]Text{
 	"unsafe_mask":               {"the masked image failed the check and was quarantined", "look at it with `kycq review show` and decide with `kycq review approve` or `reject`, which cost nothing; `kycq job retry` pays for another attempt"},
 	"image_link_refused":        {"kycq must not fetch Cashfree's image link: its host has no public address, or the link is redirected", "see the worker's log; a proxy or firewall may answer instead (`kycq doctor`, KYCQ_IMAGE_PROXY, KYCQ_IMAGE_HOSTS); else ask Cashfree's support"},
 	"worker_crash_loop":         {"processing this job crashed its worker several times", "inspect the image, and submit a re-saved copy under a new verification_id"},
+	"image_place_refused":       {"the image is in a place that no image may come from", "list its bucket in KYCQ_IMAGE_BUCKETS of all processes, or upload the image; then run `kycq job retry`"},
+	"image_changed":             {"the image in the bucket is not the one that was accepted: it was replaced", "find out who can write to the bucket, and submit the image under a new verification_id"},
 	"image_not_found":           {"the image is not in the bucket", "upload the image again, then run `kycq job retry`"},
 	"sealed_input_broken":       {"the stored input cannot be decrypted: it was changed or belongs to another job", newID},
 	"input_invalid":             {"the stored input is not valid", "submit a corrected row under a new verification_id"},

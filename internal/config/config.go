@@ -34,6 +34,7 @@ type Config struct {
 	CashfreeClientSecret redact.Secret // may be empty
 	CashfreePublicKey    string        // PEM; empty: no x-cf-signature is sent
 	CashfreeTimeout      time.Duration
+	ImageBuckets         []string
 	ImageHosts           []string      // empty in production without ImageProxy
 	ImageProxy           redact.Secret // URL, may contain a password; empty: none
 

@@ -142,6 +142,16 @@ func statuses(text string) ([]int, error) {
 	return codes, nil
 }
 
+func places(text string) ([]string, error) {
+	list := splitList(text)
+	for _, place := range list {
+		if name, _, _ := strings.Cut(place, "/"); !forms.IsBucket(name) {
+			return nil, fmt.Errorf("%q is not a place: write bucket or bucket/folder, without s3://", place)
+		}
+	}
+	return list, nil
+}
+
 func hosts(text string) ([]string, error) {
 	list := splitList(text)
 	for _, host := range list {

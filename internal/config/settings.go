@@ -109,6 +109,10 @@ func table(c *Config) []Setting {
 			Help: "bucket for records, batches and the audit trail",
 		},
 		{
+			Name: "image_buckets", Area: S3, Form: "list", set: to(&c.ImageBuckets, places),
+			Help: "where s3:// images may come from: bucket or bucket/folder, separated by commas; empty means nowhere",
+		},
+		{
 			Name: "s3_sse", Area: S3, Form: "AES256|aws:kms", set: to(&c.S3SSE, choice("AES256", "aws:kms")),
 			Help: "server-side encryption to ask for with each write; empty leaves it to the bucket",
 		},

@@ -104,7 +104,7 @@ func (s *Server) removeBuckets(t testing.TB, endpoint string, transport http.Rou
 }
 
 func (s *Server) buckets() []string {
-	return []string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket}
+	return append([]string{s.config.InboxBucket, s.config.MaskedBucket, s.config.RecordsBucket}, s.config.ImageBuckets...)
 }
 
 // raw returns a plain client of the SDK.

@@ -1,11 +1,14 @@
 package storagetest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"slices"
+	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -41,6 +44,26 @@ func (s *Server) Objects(ctx context.Context) ([]Object, error) {
 		}
 	}
 	return all, nil
+}
+
+// PutUserImage puts an object into a bucket of the user's, which it creates and lists in Config.ImageBuckets. Call it before
+// Store. It returns the bucket's name.
+func (s *Server) PutUserImage(t testing.TB, key string, body []byte) (bucket string) {
+	t.Helper()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := s.raw(s.config.Endpoint, transport)
+	bucket = s.config.RecordsBucket + "-user"
+	if !slices.Contains(s.config.ImageBuckets, bucket) {
+		if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+			t.Fatalf("create the user's bucket: %v", err)
+		}
+		s.config.ImageBuckets = append(s.config.ImageBuckets, bucket)
+	}
+	if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)}); err != nil {
+		t.Fatalf("put the user's image: %v", err)
+	}
+	return bucket
 }
 
 func readObject(ctx context.Context, client *s3.Client, bucket, key string) (Object, error) {

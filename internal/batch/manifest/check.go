@@ -240,6 +240,7 @@ func (c *Checker) checkStored(ctx context.Context, row *Row, place string) (Acce
 }
 
 func (c *Checker) checkHead(ctx context.Context, img tasks.Image) (*Problem, error) {
+	var invalid *tasks.InvalidError
 	head, size, err := c.Heads.ImageHead(ctx, img, storedHead)
 	switch {
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrNoBucket):
@@ -248,10 +249,11 @@ func (c *Checker) checkHead(ctx context.Context, img tasks.Image) (*Problem, err
 		return &Problem{"image_not_readable", "these credentials may not read the object in S3"}, nil
 	case errors.Is(err, storage.ErrUnreachable), ctx.Err() != nil:
 		return nil, err
+	case errors.As(err, &invalid):
+		return problemOf(invalid), nil
 	case err != nil:
 		return &Problem{"image_place_invalid", "S3 does not accept the image's bucket or key"}, nil
 	}
-	var invalid *tasks.InvalidError
 	_, err = tasks.ValidateImage(head, size)
 	if errors.As(err, &invalid) && invalid.Code != "image_header_invalid" {
 		return problemOf(invalid), nil
