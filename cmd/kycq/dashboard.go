@@ -25,7 +25,7 @@ func newDashboard(a *app) *cobra.Command {
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "dashboard",
 		Short: "serve asynq's monitoring page, with a login",
-		Long: `dashboard serves asynqmon under /asynqmon: queues, tasks, workers and Redis. It hides payloads and errors that may contain
+		Long: `dashboard serves asynqmon under /asynqmon (KYCQ_DASHBOARD_PATH): queues, tasks, workers and Redis. It hides payloads and errors that may contain
 personal data. It is read-only without --operate. Users log in with HTTP basic authentication (KYCQ_DASHBOARD_USERS_FILE)
 or a bearer token (KYCQ_DASHBOARD_TOKEN_FILE). With --operate, each change is entered into the audit trail in the records
 bucket first, with the name of the login, and refused if it cannot be.
@@ -70,16 +70,16 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 		return err
 	}
 	page, err := dashboard.New(dashboard.Config{
-		Redis: rdb, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Audit: enter, Log: log,
+		Redis: rdb, Path: cfg.DashboardPath, Origin: cfg.DashboardOrigin, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Audit: enter, Log: log,
 	})
 	if err != nil {
-		return err
+		return cli.UsageError(err)
 	}
 	l, err := a.Listen(ctx, cfg.Listen, dashboardListen)
 	if err != nil {
 		return err
 	}
-	if err := a.announceDashboard(l.Addr(), login == nil); err != nil {
+	if err := a.announceDashboard(l.Addr(), cfg.DashboardPath, login == nil); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -131,7 +131,7 @@ func openLogin(cfg *config.Config, noLogin bool) (*dashboard.Login, error) {
 }
 
 // announceDashboard prints the URL. It refuses an address that other machines reach without a login.
-func (a *app) announceDashboard(addr net.Addr, noLogin bool) error {
+func (a *app) announceDashboard(addr net.Addr, path string, noLogin bool) error {
 	local := loopback.Is(addr.String())
 	switch {
 	case noLogin && !local:
@@ -139,6 +139,6 @@ func (a *app) announceDashboard(addr net.Addr, noLogin bool) error {
 	case !local:
 		a.Warn("the dashboard serves plain HTTP to other machines: put a TLS proxy in front of it")
 	}
-	url := fmt.Sprintf("http://%s%s", addr, dashboard.Root)
+	url := fmt.Sprintf("http://%s%s", addr, path)
 	return a.Answer(map[string]string{"url": url}, func() string { return url + "\n" })
 }

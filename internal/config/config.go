@@ -58,7 +58,8 @@ type Config struct {
 	Listen string // empty: the command's default address, or another port if that is in use
 
 	DashboardUsers, DashboardToken redact.Secret // may be empty
-	PrometheusURL                  string        // empty: none
+	DashboardPath, DashboardOrigin string
+	PrometheusURL                  string // empty: none
 
 	LogFormat, LogLevel string
 

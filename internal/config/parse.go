@@ -179,6 +179,15 @@ func baseURL(text string) (string, error) {
 	return strings.TrimRight(text, "/"), nil
 }
 
+var pathForm = regexp.MustCompile(`^(/[A-Za-z0-9_-]+)+$`)
+
+func urlPath(text string) (string, error) {
+	if !pathForm.MatchString(text) {
+		return "", errors.New("is not a path: write /name or /name/name")
+	}
+	return text, nil
+}
+
 // cashfreeURL refuses plain http to the vendor; simulators may use it.
 func cashfreeURL(text string) (string, error) {
 	base, err := baseURL(text)

@@ -233,6 +233,14 @@ func table(c *Config) []Setting {
 			Help: "bearer token for programs that access the dashboard, 16 characters or more",
 		},
 		{
+			Name: "dashboard_path", Area: Dashboard, Form: "path", Default: "/asynqmon", set: to(&c.DashboardPath, urlPath),
+			Help: "path of the dashboard, for a proxy that serves other things, too",
+		},
+		{
+			Name: "dashboard_origin", Area: Dashboard, Form: "url", set: to(&c.DashboardOrigin, baseURL),
+			Help: "further origin whose pages may request changes: https://host of a proxy under another name",
+		},
+		{
 			Name: "prometheus_url", Area: Dashboard, Form: "url", set: to(&c.PrometheusURL, baseURL),
 			Help: "Prometheus server for the dashboard's metrics page",
 		},

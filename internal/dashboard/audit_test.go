@@ -25,7 +25,7 @@ func TestAChangeIsEnteredFirstAndRefusedIfItCannotBe(t *testing.T) {
 		}
 	})
 	post := func(path, body string) int {
-		r := httptest.NewRequest(http.MethodPost, dashboard.Root+"/api"+path, strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, dashboard.DefaultPath+"/api"+path, strings.NewReader(body))
 		r.SetBasicAuth(user, password)
 		w := httptest.NewRecorder()
 		s.handler.ServeHTTP(w, r)

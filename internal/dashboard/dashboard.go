@@ -7,8 +7,11 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
+	_ "embed"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -17,13 +20,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Root is the path of the page.
-const Root = "/asynqmon"
+// DefaultPath is the path of the page.
+const DefaultPath = "/asynqmon"
 
 // Config configures a Handler. Only Redis is required.
 type Config struct {
 	// Redis gets a hook (missingTasks). The caller closes it.
 	Redis redis.UniversalClient
+	// Path is the path of the page: it begins with a slash and does not end with one. Default: DefaultPath.
+	Path string
+	// Origin is a further origin (https://host) whose pages may request changes, for a proxy under another name. May be empty.
+	Origin string
 	// Login checks credentials. If it is nil, every request to a loopback address is allowed; the caller must then listen
 	// on a loopback address only.
 	Login *Login
@@ -37,11 +44,19 @@ type Config struct {
 	Log   zerolog.Logger
 }
 
+// script adds to asynqmon's page what that does not say.
+//
+//go:embed kycq.js
+var script []byte
+
+const scriptPath = "/kycq.js"
+
 // Handler is the dashboard. It is safe for concurrent use.
 type Handler struct {
 	cfg     Config
 	inner   http.Handler
 	page    page
+	origins *http.CrossOriginProtection
 	headers http.Header // of every answer
 }
 
@@ -50,20 +65,27 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Redis == nil || cfg.Operate && cfg.Audit == nil {
 		return nil, errors.New("dashboard: redis is required, and an audit trail for changes")
 	}
+	cfg.Path = cmp.Or(cfg.Path, DefaultPath)
+	origins := http.NewCrossOriginProtection()
+	if cfg.Origin != "" {
+		if err := origins.AddTrustedOrigin(cfg.Origin); err != nil {
+			return nil, fmt.Errorf("dashboard: %w", err)
+		}
+	}
 	cfg.Redis.AddHook(missingTasks{})
 	inner := asynqmon.New(asynqmon.Options{
-		RootPath:          Root,
+		RootPath:          cfg.Path,
 		RedisConnOpt:      sharedRedis{cfg.Redis},
 		PayloadFormatter:  asynqmon.PayloadFormatterFunc(formatPayload),
 		ResultFormatter:   asynqmon.ResultFormatterFunc(formatResult),
 		PrometheusAddress: cfg.PrometheusURL,
 		ReadOnly:          !cfg.Operate,
 	})
-	p, err := readPage(inner)
+	p, err := readPage(inner, cfg.Path)
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{cfg: cfg, inner: inner, page: p, headers: securityHeaders(p.policy)}, nil
+	return &Handler{cfg: cfg, inner: inner, page: p, origins: origins, headers: securityHeaders(p.policy)}, nil
 }
 
 // sharedRedis passes the client to asynqmon. Closing asynqmon would close it, so Handler has no Close.
@@ -82,12 +104,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, Root+"/api/"):
+	case r.URL.Path == h.cfg.Path+scriptPath:
+		w.Header().Set("Content-Type", contentTypes[".js"])
+		_, _ = w.Write(script)
+	case strings.HasPrefix(r.URL.Path, h.cfg.Path+"/api/"):
 		h.serveAPI(w, r)
-	case r.URL.Path == Root, strings.HasPrefix(r.URL.Path, Root+"/"):
+	case r.URL.Path == h.cfg.Path, strings.HasPrefix(r.URL.Path, h.cfg.Path+"/"):
 		h.serveFile(w, r)
 	case r.URL.Path == "/":
-		http.Redirect(w, r, Root, http.StatusFound)
+		http.Redirect(w, r, h.cfg.Path, http.StatusFound)
 	default:
 		http.NotFound(w, r)
 	}

@@ -53,15 +53,13 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) (user str
 	return "", false
 }
 
-var crossOrigin = http.NewCrossOriginProtection()
-
 // allowed reports whether a request may be served, and answers it otherwise. It refuses changes on a read-only dashboard
 // and cross-site requests, which browsers send with the stored login.
 func (h *Handler) allowed(w http.ResponseWriter, r *http.Request, user string) bool {
 	switch {
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
 		return true
-	case !h.cfg.Operate, r.Method != http.MethodPost && r.Method != http.MethodDelete, !strings.HasPrefix(r.URL.Path, Root+"/api/"):
+	case !h.cfg.Operate, r.Method != http.MethodPost && r.Method != http.MethodDelete, !strings.HasPrefix(r.URL.Path, h.cfg.Path+"/api/"):
 		w.Header().Set("Allow", "GET, HEAD")
 		text := "method not allowed"
 		if !h.cfg.Operate {
@@ -69,11 +67,11 @@ func (h *Handler) allowed(w http.ResponseWriter, r *http.Request, user string) b
 		}
 		http.Error(w, text, http.StatusMethodNotAllowed)
 		return false
-	case crossOrigin.Check(r) != nil:
+	case h.origins.Check(r) != nil:
 		http.Error(w, "cross-site request refused", http.StatusForbidden)
 		return false
 	}
-	detail, err := order(w, r)
+	detail, err := order(w, r, h.cfg.Path)
 	if err != nil {
 		http.Error(w, "the request is too large, or cannot be read", http.StatusBadRequest)
 		return false
@@ -91,13 +89,13 @@ func (h *Handler) allowed(w http.ResponseWriter, r *http.Request, user string) b
 var notWord = regexp.MustCompile(`[^A-Za-z0-9._:/+-]+`)
 
 // order describes a change in words: method, path, and the number of tasks that the body names. It leaves the body to be read.
-func order(w http.ResponseWriter, r *http.Request) (map[string]string, error) {
+func order(w http.ResponseWriter, r *http.Request, root string) (map[string]string, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	path := notWord.ReplaceAllString(strings.TrimPrefix(r.URL.Path, Root+"/api/"), "_")
+	path := notWord.ReplaceAllString(strings.TrimPrefix(r.URL.Path, root+"/api/"), "_")
 	detail := map[string]string{"method": r.Method, "path": path[:min(len(path), maxPath)]}
 	var list struct {
 		TaskIDs []string `json:"task_ids"`

@@ -92,7 +92,29 @@ func TestAllResponsesHaveSecurityHeaders(t *testing.T) {
 func TestRootRedirectsToThePage(t *testing.T) {
 	t.Parallel()
 	w := open(t).ask(http.MethodGet, "/")
-	if w.Code != http.StatusFound || w.Header().Get("Location") != dashboard.Root {
+	if w.Code != http.StatusFound || w.Header().Get("Location") != dashboard.DefaultPath {
 		t.Errorf("status %d to %q", w.Code, w.Header().Get("Location"))
+	}
+}
+
+func TestPathAndOriginCanBeSet(t *testing.T) {
+	t.Parallel()
+	s := open(t, operating, func(c *dashboard.Config) { c.Path, c.Origin = "/ops/queues", "https://ops.example" })
+	if page := s.get("/ops/queues/"); !strings.Contains(page, `<script src="/ops/queues/kycq.js">`) {
+		t.Errorf("the page lacks the script: %.300s", page)
+	}
+	if script := s.get("/ops/queues/kycq.js"); !strings.Contains(script, "Prometheus does not answer") {
+		t.Errorf("script: %.300s", script)
+	}
+	if w := s.ask(http.MethodGet, "/asynqmon/"); w.Code != http.StatusNotFound {
+		t.Errorf("the default path: status %d", w.Code)
+	}
+	for origin, refused := range map[string]bool{"https://ops.example": false, "https://evil.example": true} {
+		if w := s.ask(http.MethodPost, "/ops/queues/api/queues/none:resume", header("Origin", origin)); (w.Code == http.StatusForbidden) != refused {
+			t.Errorf("%s: status %d", origin, w.Code)
+		}
+	}
+	if _, err := dashboard.New(dashboard.Config{Redis: s.redis, Origin: "https://ops.example/path"}); err == nil {
+		t.Error("an origin with a path is accepted")
 	}
 }

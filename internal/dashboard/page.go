@@ -28,9 +28,9 @@ var (
 
 // readPage fetches the page from asynqmon and derives its content security policy from the hashes of the inline scripts.
 // The page depends on the version of asynqmon and on our options only, so it is the same for every request.
-func readPage(inner http.Handler) (page, error) {
+func readPage(inner http.Handler, path string) (page, error) {
 	w := httptest.NewRecorder()
-	inner.ServeHTTP(w, httptest.NewRequest(http.MethodGet, Root+"/", nil))
+	inner.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+"/", nil))
 	raw := w.Body.Bytes()
 	scripts := inlineScript.FindAllSubmatch(raw, -1)
 	if w.Code != http.StatusOK || len(scripts) == 0 {
@@ -41,7 +41,9 @@ func readPage(inner http.Handler) (page, error) {
 		sum := sha256.Sum256(script[1])
 		allowed += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
-	return page{raw: raw, clean: manifestLink.ReplaceAll(foreignLink.ReplaceAll(raw, nil), nil), policy: strings.Join([]string{
+	clean := manifestLink.ReplaceAll(foreignLink.ReplaceAll(raw, nil), nil)
+	clean = bytes.Replace(clean, []byte("<head>"), []byte(`<head><script src="`+path+scriptPath+`"></script>`), 1)
+	return page{raw: raw, clean: clean, policy: strings.Join([]string{
 		"default-src 'none'",
 		"script-src " + allowed,
 		// The scripts of the page create style elements.
@@ -76,7 +78,7 @@ func (h *Handler) serveFile(w http.ResponseWriter, r *http.Request) {
 		kind, body = contentTypes[".html"], h.page.clean
 	case kind == "":
 		kind = "application/octet-stream"
-	case strings.HasPrefix(r.URL.Path, Root+"/static/"):
+	case strings.HasPrefix(r.URL.Path, h.cfg.Path+"/static/"):
 		w.Header().Set("Cache-Control", "private, max-age=3600") // the file names contain a hash of the content
 	}
 	w.Header().Set("Content-Type", kind)

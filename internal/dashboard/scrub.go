@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hibiken/asynq"
 
@@ -15,21 +16,32 @@ import (
 // hidden replaces text that kycq has not written.
 const hidden = "[hidden]"
 
-// formatPayload shows run, row and the id of the key of the sealed input. All are numbers. It does not show the sealed
-// input: screenshots may outlive the secrecy of a keyset.
+// batchID is the form of a batch's id.
+var batchID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,80}$`)
+
+// formatPayload tells rows apart, since asynqmon cuts ids at the first hyphen: "passport ABC-123 (batch people-1f00c3aa, row 17)". It
+// also shows the id of the key of the sealed input, but not the sealed input: screenshots may outlive the secrecy of a keyset.
 func formatPayload(taskType string, payload []byte) string {
+	if taskType == feedType && batchID.Match(payload) {
+		return "feeds batch " + string(payload)
+	}
 	p, err := tasks.DecodePayload(payload)
-	if err != nil || taskType != tasks.TypeName(p.Kind) {
+	if err != nil || taskType != tasks.TypeName(p.Kind) || tasks.ValidateID(p.VerificationID) != nil {
 		return hidden
 	}
-	text := fmt.Sprintf("run %d", p.Run)
-	if p.Row > 0 {
-		text += fmt.Sprintf(", row %d", p.Row)
+	var details []string
+	if batchID.MatchString(p.Batch) {
+		details = append(details, "batch "+p.Batch, fmt.Sprintf("row %d", p.Row))
+	}
+	if p.Run > 1 {
+		details = append(details, fmt.Sprintf("run %d", p.Run))
 	}
 	if id, ok := seal.KeyID(p.SealedInput); ok {
-		return text + fmt.Sprintf(", key %d", id)
+		details = append(details, fmt.Sprintf("key %d", id))
+	} else {
+		details = append(details, "not sealed")
 	}
-	return text + ", not sealed"
+	return fmt.Sprintf("%s %s (%s)", p.Kind, p.VerificationID, strings.Join(details, ", "))
 }
 
 // formatResult hides all results: kycq writes none.
@@ -60,8 +72,11 @@ func cleanError(text string) string {
 	return hidden
 }
 
-// taskTypes are the types of kycq's own tasks; the last one is that of internal/batch.
-var taskTypes = []string{tasks.TypeName(tasks.Aadhaar), tasks.TypeName(tasks.Passport), "kycq:feed"}
+// feedType is the type of internal/batch's tasks.
+const feedType = "kycq:feed"
+
+// taskTypes are the types of kycq's own tasks.
+var taskTypes = []string{tasks.TypeName(tasks.Aadhaar), tasks.TypeName(tasks.Passport), feedType}
 
 func cleanType(text string) string {
 	if slices.Contains(taskTypes, text) {
