@@ -14,7 +14,7 @@ import (
 
 // A picture is a decoded image and its form for storage.
 type picture struct {
-	// pixels are *image.Gray, *image.YCbCr or opaque *image.RGBA, with 8 bits a channel.
+	// pixels are *image.Gray, *image.YCbCr or opaque *image.RGBA, with 8 bits a channel; only the brightness if file is set.
 	pixels image.Image
 	// file has these pixels and nothing else; nil if it is still to be encoded.
 	file        []byte
@@ -24,15 +24,22 @@ type picture struct {
 	icc         []byte // the colour profile of the file; nil if it has none
 }
 
-// openPicture decodes an image. A plain JPEG file is stripped before it is decoded, so the pixels that are checked are
-// those of the file that is stored. All other files are encoded anew from the pixels.
+// openPicture decodes an image, of a plain JPEG file without a colour profile only the brightness, which is all that is checked.
+// Such a file is stripped, so the pixels that are checked are those of the file that is stored. All other files are encoded anew from the pixels.
 func openPicture(ctx context.Context, body []byte, h header) (picture, error) {
 	p := picture{}
 	if h.ext == "jpg" {
 		f, _ := parseJPEG(body)
 		p.orientation, p.icc = f.orientation, f.icc
-		if file, err := stripJPEG(body); err == nil {
-			p.file, body = file, file
+		if components, err := f.components(); err == nil {
+			if bright, size, err := f.brightness(components, 8); err == nil {
+				p.file = f.strip(components, size)
+				if p.icc == nil {
+					p.pixels = bright
+					return p, nil
+				}
+				body = p.file
+			}
 		}
 		if p.file == nil && costlyScans(body, h) {
 			return picture{}, unsafe(TooBusy)

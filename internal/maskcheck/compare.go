@@ -45,8 +45,11 @@ type original struct {
 // openBright decodes the brightness of a source; for the comparison, half of the resolution of a large one is enough.
 func openBright(ctx context.Context, body []byte, h header) (*image.Gray, error) {
 	if h.ext == "jpg" && h.width*h.height > codePixels && max(h.width, h.height) >= 2*compareSide {
-		if half, err := halfBright(body); err == nil {
-			return half, nil
+		f, _ := parseJPEG(body)
+		if components, err := f.components(); err == nil {
+			if half, _, err := f.brightness(components, 4); err == nil {
+				return half, nil
+			}
 		}
 	}
 	p, err := openPicture(ctx, body, h)

@@ -147,27 +147,16 @@ func (f *jpegFile) components() ([]component, error) {
 		out[0].h, out[0].v = 1, 1 // a scan of one component is not interleaved
 		return out, nil
 	}
-	if f.otherColours || f.frame[6] == 'R' && f.frame[9] == 'G' && f.frame[12] == 'B' {
+	y, cb, cr := f.frame[6], f.frame[9], f.frame[12]
+	if f.otherColours || y == 'R' && cb == 'G' && cr == 'B' || y == cb || y == cr || cb == cr {
 		return nil, errNotPlain
 	}
 	return out, nil
 }
 
-// stripJPEG rewrites a plain JPEG file: the tables that the image data uses, the image data to its last block, and an Exif
-// segment with the orientation. Nothing else of the file remains, but the pixels are the same.
-func stripJPEG(body []byte) ([]byte, error) {
-	f, err := parseJPEG(body)
-	if err != nil {
-		return nil, err
-	}
-	components, err := f.components()
-	if err != nil {
-		return nil, err
-	}
-	size, err := f.dataLength(components)
-	if err != nil {
-		return nil, err
-	}
+// strip rewrites a plain JPEG file: the tables that the image data uses, the size bytes of image data to its last block, and an
+// Exif segment with the orientation. Nothing else of the file remains, but the pixels are the same.
+func (f *jpegFile) strip(components []component, size int) []byte {
 	var quant [4]bool
 	var codes [2][4]bool
 	for _, c := range components {
@@ -195,7 +184,7 @@ func stripJPEG(body []byte) ([]byte, error) {
 	// The last three bytes of the scan's header have no meaning in a sequential file.
 	out = appendSegment(out, markSOS, append(append([]byte{}, f.scan[:len(f.scan)-3]...), 0, 63, 0))
 	out = append(out, f.data[:size]...)
-	return append(out, 0xff, markEOI), nil
+	return append(out, 0xff, markEOI)
 }
 
 // appendOrientation appends nothing if the pixels are to be shown as they are stored.
@@ -212,18 +201,13 @@ func appendSegment(out []byte, marker byte, content []byte) []byte {
 	return append(out, content...)
 }
 
-// dataLength returns the length of the entropy-coded data up to the last block of the frame. What follows, such as rows that
-// the frame's height leaves out, does not belong to the image.
-func (f *jpegFile) dataLength(components []component) (int, error) {
-	return f.eachBlock(components, func(bits *bitReader, _, _, _ int, dc, ac *huffman) bool { return bits.skipBlock(dc, ac) })
-}
-
 // size is that of the frame, in pixels.
 func (f *jpegFile) size() image.Point {
 	return image.Pt(int(binary.BigEndian.Uint16(f.frame[3:])), int(binary.BigEndian.Uint16(f.frame[1:])))
 }
 
-// eachBlock calls read for the n-th block of each component in each MCU, and returns the length of what was read.
+// eachBlock calls read for the n-th block of each component in each MCU, and returns the length of the entropy-coded
+// data up to the last block. What follows, such as rows that the frame's height leaves out, does not belong to the image.
 func (f *jpegFile) eachBlock(components []component, read func(bits *bitReader, i, mcu, n int, dc, ac *huffman) bool) (int, error) {
 	wide, high := 1, 1
 	for _, c := range components {
