@@ -475,7 +475,7 @@ func (g *openGate) AddUnstored(_ context.Context, h hold.Hold, limit int) (bool,
 		g.unstored = map[string]bool{}
 	}
 	g.unstored[h.Kind+h.Job] = true
-	raised := len(g.unstored) >= limit && g.held == nil
+	raised := (len(g.unstored) >= limit || h.Code == hold.Denied) && g.held == nil
 	if raised {
 		g.held = &h
 	}

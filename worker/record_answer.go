@@ -34,7 +34,7 @@ func (d *delivery) recordAnswer(ctx context.Context) transition {
 			kept = d.keepAnswer(ctx)
 		}
 		if time.Since(began) > recordPatience && (kept || d.draining.Err() != nil) {
-			return done(later(infraDelay, "storage_unreachable"))
+			return done(later(infraDelay, infraReason(err, "storage")))
 		}
 	}
 }

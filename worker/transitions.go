@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/advice"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/storage"
 )
 
@@ -80,7 +81,14 @@ func (d *delivery) notSaved(err error) transition {
 // count as no attempt.
 func (d *delivery) infraFault(err error, part string) transition {
 	d.fault().Err(err).Str("part", part).Msg("infrastructure fault: the job is retried")
-	return done(later(infraDelay, part+"_unreachable"))
+	return done(later(infraDelay, infraReason(err, part)))
+}
+
+func infraReason(err error, part string) string {
+	if errors.Is(err, storage.ErrDenied) {
+		return hold.Denied
+	}
+	return part + "_unreachable"
 }
 
 // keyMissing returns the task to its queue until the worker has the key that something was sealed with.

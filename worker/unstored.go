@@ -19,7 +19,7 @@ import (
 const maxUnstored = 20
 
 // unstoredReasons are the codes with which a job waits whose answer could not be stored.
-var unstoredReasons = []string{"image_not_fetched", linkRefused, "storage_unreachable", "mask_check_unreachable"}
+var unstoredReasons = []string{"image_not_fetched", linkRefused, "storage_unreachable", hold.Denied, "mask_check_unreachable"}
 
 // countUnstored counts a job that waits with a paid answer after the fetch of its image, or a write to S3, failed. If it
 // cannot be counted, the next try does it.
@@ -33,6 +33,9 @@ func (d *delivery) countUnstored(ctx context.Context, v Verdict) {
 	text, h := advice.For(v.Reason), unstoredHold(d.job.Kind, d.job.VerificationID)
 	h.Code, h.By = v.Reason, "worker"
 	h.Reason = fmt.Sprintf("%d paid answers wait to be stored: %s", maxUnstored, text.Message)
+	if v.Reason == hold.Denied {
+		h.Reason = "a paid answer waits to be stored: " + text.Message
+	}
 	h.NextAction = text.NextAction + "; the calls go on by themselves when answers are stored"
 	raised, err := d.Gate.AddUnstored(ctx, h, maxUnstored)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type outage struct {
 	Vendor
 	MaskedImages
 	fetch, store bool
+	denied       bool // S3 denies what fails
 }
 
 func (o *outage) FetchImage(ctx context.Context, link redact.Secret) (*cashfree.FetchedImage, error) {
@@ -30,6 +32,9 @@ func (o *outage) FetchImage(ctx context.Context, link redact.Secret) (*cashfree.
 
 func (o *outage) PutMasked(ctx context.Context, id string, run int, ext, contentType string, body []byte) (bucket, key string, err error) {
 	if o.store {
+		if o.denied {
+			return "", "", storage.ErrDenied
+		}
 		return "", "", storage.ErrUnreachable
 	}
 	return o.MaskedImages.PutMasked(ctx, id, run, ext, contentType, body)
@@ -41,7 +46,7 @@ func TestPaidAnswersThatCannotBeStoredStopFurtherCalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
-				o := &outage{w.vendor, w.s3, down.fetch, down.store}
+				o := &outage{Vendor: w.vendor, MaskedImages: w.s3, fetch: down.fetch, store: down.store}
 				w.parts.Vendor, w.parts.MaskedImages = o, o
 				synced := 0
 				w.parts.OnHold = func(context.Context) { synced++ }
@@ -82,6 +87,37 @@ func TestPaidAnswersThatCannotBeStoredStopFurtherCalls(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One answer whose image S3 does not let in stops the calls of the kind, until it is stored.
+func TestADeniedWriteStopsTheCallsAtOnce(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
+		o := &outage{Vendor: w.vendor, MaskedImages: w.s3, store: true, denied: true}
+		w.parts.MaskedImages = o
+		p, err := NewProcessor(w.parts, Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, second := w.putJob(tasks.Aadhaar, "A1", storage.StateQueued), w.putJob(tasks.Aadhaar, "A2", storage.StateQueued)
+		p.Process(t.Context(), first)
+		if h := w.gate.held; h == nil || h.Code != "storage_denied" || h.Kind != "aadhaar" || !strings.Contains(h.NextAction, "kycq doctor") {
+			t.Fatalf("%+v", h)
+		}
+		p.Process(t.Context(), second)
+		if w.vendor.charges != 1 {
+			t.Errorf("%d charges", w.vendor.charges)
+		}
+		o.store = false
+		for _, job := range []tasks.JobSpec{first, second} {
+			time.Sleep(5 * time.Minute)
+			p.Process(t.Context(), job)
+			wantState(t, w, tasks.Aadhaar, job.VerificationID, storage.StateValid, "")
+		}
+		if w.gate.held != nil || w.vendor.charges != 2 {
+			t.Errorf("%+v, %d charges", w.gate.held, w.vendor.charges)
+		}
+	})
 }
 
 // A link that this machine must not fetch may be fetched after its settings were corrected.

@@ -136,6 +136,7 @@ var texts = map[string]Text{
 	"input_not_reachable":    {"the image's bucket denies access", "allow the workers' credentials to read the bucket"},
 	"image_not_fetched":      {"the masked image cannot be fetched at the moment", "none if it passes; else see the worker's log and run `kycq doctor`"},
 	"cashfree_unreachable":   {"Cashfree cannot be reached: nothing was sent", "none if it passes; else check the network, DNS and KYCQ_CASHFREE_URL with `kycq doctor`"},
+	"storage_denied":         {"S3 refuses access: a permission is missing, or the credentials are wrong", "run `kycq doctor`, which names the permission, and grant it"},
 	"storage_unreachable":    {"S3 cannot be reached", "none if it passes; else run `kycq doctor`"},
 	"storage_slow":           {"S3 takes so long to write that the call was not made", "none if it passes; else run `kycq doctor`"},
 	"redis_unreachable":      {"Redis cannot be reached", "none if it passes; else run `kycq doctor`"},

@@ -34,6 +34,34 @@ func readHold(t *testing.T, g *Gate) *hold.Hold {
 	return hold.Of("aadhaar", holds)
 }
 
+// The hold of a denial lasts while its answer waits, whatever other answers do.
+func TestADeniedWriteHoldsTheKindUntilAnAnswerIsStored(t *testing.T) {
+	t.Parallel()
+	inFakeTime(t, func(t *testing.T, f *fleet) {
+		g := f.process(twoKinds)
+		step := func(do func(context.Context, hold.Hold, int) (bool, error), job, code string, want bool) {
+			t.Helper()
+			changed, err := do(t.Context(), hold.Hold{Cause: hold.Storage, Kind: "aadhaar", Job: job, Code: code}, 3)
+			if err != nil || changed != want {
+				t.Fatalf("%s: changed %v, %v; want %v", job, changed, err, want)
+			}
+		}
+		step(g.AddUnstored, "A", "image_not_fetched", false)
+		step(g.AddUnstored, "B", hold.Denied, true)
+		step(g.AddUnstored, "C", hold.Denied, false)
+		step(g.DropUnstored, "", "", false)         // the leader's look
+		step(g.DropUnstored, "finished", "", false) // a job whose answer never waited
+		step(g.AddUnstored, "A", "image_not_fetched", false)
+		refused(t, g, "X", ReasonHeld)
+		step(g.DropUnstored, "B", "", true)
+		step(g.AddUnstored, "C", hold.Denied, true)
+		step(g.DropUnstored, "A", "", true) // S3 takes answers again
+		step(g.AddUnstored, "C", hold.Denied, true)
+		step(g.DropUnstored, "C", "", true)
+		report(t, g, acquire(t, g, Bulk, "X"), Outcome{Kind: Answered})
+	})
+}
+
 func TestJobsWhoseAnswersAreNotStoredHoldTheirKind(t *testing.T) {
 	t.Parallel()
 	inFakeTime(t, func(t *testing.T, f *fleet) {

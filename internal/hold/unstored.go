@@ -10,22 +10,28 @@ import (
 // unstoredKey is the set of the jobs of a kind that have a paid answer, and whose last try to fetch or store it failed.
 func unstoredKey(kind string) string { return "kycq:{gate}:unstored:" + kind }
 
-// unstoredScript adds a job to the set, or removes it, and raises or lifts the hold: it exists while the set is full.
+// Denied is the code of a hold that one job raises: S3 has denied the write of its paid answer.
+const Denied = "storage_denied"
+
+// unstoredScript adds a job to the set, or removes it, and raises or lifts the hold. The hold exists while the set is full; one
+// with the code Denied exists until the answer of a job in the set is stored, or the set is empty.
 // KEYS[1] the hash of holds, KEYS[2] the set; ARGV[1] the job, ARGV[2] the field of the hold, ARGV[3] how many jobs fill the
-// set, ARGV[4] the hold, or empty to remove the job. It returns 1 if the hold was raised or lifted.
+// set, ARGV[4] the hold, or empty to remove the job, ARGV[5] the code Denied. It returns 1 if the hold was raised or lifted.
 var unstoredScript = redis.NewScript(`
-redis.call(ARGV[4] == '' and 'SREM' or 'SADD', KEYS[2], ARGV[1])
-if redis.call('SCARD', KEYS[2]) < tonumber(ARGV[3]) then return redis.call('HDEL', KEYS[1], ARGV[2]) end
-if ARGV[4] == '' then return 0 end
+local changed = redis.call(ARGV[4] == '' and 'SREM' or 'SADD', KEYS[2], ARGV[1])
 local value = redis.call('HGET', KEYS[1], ARGV[2])
-local h = cjson.decode(value or ARGV[4])
+local h = cjson.decode(value or (ARGV[4] ~= '' and ARGV[4]) or '{}')
+local full = tonumber(ARGV[3])
+if h.code == ARGV[5] and (ARGV[4] ~= '' or changed == 0) then full = 1 end
+if redis.call('SCARD', KEYS[2]) < full then return redis.call('HDEL', KEYS[1], ARGV[2]) end
+if ARGV[4] == '' then return 0 end
 h.probing, h.token, h.token_until = nil, nil, nil
 redis.call('HSET', KEYS[1], ARGV[2], cjson.encode(h))
 return value and 0 or 1
 `)
 
-// AddUnstored notes that the answer to h.Job, of h.Kind, was not stored. From limit such jobs on, h stops all calls of the
-// kind; raised is true for the one caller that raised it.
+// AddUnstored notes that the answer to h.Job, of h.Kind, was not stored. From limit such jobs on, or at once if its code is
+// Denied, h stops all calls of the kind; raised is true for the one caller that raised it.
 func (s *Set) AddUnstored(ctx context.Context, h Hold, limit int) (raised bool, err error) {
 	if err := s.stamp(ctx, &h); err != nil {
 		return false, err
@@ -40,7 +46,7 @@ func (s *Set) DropUnstored(ctx context.Context, h Hold, limit int) (lifted bool,
 }
 
 func (s *Set) unstored(ctx context.Context, h Hold, value string, limit int) (changed bool, err error) {
-	n, err := unstoredScript.Run(ctx, s.redis, []string{Key, unstoredKey(h.Kind)}, h.Job, h.field(), limit, value).Int()
+	n, err := unstoredScript.Run(ctx, s.redis, []string{Key, unstoredKey(h.Kind)}, h.Job, h.field(), limit, value, Denied).Int()
 	if err != nil {
 		return false, fmt.Errorf("count the answers that are not stored: %w", err)
 	}
