@@ -31,6 +31,6 @@ func newRoot(shared *cli.App) *cobra.Command {
 		Example: `  kycq-dev demo
   kycq-dev simulator --limit 600/m`,
 	}
-	root.AddCommand(newDemo(a), newSimulator(a), newGatebench(a), cli.NewVersion(shared))
+	root.AddCommand(newDemo(a), newSimulator(a), newGatebench(a), newMinioUsers(a), cli.NewVersion(shared))
 	return root
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/doctor"
@@ -19,7 +20,8 @@ import (
 )
 
 func newDoctor(a *app) *cobra.Command {
-	return cli.Uses(&cobra.Command{
+	var role string
+	cmd := cli.Uses(&cobra.Command{
 		Use:   "doctor",
 		Short: "check settings, Redis, S3, keyset, Cashfree and whether they belong together, and print fixes",
 		Long: `doctor checks the settings, this machine's clock, Redis, the buckets, the keyset, Cashfree, and
@@ -27,14 +29,16 @@ whether these belong to one installation. It prints one line for each finding: o
 that depend on a failed one are skipped.
 
 It creates and deletes a temporary object in each bucket, also tries anonymous access, and sends Cashfree one request
-without fields, which cannot be charged.
+without fields, which cannot be charged. It tries every permission that the role needs in the buckets and in Redis (from
+version 7 on), and names those that are missing; --role is whose settings these are. What only workers need, such as
+Cashfree, is checked for workers only.
 
 The exit code is 0 if no check fails, else the highest of: 6 unreachable, 5 balance, 4 credentials or IP whitelist,
 2 settings, 1 other failures.`,
 		Example: "  kycq doctor\n  kycq doctor --json | jq '.checks[] | select(.status == \"fail\")'",
 		Args:    cobra.NoArgs,
 		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
-			target, closeTarget := a.openTarget(cmd)
+			target, closeTarget := a.openTarget(cmd, access.Role(role))
 			defer closeTarget()
 			found := doctor.Run(cmd.Context(), target)
 			worst := doctor.Worst(found)
@@ -46,10 +50,21 @@ The exit code is 0 if no check fails, else the highest of: 6 unreachable, 5 bala
 			return cli.Exit(exitCodeOf(found))
 		}),
 	}, config.Redis, config.S3, config.Cashfree, config.Sealing, config.Rates, config.Work, config.Listen, config.Dashboard, config.Log)
+	cli.ChoiceFlag(cmd, &role, "role", "whose settings to check", roleNames()...)
+	return cmd
+}
+
+func roleNames() []string {
+	var names []string
+	for _, r := range access.Roles() {
+		names = append(names, string(r))
+	}
+	return names
 }
 
 // openTarget opens what the settings allow. What it cannot open becomes a problem of the target.
-func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) {
+func (a *app) openTarget(cmd *cobra.Command, role access.Role) (t doctor.Target, closeAll func()) {
+	t.Role = role
 	t.Zone = variable(a.Environ, "TZ")
 	open := func(fn func(*config.Config) error, areas ...config.Area) {
 		cfg, err := config.Load(config.Sources{Environ: a.Environ, Flags: cmd.Flags()}, areas...)
@@ -67,7 +82,7 @@ func (a *app) openTarget(cmd *cobra.Command) (t doctor.Target, closeAll func()) 
 	var redisClient redis.UniversalClient
 	var store *storage.Store
 	open(func(cfg *config.Config) error {
-		t.Warnings = cfg.Warnings()
+		t.Warnings, t.Careless = cfg.Warnings(), cfg.Careless()
 		return nil
 	})
 	open(func(cfg *config.Config) error {

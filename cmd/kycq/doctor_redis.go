@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
@@ -18,8 +19,8 @@ import (
 // redisTarget is the Redis that doctor checks.
 type redisTarget struct{ client redis.UniversalClient }
 
-func (r redisTarget) Check(ctx context.Context) ([]redisx.Finding, error) {
-	return redisx.Check(ctx, r.client)
+func (r redisTarget) Check(ctx context.Context, role access.Role) ([]redisx.Finding, error) {
+	return redisx.Check(ctx, r.client, role)
 }
 
 func (r redisTarget) Memory(ctx context.Context) (redisx.Memory, error) {

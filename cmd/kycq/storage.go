@@ -9,12 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/sleep"
 )
 
 func newStorage(a *app) *cobra.Command {
-	return a.Group(&cobra.Command{Use: "storage", Short: "prepare the buckets"}, newStorageInit(a), newStorageAdopt(a))
+	return a.Group(&cobra.Command{Use: "storage", Short: "prepare the buckets"}, newStorageInit(a), newStoragePolicy(a), newStorageAdopt(a))
 }
 
 func newStorageInit(a *app) *cobra.Command {
@@ -42,6 +43,24 @@ Credentials come from the AWS chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
 	})
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for a store that is not reachable yet")
 	return cmd
+}
+
+func newStoragePolicy(a *app) *cobra.Command {
+	return a.command(&cobra.Command{
+		Use:   "policy ROLE",
+		Short: "print the IAM policy that a role needs",
+		Long: `policy prints an IAM policy of the buckets for a role: ` + strings.Join(roleNames(), ", ") + `. It allows what the role needs
+and nothing else; the dashboard needs it for the audit trail. Images in buckets of your own, and the keys of KYCQ_S3_SSE=aws:kms, need permissions besides.
+It connects to nothing. deploy/s3 has the policies for the default names of the buckets; deploy/redis/users.acl has the users of Redis.`,
+		Example:   `  kycq storage policy worker > worker.json`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: roleNames(),
+	}, storeAreas, func(_ context.Context, d *deps, args []string) error {
+		cfg := d.store.Config()
+		return a.Print("%s", access.Policy(access.S3(access.Role(args[0])), map[string]string{
+			access.Inbox: cfg.InboxBucket, access.Masked: cfg.MaskedBucket, access.Records: cfg.RecordsBucket,
+		}))
+	})
 }
 
 // initPause is the time between attempts to reach a store that is still starting.

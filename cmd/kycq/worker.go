@@ -65,6 +65,9 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 	if err := errors.Join(cfg.RequireCredentials(), cfg.RequireSealing()); err != nil {
 		return err
 	}
+	for _, careless := range cfg.Careless() {
+		log.Warn().Msg(careless)
+	}
 	store, err := wire.OpenStore(ctx, cfg)
 	if err != nil {
 		return err

@@ -66,6 +66,7 @@ type Config struct {
 	File     string // the YAML file; empty if there is none
 	values   []Value
 	warnings []string
+	notes    []string // of Careless
 }
 
 // Value is a setting as Load found it.

@@ -233,6 +233,7 @@ func (l *loader) apply(c *Config, s Setting) {
 			l.problem("%s: %v%s", g.spelling, err, permissionHint(err))
 			return
 		}
+		l.checkExposure(c, s, g)
 		// Windows editors write a byte order mark before the text.
 		if g.text = strings.TrimRight(strings.TrimPrefix(string(content), "\ufeff"), "\r\n"); g.text == "" {
 			l.problem("%s: %s is empty", g.spelling, g.path)
@@ -265,6 +266,9 @@ func (l *loader) check(c *Config, areas []Area) {
 	if has(Cashfree) && !c.ImageProxy.Empty() && len(c.ImageHosts) == 0 {
 		l.problem("%s needs %s: list the hosts of Cashfree's image links there, since kycq cannot see which addresses a proxy connects to",
 			spelling("image_proxy"), spelling("image_hosts"))
+	}
+	if has(Cashfree) {
+		l.checkLive(c)
 	}
 	if has(Sealing) && !c.Keyset.Empty() && c.InsecureNoSealing {
 		l.problem("%s and %s contradict each other: drop one", spelling("keyset"), spelling("insecure_no_sealing"))

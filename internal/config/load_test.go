@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -273,5 +275,50 @@ func TestAnEmptyFlagClearsASetting(t *testing.T) {
 	c := given{env: []string{"KYCQ_S3_ENDPOINT=http://x"}, args: []string{"--s3-endpoint="}}.mustLoad(t)
 	if c.S3Endpoint != "" {
 		t.Errorf("got %q", c.S3Endpoint)
+	}
+}
+
+// A secret's file that all users can read is refused, unless a folder keeps them out.
+func TestAFileOfASecretThatOthersCanReadIsRefused(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "open")
+	keyset := filepath.Join(folder, "keyset.json")
+	for _, c := range []struct {
+		above, mode os.FileMode
+		refused     bool
+	}{{0o755, 0o644, true}, {0o755, 0o600, false}, {0o755, 0o640, false}, {0o700, 0o644, false}} {
+		if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(keyset, []byte("{}"), 0o600), os.Chmod(keyset, c.mode), os.Chmod(folder, 0o755), os.Chmod(filepath.Dir(folder), c.above),
+			os.Chmod(filepath.Dir(filepath.Dir(folder)), 0o755)); err != nil { //nolint:gosec // the test is about such modes
+			t.Fatal(err)
+		}
+		link := filepath.Join(folder, "link")
+		_ = os.Remove(link)
+		if err := os.Symlink(keyset, link); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{keyset, link} {
+			_, err := config.Load(config.Sources{Environ: []string{"KYCQ_KEYSET_FILE=" + path}}, config.Sealing)
+			if refused := err != nil && strings.Contains(err.Error(), "chmod 600"); refused != c.refused {
+				t.Errorf("%o in %o: %v", c.mode, c.above, err)
+			}
+		}
+	}
+}
+
+func TestCarelessSettingsAreNamed(t *testing.T) {
+	t.Parallel()
+	for setting, careless := range map[string]bool{
+		"KYCQ_REDIS_URL=redis://:x@redis.example:6379/0": true, "KYCQ_REDIS_URL=rediss://:x@redis.example:6379/0": false,
+		"KYCQ_REDIS_URL=redis://:x@127.0.0.1:6379/0": false, "KYCQ_REDIS_URL=redis://redis.example:6379/0": false,
+		"KYCQ_S3_ENDPOINT=http://s3.example": true, "KYCQ_S3_ENDPOINT=https://s3.example": false, "KYCQ_S3_ENDPOINT=http://localhost:9000": false,
+	} {
+		c, err := config.Load(config.Sources{Environ: []string{setting}})
+		if err != nil || (len(c.Careless()) > 0) != careless {
+			t.Errorf("%s: %v, %v", setting, c.Careless(), err)
+		}
+	}
+	_, err := config.Load(config.Sources{Environ: []string{"KYCQ_CASHFREE_URL=https://api.cashfree.com/verification", "KYCQ_IMAGE_HOSTS=10.0.0.1"}}, config.Cashfree)
+	if err == nil || !strings.Contains(err.Error(), "KYCQ_IMAGE_HOSTS") {
+		t.Errorf("image hosts with the live API: %v", err)
 	}
 }

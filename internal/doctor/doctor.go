@@ -10,6 +10,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/installation"
@@ -52,7 +53,7 @@ type Finding struct {
 
 // Redis is the server to check.
 type Redis interface {
-	Check(ctx context.Context) ([]redisx.Finding, error)
+	Check(ctx context.Context, role access.Role) ([]redisx.Finding, error)
 	Memory(ctx context.Context) (redisx.Memory, error)
 	// Clock returns how far this machine's clock is ahead of that of Redis.
 	Clock(ctx context.Context) (ahead time.Duration, err error)
@@ -66,6 +67,7 @@ type Redis interface {
 type Store interface {
 	Clock(ctx context.Context) (ahead time.Duration, err error)
 	Check(ctx context.Context) []objects.BucketCheck
+	Denied(ctx context.Context, want []access.Permission, selfTest error) ([]access.Permission, error)
 }
 
 // Vendor is *cashfree.Client.
@@ -76,7 +78,10 @@ type Vendor interface {
 
 // Target is the installation to check. A part that could not be built is nil.
 type Target struct {
+	// Role is whose credentials and settings these are.
+	Role               access.Role
 	Problems, Warnings []string // of the settings, one line each
+	Careless           []string // settings that expose secrets or data, one line each
 	Zone               string   // value of TZ; may be empty
 	Redis              Redis
 	Store              Store
@@ -98,12 +103,17 @@ type Target struct {
 	AllowVolatile bool // report a Redis that may lose data as a warning
 }
 
-// Run runs all checks. It takes about a minute if all servers time out.
+// Run runs all checks of the role. It takes about a minute if all servers time out.
 func Run(ctx context.Context, t Target) []Finding {
+	checks := []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore}
+	if t.Role != access.Dashboard {
+		checks = append(checks, checkKeyset)
+	}
+	if t.Role == access.Worker {
+		checks = append(checks, checkInbox, checkDigits, checkVendor, checkInstallation, checkPrometheus)
+	}
 	var all []Finding
-	for _, check := range []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore, checkInbox, checkKeyset,
-		checkDigits, checkVendor, checkInstallation, checkPrometheus,
-	} {
+	for _, check := range checks {
 		all = append(all, check(ctx, t)...)
 	}
 	return all

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/doctor"
 	"github.com/kycq/kycq/internal/hold"
@@ -42,7 +43,9 @@ func (r fakeRedis) Workers(context.Context) ([]redisx.Worker, error) {
 
 func (r fakeRedis) Clock(context.Context) (time.Duration, error) { return r.ahead, nil }
 
-func (r fakeRedis) Check(context.Context) ([]redisx.Finding, error) { return r.found, r.err }
+func (r fakeRedis) Check(context.Context, access.Role) ([]redisx.Finding, error) {
+	return r.found, r.err
+}
 func (r fakeRedis) Memory(context.Context) (redisx.Memory, error)   { return r.memory, nil }
 func (r fakeRedis) Holds(context.Context) ([]hold.Hold, error)      { return r.holds, r.err }
 func (r fakeRedis) Queued(context.Context) ([]tasks.JobSpec, error) { return r.queued, r.err }
@@ -51,10 +54,14 @@ type fakeStore struct {
 	ahead  time.Duration
 	err    error
 	trials []objects.BucketCheck
+	denied []access.Permission
 }
 
 func (s fakeStore) Clock(context.Context) (time.Duration, error) { return s.ahead, s.err }
-func (s fakeStore) Check(context.Context) []objects.BucketCheck  { return s.trials }
+func (s fakeStore) Denied(context.Context, []access.Permission, error) ([]access.Permission, error) {
+	return s.denied, nil
+}
+func (s fakeStore) Check(context.Context) []objects.BucketCheck { return s.trials }
 
 type fakeVendor cashfree.Reply
 
@@ -75,7 +82,7 @@ func healthy(t *testing.T) doctor.Target {
 		t.Fatal(err)
 	}
 	return doctor.Target{
-		Redis: fakeRedis{}, Store: fakeStore{trials: trials(nil)}, Keyset: keyset,
+		Role: access.Worker, Redis: fakeRedis{}, Store: fakeStore{trials: trials(nil)}, Keyset: keyset,
 		Vendor: fakeVendor{Class: cashfree.Rejected, HTTPStatus: 400},
 	}
 }
@@ -114,6 +121,8 @@ func TestAFaultOfAllBucketsIsReportedOnce(t *testing.T) {
 		"one public":       {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Public: true})}, "fail s3-records environment"},
 		"another fault":    {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: errors.New("x")})}, "fail s3-records environment"},
 		"without a lock":   {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrNoConditions})}, "fail s3-records environment"},
+		"one permission":   {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrDenied}), denied: []access.Permission{{Bucket: "records", Action: "PutObject", Key: "open/"}}}, "fail s3-records-permissions credentials"},
+		"old versions":     {fakeStore{trials: trials(nil), denied: []access.Permission{{Bucket: "inbox", Action: "ListBucketVersions"}}}, "warn s3-inbox-permissions "},
 		"one bucket is no": {fakeStore{trials: append(trials(nil)[:2], objects.BucketCheck{Role: "records", Err: objects.ErrNoBucket})}, "fail s3-records environment"},
 	} {
 		target := healthy(t)
@@ -289,7 +298,7 @@ func TestTheKeysetMustDecryptQueuedJobs(t *testing.T) {
 
 func TestDependentChecksAreSkipped(t *testing.T) {
 	t.Parallel()
-	target := doctor.Target{Problems: []string{"KYCQ_LISTEN: \"x\" is not an address: write host:port"}}
+	target := doctor.Target{Role: access.Worker, Problems: []string{"KYCQ_LISTEN: \"x\" is not an address: write host:port"}}
 	if got := findings(target); got != "fail settings settings" {
 		t.Error(got)
 	}
@@ -313,7 +322,7 @@ func TestTheClockThatIsWrongIsNamed(t *testing.T) {
 		"of S3":                 {-time.Minute, 0, doctor.Warning, "S3 is 1m0s ahead"},
 		"of S3 by far":          {time.Hour, 0, doctor.Failure, "S3 is 1h0m0s behind"},
 	} {
-		found := doctor.Run(t.Context(), doctor.Target{Redis: fakeRedis{ahead: c.redis}, Store: fakeStore{ahead: c.s3, trials: trials(nil)}})
+		found := doctor.Run(t.Context(), doctor.Target{Role: access.Worker, Redis: fakeRedis{ahead: c.redis}, Store: fakeStore{ahead: c.s3, trials: trials(nil)}})
 		i := slices.IndexFunc(found, func(f doctor.Finding) bool { return f.Check == "clock" })
 		if i < 0 || found[i].Status != c.status || !strings.Contains(found[i].Message, c.names) {
 			t.Errorf("%s: %+v", name, found)

@@ -14,6 +14,10 @@ func checkSettings(_ context.Context, t Target) []Finding {
 	for _, line := range slices.Concat(t.Problems, t.Warnings) {
 		found = append(found, settingFailure(check, line))
 	}
+	for _, line := range t.Careless {
+		i := strings.LastIndex(line, ": ")
+		found = append(found, warning("settings-exposed", line[:i], line[i+2:]))
+	}
 	if len(found) == 0 {
 		found = append(found, fine(check, "all settings are valid"))
 	}

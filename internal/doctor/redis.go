@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/redisx"
 )
 
@@ -15,6 +16,7 @@ var redisChecks = []struct{ code, fine string }{
 	{"cluster", "not a cluster"},
 	{"eviction", "evicts no keys (maxmemory-policy noeviction)"},
 	{"persistence", "append-only file is on"},
+	{"permissions", "no permission is known to be missing"},
 	{"channels", "the user may use channels"},
 }
 
@@ -23,7 +25,7 @@ func checkRedis(ctx context.Context, t Target) []Finding {
 	if t.Redis == nil {
 		return []Finding{skipped(check, "fix the settings first")}
 	}
-	found, err := t.Redis.Check(ctx)
+	found, err := t.Redis.Check(ctx, t.Role)
 	if f, ok := redisx.Explain(err); ok {
 		cause := Environment
 		if f.Credentials() {
@@ -42,7 +44,10 @@ func checkRedis(ctx context.Context, t Target) []Finding {
 	for _, c := range redisChecks {
 		lines = append(lines, t.redisFinding(found, c.code, c.fine))
 	}
-	lines = append(append(lines, checkMemory(ctx, t.Redis)), checkHolds(ctx, t.Redis)...)
+	if lines = append(lines, checkMemory(ctx, t.Redis)); t.Role == access.Dashboard {
+		return lines
+	}
+	lines = append(lines, checkHolds(ctx, t.Redis)...)
 	return append(lines, checkWorkers(ctx, t.Redis)...)
 }
 
@@ -53,6 +58,9 @@ func (t Target) redisFinding(found []redisx.Finding, code, good string) Finding 
 		return fine(check, good)
 	}
 	f := found[i]
+	if f.Code == "permissions" {
+		return failure(check, Credentials, f.Message, f.Fix)
+	}
 	if !f.Refuse || f.Volatile && t.AllowVolatile {
 		return warning(check, f.Message, f.Fix)
 	}

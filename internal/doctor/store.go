@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/clocks"
 	"github.com/kycq/kycq/internal/objects"
 )
@@ -30,7 +33,50 @@ func checkStore(ctx context.Context, t Target) []Finding {
 		// S3 may refuse all requests because of it.
 		return []Finding{fine(check, "reachable"), skew, skipped(check+"-buckets", "fix the clock first")}
 	}
-	return append(checkBuckets(check, t.Store.Check(ctx)), skew)
+	return append(t.checkBuckets(ctx, check), skew)
+}
+
+// checkBuckets checks the store as a worker does, and the permissions of the role.
+func (t Target) checkBuckets(ctx context.Context, check string) []Finding {
+	var buckets []objects.BucketCheck
+	var selfTest error
+	if t.Role == access.Worker || t.Role == access.Operator {
+		buckets = t.Store.Check(ctx)
+		for _, b := range buckets {
+			selfTest = errors.Join(selfTest, b.Err)
+		}
+	}
+	lacking, err := t.Store.Denied(ctx, access.S3(t.Role), selfTest)
+	if err != nil && buckets == nil { // else the buckets have the same error
+		return []Finding{checkBucket(check, objects.BucketCheck{Err: err})}
+	}
+	puts := func(all []access.Permission) int {
+		return len(slices.DeleteFunc(slices.Clone(all), func(p access.Permission) bool {
+			return p.Action != "PutObject" || strings.HasSuffix(p.Key, ".json") // which are tried only if the others work
+		}))
+	}
+	if n := puts(lacking); n > 1 && n == puts(access.S3(t.Role)) {
+		lacking, err = nil, errors.Join(err, selfTest) // the buckets require encryption: see their error
+	}
+	var permissions []Finding
+	for _, p := range lacking {
+		line := failure(check+"-"+p.Bucket+"-permissions", Credentials, fmt.Sprintf("the credentials lack %s in the %s bucket, which a %s needs", p, p.Bucket, t.Role),
+			fmt.Sprintf("grant it: kycq storage policy %s prints the policy", t.Role))
+		if p.Optional() {
+			line.Status, line.Cause = Warning, ""
+		}
+		permissions = append(permissions, line)
+		for i := range buckets { // the permission says it better
+			if buckets[i].Role == p.Bucket && !p.Optional() && errors.Is(buckets[i].Err, objects.ErrDenied) {
+				buckets[i].Err, buckets[i].Denied = nil, true
+			}
+		}
+	}
+	lines := readBuckets(check, buckets)
+	if err == nil && len(lacking) == 0 {
+		permissions = []Finding{fine(check+"-permissions", fmt.Sprintf("the credentials have every permission that a %s needs", t.Role))}
+	}
+	return append(lines, permissions...)
 }
 
 // checkClock compares the clocks of this machine, S3 and Redis, and names the one that is wrong.
@@ -67,10 +113,13 @@ func checkClock(ctx context.Context, s3 time.Duration, r Redis) Finding {
 	return warning(check, text, fix)
 }
 
-func checkBuckets(check string, buckets []objects.BucketCheck) []Finding {
+func readBuckets(check string, buckets []objects.BucketCheck) []Finding {
 	var lines []Finding
 	deniedCount, unreachableCount := 0, 0
 	for _, t := range buckets {
+		if t.Denied {
+			continue
+		}
 		lines = append(lines, checkBucket(check+"-"+t.Role, t))
 		if t.Err == nil {
 			lines = append(lines, checkRetention(check+"-"+t.Role+"-retention", t)...)
@@ -83,10 +132,10 @@ func checkBuckets(check string, buckets []objects.BucketCheck) []Finding {
 		}
 	}
 	// If all buckets fail alike, report it once.
-	switch len(buckets) {
-	case deniedCount:
+	switch {
+	case deniedCount > 0 && deniedCount == len(buckets):
 		return []Finding{denied(check, buckets[0].Err)}
-	case unreachableCount:
+	case unreachableCount > 0 && unreachableCount == len(buckets):
 		return []Finding{unreachable(check, buckets[0].Err)}
 	}
 	return append([]Finding{fine(check, "reachable")}, lines...)

@@ -26,6 +26,8 @@ var (
 	// ErrUncertain: a conditional write got no response, and the stored object did not show whether it happened; it may still
 	// happen. Treat it as a failure of S3 and start again with a new read.
 	ErrUncertain = errors.New("not known whether the write happened")
+	// ErrPublic: everybody can read the bucket, without credentials.
+	ErrPublic = errors.New("bucket is open to everybody")
 	// ErrNoConditions: the store ignores or refuses conditional writes, without which kycq could pay twice.
 	ErrNoConditions = errors.New("the store does not honour conditional writes (If-None-Match, If-Match)")
 )

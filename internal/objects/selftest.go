@@ -21,16 +21,26 @@ import (
 // probePrefix is the folder of the temporary objects of SelfTest and Check, in every bucket.
 const probePrefix = "probe/"
 
-// SelfTest checks that the store can keep kycq's promises: the buckets exist and are accessible, and conditional writes
-// work in the records bucket. The error is one line that says what to do: ErrNoBucket, ErrDenied, ErrUnreachable,
-// ErrNoConditions, or another failure of the store.
+// SelfTest checks that the store can keep kycq's promises: the buckets exist, are accessible and not public, and honour
+// conditional writes. The error is one line that says what to do: ErrNoBucket, ErrDenied, ErrUnreachable, ErrNoConditions,
+// ErrPublic, or another failure of the store.
 func (b *Buckets) SelfTest(ctx context.Context) error {
 	for _, bucket := range []*Bucket{b.Records, b.Inbox, b.Masked} {
 		if err := bucket.checkAccess(ctx); err != nil {
 			return err
 		}
 	}
-	return ignoreRemains(b.Records.selfTest(ctx, func(string) {}))
+	for _, bucket := range []*Bucket{b.Records, b.Inbox, b.Masked} {
+		public := false
+		err := ignoreRemains(bucket.selfTest(ctx, func(key string) { public = bucket.isPublic(ctx, key) }))
+		if err == nil && public {
+			err = fmt.Errorf("test the store: %w: %q: remove the policy or ACL that opens it, and turn on Block Public Access", ErrPublic, bucket.name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // BucketCheck is the result of Check for one bucket.
@@ -39,6 +49,8 @@ type BucketCheck struct {
 	Role, Bucket string
 	// Public is true if the bucket can be read or listed without credentials.
 	Public bool
+	// Denied is set by the caller if a missing permission explains Err.
+	Denied bool
 	// Err is the first failure: ErrNoBucket, ErrDenied, ErrUnreachable, ErrNoConditions or another.
 	Err error
 	// Retention is what the bucket keeps and deletes by itself. Its warnings include what the store lacks.

@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/kycq/kycq/internal/access"
 )
 
 // Finding is a problem of the Redis server.
 type Finding struct {
-	// Code is one of version, eviction, persistence, replica, cluster, info, channels, credentials. It is stable.
+	// Code is one of version, eviction, persistence, replica, cluster, info, permissions, channels, credentials. It is stable.
 	Code string
 	// Refuse: kycq must not use this server. Other findings are warnings.
 	Refuse bool
@@ -23,12 +25,19 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Message + ": " + f.Fix }
 
-// Check returns the problems of the server, those with Refuse first. It calls only INFO, since managed services forbid
-// CONFIG. It returns an error if the server cannot be reached.
-func Check(ctx context.Context, client redis.UniversalClient) ([]Finding, error) {
+// Check returns the problems of the server for a role. It calls only INFO, since managed services forbid CONFIG. It returns an
+// error if the server cannot be reached.
+func Check(ctx context.Context, client redis.UniversalClient, role access.Role) ([]Finding, error) {
 	found, err := checkInfo(ctx, client, "server", "replication", "memory", "persistence")
 	if err != nil {
 		return nil, err
+	}
+	lacking, err := checkPermissions(ctx, client, role)
+	if err != nil {
+		return nil, err
+	}
+	if found = append(found, lacking...); len(lacking) > 0 || len(access.RedisOf(role).Channels) == 0 {
+		return found, nil
 	}
 	return append(found, checkChannels(ctx, client)...), nil
 }

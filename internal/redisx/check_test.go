@@ -7,6 +7,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2/server"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/testenv"
 )
@@ -67,7 +68,7 @@ func TestCheckFindsProblems(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			found, err := redisx.Check(t.Context(), open(t, info(t, with(c.changed))))
+			found, err := redisx.Check(t.Context(), open(t, info(t, with(c.changed))), access.Worker)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +87,7 @@ func TestCheckFindsProblems(t *testing.T) {
 
 func TestCheckReportsThatInfoIsForbidden(t *testing.T) {
 	t.Parallel()
-	found, err := redisx.Check(t.Context(), open(t, info(t, nil)))
+	found, err := redisx.Check(t.Context(), open(t, info(t, nil)), access.Worker)
 	if err != nil || len(found) != 1 || found[0].Code != "info" || found[0].Refuse {
 		t.Errorf("got %+v, %v", found, err)
 	}
@@ -94,7 +95,7 @@ func TestCheckReportsThatInfoIsForbidden(t *testing.T) {
 
 func TestCheckOfTheTestServer(t *testing.T) {
 	t.Parallel()
-	found, err := redisx.Check(t.Context(), open(t, testenv.Redis(t)))
+	found, err := redisx.Check(t.Context(), open(t, testenv.Redis(t)), access.Worker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/redisx"
 )
 
@@ -171,7 +172,7 @@ func TestErrorsOfRedisAreReturned(t *testing.T) {
 		},
 		"missing": func() error { return redisx.AddMissing(ctx, client, 1) },
 		"rounds":  func() error { _, err := redisx.ReadRounds(ctx, client); return err },
-		"check":   func() error { _, err := redisx.Check(ctx, client); return err },
+		"check":   func() error { _, err := redisx.Check(ctx, client, access.Worker); return err },
 	} {
 		if call() == nil {
 			t.Errorf("%s: no error", name)

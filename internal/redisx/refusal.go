@@ -41,7 +41,7 @@ var refusals = []struct {
 	}},
 	{regexp.MustCompile(`\bNOPERM `), Finding{
 		Code: "credentials", Refuse: true, Message: "the redis user lacks a permission",
-		Fix: "ACL SETUSER name ~kycq:* ~asynq:* &asynq:* +@all -@dangerous +info",
+		Fix: "run kycq doctor, which names it; deploy/redis/users.acl has users for all roles",
 	}},
 	{regexp.MustCompile(`\bREADONLY `), replica},
 	{regexp.MustCompile(`\bMOVED \d|\bCROSSSLOT |\bCLUSTERDOWN |non local key in a cluster node`), cluster},
@@ -52,6 +52,9 @@ var refusals = []struct {
 	{regexp.MustCompile(`(?i)\bERR unknown command`), tooOld},
 }
 
+// refusedCommand is the command that the user may not call.
+var refusedCommand = regexp.MustCompile(`\bNOPERM .*permissions? to run the '([a-z|]+)' command`)
+
 // Explain says what is wrong with the server that returned err, and what to do; ok is false for other errors.
 func Explain(err error) (f Finding, ok bool) {
 	if err == nil {
@@ -60,7 +63,11 @@ func Explain(err error) (f Finding, ok bool) {
 	text := err.Error()
 	for _, r := range refusals {
 		if r.reply.MatchString(text) {
-			return r.Finding, true
+			f = r.Finding
+			if refused := refusedCommand.FindStringSubmatch(text); refused != nil {
+				f.Message, f.Fix = "the redis user lacks +"+refused[1], "ACL SETUSER name +"+refused[1]+" (deploy/redis/users.acl has users for all roles)"
+			}
+			return f, true
 		}
 	}
 	return Finding{}, false

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/admin"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
@@ -213,7 +214,7 @@ func shutdownTimeout(callTimeout time.Duration) time.Duration { return callTimeo
 // Check returns an error if Redis or the store does not meet the requirements. allowVolatile accepts a Redis that may lose
 // data.
 func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
-	findings, err := redisx.Check(ctx, w.redis)
+	findings, err := redisx.Check(ctx, w.redis, access.Worker)
 	if err != nil {
 		return err
 	}
@@ -233,7 +234,24 @@ func (w *Worker) Check(ctx context.Context, allowVolatile bool) error {
 		}
 		return errors.Join(refused...)
 	}
-	return w.store.Buckets().SelfTest(ctx)
+	return w.checkStore(ctx)
+}
+
+// checkStore tries what the work needs in each bucket: nothing is paid for that could not be stored.
+func (w *Worker) checkStore(ctx context.Context) error {
+	failed := w.store.Buckets().SelfTest(ctx)
+	lacking, err := w.store.Buckets().Denied(ctx, access.S3(access.Worker), failed)
+	for _, p := range lacking {
+		if p.Optional() {
+			w.log.Warn().Str("bucket", p.Bucket).Str("fix", "grant it: see kycq storage policy worker").Msg("the S3 credentials lack " + p.String())
+			continue
+		}
+		if errors.Is(failed, storage.ErrDenied) {
+			failed = nil // the permission says it better
+		}
+		err = errors.Join(err, fmt.Errorf("%w: the S3 credentials lack %s in the %s bucket: grant it (kycq storage policy worker)", storage.ErrDenied, p, p.Bucket))
+	}
+	return errors.Join(failed, err)
 }
 
 // Install makes the installation, or verifies that buckets, Redis and the vendor's account belong to it.

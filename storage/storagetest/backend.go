@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"crypto/rand"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -41,7 +42,7 @@ func Each(t *testing.T, test func(t *testing.T, server *Server)) {
 	}
 }
 
-// StartFake starts gofakes3 in memory. It honours conditional writes, accepts any credentials, and has no lifecycle rules.
+// StartFake starts gofakes3 in memory. It honours conditional writes, accepts any credentials but not none, and has no lifecycle rules.
 func StartFake(t testing.TB) *Server {
 	t.Helper()
 	s := new(Server)
@@ -52,6 +53,11 @@ func StartFake(t testing.TB) *Server {
 	).Server()
 	s.front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", s.date())
+		if r.Header.Get("Authorization") == "" && r.URL.Query().Get("X-Amz-Signature") == "" {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `<Error><Code>AccessDenied</Code></Error>`)
+			return
+		}
 		fake.ServeHTTP(w, r)
 	}))
 	return s

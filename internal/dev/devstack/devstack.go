@@ -68,7 +68,7 @@ func (s *Stack) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("s3: %w", err)
 	}
 	fake := gofakes3.New(s.files, gofakes3.WithLogger(gofakes3.DiscardLog()))
-	host, err := s.serve(ctx, fake.Server())
+	host, err := s.serve(ctx, signedOnly(fake.Server()))
 	if err != nil {
 		return fmt.Errorf("s3: %w", err)
 	}
@@ -83,6 +83,17 @@ func (s *Stack) start(ctx context.Context, cfg Config) error {
 	}
 	s.CashfreeURL = "http://" + s.SimulatorHost + "/verification"
 	return nil
+}
+
+// signedOnly refuses anonymous requests, which gofakes3 would serve: a worker refuses public buckets.
+func signedOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // advanceClock advances the clock of miniredis, which stands still otherwise: keys would not expire.

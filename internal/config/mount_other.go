@@ -1,0 +1,5 @@
+//go:build !linux
+
+package config
+
+func readOnlyMount(string) bool { return false }
