@@ -43,7 +43,7 @@ func everything(t *testing.T) *types.Project {
 
 func TestUpStartsTheStackAndSimTheSimulatorToo(t *testing.T) {
 	t.Parallel()
-	always := []string{"dashboard", "keys", "minio", "redis", "storage-init", "worker"}
+	always := []string{"dashboard", "keys", "minio", "redis", "storage-init", "storage-users", "worker"}
 	if got := load(t, nil).ServiceNames(); !slices.Equal(slices.Sorted(slices.Values(got)), always) {
 		t.Errorf("up starts %v", got)
 	}
@@ -59,12 +59,13 @@ func TestUpStartsTheStackAndSimTheSimulatorToo(t *testing.T) {
 func TestServicesStartInTheOrderInWhichTheyNeedEachOther(t *testing.T) {
 	t.Parallel()
 	const healthy, done = types.ServiceConditionHealthy, types.ServiceConditionCompletedSuccessfully
-	ready := map[string]string{"redis": healthy, "keys": done, "storage-init": done}
-	withSim := map[string]string{"redis": healthy, "keys": done, "storage-init": done, "simulator": healthy}
+	ready := map[string]string{"redis": healthy, "keys": done, "storage-users": done}
+	withSim := map[string]string{"redis": healthy, "keys": done, "storage-users": done, "simulator": healthy}
 	want := map[string]map[string]string{
 		"redis": {}, "minio": {}, "keys": {},
-		"storage-init": {"keys": done, "minio": types.ServiceConditionStarted},
-		"worker":       ready, "cli": {"redis": healthy},
+		"storage-init":  {"keys": done, "minio": types.ServiceConditionStarted},
+		"storage-users": {"storage-init": done},
+		"worker":        ready, "cli": {"redis": healthy},
 		"dashboard": {"keys": done, "redis": healthy},
 		"simulator": {"keys": done}, "example-passports": withSim, "example-cards": withSim,
 	}
@@ -96,7 +97,7 @@ func TestCommandsDoNotBuild(t *testing.T) {
 }
 
 // oneShots exit when they are done and have no health check.
-var oneShots = []string{"keys", "storage-init", "example-passports", "example-cards", "cli"}
+var oneShots = []string{"keys", "storage-init", "storage-users", "example-passports", "example-cards", "cli"}
 
 func TestWhatKeepsRunningHasAHealthCheckAndTimeToStop(t *testing.T) {
 	t.Parallel()
@@ -125,6 +126,9 @@ func TestEveryServiceIsHardened(t *testing.T) {
 		if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 			t.Errorf("%s: security_opt %v", name, s.SecurityOpt)
 		}
+		if s.MemLimit == 0 || s.PidsLimit == 0 {
+			t.Errorf("%s: no limit of memory or processes", name)
+		}
 		if s.NetworkMode == "host" || s.Pid == "host" || s.Ipc == "host" {
 			t.Errorf("%s shares a namespace with the host", name)
 		}
@@ -136,6 +140,46 @@ func TestEveryServiceIsHardened(t *testing.T) {
 		for _, v := range s.Volumes {
 			if v.Type != types.VolumeTypeVolume {
 				t.Errorf("%s mounts %s %s of the host", name, v.Type, v.Source)
+			}
+		}
+	}
+}
+
+// Nothing with the root credentials of the store, or a way out of the machine, runs longer than needed.
+func TestServicesHaveUsersAndNetworksOfTheirRole(t *testing.T) {
+	t.Parallel()
+	project := everything(t)
+	if !project.Networks["data"].Internal || project.Networks["out"].Internal {
+		t.Error("the network of the data is not internal, or the other one is")
+	}
+	for name, s := range project.Services {
+		_, data := s.Networks["data"]
+		_, out := s.Networks["out"]
+		switch name {
+		case "redis", "minio", "storage-init", "storage-users", "example-passports", "example-cards":
+			if !data || out {
+				t.Errorf("%s: networks %v", name, s.Networks)
+			}
+		case "keys":
+			if s.NetworkMode != "none" {
+				t.Errorf("%s: networks %v", name, s.Networks)
+			}
+		case "simulator":
+			if data {
+				t.Errorf("%s is in the network of the data", name)
+			}
+		}
+		role := map[string]string{"worker": "worker", "dashboard": "dashboard", "cli": "operator", "example-passports": "producer", "example-cards": "producer"}[name]
+		for _, secret := range s.Secrets {
+			of, isURL := strings.CutPrefix(secret.Source, "redis_url_")
+			if user, isUser := strings.CutPrefix(secret.Source, "s3_"); isUser && !isURL {
+				of = user
+			} else if !isURL {
+				continue
+			}
+			root := of == "credentials" || of == "access_key" || of == "secret_key"
+			if root != (name == "storage-init" || name == "minio" || name == "storage-users" && of == "credentials") || !root && name != "storage-users" && of != role {
+				t.Errorf("%s has %s", name, secret.Source)
 			}
 		}
 	}
