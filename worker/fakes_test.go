@@ -391,6 +391,8 @@ func (h *fakeHints) KeptAnswer(_ context.Context, kind, id string) (string, bool
 	return sealed, ok, h.fault()
 }
 
+func (h *fakeHints) CountEnd(context.Context, string, string, string) error { return nil }
+
 func (h *fakeHints) DropAnswer(_ context.Context, kind, id string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -13,6 +13,9 @@ import (
 // maxConflicts is how often a delivery claims its job again after a lost compare-and-swap.
 const maxConflicts = 5
 
+// countPatience is how long Redis is waited for to count an end.
+const countPatience = 2 * time.Second
+
 // saveThen saves the record and goes to the next step.
 func (d *delivery) saveThen(ctx context.Context, rec *storage.Record, next stepName) transition {
 	if err := d.save(ctx, rec); err != nil {
@@ -26,8 +29,25 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 	err := d.write(ctx, rec)
 	if err == nil && rec.State.Final() {
 		d.Observer.Finished(rec)
+		d.countEnd(ctx, rec)
 	}
 	return err
+}
+
+// countEnd counts a job that did not end valid. Codes from outside may hold anything.
+func (d *delivery) countEnd(ctx context.Context, rec *storage.Record) {
+	code := rec.Code
+	if code == "" || code == "cancelled" {
+		return
+	}
+	if !advice.Known(code) {
+		code = advice.Unlisted
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countPatience)
+	defer cancel()
+	if err := d.Hints.CountEnd(ctx, string(rec.Kind), code, rec.Batch); err != nil {
+		d.log.Debug().Err(err).Msg("the end of the job was not counted")
+	}
 }
 
 // write writes the record by compare-and-swap and keeps its new version. It returns storage.ErrConflict if another worker

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/hold"
@@ -111,6 +112,9 @@ reason to end the pause of a colleague. With KIND, it lifts only the holds of th
 		for _, h := range resumed {
 			a.Note("resumed: %s", describeHold(h))
 		}
+		if err := d.clearIdle(ctx, resumed); err != nil {
+			return err
+		}
 		if kept {
 			a.Note("the pause remains; to end it, run: kycq fleet resume --cause operator")
 		}
@@ -118,6 +122,35 @@ reason to end the pause of a colleague. With KIND, it lifts only the holds of th
 	})
 	cmd.Flags().StringVar(&cause, "cause", "", "lift only the hold of this cause: "+strings.Join(hold.Causes, ", ")+"; or "+allCauses)
 	return cmd
+}
+
+// clearIdle ends pauses without a test call if no job of their kinds is queued: a pause says nothing of the account, and would
+// wait for its test call until the next job.
+func (d *deps) clearIdle(ctx context.Context, resumed []hold.Hold) error {
+	for _, h := range resumed {
+		if h.Cause != hold.Operator {
+			continue
+		}
+		var queued int64
+		for _, kind := range tasks.Kinds() {
+			for _, lane := range tasks.Lanes() {
+				depth, err := asynqx.ReadDepth(ctx, d.redis, tasks.Queue(kind, lane))
+				if err != nil {
+					return err
+				}
+				if h.Covers(string(kind)) {
+					queued += depth.Waiting()
+				}
+			}
+		}
+		if queued > 0 {
+			continue
+		}
+		if err := d.gate.ClearHold(ctx, h.Cause, h.Kind); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // toResume selects the holds that resume lifts.
@@ -150,16 +183,18 @@ func (d *deps) pauses() *pauses.Pauses {
 }
 
 func newFleetRate(a *app) *cobra.Command {
-	return a.command(tolerant(&cobra.Command{
-		Use:               "rate KIND RATE",
+	var reset bool
+	cmd := a.command(tolerant(&cobra.Command{
+		Use:               "rate KIND {RATE | --reset}",
 		ValidArgsFunction: completeKind(),
 		Short:             "change the rate limit of a kind for all workers",
-		Long: `rate changes the rate limit that all workers share. It takes effect within 2 seconds and is stored in Redis; if Redis
-loses its data, the workers' configured rates apply again.`,
-		Example: "  kycq fleet rate aadhaar 200/m\n  kycq fleet rate passport 50/m",
+		Long: `rate changes the rate limit that all workers share. It takes effect within 2 seconds and is stored in Redis: until --reset, or
+until Redis loses its data, the workers' own settings (KYCQ_AADHAAR_RATE, KYCQ_PASSPORT_RATE) are not in force. kycq fleet status
+shows both.`,
+		Example: "  kycq fleet rate aadhaar 200/m\n  kycq fleet rate passport 50/m\n  kycq fleet rate passport --reset",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return cli.Usagef("want a kind and a rate: kycq fleet rate aadhaar 200/m")
+			if len(args) != 2 && !(reset && len(args) == 1) || reset && len(args) == 2 {
+				return cli.Usagef("want a kind and a rate, or a kind and --reset: kycq fleet rate aadhaar 200/m")
 			}
 			return nil
 		},
@@ -168,20 +203,36 @@ loses its data, the workers' configured rates apply again.`,
 		if err != nil {
 			return cli.UsageError(err)
 		}
-		limit, err := rate.Parse(args[1])
-		if err != nil {
-			return cli.UsageError(err)
+		var limit rate.Rate // zero: reset
+		if !reset {
+			if limit, err = rate.Parse(args[1]); err != nil {
+				return cli.UsageError(err)
+			}
 		}
-		act := audit.Act{Action: "fleet.rate", Kind: string(kind), Detail: map[string]string{"rate": limit.String()}}
+		word := limit.String()
+		if reset {
+			word = "reset"
+		}
+		user, host, err := wire.Operator(d.cfg)
+		if err != nil {
+			return err
+		}
+		act := audit.Act{Action: "fleet.rate", Kind: string(kind), Detail: map[string]string{"rate": word}}
 		if err := d.appendAudit(ctx, act); err != nil {
 			return err
 		}
-		if err := d.gate.SetRate(ctx, string(kind), limit); err != nil {
+		if err := d.gate.SetRate(ctx, string(kind), limit, user+" on "+host); err != nil {
 			return err
 		}
-		return a.Answer(map[string]string{"kind": string(kind), "rate": limit.String()},
-			func() string { return fmt.Sprintf("%s: %s for all workers\n", kind, limit) })
+		return a.Answer(map[string]string{"kind": string(kind), "rate": word}, func() string {
+			if reset {
+				return fmt.Sprintf("%s: the workers' configured rate is in force again\n", kind)
+			}
+			return fmt.Sprintf("%s: %s for all workers\n", kind, limit)
+		})
 	})
+	cmd.Flags().BoolVar(&reset, "reset", false, "put the workers' configured rate in force again")
+	return cmd
 }
 
 // printHolds pauses or resumes the queues, and prints the holds.

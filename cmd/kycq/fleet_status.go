@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/gate"
@@ -23,10 +24,13 @@ type fleetStatus struct {
 	Restoring bool         `json:"restoring,omitempty"`
 	Workers   int          `json:"workers"` // alive
 	Kinds     []kindStatus `json:"kinds"`
+	// Batches are those that are open, of fleet status only those that have reached their call limit.
+	Batches []*batchStatus `json:"batches"`
 }
 
 type kindStatus struct {
 	gate.KindStatus
+	Configured     string                      `json:"configured"`          // by the workers' settings
 	StoppedSeconds int64                       `json:"stopped_for_seconds"` // rest of the silence after a 429
 	BreakerSeconds int64                       `json:"breaker_for_seconds"` // rest of the time that the breaker is open
 	Queues         map[tasks.Lane]asynqx.Depth `json:"queues"`
@@ -51,7 +55,7 @@ that are not enqueued yet are not included; see kycq batch status.`,
 			if err != nil {
 				return err
 			}
-			if err := a.printFleet(st, watch); err != nil || !watch {
+			if err := a.printScreen(st, watch, func() string { return describeFleet(st) + blockedBatches(st.Batches) }); err != nil || !watch {
 				return err
 			}
 			if sleep.For(ctx, time.Second) != nil {
@@ -68,11 +72,26 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 	if err != nil {
 		return fleetStatus{}, err
 	}
+	st, err := fleetStatusOf(fleet)
+	if err != nil {
+		return fleetStatus{}, err
+	}
+	// Without S3, the batches are missing.
+	batches, _ := listBatches(ctx, batch.NewControl(d.redis, d.store), fleet, false)
+	st.Batches = slices.DeleteFunc(batches, func(s *batchStatus) bool { return s == nil || s.State != batch.CallLimitReached })
+	return st, nil
+}
+
+func fleetStatusOf(fleet *blocked.Fleet) (fleetStatus, error) {
 	st := fleetStatus{holdStatus: holdStatusOf(fleet.Holds), Restoring: fleet.Restoring, Workers: fleet.Alive()}
 	for _, k := range fleet.Kinds {
 		ks := kindStatus{
-			KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}, Blocked: fleet.Calls(tasks.Kind(k.Kind)),
+			KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}, Configured: fleet.Configured(k),
 			StoppedSeconds: seconds(k.StoppedFor), BreakerSeconds: seconds(k.BreakerFor),
+		}
+		var err error
+		if ks.Blocked, err = fleet.Kind(tasks.Kind(k.Kind)); err != nil {
+			return st, err
 		}
 		var waiting int64
 		for _, lane := range tasks.Lanes() {
@@ -92,18 +111,16 @@ func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.
 
 const clearScreen = "\x1b[H\x1b[2J"
 
-func (a *app) printFleet(st fleetStatus, watch bool) error {
-	if !watch {
-		return a.Answer(st, func() string { return describeFleet(st) })
+// printScreen prints an answer that is refreshed with watch.
+func (a *app) printScreen(v any, watch bool, text func() string) error {
+	if a.JSON && watch {
+		return a.PrintLine(v)
 	}
-	if a.JSON {
-		return a.PrintLine(st)
-	}
-	return a.Answer(st, func() string {
-		if logx.IsTerminal(a.Out) {
-			return clearScreen + describeFleet(st)
+	return a.Answer(v, func() string {
+		if watch && logx.IsTerminal(a.Out) {
+			return clearScreen + text()
 		}
-		return describeFleet(st)
+		return text()
 	})
 }
 
@@ -115,7 +132,7 @@ func describeFleet(st fleetStatus) string {
 		if k.Blocked == nil {
 			eta = (time.Duration(k.ETASeconds) * time.Second).String()
 		}
-		lines = append(lines, fmt.Sprintf("%s\t%s\t%.1f/m\t%d\t%d\t%d\t%d\t%s\t%s", k.Kind, k.Configured, k.PerMinute, k.LastMinute,
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%.1f/m\t%d\t%d\t%d\t%d\t%s\t%s", k.Kind, k.Limit(), k.PerMinute, k.LastMinute,
 			k.Queues[tasks.Live].Waiting(), k.Queues[tasks.Bulk].Waiting(), k.Limited, describeBreaker(k.KindStatus),
 			eta))
 	}
@@ -123,7 +140,17 @@ func describeFleet(st fleetStatus) string {
 	if st.Restoring {
 		holds = "hold: not known: Redis is new or has lost data; no calls are made until a worker has read the pauses from S3\n"
 	}
-	return holds + fmt.Sprintf("workers: %d alive\n", st.Workers) + cli.Table(lines) + blockedKinds(st.Kinds)
+	return holds + fmt.Sprintf("workers: %d alive\n", st.Workers) + cli.Table(lines) + setRates(st.Kinds) + blockedKinds(st.Kinds)
+}
+
+// setRates has a line for each kind whose rate was set for the fleet.
+func setRates(kinds []kindStatus) (text string) {
+	for _, k := range kinds {
+		if k.Set != nil {
+			text += fmt.Sprintf("%s rate: %s, set by %s at %s; configured: %s (kycq fleet rate %s --reset)\n", k.Kind, k.Set.Rate, k.Set.By, stamp(k.Set.At), k.Configured, k.Kind)
+		}
+	}
+	return text
 }
 
 // blockedKinds has a line for each blocked kind, or one if all are blocked by the same.

@@ -42,7 +42,7 @@ kycq config print shows the values in force. The file is that of --config, else 
   kycq job wait ABC00123`,
 	}
 	root.AddCommand(
-		newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a), newStorage(a), newKeys(a), newConfig(a),
+		newOverview(a), newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a), newStorage(a), newKeys(a), newConfig(a),
 		newErase(a), newLegalHold(a), newReview(a), newAudit(a), newDashboard(a), newDoctor(a), newHealthcheck(a), newMan(a),
 		cli.NewVersion(shared),
 	)

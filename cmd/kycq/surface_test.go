@@ -57,6 +57,7 @@ var surface = []struct {
 	{"batch resume", []string{"BATCH", "--max-calls", "5", "--yes"}, cli.ExitOK},
 	{"batch cancel", []string{"BATCH", "--yes"}, cli.ExitOK},
 	{"batch amend", []string{"people.csv"}, cli.ExitUsage},
+	{"status", nil, cli.ExitOK},
 	{"batch watch", []string{"people-00000000"}, cli.ExitFailure},
 	{"batch images", []string{"BATCH", "--out", "images"}, cli.ExitUsage}, // passports have none
 	{"job image", []string{"A1", "--out", "card.jpg"}, cli.ExitFailure},   // not masked yet
@@ -226,7 +227,7 @@ func theError(t *testing.T, out string) errorView {
 var (
 	snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 	// data are objects whose keys are not names of kycq's; the keyset is Tink's.
-	data = regexp.MustCompile(`\.(input|queues|concurrency|problems|codes|keys\.id)$|^\.(seal|fingerprint)\.`)
+	data = regexp.MustCompile(`\.(input|queues|concurrency|problems|codes|dead_letters|keys\.id)$|^\.(seal|fingerprint)\.`)
 )
 
 // checkJSON returns the JSON values of out: names in snake case, no null but hold, durations not in nanoseconds.

@@ -36,11 +36,11 @@ func For(code string) Text {
 	if text, ok := texts[code]; ok {
 		return text
 	}
-	return texts[unlisted]
+	return texts[Unlisted]
 }
 
-// unlisted is the key of the text for a code that Cashfree's documentation does not name.
-const unlisted = "unlisted_code"
+// Unlisted is the key of the text for a code that Cashfree's documentation does not name.
+const Unlisted = "unlisted_code"
 
 // Known reports whether the table has the code. Other codes come from outside and may hold anything: they belong in the
 // record only, not in a metric's label or on the dashboard.
@@ -52,7 +52,7 @@ func Known(code string) bool {
 // Codes lists the codes of the table.
 func Codes() []string {
 	codes := slices.Sorted(maps.Keys(texts))
-	return slices.DeleteFunc(codes, func(code string) bool { return code == "" || code == unlisted })
+	return slices.DeleteFunc(codes, func(code string) bool { return code == "" || code == Unlisted })
 }
 
 // Retrying is the next action for a job that is retried by itself.
@@ -68,7 +68,7 @@ const (
 
 var texts = map[string]Text{
 	"":       {},
-	unlisted: {"Cashfree did not accept the request", seeAnswer},
+	Unlisted: {"Cashfree did not accept the request", seeAnswer},
 
 	// Cashfree: the account.
 	"x-client-id_missing":           {"a required header is missing or invalid", "configure the client id and the client secret"},

@@ -18,7 +18,7 @@ func TestEveryCodeHasAMessageAndANextAction(t *testing.T) {
 	if For("") != (Text{}) {
 		t.Error("success has a text")
 	}
-	if text := For("some_new_vendor_code"); text != texts[unlisted] {
+	if text := For("some_new_vendor_code"); text != texts[Unlisted] {
 		t.Errorf("an unlisted code: %+v", text)
 	}
 }

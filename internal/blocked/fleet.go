@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -67,6 +68,21 @@ func (f *Fleet) PerMinute(kind tasks.Kind) float64 {
 	return f.Kinds[i].PerMinute
 }
 
+// Configured is the rate of a kind in the settings of the workers that are alive, or several if they differ; that of this
+// process if none is alive.
+func (f *Fleet) Configured(k gate.KindStatus) string {
+	var rates []string
+	for _, w := range f.Workers {
+		if r := w.Settings[k.Kind+"_rate"]; w.Alive() && r != "" && !slices.Contains(rates, r) {
+			rates = append(rates, r)
+		}
+	}
+	if len(rates) == 0 {
+		return k.Configured.String()
+	}
+	return strings.Join(rates, ", ")
+}
+
 // HoldsOf are the holds that cover a kind.
 func (f *Fleet) HoldsOf(kind tasks.Kind) []hold.Hold {
 	return slices.DeleteFunc(slices.Clone(f.Holds), func(h hold.Hold) bool { return !h.Covers(string(kind)) })
@@ -105,6 +121,40 @@ func (f *Fleet) calls(kind tasks.Kind) (all []*Reason) {
 		}
 	}
 	return all
+}
+
+// Kind is why no job of a kind goes on: no calls are made, or all queued jobs are delayed.
+func (f *Fleet) Kind(kind tasks.Kind) (*Reason, error) {
+	if r := f.Calls(kind); r != nil {
+		return r, nil
+	}
+	var all []*Reason
+	var queued, waiting int64
+	for _, lane := range tasks.Lanes() {
+		all = append(all, f.paused(kind, lane)...)
+		depth := f.Queues[tasks.Queue(kind, lane)]
+		queued, waiting = queued+depth.Waiting(), waiting+depth.Retry
+	}
+	if len(all) > 0 || queued == 0 || waiting < queued {
+		return first(all), nil
+	}
+	var list []asynqx.Delayed
+	for _, lane := range tasks.Lanes() {
+		some, err := asynqx.ReadDelayed(f.redis, tasks.Queue(kind, lane), sampleSize)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(list, func(x, y asynqx.Delayed) int { return x.Next.Compare(y.Next) })
+	who := "1 queued job waits"
+	if queued > 1 {
+		who = fmt.Sprintf("all %d queued jobs wait", queued)
+	}
+	return mostOf(list, who), nil
 }
 
 // paused is set if a queue was paused on the dashboard. A hold pauses the queues, too.
@@ -170,6 +220,15 @@ func (f *Fleet) rowsOf(s *batch.Status, list []asynqx.Delayed) *Reason {
 	if len(list) == 0 || len(list) < s.Open && queue.Pending+queue.Active > 0 {
 		return nil
 	}
+	who := "1 open row waits"
+	if s.Open > 1 {
+		who = fmt.Sprintf("all %d open rows wait", s.Open)
+	}
+	return mostOf(list, who)
+}
+
+// mostOf is why most of the delayed tasks wait.
+func mostOf(list []asynqx.Delayed, who string) *Reason {
 	codes, most := map[string]int{}, list[0]
 	for _, d := range list {
 		if codes[d.Code]++; codes[d.Code] > codes[most.Code] {
@@ -177,10 +236,6 @@ func (f *Fleet) rowsOf(s *batch.Status, list []asynqx.Delayed) *Reason {
 		}
 	}
 	most.Since, most.Next = time.Time{}, list[0].Next
-	who := "1 open row waits"
-	if s.Open > 1 {
-		who = fmt.Sprintf("all %d open rows wait", s.Open)
-	}
 	return delayed(most, who)
 }
 

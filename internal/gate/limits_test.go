@@ -169,7 +169,7 @@ func TestRateSetWhileRunningIsInForceWithinTwoSecondsAndAfterRestarts(t *testing
 		}
 		time.Sleep(63 * time.Second) // all wait for slots that are minutes ahead
 		operator := f.process(rates)
-		if err := operator.SetRate(ctx, "aadhaar", rate.Rate{Calls: 600, Per: time.Minute}); err != nil {
+		if err := operator.SetRate(ctx, "aadhaar", rate.Rate{Calls: 600, Per: time.Minute}, "asha"); err != nil {
 			t.Fatal(err)
 		}
 		set := time.Now()
@@ -177,7 +177,7 @@ func TestRateSetWhileRunningIsInForceWithinTwoSecondsAndAfterRestarts(t *testing
 		if n := v.between(set.Add(2*time.Second), set.Add(12*time.Second)); n < 97 || n > 100 {
 			t.Errorf("%d calls in 10 s at 600/m", n)
 		}
-		if err := operator.SetRate(ctx, "aadhaar", rate.Rate{Calls: 60, Per: time.Minute}); err != nil {
+		if err := operator.SetRate(ctx, "aadhaar", rate.Rate{Calls: 60, Per: time.Minute}, "asha"); err != nil {
 			t.Fatal(err)
 		}
 		set = time.Now()
@@ -192,7 +192,7 @@ func TestRateSetWhileRunningIsInForceWithinTwoSecondsAndAfterRestarts(t *testing
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := all[0].Configured; got != (rate.Rate{Calls: 60, Per: time.Minute}) {
+		if got := all[0].Limit(); got != (rate.Rate{Calls: 60, Per: time.Minute}) {
 			t.Errorf("a new process reads the rate %s", got)
 		}
 	})
@@ -203,7 +203,7 @@ func TestRateIsCheckedBeforeItIsSet(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, f *fleet) {
 		g := f.process(hundred)
 		for kind, r := range map[string]rate.Rate{"aadhaar": {Calls: 0, Per: time.Minute}, "pan": {Calls: 10, Per: time.Minute}} {
-			if err := g.SetRate(t.Context(), kind, r); err == nil {
+			if err := g.SetRate(t.Context(), kind, r, "asha"); err == nil {
 				t.Errorf("rate %v of %s was taken", r, kind)
 			}
 		}
@@ -257,7 +257,7 @@ func TestMarginShrinksWithoutA429AndDoublesAtOne(t *testing.T) {
 			time.Sleep(2 * time.Second)
 		}
 		wantMargin(t, g, "after many 429s", 5)
-		if err := g.SetRate(t.Context(), "aadhaar", rate.Rate{Calls: 100, Per: time.Minute}); err != nil {
+		if err := g.SetRate(t.Context(), "aadhaar", rate.Rate{Calls: 100, Per: time.Minute}, "asha"); err != nil {
 			t.Fatal(err)
 		}
 		wantMargin(t, g, "after a rate is set", 2)

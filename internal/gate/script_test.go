@@ -281,7 +281,7 @@ func TestEveryScriptRunsOnEveryRedis(t *testing.T) {
 		if err != nil || all[0].VendorLimit != 50 || all[0].Limited != 1 || all[0].StoppedFor <= 0 {
 			t.Errorf("status after a 429: %+v, %v", all, err)
 		}
-		if err := k.g.SetRate(ctx, "aadhaar", rate.Rate{Calls: 600, Per: 6 * time.Second}); err != nil {
+		if err := k.g.SetRate(ctx, "aadhaar", rate.Rate{Calls: 600, Per: 6 * time.Second}, "asha"); err != nil {
 			t.Fatal(err)
 		}
 		if first, err := k.g.RaiseHold(ctx, balanceOut); err != nil || !first {
@@ -297,7 +297,7 @@ func TestEveryScriptRunsOnEveryRedis(t *testing.T) {
 		if h := holds[0]; time.Since(h.Since).Abs() > time.Minute || h.Code != balanceOut.Code || h.By != balanceOut.By {
 			t.Errorf("hold: %+v", h)
 		}
-		if st := all[0]; st.Configured != (rate.Rate{Calls: 600, Per: 6 * time.Second}) || st.VendorLimit != 0 || st.Breaker != BreakerOpen {
+		if st := all[0]; st.Limit() != (rate.Rate{Calls: 600, Per: 6 * time.Second}) || st.VendorLimit != 0 || st.Breaker != BreakerOpen {
 			t.Errorf("status: %+v", st)
 		}
 		if err := k.g.ResumeHolds(ctx, balanceOut); err != nil {

@@ -16,9 +16,10 @@ import (
 // KindStatus is the state of one kind in the whole fleet.
 type KindStatus struct {
 	Kind         string        `json:"kind"`
-	Configured   rate.Rate     `json:"configured"`             // in force: set while running, or else from the configuration
+	Configured   rate.Rate     `json:"configured"`             // in this process
+	Set          *SetRate      `json:"set,omitempty"`          // in force instead, while set
 	PerMinute    float64       `json:"per_minute"`             // the pace of the gate now, in calls a minute
-	VendorLimit  int           `json:"vendor_limit,omitempty"` // calls in Configured.Per as the vendor says, if lower
+	VendorLimit  int           `json:"vendor_limit,omitempty"` // calls in Limit().Per as the vendor says, if lower
 	LastMinute   int           `json:"last_minute"`            // calls made in the last minute
 	WaitingLive  int           `json:"waiting_live"`           // calls waiting inside workers
 	WaitingBulk  int           `json:"waiting_bulk"`
@@ -28,6 +29,21 @@ type KindStatus struct {
 	Breaker      BreakerState  `json:"breaker"`
 	BreakerFails int           `json:"breaker_fails,omitempty"` // failures in a row
 	BreakerFor   time.Duration `json:"-"`                       // rest of the time that it is open
+}
+
+// SetRate is a rate that was set for the whole fleet.
+type SetRate struct {
+	Rate rate.Rate `json:"rate"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
+}
+
+// Limit is the rate in force, apart from the vendor's limit.
+func (k KindStatus) Limit() rate.Rate {
+	if k.Set != nil {
+		return k.Set.Rate
+	}
+	return k.Configured
 }
 
 // Status returns the state of each kind, sorted by name, and the holds.
@@ -74,9 +90,9 @@ func (g *Gate) status(ctx context.Context, k *kind) (KindStatus, error) {
 		Breaker: BreakerClosed, BreakerFails: int(number("fails")),
 	}
 	if calls := number("calls"); calls > 0 {
-		st.Configured = rate.Rate{Calls: int(calls), Per: micros(number("per"))}
+		st.Set = &SetRate{rate.Rate{Calls: int(calls), Per: micros(number("per"))}, fields["set_by"], time.UnixMicro(number("set_at")).UTC()}
 	}
-	pace := st.Configured
+	pace := st.Limit()
 	if st.VendorLimit > 0 {
 		pace.Calls = st.VendorLimit
 	}

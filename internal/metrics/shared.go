@@ -154,9 +154,9 @@ func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {
 }
 
 func collectKind(to chan<- prometheus.Metric, k gate.KindStatus) {
-	limit := k.Configured.PerMinute()
+	limit := k.Limit().PerMinute()
 	if k.VendorLimit > 0 { // lower than the configured rate
-		limit = rate.Rate{Calls: k.VendorLimit, Per: k.Configured.Per}.PerMinute()
+		limit = rate.Rate{Calls: k.VendorLimit, Per: k.Limit().Per}.PerMinute()
 	}
 	gauge(to, rateLimit, limit, k.Kind)
 	if limit > 0 {

@@ -274,6 +274,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.pauses.Restore(ctx); err != nil {
 		return err
 	}
+	w.warnOfRates(ctx)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ctx, drain := context.WithCancel(ctx)
@@ -294,6 +295,21 @@ func (w *Worker) Run(ctx context.Context) error {
 	err := w.clocks.While(ctx, w.work)
 	stop()
 	return errors.Join(err, group.Wait())
+}
+
+// warnOfRates warns of rates of this worker that are not in force.
+func (w *Worker) warnOfRates(ctx context.Context) {
+	kinds, _, err := w.gate.Status(ctx)
+	if err != nil {
+		return // a Redis that fails is reported elsewhere
+	}
+	for _, k := range kinds {
+		if k.Limit() != k.Configured {
+			w.log.Warn().Str("kind", k.Kind).Stringer("configured", k.Configured).Stringer("in_force", k.Set.Rate).Str("set_by", k.Set.By).
+				Time("set_at", k.Set.At).Str("next_action", "none, or run `kycq fleet rate "+k.Kind+" --reset`").
+				Msg("this worker's rate is not in force: another was set for the fleet")
+		}
+	}
 }
 
 // work processes jobs until ctx ends. It stops the queues before the parts that their jobs use.

@@ -1,0 +1,56 @@
+package redisx
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Ended is how many jobs of a kind and a batch ended with a code within the last day. Batch is empty for single jobs.
+type Ended struct {
+	Kind, Code, Batch string
+	Count             int
+}
+
+// endsHours is how many hours make the last day: the present one and the 24 before it.
+const endsHours = 25
+
+func endsKey(at time.Time) string { return accountKey("ends:" + at.UTC().Format("2006010215")) }
+
+// CountEnd counts a job that has ended with a code. It is a hint: an end may be missing.
+func (h *Hints) CountEnd(ctx context.Context, kind, code, batch string) error {
+	key := endsKey(time.Now())
+	pipe := h.client.Pipeline()
+	pipe.HIncrBy(ctx, key, strings.TrimSpace(kind+" "+code+" "+batch), 1)
+	pipe.Expire(ctx, key, (endsHours+1)*time.Hour)
+	_, err := pipe.Exec(ctx)
+	return wrap("count the end of a job", err)
+}
+
+// ReadEnds returns what CountEnd has counted in the last day, in no order.
+func ReadEnds(ctx context.Context, client redis.UniversalClient) ([]Ended, error) {
+	pipe := client.Pipeline()
+	hours := make([]*redis.MapStringStringCmd, endsHours)
+	for i := range hours {
+		hours[i] = pipe.HGetAll(ctx, endsKey(time.Now().Add(-time.Duration(i)*time.Hour)))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, wrap("read the ends of jobs", err)
+	}
+	counts := map[string]int{}
+	for _, hour := range hours {
+		for field, value := range hour.Val() {
+			n, _ := strconv.Atoi(value)
+			counts[field] += n
+		}
+	}
+	var list []Ended
+	for field, n := range counts {
+		words := append(strings.Fields(field), "", "", "")
+		list = append(list, Ended{Kind: words[0], Code: words[1], Batch: words[2], Count: n})
+	}
+	return list, nil
+}

@@ -1,0 +1,39 @@
+package redisx_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/testenv"
+)
+
+func TestTheEndsOfADayAreCountedByKindCodeAndBatch(t *testing.T) {
+	t.Parallel()
+	client := testenv.RedisClient(t)
+	hints := redisx.NewHints(client)
+	for _, end := range [][3]string{
+		{"passport", "provider_error", "b-00000000"},
+		{"passport", "provider_error", "b-00000000"},
+		{"passport", "provider_error", ""},
+		{"aadhaar", "unsafe_mask", ""},
+	} {
+		if err := hints.CountEnd(t.Context(), end[0], end[1], end[2]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := redisx.ReadEnds(t.Context(), client)
+	want := []redisx.Ended{
+		{"passport", "provider_error", "b-00000000", 2},
+		{"passport", "provider_error", "", 1},
+		{"aadhaar", "unsafe_mask", "", 1},
+	}
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for _, end := range want {
+		if !slices.Contains(got, end) {
+			t.Errorf("%+v is missing in %+v", end, got)
+		}
+	}
+}
