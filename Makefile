@@ -11,7 +11,7 @@ ARGS ?=
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-all test-deploy lint bench bench-gate bench-compare soak mutants fmt clean
+.PHONY: help demo build test test-all test-deploy dist lint bench bench-gate bench-compare soak mutants fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ test-all: ## everything that is run before a release: lint, test, mutants, soak,
 
 test-deploy: ## evaluate the alerts with Prometheus, and the chart with Helm, where these can be had
 	KYCQ_TEST_TOOLS="$$(scripts/tools.sh promtool helm)" scripts/with-servers.sh go test -count=1 -v -run 'Alert|Chart' ./internal/e2e ./deploy
+
+dist: ## build the archives of a release for three targets into dist/ (ARGS=--twice: build twice and compare)
+	scripts/dist.sh "$(VERSION)" "$(COMMIT)" $(ARGS)
 
 lint: ## check format, code, go.mod and secrets
 	scripts/lint.sh

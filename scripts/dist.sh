@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Builds the archives of a release into dist/: kycq for each target, with shell completions and man pages, and SHA256SUMS.
+#
+#   scripts/dist.sh VERSION COMMIT [--twice]
+#
+# The same commit and Go version give the same bytes anywhere: paths, times, owners and order are fixed. --twice builds a copy
+# of the tree in another folder with an empty cache, and compares (takes as long as a first build).
+#
+#   TARGETS   default: linux/amd64 linux/arm64 darwin/arm64
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[[ $# -ge 2 ]] || {
+	echo "usage: $0 VERSION COMMIT [--twice]" >&2
+	exit 2
+}
+version=$1 commit=$2 twice=${3:-}
+read -ra targets <<<"${TARGETS:-linux/amd64 linux/arm64 darwin/arm64}"
+tar --version 2>/dev/null | grep -q GNU || {
+	echo "dist: GNU tar is needed" >&2
+	exit 1
+}
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+
+# compile TREE FILE builds kycq for GOOS and GOARCH.
+compile() {
+	(cd "$1" && CGO_ENABLED=0 GOFLAGS='' go build -trimpath -buildvcs=false \
+		-ldflags "-s -w -buildid= -X main.version=$version -X main.commit=$commit" -o "$2" ./cmd/kycq)
+}
+
+# pack TREE OUT builds the archives from a tree.
+pack() {
+	local tree=$1 out=$2 name target shared=$2/shared
+	local when
+	when=$(git log -1 --format=%ct)
+	mkdir -p "$shared/completions" "$shared/man"
+	compile "$tree" "$out/host"
+	for shell in bash zsh fish; do
+		"$out/host" completion "$shell" >"$shared/completions/kycq.$shell"
+	done
+	"$out/host" man "$shared/man" >/dev/null
+	cp "$tree"/{LICENSE,README.md,CHANGELOG.md,SECURITY.md} "$shared"
+	cp -r "$tree/deploy" "$shared/deploy"
+	rm -rf "$shared"/deploy/*_test.go "$shared/deploy/compose"
+	for target in "${targets[@]}"; do
+		name=kycq-$version-${target/\//-}
+		echo "dist: $name" >&2
+		mkdir "$out/$name"
+		cp -r "$shared"/. "$out/$name"
+		GOOS=${target%/*} GOARCH=${target#*/} compile "$tree" "$out/$name/kycq"
+		chmod -R u=rwX,go=rX "$out/$name"
+		tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$when" --format=ustar -C "$out" -c "$name" | gzip -9n >"$out/$name.tar.gz"
+		rm -rf "${out:?}/$name"
+	done
+	rm -rf "$shared" "$out/host"
+	(cd "$out" && sha256sum kycq-*.tar.gz >SHA256SUMS)
+}
+
+mkdir "$work/first"
+pack "$PWD" "$work/first"
+if [[ $twice == --twice ]]; then
+	mkdir -p "$work/elsewhere/tree" "$work/second"
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$work/elsewhere/tree"
+	GOCACHE=$work/cache pack "$work/elsewhere/tree" "$work/second"
+	diff "$work/first/SHA256SUMS" "$work/second/SHA256SUMS" >&2 || {
+		echo "dist: the second build differs from the first" >&2
+		exit 1
+	}
+	echo "dist: built twice, the same bytes" >&2
+fi
+rm -rf dist
+mv "$work/first" dist
+cat dist/SHA256SUMS
