@@ -172,7 +172,7 @@ func (w writing) showsNumber() bool {
 			continue
 		}
 		row := w.row(i)
-		for _, part := range []int{5, 7, 10} { // gaps between groups, in parts of sixteen of the height
+		for _, part := range []int{3, 4, 5, 7, 10} { // gaps between groups, in parts of sixteen of the height
 			switch area, n := groups(row, part); {
 			case n == 3:
 				threes = append(threes, area)
