@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // Listen opens the HTTP address of a command: that of the setting or, if it is empty, the default. If the default is in use,
@@ -36,7 +38,15 @@ func (a *App) Listen(ctx context.Context, setting, byDefault string) (net.Listen
 	return l, nil
 }
 
-const headerTimeout = 10 * time.Second
+// Limits of every HTTP server, against clients that are slow or many. A profile of a worker, a report or an image may take minutes.
+const (
+	headerTimeout  = 10 * time.Second
+	readTimeout    = 5 * time.Minute
+	writeTimeout   = 5 * time.Minute
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+	maxConnections = 1024
+)
 
 // ShutdownTimeout is the usual grace of Serve.
 const ShutdownTimeout = 10 * time.Second
@@ -47,7 +57,11 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Durat
 	if closeHandler == nil {
 		closeHandler = func() error { return nil }
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout}
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+	}
+	l = netutil.LimitListener(l, maxConnections)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	select {

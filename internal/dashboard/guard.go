@@ -38,6 +38,9 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) (user str
 	}
 	user, result := h.cfg.Login.check(r)
 	switch result {
+	case loggedIn:
+		h.cfg.Log.Info().Str("user", user).Str("from", r.RemoteAddr).Msg("login")
+		return user, true
 	case accepted:
 		return user, true
 	case limited:
@@ -45,7 +48,7 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) (user str
 		http.Error(w, "too many login attempts: try again in a second", http.StatusTooManyRequests)
 		return "", false
 	case rejected:
-		h.cfg.Log.Warn().Str("from", r.RemoteAddr).Msg("login failed")
+		h.cfg.Log.Warn().Str("user", user).Str("from", r.RemoteAddr).Msg("login failed")
 	case missing:
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="kycq", charset="UTF-8"`)

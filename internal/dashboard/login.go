@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -29,11 +30,12 @@ const (
 	minToken                 = 16
 )
 
-// Password checks are rate limited, against guessing and because a check is expensive. Credentials that were accepted are
-// cached and not limited.
+// Password checks are rate limited, for each name and address against guessing, and in all because a check is expensive.
+// Credentials that were accepted are cached and not limited.
 const (
-	triesPerSecond = 2
-	triesBurst     = 10
+	triesPerSecond, triesBurst       = 0.5, 10
+	allTriesPerSecond, allTriesBurst = 4, 20
+	maxLimiters                      = 10_000
 )
 
 var userName = regexp.MustCompile(`^[A-Za-z0-9._@-]{1,64}$`)
@@ -44,7 +46,9 @@ type Login struct {
 	token []byte            // SHA-256; nil if there is no token
 	dummy []byte            // the most expensive hash, compared for unknown names
 
-	tries    *rate.Limiter
+	allTries *rate.Limiter
+	mu       sync.Mutex
+	tries    map[string]*rate.Limiter // by name and address
 	salt     []byte
 	accepted sync.Map // set of the credentials that were accepted, salted and hashed; at most one per user
 }
@@ -56,7 +60,7 @@ func NewLogin(users, token redact.Secret) (*Login, error) { return newLogin(user
 // newLogin allows tests to use cheap hashes: with the race detector bcrypt takes seconds.
 func newLogin(users, token redact.Secret, least int) (*Login, error) {
 	l := &Login{
-		users: map[string][]byte{}, tries: rate.NewLimiter(triesPerSecond, triesBurst),
+		users: map[string][]byte{}, allTries: rate.NewLimiter(allTriesPerSecond, allTriesBurst), tries: map[string]*rate.Limiter{},
 		salt: make([]byte, sha256.Size),
 	}
 	_, _ = rand.Read(l.salt) // never fails
@@ -119,6 +123,28 @@ func HashUser(name, password string) (string, error) {
 	return name + ":" + string(hash), nil
 }
 
+// mayTry reports whether the password of a name may be checked for a client. If there are too many names and addresses, all
+// start anew; then the limit of all tries still holds.
+func (l *Login) mayTry(name, remote string) bool {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote
+	}
+	key := name + "\x00" + host
+	l.mu.Lock()
+	if len(l.tries) >= maxLimiters {
+		clear(l.tries)
+	}
+	own := l.tries[key]
+	if own == nil {
+		own = rate.NewLimiter(triesPerSecond, triesBurst)
+		l.tries[key] = own
+	}
+	l.mu.Unlock()
+	now := time.Now()
+	return own.AllowN(now, 1) && l.allTries.AllowN(now, 1)
+}
+
 type loginResult int
 
 const (
@@ -126,6 +152,7 @@ const (
 	rejected
 	limited // not checked: too many attempts
 	accepted
+	loggedIn // accepted for the first time since the start
 )
 
 // tokenUser is the logged user name of requests with the token.
@@ -148,16 +175,24 @@ func (l *Login) check(r *http.Request) (user string, result loginResult) {
 	if _, ok := l.accepted.Load(key); ok {
 		return name, accepted
 	}
-	if !l.tries.AllowN(time.Now(), 1) {
-		return "", limited
+	if !l.mayTry(name, r.RemoteAddr) {
+		return loggable(name), limited
 	}
 	hash, known := l.users[name]
 	if !known {
 		hash = l.dummy // takes as long as a known name, so the response time does not reveal which names exist
 	}
 	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || !known {
-		return "", rejected
+		return loggable(name), rejected
 	}
 	l.accepted.Store(key, true)
-	return name, accepted
+	return name, loggedIn
+}
+
+// loggable returns the name if it has the form of one: people type passwords into the wrong field.
+func loggable(name string) string {
+	if !userName.MatchString(name) {
+		return "[not a name]"
+	}
+	return name
 }

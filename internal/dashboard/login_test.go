@@ -68,6 +68,28 @@ func TestATokenlessDashboardRefusesTheEmptyToken(t *testing.T) {
 	}
 }
 
+// Guesses from one address do not keep a user at another address out.
+func TestTriesAreLimitedByNameAndAddress(t *testing.T) {
+	t.Parallel()
+	login, err := dashboard.NewCheapLogin(redact.NewSecret(userLine), redact.Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, func(c *dashboard.Config) { c.Login = login })
+	try := func(from, secret string) int {
+		return s.ask(http.MethodGet, "/asynqmon/", func(r *http.Request) { r.RemoteAddr = from; r.SetBasicAuth(user, secret) }).Code
+	}
+	for range 11 {
+		try("192.0.2.1:999", "guess")
+	}
+	if got := try("192.0.2.1:1000", password); got != http.StatusTooManyRequests {
+		t.Errorf("after many guesses: status %d", got)
+	}
+	if got := try("192.0.2.2:999", password); got != http.StatusOK {
+		t.Errorf("from another address: status %d", got)
+	}
+}
+
 func TestGuessingIsRateLimitedWithoutLockingOutUsers(t *testing.T) {
 	t.Parallel()
 	s := open(t)
