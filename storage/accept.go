@@ -35,14 +35,18 @@ func (s *Store) Accept(ctx context.Context, job tasks.JobSpec) (tasks.ExistingJo
 		}
 		err = WriteMarked(func() error { return s.MarkOpen(ctx, OpenRunOf(job)) }, func() (err error) {
 			if existing == nil {
-				_, err = s.CreateRecord(ctx, next)
+				v, err = s.CreateRecord(ctx, next)
 			} else {
 				_, err = s.SwapRecord(ctx, next, v)
 			}
 			return err
 		})
 		if err == nil {
-			return existingJob(next, true), nil
+			accepted := existingJob(next, true)
+			if existing == nil && job.Run == 1 {
+				accepted.Base = tasks.Base{ETag: v.ETag, CreatedAt: next.CreatedAt}
+			}
+			return accepted, nil
 		}
 		// Another producer was first: return its run.
 		if !errors.Is(err, ErrExists) && !errors.Is(err, ErrConflict) {

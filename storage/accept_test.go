@@ -40,7 +40,14 @@ func TestAcceptWritesTheQueuedRecordOfANewJobOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want.Created = created
+			want.Created, want.Base = created, tasks.Base{}
+			if created {
+				rec, v, err := store.Record(t.Context(), tasks.Passport, "NEW")
+				if err != nil {
+					t.Fatal(err)
+				}
+				want.Base = tasks.Base{ETag: v.ETag, CreatedAt: rec.CreatedAt}
+			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -132,7 +132,7 @@ func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	if !existing.Created && existing.Fingerprint != job.Fingerprint {
 		return Receipt{}, ErrDifferentInput
 	}
-	job.Run = existing.Run
+	job.Run, job.Base = existing.Run, existing.Base
 	receipt := Receipt{
 		Kind: job.Kind, VerificationID: job.VerificationID, Queue: Queue(job.Kind, job.Lane), Run: job.Run,
 		TaskID: TaskID(job.VerificationID, job.Run),

@@ -52,6 +52,7 @@ type Base struct {
 // ExistingJob describes the record that the ledger holds for a verification_id.
 type ExistingJob struct {
 	Created     bool   // true if this call wrote the record
+	Base        Base   // set if this call wrote the record of run 1
 	State       string // queued, waiting, sent, answered, valid, invalid, failed or cancelled
 	Run         int
 	Fingerprint string

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
 )
 
 // claim reads the record and acts on its state. A batch row has no record before its first write: the manifest holds it
@@ -14,6 +15,9 @@ import (
 func (d *delivery) claim(ctx context.Context) transition {
 	if d.draining.Err() != nil {
 		return done(later(0, "interrupted"))
+	}
+	if d.claimUnread() {
+		return goTo(stepCheck)
 	}
 	seen := time.Now()
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
@@ -41,6 +45,29 @@ func (d *delivery) claim(ctx context.Context) transition {
 		return d.nextRun(ctx)
 	}
 	return d.resume(ctx)
+}
+
+// knownFor is how long a worker reads the records of a batch whose rows it has found to have one already.
+const knownFor = time.Minute
+
+// claimUnread takes the producer's word for the record of a first run, so that it need not be read: the first write is
+// conditional. If that is refused, the job is claimed again with a read.
+func (d *delivery) claimUnread() bool {
+	base := d.job.Base
+	d.job.Base = tasks.Base{} // once
+	at, _ := d.known.Load(d.job.Batch)
+	known, _ := at.(time.Time)
+	switch {
+	case d.job.Run != 1 || d.rec != nil, !base.None && base.ETag == "":
+		return false
+	case base.None && time.Since(known) < knownFor:
+		return false
+	case base.None:
+		base.CreatedAt = now()
+	}
+	d.rec, d.version, d.seen = storage.NewRecord(d.job), storage.Version{ETag: base.ETag}, time.Now()
+	d.rec.CreatedAt, d.unread = base.CreatedAt, true
+	return true
 }
 
 // nextRun begins the run of the job if its batch asks for it in S3. The record of a single job is at the run before its

@@ -102,6 +102,7 @@ func play(t *testing.T, r *rand.Rand) storage.State {
 		job.Batch, h.parts.Batches = "b-1", &batch
 		batch.cancelledAt = time.Now().Add(time.Duration(r.IntN(600)) * time.Second)
 	}
+	job.Base.None = r.IntN(2) == 0
 	h.s3.mark(job)
 	h.runs = []tasks.JobSpec{job}
 	var others sync.WaitGroup

@@ -47,6 +47,8 @@ type Processor struct {
 	lastPut atomic.Int64
 	// parsing is locked while untrusted bytes are parsed: see guardCrash.
 	parsing sync.RWMutex
+	// known is when rows of a batch were last found to have records already.
+	known   sync.Map
 	mu      sync.Mutex
 	session drain
 	thin    zerolog.Hook // of repeated faults
@@ -144,6 +146,8 @@ type delivery struct {
 	streak  *hold.Streak // what the answer counted for; nil until it was counted
 	// reopened is whether this delivery wrote an answer into a final record.
 	reopened bool
+	// unread is whether rec was not read, and not written since.
+	unread bool
 	// conflicts counts lost compare-and-swaps.
 	conflicts int
 }

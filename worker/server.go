@@ -153,6 +153,9 @@ func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
 		s.cfg.Log.Warn().Err(err).Str("part", "storage").Msg("infrastructure fault: the job is retried")
 		return &deferral{later(infraDelay, "storage_unreachable")}
 	}
+	if n, _ := asynq.GetRetryCount(ctx); n > 0 {
+		job.Base = tasks.Base{} // the record has changed since
+	}
 	verdict := s.process(ctx, job)
 	if verdict.Decision == Final {
 		return nil

@@ -71,7 +71,7 @@ func (d *delivery) write(ctx context.Context, rec *storage.Record) error {
 	if err != nil {
 		return err
 	}
-	d.rec, d.version, d.seen = rec, version, seen
+	d.rec, d.version, d.seen, d.unread = rec, version, seen, false
 	return nil
 }
 
@@ -91,6 +91,10 @@ func (d *delivery) notSaved(err error) transition {
 	if !errors.Is(err, storage.ErrConflict) {
 		return d.infraFault(err, "storage")
 	}
+	if d.unread && d.job.Batch != "" {
+		d.known.Store(d.job.Batch, time.Now())
+	}
+	d.unread = false
 	if d.conflicts++; d.conflicts > maxConflicts {
 		return done(later(time.Second, "record_contended"))
 	}

@@ -70,6 +70,9 @@ func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) 
 	erased := slices.ContainsFunc(rows, func(r *Row) bool { return r.Item.Erased }) // only the record says how these ended
 	if !p.rebuilding() && run.Kind != Amend && !erased {
 		err = t.b.prepare(t.Client, rows)
+		for _, r := range rows {
+			r.spec.Base.None = run.Kind == AllRows
+		}
 	} else {
 		err = t.readRows(ctx, run, rows)
 	}

@@ -26,8 +26,8 @@ type killPoint struct {
 
 // killPoints are the steps of a worker, in the order in which a job passes them.
 var killPoints = []killPoint{
-	// The record has been read, nothing is written.
-	{name: "claimed", nth: 2, s3: requests(http.MethodGet, "/records/"), executed: true},
+	// The image's head has been read, nothing is written. (The record is not read: see worker.claimUnread.)
+	{name: "claimed", nth: 2, s3: requests(http.MethodGet, "/single/"), executed: true},
 	// The input has been checked, no slot is taken. Every command to the gate after the first may be a report.
 	{name: "input-checked", nth: 1, redis: takesSlot},
 	// A slot is taken, the record does not say sent yet.
