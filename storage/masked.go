@@ -103,8 +103,17 @@ func (s *Store) Quarantined(ctx context.Context, id string) ([]byte, error) {
 
 // QuarantinedIDs lists the jobs with a quarantined image, in the order of their ids.
 func (s *Store) QuarantinedIDs(ctx context.Context) iter.Seq2[string, error] {
+	return s.QuarantinedIDsAfter(ctx, "")
+}
+
+// QuarantinedIDsAfter is QuarantinedIDs for the ids after one.
+func (s *Store) QuarantinedIDsAfter(ctx context.Context, id string) iter.Seq2[string, error] {
+	after := ""
+	if id != "" {
+		after = quarantinePrefix + id
+	}
 	return func(yield func(string, error) bool) {
-		for found, err := range s.quarantine.List(ctx, quarantinePrefix) {
+		for found, err := range s.quarantine.ListAfter(ctx, quarantinePrefix, after) {
 			if !yield(strings.TrimPrefix(found.Key, quarantinePrefix), err) || err != nil {
 				return
 			}

@@ -51,8 +51,16 @@ func (r OpenRun) key() (string, error) {
 	if _, err := tasks.ParseLane(string(r.Lane)); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s%s/%s/%s/%d", openPrefix, r.Kind, r.Lane, r.VerificationID, r.Run), nil
+	return openPrefix + r.String(), nil
 }
+
+// String returns kind/lane/id/run.
+func (r OpenRun) String() string {
+	return fmt.Sprintf("%s/%s/%s/%d", r.Kind, r.Lane, r.VerificationID, r.Run)
+}
+
+// ParseOpenRun is the reverse of OpenRun.String; ok is false for other texts.
+func ParseOpenRun(text string) (r OpenRun, ok bool) { return parseOpen(openPrefix + text) }
 
 // parseOpen is the reverse of key.
 func parseOpen(key string) (r OpenRun, ok bool) {
@@ -86,8 +94,21 @@ func (s *Store) UnmarkOpen(ctx context.Context, run OpenRun) error {
 
 // OpenRuns yields the markers of a kind, in key order. It ends with the first error.
 func (s *Store) OpenRuns(ctx context.Context, kind tasks.Kind) iter.Seq2[OpenRun, error] {
+	return s.openRuns(ctx, kind, "")
+}
+
+// OpenRunsAfter is OpenRuns for the markers after one of the same kind, which need not exist.
+func (s *Store) OpenRunsAfter(ctx context.Context, after OpenRun) iter.Seq2[OpenRun, error] {
+	key, err := after.key()
+	if err != nil {
+		return func(yield func(OpenRun, error) bool) { yield(OpenRun{}, err) }
+	}
+	return s.openRuns(ctx, after.Kind, key)
+}
+
+func (s *Store) openRuns(ctx context.Context, kind tasks.Kind, after string) iter.Seq2[OpenRun, error] {
 	return func(yield func(OpenRun, error) bool) {
-		for info, err := range s.markers.List(ctx, openPrefix+string(kind)+"/") {
+		for info, err := range s.markers.ListAfter(ctx, openPrefix+string(kind)+"/", after) {
 			if err != nil {
 				yield(OpenRun{}, err)
 				return

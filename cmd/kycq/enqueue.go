@@ -49,7 +49,11 @@ type enqueued struct {
 }
 
 func (d *deps) enqueue(ctx context.Context, job tasks.Job) (enqueued, error) {
-	receipt, err := d.client.Enqueue(ctx, job)
+	return answerOf(d.client.Enqueue(ctx, job))
+}
+
+// answerOf completes the answer to a receipt.
+func answerOf(receipt tasks.Receipt, err error) (enqueued, error) {
 	switch {
 	case errors.Is(err, storage.ErrUncertain):
 		return enqueued{}, fmt.Errorf("%w (run the command again: no job is enqueued twice)", err)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/single"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -45,45 +47,40 @@ given as s3://bucket/key; KYCQ_IMAGE_BUCKETS lists where such objects may be.`,
 	return cmd
 }
 
-func (a *app) enqueueAadhaar(ctx context.Context, d *deps, job tasks.Job, image string) error {
-	ref, err := uploadImage(ctx, d.store, job.VerificationID, image)
-	if err != nil {
-		return err
-	}
-	job.Input.Image = &ref
-	answer, err := d.enqueue(ctx, job)
-	if ref.Uploaded && unwanted(answer, err) {
-		var remains storage.RemainsError
-		err = errors.Join(err, remains.Take(d.store.DeleteUpload(ctx, ref)))
-		if left := remains.Result(); left != nil {
-			a.Warn(left.Error())
+func (a *app) enqueueAadhaar(ctx context.Context, d *deps, job tasks.Job, name string) error {
+	var file io.ReadSeeker // nil for an object in S3
+	if strings.HasPrefix(name, s3Scheme) {
+		ref, err := checkObject(ctx, d.store, name)
+		if err != nil {
+			return imageError(name, err)
 		}
+		job.Input.Image = &ref
+	} else {
+		f, err := openImage(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		file = f
 	}
+	receipt, remains, err := single.Submit(ctx, d.store, d.client, job, file)
+	if remains != nil {
+		a.Warn(remains.Error())
+	}
+	answer, err := answerOf(receipt, err)
 	if err != nil {
-		return err
+		return imageError(name, err)
 	}
 	return a.printEnqueued(answer)
 }
 
-// unwanted reports whether no job will use, and thus delete, the upload: the id belongs to a job with another image, or the
-// job is done. (A failed job keeps its image for a retry.)
-func unwanted(answer enqueued, err error) bool {
-	return errors.Is(err, tasks.ErrDifferentInput) ||
-		answer.Status == tasks.AlreadyDone && (answer.Outcome == string(storage.StateValid) || answer.Outcome == string(storage.StateInvalid))
-}
-
-// uploadImage uploads a file, or checks an object in S3. The error for an unusable image is a usage error.
-func uploadImage(ctx context.Context, store *storage.Store, id, name string) (ref tasks.Image, err error) {
-	if strings.HasPrefix(name, s3Scheme) {
-		ref, err = checkObject(ctx, store, name)
-	} else {
-		ref, err = uploadFile(ctx, store, id, name)
-	}
+// imageError gives the error for an unusable image the exit code of usage.
+func imageError(name string, err error) error {
 	var invalid *tasks.InvalidError
 	if errors.As(err, &invalid) {
-		return ref, cli.UsageError(fmt.Errorf("%s: %w", name, invalid))
+		return cli.UsageError(fmt.Errorf("%s: %w", name, invalid))
 	}
-	return ref, err
+	return err
 }
 
 const s3Scheme = "s3://"
@@ -102,14 +99,14 @@ func checkObject(ctx context.Context, store *storage.Store, name string) (tasks.
 	return ref, err
 }
 
-func uploadFile(ctx context.Context, store *storage.Store, id, name string) (tasks.Image, error) {
+func openImage(name string) (*os.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return tasks.Image{}, cli.Usagef("--image: %w", err)
+		return nil, cli.Usagef("--image: %w", err)
 	}
-	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return tasks.Image{}, cli.Usagef("--image: %s is not a file", name)
+		_ = f.Close()
+		return nil, cli.Usagef("--image: %s is not a file", name)
 	}
-	return store.UploadImage(ctx, storage.SingleGroup, id, f)
+	return f, nil
 }

@@ -28,7 +28,11 @@ var ownImports = map[string][]string{
 		"./internal/redisx", "./internal/seal", "./internal/vendorid", "./storage", "./tasks",
 	},
 
-	"internal/asynqx/":       {"./internal/logx"},
+	"internal/asynqx/": {"./internal/logx"},
+	"internal/api/": {
+		"./internal/audit", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/redisx", "./internal/seal", "./internal/single",
+		"./storage", "./tasks", "./worker",
+	},
 	"internal/audit/":        {"./internal/objects"},
 	"internal/batch/":        {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/logx", "./internal/objects", "./internal/redisx", "./internal/seal", "./storage", "./tasks"},
 	"internal/blocked/":      {"./internal/asynqx", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/redisx", "./storage", "./tasks"},
@@ -42,6 +46,8 @@ var ownImports = map[string][]string{
 	"internal/pauses/":       {"./internal/hold", "./internal/objects"},
 	"internal/objects/":      {"./internal/access"},
 	"internal/redisx/":       {"./internal/access", "./internal/asynqx"},
+	"internal/redisx/":       {"./internal/asynqx"},
+	"internal/single/":       {"./storage", "./tasks"},
 
 	// Test kits and development tools.
 	"bench/":                  {"./internal/dev/specimen", "./internal/maskcheck", "./storage", "./tasks"},
@@ -86,7 +92,7 @@ var rules = []rule{
 		imports: []string{"github.com/redis/go-redis"},
 		only: []string{
 			"tasks/client.go", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
-			"internal/blocked/", "internal/cli/", "internal/dashboard/", "internal/gate/", "internal/hold/", "internal/installation/", "internal/janitor/",
+			"internal/api/", "internal/blocked/", "internal/cli/", "internal/dashboard/", "internal/gate/", "internal/hold/", "internal/installation/", "internal/janitor/",
 			"internal/metrics/", "internal/pauses/",
 			"internal/redisx/", "internal/wire/", "internal/dev/", "internal/faults/", "internal/testenv/", "cmd/", "examples/", "bench/",
 		},
@@ -98,7 +104,7 @@ var rules = []rule{
 		imports: []string{"net/http"},
 		only: []string{
 			"internal/cashfree/",
-			"internal/admin/", "internal/cli/", "internal/dashboard/", "internal/metrics/", "internal/wire/", // servers
+			"internal/admin/", "internal/api/", "internal/cli/", "internal/dashboard/", "internal/metrics/", "internal/wire/", // servers
 			"internal/objects/", "storage/storagetest/", // the client of the AWS SDK; a proxy for tests
 			"worker/", // constants and headers
 			"cmd/", "internal/dev/", "internal/faults/", "bench/",

@@ -90,11 +90,8 @@ func (a Act) validate() error {
 			return fmt.Errorf("%s is not a word of [A-Za-z0-9._:/+-]", f.name)
 		}
 	}
-	if utf8.RuneCountInString(a.Reason) > maxReason {
-		return fmt.Errorf("the reason is longer than %d characters", maxReason)
-	}
-	if !utf8.ValidString(a.Reason) || strings.ContainsFunc(a.Reason, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return errors.New("the reason must be one line of printable text")
+	if err := CheckReason(a.Reason); err != nil {
+		return err
 	}
 	if len(a.Detail) > maxDetail {
 		return fmt.Errorf("more than %d details", maxDetail)
@@ -103,6 +100,17 @@ func (a Act) validate() error {
 		if !actionForm.MatchString(key) || !wordForm.MatchString(value) {
 			return errors.New("a detail is not a word of [A-Za-z0-9._:/+-]")
 		}
+	}
+	return nil
+}
+
+// CheckReason validates the reason of an Act. It accepts none.
+func CheckReason(text string) error {
+	if utf8.RuneCountInString(text) > maxReason {
+		return fmt.Errorf("the reason is longer than %d characters", maxReason)
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return errors.New("the reason must be one line of printable text")
 	}
 	return nil
 }

@@ -202,23 +202,42 @@ func (b *Batch) read(ctx context.Context, records Records, client Preparer, rows
 
 // Walk visits all rows in order, with their records. It holds one part in memory.
 func (b *Batch) Walk(ctx context.Context, parts *Parts, records Records, client Preparer, visit func(*Row) error) error {
-	for n := range manifest.Parts(b.Rows) {
-		part, err := parts.Part(ctx, n)
+	for n := 1; n <= b.Rows; n += manifest.PartRows {
+		rows, err := b.RowsFrom(ctx, parts, records, client, n, manifest.PartRows)
 		if err != nil {
 			return err
 		}
-		rows := rowsOf(part.Items, b.ID)
-		if err := b.read(ctx, records, client, rows[:b.fedOf(part)]); err != nil {
-			return err
-		}
 		for _, r := range rows {
-			b.setState(r)
 			if err := visit(r); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// RowsFrom returns rows with their records: the one with the given number, counted from 1, and those after it, most in all and
+// out of one part. It returns none beyond the last row.
+func (b *Batch) RowsFrom(ctx context.Context, parts *Parts, records Records, client Preparer, number, most int) ([]*Row, error) {
+	if number < 1 || number > b.Rows {
+		return nil, nil
+	}
+	part, err := parts.Part(ctx, (number-1)/manifest.PartRows)
+	if err != nil {
+		return nil, err
+	}
+	first := min((number-1)%manifest.PartRows, len(part.Items))
+	rows := rowsOf(part.Items, b.ID)
+	last := min(first+most, len(rows))
+	if fed := min(last, b.fedOf(part)); fed > first {
+		if err := b.read(ctx, records, client, rows[first:fed]); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range rows[first:last] {
+		b.setState(r)
+	}
+	return rows[first:last], nil
 }
 
 // fedOf is how many rows of a part may have a record of this batch: after a cancel, only those that were fed.

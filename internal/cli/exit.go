@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"regexp"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/kycq/kycq/internal/config"
@@ -161,20 +158,11 @@ func exitCode(ctx context.Context, err error) int {
 
 // Unreachable reports whether err means that Redis or S3 cannot be reached: the same may succeed later.
 func Unreachable(err error) bool {
-	return errors.Is(err, storage.ErrUnreachable) || redisUnreachable(err)
+	return errors.Is(err, storage.ErrUnreachable) || redisx.Unreachable(err)
 }
 
 // refusedByRedis reports whether Redis refuses the credentials.
 func refusedByRedis(err error) bool {
 	f, ok := redisx.Explain(err)
 	return ok && f.Credentials()
-}
-
-// redisUnreachable reports whether err is a network error of the Redis client. (It does not use net.Error, which every
-// system error implements, even that of a missing file.)
-func redisUnreachable(err error) bool {
-	var network *net.OpError
-	var name *net.DNSError
-	return errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrPoolTimeout) ||
-		redis.IsLoadingError(err) || redis.IsMasterDownError(err)
 }

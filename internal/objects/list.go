@@ -21,8 +21,13 @@ type Info struct {
 
 // List yields the objects whose keys begin with prefix, in key order. It ends with the first error.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return b.ListAfter(ctx, prefix, "")
+}
+
+// ListAfter is List for the keys after one, which need not exist.
+func (b *Bucket) ListAfter(ctx context.Context, prefix, after string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		for page, err := range b.pages(ctx, "list "+b.noun+"s", prefix, "") {
+		for page, err := range b.pages(ctx, "list "+b.noun+"s", prefix, "", after) {
 			if err != nil {
 				yield(Info{}, err)
 				return
@@ -41,7 +46,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 // them. It ends with the first error.
 func (b *Bucket) Folders(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for page, err := range b.pages(ctx, "list folders", prefix, "/") {
+		for page, err := range b.pages(ctx, "list folders", prefix, "/", "") {
 			if err != nil {
 				yield("", err)
 				return
@@ -57,7 +62,7 @@ func (b *Bucket) Folders(ctx context.Context, prefix string) iter.Seq2[string, e
 }
 
 // pages yields all pages of a listing, or ends with the first error.
-func (b *Bucket) pages(ctx context.Context, op, prefix, delimiter string) iter.Seq2[*s3.ListObjectsV2Output, error] {
+func (b *Bucket) pages(ctx context.Context, op, prefix, delimiter, after string) iter.Seq2[*s3.ListObjectsV2Output, error] {
 	return func(yield func(*s3.ListObjectsV2Output, error) bool) {
 		if err := b.checkPrefix(prefix); err != nil {
 			yield(nil, fmt.Errorf("%s: %w", op, err))
@@ -66,6 +71,9 @@ func (b *Bucket) pages(ctx context.Context, op, prefix, delimiter string) iter.S
 		in := &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix}
 		if delimiter != "" {
 			in.Delimiter = &delimiter
+		}
+		if after != "" {
+			in.StartAfter = &after
 		}
 		for {
 			page, err := b.listPage(ctx, in)

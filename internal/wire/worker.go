@@ -50,8 +50,10 @@ type Worker struct {
 	clocks  *clocks.Watch
 	keeper  *installation.Keeper
 	qrCheck string
-	self    redisx.Worker
-	log     zerolog.Logger
+	// finished are the jobs that became final and are not announced yet.
+	finished chan jobName
+	self     redisx.Worker
+	log      zerolog.Logger
 }
 
 // NewWorker builds a worker on an open store. It connects to Redis, and takes no job before Run.
@@ -77,7 +79,7 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 		return nil, err
 	}
 	w := &Worker{
-		redis: rdb, store: store, vendor: &countedVendor{Client: vendor}, qrCheck: cfg.QRCheck, log: log, DigitCheck: "off",
+		finished: make(chan jobName, finishedBacklog), redis: rdb, store: store, vendor: &countedVendor{Client: vendor}, qrCheck: cfg.QRCheck, log: log, DigitCheck: "off",
 	}
 	if number != nil {
 		w.DigitCheck = number.Version
@@ -127,7 +129,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	pause := worker.NewQueuePause(w.redis)
 	parts := worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
-		CheckMask: checkMask(cfg), Hints: redisx.NewHints(w.redis), Batches: progress, Observer: w.metrics,
+		CheckMask: checkMask(cfg), Hints: redisx.NewHints(w.redis), Batches: progress, Observer: &announcer{Metrics: w.metrics, finished: w.finished},
 		OnHold: func(ctx context.Context) {
 			if err := pause.Sync(ctx, w.gate); err != nil {
 				w.log.Warn().Err(err).Msg("cannot pause the queues; the gate is closed nevertheless")
@@ -290,6 +292,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Go(func() error { w.pauses.Watch(background); return nil })
 	group.Go(func() error { w.beat(background); return nil })
 	group.Go(func() error { w.watchEvents(background); return nil })
+	group.Go(func() error { w.announce(background); return nil })
 	w.clocks.Compare(ctx)
 	group.Go(func() error { w.clocks.Run(background); return nil })
 	err := w.clocks.While(ctx, w.work)
