@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 	"time"
@@ -55,6 +56,14 @@ func (s *Store) Masked(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	return found.Body, nil
+}
+
+// OpenMasked starts the download of a masked image by the key in its record, as OpenImage does for others.
+func (s *Store) OpenMasked(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	if !isMaskedKey(key) {
+		return nil, 0, errors.New("open masked image: key is not one of a masked image")
+	}
+	return s.masked.Open(ctx, key)
 }
 
 // DeleteMasked deletes the masked images of a job's runs, in either format, with all versions. A missing one is not an error.

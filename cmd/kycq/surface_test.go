@@ -81,6 +81,8 @@ var surface = []struct {
 	{"healthcheck", []string{"--listen", "127.0.0.1:1"}, cli.ExitUnreachable},
 	{"dashboard", []string{"--no-login", "--listen", "127.0.0.1:0"}, -1},
 	{"dashboard hash", nil, cli.ExitUsage},
+	{"serve key", []string{"--name", "trial", "--scope", "read", "--file", "api.keys"}, cli.ExitOK},
+	{"serve", []string{"--api-keys-file", "api.keys", "--listen", "127.0.0.1:0"}, -1},
 	{"worker", []string{"--cashfree-client-id", "x", "--cashfree-client-secret-file", "secret", "--listen", "127.0.0.1:0"}, -1},
 }
 
@@ -135,7 +137,7 @@ func TestEveryCommandKeepsTheContract(t *testing.T) {
 			switch arg {
 			case "BATCH":
 				arg = batchID
-			case "card.png", "people.csv", "card.jpg", "secret", "images", "man1":
+			case "card.png", "people.csv", "card.jpg", "secret", "images", "man1", "api.keys":
 				arg = filepath.Join(dir, arg)
 			}
 			words = append(words, arg)

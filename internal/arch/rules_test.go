@@ -46,7 +46,6 @@ var ownImports = map[string][]string{
 	"internal/pauses/":       {"./internal/hold", "./internal/objects"},
 	"internal/objects/":      {"./internal/access"},
 	"internal/redisx/":       {"./internal/access", "./internal/asynqx"},
-	"internal/redisx/":       {"./internal/asynqx"},
 	"internal/single/":       {"./storage", "./tasks"},
 
 	// Test kits and development tools.

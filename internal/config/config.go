@@ -61,6 +61,9 @@ type Config struct {
 	DashboardPath, DashboardOrigin string
 	PrometheusURL                  string // empty: none
 
+	APIKeys         redact.Secret // may be empty
+	TLSCert, TLSKey redact.Secret // PEM; both or none
+
 	LogFormat, LogLevel string
 
 	File     string // the YAML file; empty if there is none
@@ -91,6 +94,16 @@ func shown(s Setting, text string) string {
 
 // Values lists the settings of the areas in the order of the table.
 func (c *Config) Values() []Value { return c.values }
+
+// FileOf returns the path of the file that a setting was read from; empty if it was not read from one.
+func (c *Config) FileOf(name string) string {
+	for _, v := range c.values {
+		if v.Name == name {
+			return v.Path
+		}
+	}
+	return ""
+}
 
 // Warnings lists problems that stop no command, such as an unknown KYCQ_ variable, one line each.
 func (c *Config) Warnings() []string { return c.warnings }

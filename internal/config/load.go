@@ -270,6 +270,9 @@ func (l *loader) check(c *Config, areas []Area) {
 	if has(Cashfree) {
 		l.checkLive(c)
 	}
+	if has(API) && c.TLSCert.Empty() != c.TLSKey.Empty() {
+		l.problem("%s and %s go together: set both, or none for plain HTTP", spelling("tls_cert"), spelling("tls_key"))
+	}
 	if has(Sealing) && !c.Keyset.Empty() && c.InsecureNoSealing {
 		l.problem("%s and %s contradict each other: drop one", spelling("keyset"), spelling("insecure_no_sealing"))
 	}

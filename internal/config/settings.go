@@ -20,12 +20,13 @@ const (
 	Work      Area = "work"
 	Listen    Area = "listen"
 	Dashboard Area = "dashboard"
+	API       Area = "api"
 	Log       Area = "log"
 )
 
 // Areas lists all areas.
 func Areas() []Area {
-	return []Area{Redis, S3, Cashfree, Sealing, Audit, Rates, Work, Listen, Dashboard, Log}
+	return []Area{Redis, S3, Cashfree, Sealing, Audit, Rates, Work, Listen, Dashboard, API, Log}
 }
 
 // Setting describes one setting. Its name is the YAML key.
@@ -222,7 +223,7 @@ func table(c *Config) []Setting {
 		},
 		{
 			Name: "listen", Area: Listen, Form: "host:port", set: to(&c.Listen, address),
-			Help: "address of the HTTP server (default: worker 127.0.0.1:8080, dashboard 127.0.0.1:8081)",
+			Help: "address of the HTTP server (default: worker 127.0.0.1:8080, dashboard 127.0.0.1:8081, serve 127.0.0.1:8082)",
 		},
 		{
 			Name: "dashboard_users", Area: Dashboard, Form: "name:hash", Secret: true, File: true, set: to(&c.DashboardUsers, secret),
@@ -243,6 +244,18 @@ func table(c *Config) []Setting {
 		{
 			Name: "prometheus_url", Area: Dashboard, Form: "url", set: to(&c.PrometheusURL, baseURL),
 			Help: "Prometheus server for the dashboard's metrics page",
+		},
+		{
+			Name: "api_keys", Area: API, Form: "name scopes hash", Secret: true, File: true, set: to(&c.APIKeys, secret),
+			Help: "keys of the HTTP API, one line each, as written by kycq serve key; the file is read again when it changes",
+		},
+		{
+			Name: "tls_cert", Area: API, Form: "pem", Secret: true, File: true, set: to(&c.TLSCert, secret),
+			Help: "certificate of kycq serve with its chain (PEM); the file is read again when it changes",
+		},
+		{
+			Name: "tls_key", Area: API, Form: "pem", Secret: true, File: true, set: to(&c.TLSKey, secret),
+			Help: "private key of the certificate (PEM)",
 		},
 		{
 			Name: "log_format", Area: Log, Form: "auto|json|console", Default: "auto", set: to(&c.LogFormat, choice("auto", "json", "console")),

@@ -14,8 +14,8 @@ import (
 )
 
 // finishedChannel has a message kind/id for each job that became final. Messages may be lost: who waits for a job also reads
-// its record.
-const finishedChannel = "kycq:finished"
+// its record. The name begins like those of asynq's channels, so that Redis users need no further permission.
+const finishedChannel = "asynq:kycq:finished"
 
 // PublishFinished announces that a job is final.
 func PublishFinished(ctx context.Context, client redis.UniversalClient, kind, id string) error {

@@ -42,7 +42,6 @@ var refusals = []struct {
 	{regexp.MustCompile(`\bNOPERM `), Finding{
 		Code: "credentials", Refuse: true, Message: "the redis user lacks a permission",
 		Fix: "run kycq doctor, which names it; deploy/redis/users.acl has users for all roles",
-		Fix: "ACL SETUSER name ~kycq:* ~asynq:* &asynq:* &kycq:* +@all -@dangerous +info",
 	}},
 	{regexp.MustCompile(`\bREADONLY `), replica},
 	{regexp.MustCompile(`\bMOVED \d|\bCROSSSLOT |\bCLUSTERDOWN |non local key in a cluster node`), cluster},
@@ -121,6 +120,6 @@ func checkChannels(ctx context.Context, client redis.UniversalClient) []Finding 
 	}
 	return []Finding{{
 		Code: "channels", Message: "the redis user may not use channels, so the dashboard cannot cancel a running task",
-		Fix: "ACL SETUSER name &asynq:* &kycq:*",
+		Fix: "ACL SETUSER name &asynq:*",
 	}}
 }

@@ -1,0 +1,208 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kycq/kycq/internal/api"
+)
+
+const described = "../../api/openapi.json"
+
+// TestTheDescriptionIsUpToDate compares api/openapi.json with the code, and with what is served.
+func TestTheDescriptionIsUpToDate(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	served := s.sendAs("", http.MethodGet, "/openapi.json", nil)
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(described, served.body, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(described)
+	if err != nil || !bytes.Equal(want, served.body) {
+		t.Errorf("%s differs from the code (%v): run UPDATE_GOLDEN=1 go test ./internal/api -run Description", described, err)
+	}
+}
+
+// route is an operation of the description.
+type route struct{ method, path, scope string }
+
+// routes lists all operations.
+func (s *server) routes() []route {
+	s.t.Helper()
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security []map[string][]string `json:"security"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(s.sendAs("", http.MethodGet, "/openapi.json", nil).body, &doc); err != nil {
+		s.t.Fatal(err)
+	}
+	var all []route
+	for path, methods := range doc.Paths {
+		path = strings.NewReplacer("{kind}", "passport", "{id}", "P1", "{batch}", "b-00000000").Replace(path)
+		for method, op := range methods {
+			all = append(all, route{strings.ToUpper(method), path, op.Security[0]["key"][0]})
+		}
+	}
+	if len(all) < 10 {
+		s.t.Fatalf("only %d operations are described", len(all))
+	}
+	return all
+}
+
+func TestNoRouteAnswersWithoutARightKey(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	expired := api.NewToken()
+	line, err := api.KeyLine("old", api.Scopes(), time.Now().Add(-time.Second), expired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := api.NewToken()
+	now, err := api.KeyLine("new", api.Scopes(), time.Now().Add(time.Hour), right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.keys.Set(line + "\n" + now)
+	routes := append(s.routes(), route{"GET", "/", ""}, route{"GET", "/v1", ""}, route{"GET", "/debug/pprof/", ""}, route{"DELETE", "/v1/jobs", ""},
+		route{"GET", "/problems/", ""}, route{"GET", "/problems/unknown", ""}, route{"GET", "//livez", ""}, route{"GET", "/docs/", ""})
+	for _, r := range routes {
+		for name, token := range map[string]string{"no": "", "a wrong": api.NewToken(), "an expired": expired, "a cut": right[:20], "a hash as": strings.Fields(now)[2]} {
+			a := s.sendAs(token, r.method, r.path, nil)
+			if a.status != http.StatusUnauthorized || a.field("code") != "key_missing" {
+				t.Errorf("%s %s with %s key: %d %s", r.method, r.path, name, a.status, a.body)
+			}
+		}
+		if a := s.sendAs(right, r.method, r.path, nil); a.status == http.StatusUnauthorized {
+			t.Errorf("%s %s with a right key: %d", r.method, r.path, a.status)
+		}
+	}
+}
+
+func TestAKeyMayOnlyWhatItsScopeAllows(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, r := range s.routes() {
+		for scope, token := range s.tokens {
+			a := s.sendAs(token, r.method, r.path, nil)
+			if refused := a.status == http.StatusForbidden; refused == (string(scope) == r.scope) {
+				t.Errorf("%s %s (%s) with a key for %s: %d", r.method, r.path, r.scope, scope, a.status)
+			}
+		}
+	}
+}
+
+func TestPublicPagesNeedNoKeyAndNoNetwork(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, path := range []string{"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/different_input"} {
+		a := s.sendAs("", http.MethodGet, path, nil)
+		if a.status != http.StatusOK || len(a.body) == 0 {
+			t.Errorf("GET %s: %d", path, a.status)
+		}
+	}
+	page := s.sendAs("", http.MethodGet, "/docs", nil)
+	for _, r := range s.routes() {
+		if !strings.Contains(string(page.body), ">"+r.method+"<") {
+			t.Errorf("/docs does not show %s %s", r.method, r.path)
+		}
+	}
+	if text := string(page.body); strings.Contains(text, "<script") || strings.Contains(text, "src=") || strings.Contains(text, "https://") {
+		t.Error("/docs loads something")
+	}
+	if err := s.api.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.sendAs("", http.MethodGet, "/readyz", nil); a.status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz during a shutdown: %d", a.status)
+	}
+	if a := s.sendAs("", http.MethodGet, "/livez", nil); a.status != http.StatusOK {
+		t.Errorf("/livez during a shutdown: %d", a.status)
+	}
+}
+
+// TestEveryMetricIsDocumented compares the metrics of the API with docs/METRICS.md.
+func TestEveryMetricIsDocumented(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.sendAs("", http.MethodGet, "/livez", nil)
+	page, err := os.ReadFile("../../docs/METRICS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(s.sendAs("", http.MethodGet, "/metrics", nil).body)) {
+		if f := strings.Fields(line); len(f) > 2 && f[1] == "TYPE" && strings.HasPrefix(f[2], "kycq_") && !strings.Contains(string(page), "`"+f[2]+"`") {
+			t.Errorf("docs/METRICS.md lacks %s", f[2])
+		}
+	}
+}
+
+// TestHostileRequestsAreRefusedAndNotRepeated sends every operation what it does not expect. No answer is a 5xx, and none
+// repeats anything of the request.
+func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.want(s.post("/v1/passport", passport("P1", "SPECIMEN1")), http.StatusAccepted, "")
+	bodies := []string{
+		"", canary, `"` + canary + `"`, "[]", "{}", "{", `{"` + canary + `":1}`, `{"reason":"` + canary + `\u0000"}`, `{"reason":["` + canary + `"]}`,
+		`{"reason":{"` + canary + `":1}}`, `{"reason":true}`, `{"reason":"a","reason":"` + canary + `"}`, `{"reason":"` + strings.Repeat(canary, 100) + `"}`,
+		`{"verification_id":"` + canary + `/..","file_number":"` + canary + `-","dob":"` + canary + `","name":"` + canary + `\u202e","lane":"` + canary + `"}`,
+		`{"verification_id":1e9,"file_number":` + strings.Repeat("9", 400) + `,"dob":null}`, "\xff\xfe" + canary, strings.Repeat("[", 5000) + canary,
+		"\x00" + canary, `{"file_number":"` + strings.Repeat("A", 100_000) + `"}`, "--x\r\nContent-Disposition: form-data; name=\"" + canary + "\"\r\n\r\n" + canary + "\r\n--x--",
+		"--x\r\nContent-Disposition: form-data; name=\"image\"; filename=\"" + canary + "\"\r\n\r\n" + canary + "\r\n--x--", "--x\r\n" + canary, "%PDF-" + canary,
+	}
+	types := []string{
+		"", jsonType, "application/json; charset=utf-16", "multipart/form-data; boundary=x", "multipart/form-data", "image/png", "image/jpeg", canary + "/x",
+		"text/csv", "application/x-www-form-urlencoded",
+	}
+	queries := []string{"", "?" + canary + "=1", "?limit=" + canary, "?after=" + canary, "?limit=-1&after=%00", "?reason=" + canary + "%0a", "?open=" + canary, "?batch=" + canary, "?open=true&review=true", "?kind=" + canary, "?lane=" + canary + "&verification_id=" + canary + "%2f", "?%zz", "?open=true&after=Q0FOQVJZQklSRA"}
+	n := 0
+	check := func(r route, a answer) {
+		t.Helper()
+		n++
+		if a.status >= 500 {
+			t.Fatalf("%s %s: %d %s\n%s", r.method, r.path, a.status, a.body, s.log)
+		}
+		for name, values := range a.header {
+			if strings.Contains(fmt.Sprint(values), canary) {
+				t.Errorf("%s %s: the header %s repeats the request", r.method, r.path, name)
+			}
+		}
+		if strings.Contains(string(a.body), canary) {
+			t.Errorf("%s %s repeats the request: %s", r.method, r.path, a.body)
+		}
+	}
+	for _, r := range s.routes() {
+		for _, query := range queries {
+			check(r, s.send(r.method, r.path+query, nil))
+		}
+		for _, path := range []string{"/%2e%2e/" + canary, strings.Replace(r.path, "P1", canary, 1), strings.Replace(r.path, "P1", "%2f"+canary+"%00", 1), strings.Replace(r.path, "passport", canary, 1)} {
+			check(r, s.send(r.method, path, nil))
+		}
+		if r.method != http.MethodPost {
+			continue
+		}
+		for i, body := range bodies {
+			for j, kind := range types {
+				if slices.Contains([]string{"", jsonType}, kind) || (i+j)%2 == 0 {
+					check(r, s.send(r.method, r.path, strings.NewReader(body), "Content-Type", kind))
+				}
+			}
+		}
+	}
+	t.Logf("%d requests", n)
+	for id := range strings.SplitSeq("P1", " ") {
+		if rec := s.record("passport", id); rec.Run != 1 {
+			t.Errorf("a hostile request started run %d of %s", rec.Run, id)
+		}
+	}
+}
