@@ -95,6 +95,9 @@ func (st *batchStatus) text() string {
 	if st.Reviews > 0 {
 		line("reviews  %s to check: kycq batch report %s --review", count(st.Reviews, "image"), st.Batch)
 	}
+	if st.Mismatches > 0 {
+		line("mismatch %s from the input: kycq batch report %s --mismatch", differ(st.Mismatches), st.Batch)
+	}
 	switch {
 	case st.Done:
 		line("ended    %s", stamp(st.EndedAt))
@@ -121,6 +124,13 @@ func (st *batchStatus) stateText() string {
 	return string(st.State)
 }
 
+func differ(n int) string {
+	if n == 1 {
+		return "1 valid passport differs"
+	}
+	return fmt.Sprintf("%d valid passports differ", n)
+}
+
 // outcomesText lists the outcomes in a fixed order.
 func outcomesText(s *batch.Status) string {
 	var parts []string
@@ -128,6 +138,9 @@ func outcomesText(s *batch.Status) string {
 		if n := s.Outcomes[outcome]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", outcome, n))
 		}
+	}
+	if s.Mismatches > 0 {
+		parts = append(parts, fmt.Sprintf("(mismatch: %d)", s.Mismatches))
 	}
 	if s.AlreadyDone > 0 {
 		parts = append(parts, fmt.Sprintf("(already done: %d)", s.AlreadyDone))

@@ -74,6 +74,31 @@ func TestCodesAreCountedAsRowsEnd(t *testing.T) {
 	}
 }
 
+// Passports that differ from the input have no code, but are counted as rows with a code are.
+func TestMismatchesAreCountedAsRowsEnd(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b := h.batch("mismatches", 20)
+	want := func(when string, n int) {
+		t.Helper()
+		if s := h.status(b.ID); s.Mismatches != n || len(s.Codes) != 0 {
+			t.Errorf("%s: %d mismatches, want %d; codes %v", when, s.Mismatches, n, s.Codes)
+		}
+	}
+	h.feed(b.ID)
+	h.vendor.dob = "1901-01-01"
+	h.work(6)
+	want("some have ended", 6)
+	h.wipe()
+	h.feed(b.ID)
+	want("from the records", 6)
+	h.vendor.dob = ""
+	h.finish(b.ID)
+	want("ended", 6)
+	h.wipe()
+	want("from the summary", 6)
+}
+
 func TestThePaceIsThatOfTheRowsThatEndedLately(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(3000, 0) // the beginning of half minute 100

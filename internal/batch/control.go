@@ -231,7 +231,7 @@ func (sel *Selected) add(r *Row, s Selection) {
 	case s.matches(rec) && rec.InputGone():
 		sel.InputGone++
 	case s.matches(rec):
-		sel.Rows = append(sel.Rows, Rerun{Row: r.Item.Row, Run: rec.Run + 1, Was: r.State, Review: rec.NeedsReview(), Code: r.Code()})
+		sel.Rows = append(sel.Rows, Rerun{Row: r.Item.Row, Run: rec.Run + 1, Was: r.State, Review: rec.NeedsReview(), Code: r.counted()})
 		if rec.MayHavePaid() {
 			sel.PaidBefore++
 		}

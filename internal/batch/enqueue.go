@@ -168,7 +168,7 @@ func (t *feed) setEnded(ctx context.Context, rows []*Row) (open []*Row, calls in
 			ended := *r
 			ended.State = state
 			changes = append(changes, rowChange{
-				row: r.Item.Row, to: state, was: r.was, review: ended.Own() && rec.NeedsReview(), reviewed: r.reviewed, code: ended.Code(), wasCode: r.wasCode,
+				row: r.Item.Row, to: state, was: r.was, review: ended.Own() && rec.NeedsReview(), reviewed: r.reviewed, code: ended.counted(), wasCode: r.wasCode,
 			})
 			if t.b.keepsUpload(rec) {
 				cut = append(cut, r)

@@ -229,6 +229,7 @@ type vendor struct {
 	calls   map[string]int // by verification_id
 	total   int
 	answers map[string]cashfree.Class // by file number; Valid where missing
+	dob     string                    // in all answers
 }
 
 func (v *vendor) VerifyPassport(_ context.Context, req cashfree.PassportRequest) *cashfree.Reply {
@@ -244,7 +245,7 @@ func (v *vendor) VerifyPassport(_ context.Context, req cashfree.PassportRequest)
 	r := &cashfree.Reply{Class: class, HTTPStatus: 200, Body: []byte("{}"), ReferenceID: int64(v.total)}
 	switch class {
 	case cashfree.Valid:
-		r.Passport = &cashfree.PassportAnswer{}
+		r.Passport = &cashfree.PassportAnswer{DOB: redact.NewPersonal(v.dob)}
 	case cashfree.Rejected:
 		r.HTTPStatus, r.Code = 422, "specimen_rejected"
 	}

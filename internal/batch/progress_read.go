@@ -18,7 +18,7 @@ type Progress struct {
 	MaxCalls int
 	// Reviews counts the ended rows whose image a person should look at.
 	Reviews int
-	// Codes counts the ended rows by code.
+	// Codes counts the ended rows by code, and by codeMismatch.
 	Codes map[string]int
 	// PerMinute is how many rows ended in a minute lately; 0 if that is not known yet.
 	PerMinute float64

@@ -9,12 +9,12 @@ import (
 
 // RowFinished sets the state of a row of this batch whose record is final.
 func (s *ProgressStore) RowFinished(ctx context.Context, rec *storage.Record) error {
-	return s.setRows(ctx, rec.Batch, true, rowChange{row: rec.Row, to: ownState[rec.State], review: rec.NeedsReview(), code: rec.Code})
+	return s.setRows(ctx, rec.Batch, true, rowChange{row: rec.Row, to: ownState[rec.State], review: rec.NeedsReview(), code: counted(rec)})
 }
 
 // AlreadyDone sets the state of a row whose final record belongs to another batch or a single job.
 func (s *ProgressStore) AlreadyDone(ctx context.Context, id string, row int, rec *storage.Record) error {
-	return s.setRows(ctx, id, true, rowChange{row: row, to: ownState[rec.State] + doneOffset, review: rec.NeedsReview(), code: rec.Code})
+	return s.setRows(ctx, id, true, rowChange{row: row, to: ownState[rec.State] + doneOffset, review: rec.NeedsReview(), code: counted(rec)})
 }
 
 // Conflicted sets the state of a row whose verification_id belongs to a job with another input.

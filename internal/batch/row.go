@@ -110,6 +110,25 @@ func (r *Row) Code() string {
 	return ""
 }
 
+// codeMismatch counts the passports that are valid and differ from the input, among the codes. Their records have no code.
+const codeMismatch = "mismatch"
+
+// counted is the code under which the end of a job is counted, if any.
+func counted(rec *storage.Record) string {
+	if rec.State == storage.StateValid && rec.Code == "" && rec.Passport.Mismatch() {
+		return codeMismatch
+	}
+	return rec.Code
+}
+
+// counted is the code under which the end of the row is counted, if any.
+func (r *Row) counted() string {
+	if r.Own() {
+		return counted(r.Record)
+	}
+	return r.Code()
+}
+
 // Calls counts the requests that this batch made for the row, in all runs.
 func (r *Row) Calls() int {
 	if !r.Own() || r.Record.Batch != r.batch {

@@ -28,6 +28,8 @@ type Status struct {
 	MaxCalls       int            `json:"max_calls,omitempty"`
 	// Reviews counts the ended rows whose image a person should look at.
 	Reviews int `json:"reviews,omitempty"`
+	// Mismatches counts the valid passports whose name, date of birth or file number differs from the input.
+	Mismatches int `json:"mismatches"`
 	// Codes counts the ended rows by code.
 	Codes map[string]int `json:"codes"`
 	// EndPerMinute is how many rows ended in a minute lately; 0 if that is not known.
@@ -81,8 +83,13 @@ func (c *Control) progressOf(ctx context.Context, b *Batch) (*Progress, error) {
 
 func (s *Status) setProgress(b *Batch, p *Progress) {
 	s.Run, s.Ended, s.Calls, s.Reviews, s.Rebuilding = p.Run, p.Ended(), p.Calls, p.Reviews, p.rebuilding()
-	if p.Codes != nil {
-		s.Codes = p.Codes
+	s.Codes = map[string]int{}
+	for code, n := range p.Codes {
+		if code == codeMismatch {
+			s.Mismatches = n
+			continue
+		}
+		s.Codes[code] = n
 	}
 	s.EndPerMinute = p.PerMinute
 	if s.Reason == "" {

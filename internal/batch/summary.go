@@ -28,7 +28,7 @@ type Summary struct {
 	NeverCalled int `json:"never_called"`
 	// Reviews counts the rows whose image a person should look at.
 	Reviews int `json:"reviews,omitempty"`
-	// Codes counts the rows by code.
+	// Codes counts the rows by code; "mismatch" the valid passports that differ from the input.
 	Codes     map[string]int `json:"codes"`
 	CreatedAt time.Time      `json:"created_at"`
 	EndedAt   time.Time      `json:"ended_at"`
@@ -55,7 +55,7 @@ func (s *Summary) add(r *Row) {
 	case r.Record == nil && r.State == RowCancelled:
 		s.NeverCalled++
 	}
-	if code := r.Code(); code != "" {
+	if code := r.counted(); code != "" {
 		s.Codes[code]++
 	}
 	if r.Own() && r.Record.NeedsReview() {

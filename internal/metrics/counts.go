@@ -18,7 +18,8 @@ import (
 // counts are the counters and histograms of this process. They implement worker.Observer.
 type counts struct {
 	calls, attempts, reissues, finished *prometheus.CounterVec
-	reviews, holds, maskChecks          *prometheus.CounterVec
+	reviews, mismatches                 *prometheus.CounterVec
+	holds, maskChecks                   *prometheus.CounterVec
 	writes, conflicts                   *prometheus.CounterVec
 	clockOffset                         *prometheus.GaugeVec
 	callDuration, gateWait, jobAttempts *prometheus.HistogramVec
@@ -50,6 +51,7 @@ func newCounts(registry prometheus.Registerer) *counts {
 		attempts:   counter("kycq_attempts_total", "requests recorded in S3 and sent to Cashfree", "kind"),
 		reissues:   counter("kycq_reissues_total", "attempts that repeat a call whose answer was lost", "kind"),
 		reviews:    counter("kycq_reviews_total", "finished jobs whose image a person should look at, by outcome", "outcome"),
+		mismatches: counter("kycq_passport_mismatches_total", "valid passports that differ from the input, by field", "field"),
 		finished:   counter("kycq_jobs_finished_total", "records that became final, by outcome and code", "kind", "outcome", "code"),
 		holds:      counter("kycq_holds_total", "account holds raised by this worker", "code"),
 		maskChecks: counter("kycq_mask_checks_total", "checked masked images, by result", "result"),
@@ -90,6 +92,9 @@ func (c *counts) init() {
 	for _, outcome := range []storage.State{storage.StateValid, storage.StateFailed} {
 		c.reviews.WithLabelValues(string(outcome))
 	}
+	for field := range mismatchesOf(&storage.PassportView{}) {
+		c.mismatches.WithLabelValues(field)
+	}
 	for _, result := range maskResults {
 		c.maskChecks.WithLabelValues(result)
 	}
@@ -116,12 +121,24 @@ func (c *counts) Called(kind tasks.Kind, class cashfree.Class, took time.Duratio
 	}
 }
 
+func mismatchesOf(p *storage.PassportView) map[string]bool {
+	m := p.Matches
+	return map[string]bool{"name": m.Name == storage.MatchNo, "dob": m.DOB == storage.MatchNo, "file_number": m.FileNumber == storage.MatchNo}
+}
+
 // Finished implements worker.Observer.
 func (c *counts) Finished(rec *storage.Record) {
 	kind := string(rec.Kind)
 	c.finished.WithLabelValues(kind, string(rec.State), known(rec.Code)).Inc()
 	if rec.NeedsReview() {
 		c.reviews.WithLabelValues(string(rec.State)).Inc()
+	}
+	if rec.State == storage.StateValid && rec.Passport != nil {
+		for field, differs := range mismatchesOf(rec.Passport) {
+			if differs {
+				c.mismatches.WithLabelValues(field).Inc()
+			}
+		}
 	}
 	n := 0
 	for _, a := range rec.Attempts {

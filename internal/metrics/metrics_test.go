@@ -156,6 +156,20 @@ func TestExternalInputIsNeverALabel(t *testing.T) {
 	f.want(t, "kycq_mask_checks_total", "result=other", 1)
 }
 
+func TestPassportsThatDifferAreCountedByField(t *testing.T) {
+	t.Parallel()
+	m := open(t, redisClient(t), calmGate)
+	view := &storage.PassportView{}
+	view.Matches.Name, view.Matches.DOB = storage.MatchNo, storage.MatchYes
+	for _, state := range []storage.State{storage.StateValid, storage.StateInvalid} {
+		m.Finished(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport, Run: 1}, State: state, Passport: view})
+	}
+	f := scrape(t, m)
+	f.want(t, "kycq_passport_mismatches_total", "field=name", 1)
+	f.want(t, "kycq_passport_mismatches_total", "field=dob", 0)
+	f.want(t, "kycq_passport_mismatches_total", "field=file_number", 0)
+}
+
 func TestBuildIsExported(t *testing.T) {
 	t.Parallel()
 	scrape(t, open(t, redisClient(t), calmGate)).want(t, "kycq_build_info", "version=v1,commit=abc", 1)
