@@ -46,8 +46,8 @@ var killPoints = []killPoint{
 	{name: "tail-done", nth: 2, redis: acknowledges},
 }
 
-// producerKill is a step of a producer: the record of its third job is durable, the task is not in Redis yet.
-var producerKill = killPoint{name: "accepted", nth: 3, s3: writesState(storage.StateQueued), executed: true}
+// producerKill is a step of a producer: the record of its job is durable, the task is not in Redis yet.
+var producerKill = killPoint{name: "accepted", nth: 1, s3: writesState(storage.StateQueued), executed: true}
 
 // writesAnswer matches the first write of a record after the vendor's answer.
 func writesAnswer(r *http.Request) bool {

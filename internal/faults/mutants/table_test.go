@@ -558,8 +558,8 @@ var mutants = []mutant{
 	{
 		name: "park", // delays a job for an hour after an error of S3 or Redis
 		pkg:  "worker",
-		old:  `done(later(infraDelay, part+"_unreachable"))`,
-		new:  `done(later(infraDelay+time.Hour, part+"_unreachable"))`,
+		old:  `done(later(infraDelay, infraReason(err, part)))`,
+		new:  `done(later(infraDelay+time.Hour, infraReason(err, part)))`,
 		tests: []testName{
 			{"worker", "TestModelNeverLosesNorPaysTwice"},
 			{faults, "TestS3Down/claim"},
