@@ -85,7 +85,7 @@ func (s *Store) DeleteMasked(ctx context.Context, id string, runs int) error {
 }
 
 // PutQuarantine stores a supposedly masked image that failed the check, for a person to look at. It goes into the inbox
-// bucket, where the unmasked images are; it has no upload tag, so the inbox lifecycle does not remove it.
+// bucket, where the unmasked images are, and expires like these unless RenewImages renews it.
 func (s *Store) PutQuarantine(ctx context.Context, id, contentType string, body []byte) (bucket, key string, err error) {
 	key, err = quarantineKey(id)
 	if err != nil {

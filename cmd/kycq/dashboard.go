@@ -104,7 +104,7 @@ func auditOfDashboard(ctx context.Context, cfg *config.Config, operate, noLogin 
 		if noLogin {
 			user = operator
 		}
-		_, err := appendAuditAs(ctx, cfg, store, user, host, audit.Act{Action: "dashboard.change", Detail: detail})
+		_, err := wire.AppendAudit(ctx, cfg, store, user, host, audit.Act{Action: "dashboard.change", Detail: detail})
 		return err
 	}, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -129,18 +128,6 @@ func (d *deps) appendAudit(ctx context.Context, act audit.Act) error {
 	if err != nil {
 		return err
 	}
-	_, err = appendAuditAs(ctx, d.cfg, d.store, user, host, act)
+	_, err = wire.AppendAudit(ctx, d.cfg, d.store, user, host, act)
 	return err
-}
-
-func appendAuditAs(ctx context.Context, cfg *config.Config, store *storage.Store, user, host string, act audit.Act) (audit.Event, error) {
-	trail, err := wire.OpenTrail(cfg, store, user, host)
-	if err != nil {
-		return audit.Event{}, err
-	}
-	entry, err := trail.Append(ctx, act)
-	if err != nil {
-		return audit.Event{}, fmt.Errorf("refused, because the audit entry cannot be written: %w", err)
-	}
-	return entry, nil
 }

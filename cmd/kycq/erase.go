@@ -62,7 +62,7 @@ func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id string, f 
 		return err
 	}
 	act := audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: f.reason}
-	entry, err := appendAuditAs(ctx, d.cfg, d.store, user, host, act)
+	entry, err := wire.AppendAudit(ctx, d.cfg, d.store, user, host, act)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
+	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/maskcheck"
 	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
@@ -54,6 +55,8 @@ type quarantined struct {
 	Review string    `json:"review"`
 	Batch  string    `json:"batch,omitempty"`
 	Ended  time.Time `json:"ended_at"`
+	// Ends is when retention erases the image, if KYCQ_RETENTION has a rule.
+	Ends time.Time `json:"ends_at,omitzero"`
 }
 
 func newReviewList(a *app) *cobra.Command {
@@ -62,7 +65,7 @@ func newReviewList(a *app) *cobra.Command {
 		Short:   "list the images in quarantine, and why they are there",
 		Example: "  kycq review list\n  kycq review list --json | jq -r .reviews[].verification_id",
 		Args:    cobra.NoArgs,
-	}, jobAreas, func(ctx context.Context, d *deps, _ []string) error {
+	}, append([]config.Area{config.Retention}, jobAreas...), func(ctx context.Context, d *deps, _ []string) error {
 		found, seen := []quarantined{}, map[string]bool{}
 		for id, err := range d.store.QuarantinedIDs(ctx) {
 			if err != nil {
@@ -73,16 +76,16 @@ func newReviewList(a *app) *cobra.Command {
 				a.Note("%s: %v", id, err)
 				continue
 			}
-			found = append(found, quarantined{id, rec.Review, rec.Batch, rec.CompletedAt})
+			found = append(found, quarantined{id, rec.Review, rec.Batch, rec.CompletedAt, reviewEnd(d.cfg, rec)})
 		}
 		return a.Answer(map[string]any{"reviews": found}, func() string {
 			if len(found) == 0 {
 				a.Note("no images in quarantine")
 				return ""
 			}
-			lines := []string{"ID\tWHY\tENDED\tBATCH"}
+			lines := []string{"ID\tWHY\tENDED\tBATCH\tERASED ON"}
 			for _, q := range found {
-				lines = append(lines, strings.Join([]string{q.ID, q.Review, stamp(q.Ended), q.Batch}, "\t"))
+				lines = append(lines, strings.Join([]string{q.ID, q.Review, stamp(q.Ended), q.Batch, stamp(q.Ends)}, "\t"))
 				seen[q.Review] = true
 			}
 			for _, review := range slices.Sorted(maps.Keys(seen)) {
@@ -92,6 +95,15 @@ func newReviewList(a *app) *cobra.Command {
 			return cli.Table(lines)
 		})
 	})
+}
+
+// reviewEnd is when retention ends a review; zero if it does not.
+func reviewEnd(cfg *config.Config, rec *storage.Record) time.Time {
+	_, keep, ok := cfg.Retention.For(string(rec.Kind), string(rec.State))
+	if !ok {
+		return time.Time{}
+	}
+	return rec.CompletedAt.Add(keep)
 }
 
 func newReviewShow(a *app) *cobra.Command {

@@ -13,9 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9/logging"
@@ -59,6 +61,7 @@ func TestScripts(t *testing.T) {
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"empty":      s.cmdEmpty,
 					"finish":     s.cmdFinish,
+					"ended":      s.cmdEnded,
 					"answer":     s.cmdAnswer,
 					"object":     s.cmdObject,
 					"redis":      s.cmdRedis,
@@ -185,6 +188,21 @@ func (s *stack) cmdFinish(ts *testscript.TestScript, _ bool, args []string) {
 		at.HTTPStatus, at.Result = 0, storage.ResultUnknown
 	}
 	rec.Attempts = append(rec.Attempts, at)
+	_, err = s.store.SwapRecord(ctx, rec, v)
+	ts.Check(err)
+}
+
+// cmdEnded ends a job some days ago, an aadhaar job with an open review: ended passport P1 40.
+func (s *stack) cmdEnded(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	rec, v, err := s.store.Record(ctx, tasks.Kind(args[0]), args[1])
+	ts.Check(err)
+	days, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	rec.State, rec.CompletedAt = storage.StateValid, time.Now().AddDate(0, 0, -days)
+	if rec.Kind == tasks.Aadhaar {
+		rec.State, rec.Code, rec.Review = storage.StateFailed, "unsafe_mask", "visible_qr"
+	}
 	_, err = s.store.SwapRecord(ctx, rec, v)
 	ts.Check(err)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/loopback"
+	"github.com/kycq/kycq/internal/wire"
 )
 
 const serveListen = "127.0.0.1:8082"
@@ -70,7 +71,7 @@ func (a *app) serve(ctx context.Context, d *deps, maxPending int) error {
 	handler, err := api.New(api.Config{
 		Store: d.store, Client: d.client, Keyset: d.keyset, Redis: d.redis, Gate: d.gate, Keys: keys, MaxPending: maxPending, Log: log,
 		Audit: func(ctx context.Context, user string, act audit.Act) error {
-			_, err := appendAuditAs(ctx, d.cfg, d.store, user, host, act)
+			_, err := wire.AppendAudit(ctx, d.cfg, d.store, user, host, act)
 			return err
 		},
 	})

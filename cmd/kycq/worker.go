@@ -10,7 +10,6 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/wire"
-	"github.com/kycq/kycq/storage"
 )
 
 // workerListen is the default address of the admin listener. It has no login, so a wider one is for closed networks.
@@ -40,20 +39,7 @@ calls in flight.`,
 			}
 			return a.work(cmd.Context(), cfg)
 		}),
-	}, config.Redis, config.S3, config.Cashfree, config.Sealing, config.Rates, config.Audit, config.Work, config.Listen, config.Log)
-}
-
-// auditOfWorker writes the audit event of what a worker is about to do by itself.
-func auditOfWorker(ctx context.Context, cfg *config.Config, store *storage.Store, act audit.Act) error {
-	user, host, err := wire.Operator(cfg)
-	if errors.Is(err, audit.ErrNoName) {
-		user, err = "worker", nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = appendAuditAs(ctx, cfg, store, user, host, act)
-	return err
+	}, config.Redis, config.S3, config.Cashfree, config.Sealing, config.Rates, config.Audit, config.Retention, config.Work, config.Listen, config.Log)
 }
 
 // work checks settings, Redis and the store before it takes the first job.
@@ -82,7 +68,7 @@ func (a *app) work(ctx context.Context, cfg *config.Config) error {
 	}
 	if err := w.Install(ctx, func(before, now string) error {
 		log.Warn().Str("before", before).Str("now", now).Msg("KYCQ_QR_CHECK has changed")
-		return auditOfWorker(ctx, cfg, store, audit.Act{Action: "settings.qr_check", Detail: map[string]string{"before": before, "now": now}})
+		return wire.AuditOfWorker(ctx, cfg, store, audit.Act{Action: "settings.qr_check", Detail: map[string]string{"before": before, "now": now}})
 	}); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redact"
+	"github.com/kycq/kycq/internal/retention"
 )
 
 // Config contains all settings. Load sets those of the requested areas. Their meaning and ranges are in the table; a field
@@ -42,6 +43,8 @@ type Config struct {
 	InsecureNoSealing bool
 
 	Operator string // empty: the name of the user id
+
+	Retention retention.Rules // empty: nothing is erased
 
 	AadhaarRate, PassportRate rate.Rate
 

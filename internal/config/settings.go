@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kycq/kycq/internal/retention"
 )
 
 // Area is a group of settings. A command uses some of them.
@@ -16,6 +18,7 @@ const (
 	Cashfree  Area = "cashfree"
 	Sealing   Area = "sealing"
 	Audit     Area = "audit"
+	Retention Area = "retention"
 	Rates     Area = "rates"
 	Work      Area = "work"
 	Listen    Area = "listen"
@@ -26,7 +29,7 @@ const (
 
 // Areas lists all areas.
 func Areas() []Area {
-	return []Area{Redis, S3, Cashfree, Sealing, Audit, Rates, Work, Listen, Dashboard, API, Log}
+	return []Area{Redis, S3, Cashfree, Sealing, Audit, Retention, Rates, Work, Listen, Dashboard, API, Log}
 }
 
 // Setting describes one setting. Its name is the YAML key.
@@ -160,6 +163,10 @@ func table(c *Config) []Setting {
 		{
 			Name: "operator", Area: Audit, Form: "name", set: to(&c.Operator, operator),
 			Help: "name of the person, for the audit trail; by default that of the user id, and required where it has none (containers)",
+		},
+		{
+			Name: "retention", Area: Retention, Form: "list", set: to(&c.Retention, retention.Parse),
+			Help: "when data of finished jobs is erased, by kind and outcome, for example aadhaar.valid=90d,aadhaar.failed=30d,passport=365d; empty: never",
 		},
 		{
 			Name: "aadhaar_rate", Area: Rates, Form: "rate", Default: "100/m", set: to(&c.AadhaarRate, limit),

@@ -27,10 +27,12 @@ type lifecycle struct {
 	manual string // what to do if the store does not take the rule
 }
 
-func (b *Buckets) lifecycles() []lifecycle { return []lifecycle{b.inboxUploads(), b.openMarkers()} }
+func (b *Buckets) lifecycles() []lifecycle {
+	return []lifecycle{b.inboxUploads(), b.quarantine(), b.openMarkers()}
+}
 
-// inboxUploads deletes uploads that a crash, a cancelled batch or a failed job has left. S3 cannot exclude quarantine/, so
-// the rule selects by the tag that Upload sets; it also skips the user's own objects in the bucket. In a versioned bucket
+// inboxUploads deletes uploads that a crash, a cancelled batch or a failed job has left. The rule selects by the tag that Upload
+// sets: it skips the user's own objects in the bucket. In a versioned bucket
 // a deleted upload becomes a noncurrent version, which is deleted a day later.
 func (b *Buckets) inboxUploads() lifecycle {
 	days := int32(b.inboxLifecycle / day) //nolint:gosec // the longest Duration has 106,751 days
@@ -43,6 +45,14 @@ func (b *Buckets) inboxUploads() lifecycle {
 		Expiration:                  &types.LifecycleExpiration{Days: &days},
 		NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(1)},
 	}, fmt.Sprintf("remove uploads older than %d days yourself", days)}
+}
+
+// quarantine deletes images of reviews that nobody decided. Workers renew those of open reviews.
+func (b *Buckets) quarantine() lifecycle {
+	l := b.inboxUploads()
+	l.rule.ID, l.rule.Filter = aws.String("kycq-quarantine"), &types.LifecycleRuleFilter{Prefix: aws.String("quarantine/")}
+	l.manual = fmt.Sprintf("remove images below quarantine/ that are older than %d days yourself", *l.rule.Expiration.Days)
+	return l
 }
 
 // openMarkers removes what a versioned bucket keeps of deleted markers: each job writes and deletes one.

@@ -54,6 +54,8 @@ type Worker struct {
 	finished chan jobName
 	self     redisx.Worker
 	log      zerolog.Logger
+
+	retention *worker.Retention
 }
 
 // NewWorker builds a worker on an open store. It connects to Redis, and takes no job before Run.
@@ -124,6 +126,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 		},
 		Metrics: w.metrics.Handler(),
 	})
+	w.retention = w.newRetention(cfg, keyset)
 	batches := batch.NewStore(w.store)
 	progress := batch.NewProgressStore(w.redis, batches)
 	pause := worker.NewQueuePause(w.redis)
@@ -322,6 +325,7 @@ func (w *Worker) work(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { w.sweeper.Run(background); return nil })
 	group.Go(func() error { w.janitor.Watch(background); return nil })
+	group.Go(func() error { w.daily(background); return nil })
 	group.Go(func() error { return w.feeder.Run(ctx) })
 	err := w.server.Run(ctx)
 	stop()

@@ -1,0 +1,63 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kycq/kycq/internal/audit"
+	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/internal/sleep"
+	"github.com/kycq/kycq/tasks"
+	"github.com/kycq/kycq/worker"
+)
+
+const (
+	dailyEvery = 24 * time.Hour
+	dailyLook  = time.Hour       // how often a worker looks whether the fleet's daily work is due
+	dailyFirst = 2 * time.Minute // after the start
+)
+
+// daily does the fleet's daily work, if no other worker has done it in the last 24 hours: it renews images that are still
+// needed, and erases what is no longer to be kept.
+func (w *Worker) daily(ctx context.Context) {
+	for wait := dailyFirst; sleep.For(ctx, wait) == nil; wait = dailyLook {
+		turn := redisx.NewLeader(w.redis, "daily", dailyEvery)
+		if mine, err := turn.Lead(ctx); err != nil || !mine {
+			continue
+		}
+		renewed, err := w.store.RenewImages(ctx, w.isOpen)
+		if err = errors.Join(err, w.retention.Run(ctx)); err != nil && ctx.Err() == nil {
+			w.log.Warn().Err(err).Msg("the daily work is incomplete: retrying in an hour")
+		}
+		if err != nil {
+			_ = turn.Resign(context.WithoutCancel(ctx)) // it ends by itself
+		}
+		w.log.Info().Int("renewed_images", renewed).Msg("daily work ended")
+	}
+}
+
+// isOpen reports whether a batch has not ended.
+func (w *Worker) isOpen(ctx context.Context, id string) (bool, error) {
+	b, err := batch.NewStore(w.store).Load(ctx, id)
+	if errors.Is(err, batch.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !b.Done(), err
+}
+
+// newRetention builds the retention of a worker, whose audit events have its operator's name, or "worker".
+func (w *Worker) newRetention(cfg *config.Config, keyset *tasks.Keyset) *worker.Retention {
+	return &worker.Retention{
+		Rules: cfg.Retention, Store: w.store, Keyset: keyset, Forget: worker.ForgetInRedis(w.redis), Log: w.log,
+		EraseRows: func(ctx context.Context, kind tasks.Kind, ids map[string]bool) error {
+			_, err := batch.EraseRows(ctx, w.store, keyset, kind, ids)
+			return err
+		},
+		Audit: func(ctx context.Context, kind tasks.Kind, id, reason string) error {
+			return AuditOfWorker(ctx, cfg, w.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason})
+		},
+	}
+}

@@ -1,0 +1,7 @@
+package storage
+
+// For tests, whose stores cannot make objects older.
+var (
+	Needed = (*Store).needed
+	Renew  = (*Store).renew
+)
