@@ -115,10 +115,11 @@ func TestEachRoleWorksWithItsOwnUsers(t *testing.T) {
 		}
 	}
 	address := testenv.FreeAddress(t)
+	ask := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	page := as[access.Dashboard].with("KYCQ_LISTEN="+address).start("dashboard", "--no-login")
 	for _, path := range []string{"queues", "queues/passport-bulk", "queues/passport-bulk/pending_tasks", "servers", "redis_info", "queue_stats", "scheduler_entries"} {
 		eventually(t, func() bool {
-			resp, err := http.Get("http://" + address + "/asynqmon/api/" + path) //nolint:noctx // a test
+			resp, err := ask.Get("http://" + address + "/asynqmon/api/" + path) //nolint:noctx // a test
 			if err != nil {
 				return false
 			}

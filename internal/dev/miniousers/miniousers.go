@@ -5,6 +5,7 @@ package miniousers
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"github.com/minio/madmin-go/v3"
@@ -23,6 +24,7 @@ func New(endpoint, user, password string) (*Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to MinIO: %w", err)
 	}
+	client.SetCustomTransport(&http.Transport{DisableKeepAlives: true}) // no connections are left to close
 	return &Admin{client: client}, nil
 }
 
