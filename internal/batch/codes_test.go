@@ -140,3 +140,43 @@ func TestThePaceIsThatOfTheRowsThatEndedLately(t *testing.T) {
 		t.Errorf("%d rows ended lately, want 12", rows)
 	}
 }
+
+// Cashfree's codes may be anything, and a row has one byte for the number of its code.
+func TestCodesBeyondTheFirstAreCountedTogether(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	const rows = maxCodes + 100
+	b := h.batch("many-codes", rows)
+	h.feed(b.ID)
+	code := func(row int) string { return fmt.Sprint("code_", row) }
+	total := func(when string, want int) {
+		t.Helper()
+		codes, sum := h.progress(b.ID).Codes, 0
+		for _, n := range codes {
+			sum += n
+		}
+		if sum != want || len(codes) > maxCodes+1 || codes[otherCodes] == 0 {
+			t.Errorf("%s: %d rows with %d codes, want %d rows; %d others", when, sum, len(codes), want, codes[otherCodes])
+		}
+	}
+	was := &Summary{Plan: b.Plan, Runs: 1, Outcomes: map[string]int{"failed": rows}, AlreadyDone: map[string]int{}, Codes: map[string]int{}}
+	for row := 1; row <= rows; row++ {
+		was.Codes[code(row)] = 1
+		if err := h.control.Progress.setRows(t.Context(), b.ID, true, rowChange{row: row, to: RowFailed, code: code(row)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	total("as rows end", rows)
+	h.wipe()
+	if err := h.control.Progress.create(t.Context(), b, false, was); err != nil {
+		t.Fatal(err)
+	}
+	total("from the summary", rows)
+	for row := 1; row <= rows/2; row++ { // a retry
+		c := rowChange{row: row, to: RowOpen, was: RowFailed, wasCode: code(row)}
+		if err := h.control.Progress.setRows(t.Context(), b.ID, false, c, rowChange{row: row, to: RowFailed, code: "new_" + code(row)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	total("after a retry", rows)
+}

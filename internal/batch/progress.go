@@ -65,7 +65,13 @@ const (
 	fieldSeenAt  = "seen_at"
 )
 
-const codePrefix = "i:"
+const (
+	codePrefix = "i:"
+	// maxCodes is how many codes have numbers of their own; the further ones share that of otherCodes. lua/set_rows.lua has both
+	// values, too. Cashfree's codes may be anything, and a number is a byte.
+	maxCodes   = 200
+	otherCodes = "other_codes"
+)
 
 func countField(s RowState) string { return "n" + strconv.Itoa(int(s)) }
 func codeField(number int) string  { return "k" + strconv.Itoa(number) }
@@ -167,8 +173,14 @@ func (s *ProgressStore) create(ctx context.Context, b *Batch, neverFed bool, was
 			fields[countField(RowState(state))] = n
 		}
 		for code, n := range was.Codes {
-			fields[fieldCodes]++
-			fields[codePrefix+code], fields[codeField(fields[fieldCodes])] = fields[fieldCodes], n
+			if fields[fieldCodes] >= maxCodes {
+				code = otherCodes
+			}
+			if fields[codePrefix+code] == 0 {
+				fields[fieldCodes]++
+				fields[codePrefix+code] = fields[fieldCodes]
+			}
+			fields[codeField(fields[codePrefix+code])] += n
 		}
 	}
 	args := []any{string(rows), fieldState, string(b.State)}
