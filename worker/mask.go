@@ -46,6 +46,9 @@ func (d *delivery) mask(ctx context.Context) transition {
 		return d.keyMissing(err)
 	case ctx.Err() != nil:
 		return done(later(0, "interrupted"))
+	case errors.Is(err, storage.ErrDenied): // it may be the user's own bucket: no reason to hold the whole kind at once
+		d.fault().Err(err).Msg("the source image cannot be read: the masked image waits for it")
+		return done(later(inputDelay, "input_not_reachable"))
 	case err != nil:
 		return d.infraFault(err, "storage")
 	}

@@ -19,7 +19,7 @@ import (
 const maxUnstored = 20
 
 // unstoredReasons are the codes with which a job waits whose answer could not be stored.
-var unstoredReasons = []string{"image_not_fetched", linkRefused, "storage_unreachable", hold.Denied, "mask_check_unreachable"}
+var unstoredReasons = []string{"image_not_fetched", linkRefused, "storage_unreachable", hold.Denied, "mask_check_unreachable", "input_not_reachable"}
 
 // countUnstored counts a job that waits with a paid answer after the fetch of its image, or a write to S3, failed. If it
 // cannot be counted, the next try does it.

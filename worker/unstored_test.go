@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -219,4 +220,41 @@ func (n *noAnswers) SwapRecord(ctx context.Context, rec *storage.Record, was sto
 		return storage.Version{}, errors.Join(storage.ErrUnreachable, errInjected)
 	}
 	return n.Records.SwapRecord(ctx, rec, was)
+}
+
+// deniedSource denies to open images while it is set.
+type deniedSource struct {
+	Images
+	denied bool
+}
+
+func (d *deniedSource) OpenImage(ctx context.Context, img tasks.Image) (io.ReadCloser, int64, error) {
+	if d.denied {
+		return nil, 0, storage.ErrDenied
+	}
+	return d.Images.OpenImage(ctx, img)
+}
+
+// A user's bucket that denies access after the call concerns its own jobs only.
+func TestADeniedSourceImageHoldsNoOtherJob(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
+		images := &deniedSource{Images: w.s3}
+		w.parts.Images = images
+		w.vendor.arrived = func() { images.denied = true }
+		p, err := NewProcessor(w.parts, Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job := w.putJob(tasks.Aadhaar, "A", storage.StateQueued)
+		if v := p.Process(t.Context(), job); v.Reason != "input_not_reachable" || w.gate.held != nil || !w.gate.unstored["aadhaarA"] {
+			t.Fatalf("%+v, hold %+v, counted %v", v, w.gate.held, w.gate.unstored)
+		}
+		images.denied = false
+		p.Process(t.Context(), job)
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+		if w.vendor.charges != 1 || len(w.gate.unstored) != 0 {
+			t.Errorf("%d charges, counted %v", w.vendor.charges, w.gate.unstored)
+		}
+	})
 }
