@@ -20,6 +20,9 @@ func (d *delivery) call(ctx context.Context) transition {
 		return done(later(0, "deadline_too_close"))
 	}
 	if denied, ok := d.acquire(ctx); !ok {
+		if d.unread && ctx.Err() == nil { // the record may have an answer, which needs no slot
+			return goTo(stepClaim)
+		}
 		return denied
 	}
 	t, reply := d.sendOnce(ctx)

@@ -19,6 +19,7 @@ func (d *delivery) claim(ctx context.Context) transition {
 	if d.claimUnread() {
 		return goTo(stepCheck)
 	}
+	d.unread = false
 	seen := time.Now()
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	switch {

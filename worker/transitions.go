@@ -94,7 +94,6 @@ func (d *delivery) notSaved(err error) transition {
 	if d.unread && d.job.Batch != "" {
 		d.known.Store(d.job.Batch, time.Now())
 	}
-	d.unread = false
 	if d.conflicts++; d.conflicts > maxConflicts {
 		return done(later(time.Second, "record_contended"))
 	}

@@ -2,8 +2,12 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
+	"github.com/kycq/kycq/internal/cashfree"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -77,5 +81,68 @@ func TestAClaimThatIsRefusedReadsTheRecord(t *testing.T) {
 		if w.vendor.charges != 2 {
 			t.Errorf("%d charges for two jobs", w.vendor.charges)
 		}
+	})
+}
+
+// A job whose answer waits for its image needs no call, so it waits for no slot: its task is delivered again as it was.
+func TestAnAnsweredJobGoesOnWhileTheGateIsClosed(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Aadhaar, "A")
+		job.Batch, job.Row, job.Base.None = "b-1", 1, true
+		w.vendor.fetched = []error{&cashfree.LinkError{HTTPStatus: 503}}
+		if v := p.Process(t.Context(), job); v.Reason != "image_not_fetched" {
+			t.Fatalf("%+v", v)
+		}
+		other, err := NewProcessor(w.parts, Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.gate.held = &hold.Hold{Cause: "breaker"}
+		if v := other.Process(t.Context(), job); v.Decision != Final {
+			t.Errorf("%+v", v)
+		}
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+		if w.vendor.charges != 1 {
+			t.Errorf("%d charges", w.vendor.charges)
+		}
+	})
+}
+
+// lostAnswers loses the answers to the first writes of records, after the store has executed them.
+type lostAnswers struct {
+	*fakeS3
+	lost int
+}
+
+func (l *lostAnswers) CreateRecord(ctx context.Context, rec *storage.Record) (storage.Version, error) {
+	v, err := l.fakeS3.CreateRecord(ctx, rec)
+	if err == nil && l.lost > 0 {
+		l.lost--
+		return storage.Version{}, errors.Join(storage.ErrUnreachable, storage.ErrUncertain)
+	}
+	return v, err
+}
+
+// An intent whose write has no answer belongs to nobody: it is taken over like that of a worker that died.
+func TestAnIntentWithoutAnAnswerIsNotSent(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Records, p.Batches = &lostAnswers{fakeS3: w.s3, lost: 1}, &fakeBatches{}
+		job := w.payload(tasks.Passport, "A")
+		job.Batch, job.Row, job.Base.None = "b-1", 1, true
+		if v := p.Process(t.Context(), job); v.Reason != "storage_unreachable" || len(w.vendor.calls) != 0 {
+			t.Fatalf("%+v, calls %v", v, w.vendor.calls)
+		}
+		wantState(t, w, tasks.Passport, "A", storage.StateSent, "")
+		v := p.Process(t.Context(), job)
+		if v.Reason != "call_in_flight" || len(w.vendor.calls) != 0 {
+			t.Fatalf("%+v, calls %v", v, w.vendor.calls)
+		}
+		time.Sleep(v.After)
+		if v := p.Process(t.Context(), job); v.Decision != Final || w.vendor.charges != 1 {
+			t.Errorf("%+v, %d charges", v, w.vendor.charges)
+		}
+		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
 	})
 }
