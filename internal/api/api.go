@@ -73,7 +73,7 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// Run keeps the keys up to date and wakes those who wait for jobs, until ctx ends.
+// Run keeps the keys up to date and wakes the requests that wait for jobs, until ctx ends.
 func (a *API) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { a.cfg.Keys.Watch(ctx) })
@@ -101,7 +101,7 @@ func (a *API) describe() huma.Config {
 	c := huma.DefaultConfig("kycq", "1")
 	c.Info.Description = "Bulk and live KYC checks against Cashfree Secure ID. A verification_id is the idempotency key of its job: " +
 		"every request may be repeated, and nothing is done or paid for twice."
-	c.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
+	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	c.Info.Contact = &huma.Contact{Name: "kycq", URL: "https://github.com/kycq/kycq"}
 	c.Servers = []*huma.Server{{URL: "/"}}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -125,7 +125,7 @@ func (a *API) describe() huma.Config {
 
 const securityScheme = "key"
 
-// call is a request with a right key.
+// call is a request. Its key is valid, unless the path is public.
 type call struct {
 	w   http.ResponseWriter
 	r   *http.Request

@@ -16,7 +16,7 @@ import (
 const (
 	// maxBodies is how many bodies with images are in memory at once: 60 MB.
 	maxBodies = 6
-	// bodyPatience is how long a request waits, unread, for others to be stored.
+	// bodyPatience is how long a request waits for a buffer. Its body is not read meanwhile.
 	bodyPatience = 30 * time.Second
 	// minRate is the slowest body that is read, in bytes a second, after slowStart.
 	minRate   = 64 << 10

@@ -23,9 +23,9 @@ type Scope string
 
 // The scopes.
 const (
-	ScopeSubmit  Scope = "submit"  // submit jobs and batches
-	ScopeRead    Scope = "read"    // read jobs, masked images, batches and the fleet
-	ScopeOperate Scope = "operate" // retry, cancel and review jobs; control batches and the fleet
+	ScopeSubmit  Scope = "submit"  // submit jobs
+	ScopeRead    Scope = "read"    // read jobs, rows of batches and masked images
+	ScopeOperate Scope = "operate" // retry, cancel and review jobs
 	ScopeReveal  Scope = "reveal"  // decrypt answers
 )
 
@@ -37,7 +37,7 @@ func ParseScopes(text string) ([]Scope, error) {
 	var scopes []Scope
 	for part := range strings.SplitSeq(text, ",") {
 		if !slices.Contains(Scopes(), Scope(part)) {
-			return nil, errors.New("want scopes out of submit, read, operate and reveal, separated by commas")
+			return nil, errors.New("want scopes, separated by commas, of: submit, read, operate, reveal")
 		}
 		scopes = append(scopes, Scope(part))
 	}

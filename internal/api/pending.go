@@ -31,7 +31,7 @@ const (
 
 func pendingKey(name string) string { return "kycq:{api}:pending:" + name }
 
-// take counts a job; refund takes the count back. The problem is too_many_pending if the key has no further job. A job that is
+// take counts a job; refund takes the count back. The problem is too_many_pending if the key may have no further job. A job that is
 // counted already is not counted twice.
 func (p pending) take(ctx context.Context, name string, job tasks.Job) (refund func(context.Context), err error) {
 	nothing := func(context.Context) {}

@@ -80,7 +80,7 @@ func (w *waiters) remove(key, job string, woken chan struct{}) {
 	w.total--
 }
 
-// wake wakes those who wait for a job. An event that comes late or never costs them waitPause.
+// wake wakes the requests that wait for a job. A late or lost event delays them by waitPause at most.
 func (w *waiters) wake(kind, id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
