@@ -3,7 +3,6 @@ package batch
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/kycq/kycq/internal/gate"
@@ -14,21 +13,6 @@ import (
 // Gate reports rates and holds: *gate.Gate.
 type Gate interface {
 	Status(ctx context.Context) ([]gate.KindStatus, []hold.Hold, error)
-}
-
-// Pace returns the present rate of a kind over the whole fleet, in calls a minute, and the holds that cover the kind.
-func Pace(ctx context.Context, g Gate, kind tasks.Kind) (perMinute float64, holds []hold.Hold, err error) {
-	kinds, holds, err := g.Status(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	holds = slices.DeleteFunc(holds, func(h hold.Hold) bool { return !h.Covers(string(kind)) })
-	for _, k := range kinds {
-		if k.Kind == string(kind) {
-			return k.PerMinute, holds, nil
-		}
-	}
-	return 0, holds, fmt.Errorf("the gate has no rate for %s", kind)
 }
 
 // TimeFor is how long that many calls take at a rate; 0 if the rate is 0.
@@ -50,10 +34,18 @@ func DurationText(d time.Duration) string {
 // paceLife is how long a rate is cached: a feeder needs it ten times a second.
 const paceLife = 2 * time.Second
 
-// perMinute returns the present rate of a kind.
+// perMinute returns the present rate of a kind over the whole fleet, in calls a minute.
 func (f *Feeder) perMinute(ctx context.Context, kind tasks.Kind) (float64, error) {
 	return f.rates.get(kind, func() (float64, error) {
-		rate, _, err := Pace(ctx, f.Gate, kind)
-		return rate, err
+		kinds, _, err := f.Gate.Status(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, k := range kinds {
+			if k.Kind == string(kind) {
+				return k.PerMinute, nil
+			}
+		}
+		return 0, fmt.Errorf("the gate has no rate for %s", kind)
 	})
 }
