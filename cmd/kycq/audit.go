@@ -150,8 +150,8 @@ func newAuditVerify(a *app) *cobra.Command {
 		Use:   "verify",
 		Short: "check that no event of the audit trail was changed or removed",
 		Long: `verify reads each writer's hash chain of events in S3 and reports missing and changed events. It exits with code 3 if it
-finds any. With the keyset it also checks the MACs of the events, which nobody can forge without it. Keep the printed hashes, or
-what kycq audit export writes, elsewhere: they reveal a trail that was set back to an earlier state.`,
+finds any. With the keyset it also checks the MACs of the events, which cannot be forged without it. Keep the printed hashes,
+or what kycq audit export writes, in another place: a comparison shows whether the trail was set back to an earlier state.`,
 		Example: "  kycq audit verify\n  kycq audit verify --json | jq .findings",
 		Args:    cobra.NoArgs,
 	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {

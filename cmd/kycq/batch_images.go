@@ -187,8 +187,8 @@ func (x *imageExport) writeFile(ctx context.Context, id string, img *storage.Mas
 	return nil
 }
 
-// imageName is the name of the file: an id has no character that means something in a path, but a name that begins with a dot is
-// hidden, and one that begins with a hyphen looks like a flag. No id has an equals sign, so the prefix makes no name twice.
+// imageName is the name of the file. Ids have no characters that are special in paths, but a name that begins with a dot is
+// hidden, and one that begins with a hyphen looks like a flag. Ids have no equals sign, so names with the prefix are unique.
 func imageName(id string, img *storage.MaskedImage) string {
 	if id[0] == '.' || id[0] == '-' {
 		id = "id=" + id

@@ -45,12 +45,14 @@ Without a verification_id, a row gets one that is derived from its input (the im
 the same input is the same job in every file and is not paid for twice. To check the same inputs again, for example each year,
 or to correct a name, add --ids-for LABEL: other ids, which are the same for the same label.
 
- --map maps a column to another heading. Headings are compared without case, spaces, hyphens and underscores.
+A column may have another heading (--map). Headings are compared without case, spaces, hyphens and underscores.
 
 All rows are checked first. Rejected rows are written to FILE.rejects.csv (--rejects), and nothing is submitted unless
 --allow-rejects is given. A file with the same input under two verification_ids, which would be paid for twice, is refused
-unless --allow-duplicate-input is given. Blank rows are skipped and counted. A file whose quotes do not match is refused. After an interrupt, run the same command again. A batch that was submitted before is not submitted twice; a changed
-file is another batch.`,
+unless --allow-duplicate-input is given. So is a file with a quote that is not closed. Blank rows are skipped and counted.
+
+After an interrupt, run the same command again. A batch that was submitted before is not submitted twice; a changed file is
+another batch.`,
 		Example: `  kycq batch submit passport customers.csv --dry-run --price 3.5
   kycq batch submit passport customers.csv --map verification_id=customer_id --allow-rejects
   kycq batch submit passport customers.csv --ids-for 2027 --date-format DD/MM/YYYY

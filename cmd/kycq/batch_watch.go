@@ -24,9 +24,9 @@ func newBatchWatch(a *app) *cobra.Command {
 	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:   "watch BATCH",
 		Short: "follow a batch until it ends",
-		Long: `watch shows progress, pace, outcomes, time left and what blocks the batch until it has ended, then prints its status. With --exit
-the exit code is 3 unless all rows are valid. It waits while Redis or S3 cannot be reached, and exits with 6 after --give-up-after. Stopping
-the watch does not affect the batch.`,
+		Long: `watch shows progress, pace, outcomes, time left and what blocks the batch until it has ended, then prints its status. With
+--exit the exit code is 3 unless all rows are valid. It waits while Redis or S3 cannot be reached, and exits with 6 after
+--give-up-after. Stopping the watch does not affect the batch.`,
 		Example: "  kycq batch watch customers-1f00c3aa\n  kycq batch watch customers-1f00c3aa --exit --json",
 		Args:    oneBatch,
 	}), func(ctx context.Context, d *batchDeps, args []string) error {

@@ -25,10 +25,12 @@ func newDashboard(a *app) *cobra.Command {
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "dashboard",
 		Short: "serve asynq's monitoring page, with a login",
-		Long: `dashboard serves asynqmon under /asynqmon (KYCQ_DASHBOARD_PATH): queues, tasks, workers and Redis. It hides payloads and errors that may contain
-personal data. It is read-only without --operate. Users log in with HTTP basic authentication (KYCQ_DASHBOARD_USERS_FILE)
-or a bearer token (KYCQ_DASHBOARD_TOKEN_FILE). With --operate, each change is entered into the audit trail in the records
-bucket first, with the name of the login, and refused if it cannot be.
+		Long: `dashboard serves asynqmon under /asynqmon (KYCQ_DASHBOARD_PATH): queues, tasks, workers and Redis. It hides payloads and
+errors that may contain personal data. Users log in with HTTP basic authentication (KYCQ_DASHBOARD_USERS_FILE) or a bearer
+token (KYCQ_DASHBOARD_TOKEN_FILE).
+
+It is read-only without --operate. With it, each change is first entered into the audit trail in the records bucket, with
+the name of the login; if that fails, the change is refused.
 
 It serves plain HTTP. For access from other machines, put a TLS proxy in front of it.`,
 		Example: `  kycq dashboard hash --user asha >> dashboard.users

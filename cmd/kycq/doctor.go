@@ -24,14 +24,14 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "doctor",
 		Short: "check settings, Redis, S3, keyset, Cashfree and whether they belong together, and print fixes",
-		Long: `doctor checks the settings, this machine's clock, Redis, the buckets, the keyset, Cashfree, and
-whether these belong to one installation. It prints one line for each finding: ok, warn, fail or skip, and the fix on the next. Checks
-that depend on a failed one are skipped.
+		Long: `doctor checks the settings, this machine's clock, Redis, the buckets, the keyset, Cashfree, and whether these belong to one
+installation. It prints one line for each finding (ok, warn, fail or skip), and the fix on the next line. Checks that depend
+on a failed one are skipped.
 
 It creates and deletes a temporary object in each bucket, also tries anonymous access, and sends Cashfree one request
 without fields, which cannot be charged. It tries every permission that the role needs in the buckets and in Redis (from
-version 7 on), and names those that are missing; --role is whose settings these are. What only workers need, such as
-Cashfree, is checked for workers only.
+version 7 on), and names those that are missing. --role selects the role; what only workers need, such as Cashfree, is
+checked for workers only.
 
 The exit code is 0 if no check fails, else the highest of: 6 unreachable, 5 balance, 4 credentials or IP whitelist,
 2 settings, 1 other failures.`,
@@ -109,11 +109,7 @@ func (a *app) openTarget(cmd *cobra.Command, role access.Role) (t doctor.Target,
 	}, config.S3)
 	open(func(cfg *config.Config) error {
 		t.Keyset, t.KeysetErr = wire.OpenKeyset(cfg)
-		for _, v := range cfg.Values() {
-			if v.Name == "keyset" {
-				t.KeysetFile = v.Path
-			}
-		}
+		t.KeysetFile = cfg.FileOf("keyset")
 		return nil
 	}, config.Sealing)
 	open(func(cfg *config.Config) error {

@@ -22,9 +22,10 @@ func newHealthcheck(a *app) *cobra.Command {
 	var path string
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "healthcheck",
-		Short: "check a worker or dashboard on this machine (for containers)",
+		Short: "check a worker, dashboard or API server on this machine (for containers)",
 		Long: `healthcheck requests the health of the HTTP server on KYCQ_LISTEN (default: the worker's default address), and exits with 0
-if it is healthy. A worker is unhealthy while it shuts down or cannot reach Redis. A dashboard is healthy if it responds.`,
+if it is healthy. A worker, or kycq serve, is unhealthy while it shuts down or cannot reach Redis. A dashboard is healthy if
+it responds.`,
 		Example: `  kycq healthcheck
   kycq healthcheck --listen 127.0.0.1:8081
   kycq healthcheck --path /livez`,

@@ -68,7 +68,7 @@ func newJobImage(a *app) *cobra.Command {
 		Short: "write a job's masked image to a file, or print a link to it",
 		Long: `image writes the masked image of an Aadhaar job to a file (mode 0600), after comparing it with the hash in the record. With
 --presign it prints a link to the image in S3, at the address of KYCQ_S3_ENDPOINT: whoever has the link can read the image until
-it expires. The audit trail says who read an image, or made a link.`,
+it expires. Each use is entered into the audit trail.`,
 		Example: "  kycq job image ABC00123 --out ABC00123.jpg\n  kycq job image ABC00123 --presign 15m",
 	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
 		if err := f.check(); err != nil {

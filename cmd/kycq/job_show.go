@@ -25,8 +25,8 @@ func newJobShow(a *app) *cobra.Command {
 	cmd := cli.Uses(&cobra.Command{
 		Use:   "show ID",
 		Short: "show a job's record",
-		Long: `show prints a job's record in S3: state, outcome, attempts, what to do next, and what blocks an open job. Personal data is masked. With --reveal
-it decrypts and prints input and answer, after an event in the audit trail.`,
+		Long: `show prints a job's record in S3: state, outcome, attempts, what to do next, and what blocks an open job. Personal data is
+masked. With --reveal it decrypts and prints input and answer, after an event in the audit trail.`,
 		Example: "  kycq job show ABC00123\n  kycq job show ABC00123 --json | jq .attempts\n  kycq job show P-0001 --kind passport --reveal --reason \"complaint 2026-31\"",
 		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.Settings(cmd)

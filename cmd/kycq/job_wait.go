@@ -71,7 +71,7 @@ type waiting struct {
 const (
 	firstWaitPause = 100 * time.Millisecond
 	maxWaitPause   = 2 * time.Second
-	// blockedEvery is how often it is looked for what blocks a job that does not change.
+	// blockedEvery is the time between two looks for what blocks a job that does not change.
 	blockedEvery = 3 * time.Second
 )
 

@@ -94,7 +94,7 @@ func describeDue(due []worker.Due) string {
 	if len(due) == 0 {
 		return ""
 	}
-	lines := []string{"KIND\tID\tRULE\tENDED"}
+	lines := []string{"KIND\tID\tRULE\tRETENTION ENDED"}
 	for _, d := range due {
 		lines = append(lines, strings.Join([]string{string(d.Kind), d.VerificationID, d.Rule, stamp(d.Ends)}, "\t"))
 	}

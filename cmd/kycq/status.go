@@ -41,9 +41,9 @@ func newOverview(a *app) *cobra.Command {
 	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:   "status",
 		Short: "show workers, holds, rates, open batches, failures, reviews and dead letters on one screen",
-		Long: `status shows what an operator has to know in the morning: the workers that are alive, the holds, the rates and their use, the
-open batches with their progress and what blocks them, how jobs failed within the last day with the command for each code,
-the images that wait for a review, and the dead letters (archived tasks).`,
+		Long: `status shows the workers that are alive, the holds, the rates and their use, the open batches with their progress and what
+blocks them, the failures of the last day by code with the command for each, the images that wait for a review, and the dead
+letters (archived tasks).`,
 		Example: "  kycq status\n  kycq status --watch\n  kycq status --json | jq .failures_last_day",
 		Args:    cobra.NoArgs,
 	}), func(ctx context.Context, d *batchDeps, _ []string) error {

@@ -50,8 +50,10 @@ func newStoragePolicy(a *app) *cobra.Command {
 		Use:   "policy ROLE",
 		Short: "print the IAM policy that a role needs",
 		Long: `policy prints an IAM policy of the buckets for a role: ` + strings.Join(roleNames(), ", ") + `. It allows what the role needs
-and nothing else; the dashboard needs it for the audit trail. Images in buckets of your own, and the keys of KYCQ_S3_SSE=aws:kms, need permissions besides.
-It connects to nothing. deploy/s3 has the policies for the default names of the buckets; deploy/redis/users.acl has the users of Redis.`,
+and nothing else. Images in buckets of your own, and the keys of KYCQ_S3_SSE=aws:kms, need further permissions.
+
+The command connects to nothing. deploy/s3 has the policies for the default names of the buckets, deploy/redis/users.acl the
+users of Redis.`,
 		Example:   `  kycq storage policy worker > worker.json`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: roleNames(),

@@ -73,6 +73,7 @@ var surface = []struct {
 	{"legal-hold add", []string{"passport", "P1", "--reason", "trial"}, cli.ExitOK},
 	{"legal-hold list", nil, cli.ExitOK},
 	{"legal-hold remove", []string{"passport", "P1", "--reason", "trial"}, cli.ExitOK},
+	{"retention run", []string{"--retention", "passport=365d", "--dry-run"}, cli.ExitOK},
 	{"audit list", nil, cli.ExitOK},
 	{"audit verify", nil, cli.ExitOK},
 	{"audit export", nil, cli.ExitOK},
@@ -86,8 +87,8 @@ var surface = []struct {
 	{"worker", []string{"--cashfree-client-id", "x", "--cashfree-client-secret-file", "secret", "--listen", "127.0.0.1:0"}, -1},
 }
 
-// readsRecord has the commands that only say less without Redis.
-var readsRecord = map[string]bool{"job show": true, "job wait": true}
+// readsRecord has the commands that read S3, and at most say less without Redis.
+var readsRecord = map[string]bool{"job show": true, "job wait": true, "retention run": true}
 
 // run runs the program in this process.
 func run(t *testing.T, environ []string, args ...string) (code int, stdout, stderr string) {
