@@ -475,7 +475,7 @@ var mutants = []mutant{
 		tests: []testName{{"worker", "TestTheQueuesArePausedAfterTheHoldIsRaised"}},
 	},
 	{
-		name:  "trust-payload", // believes whoever can write to Redis
+		name:  "trust-payload", // uses payloads that are not authentic
 		pkg:   "tasks",
 		old:   `	_, err = c.cfg.Keyset.Open(p.Seal, payloadBinding(name, p.JobSpec))`,
 		new:   `	_ = payloadBinding(name, p.JobSpec)`,
