@@ -14,7 +14,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 .PHONY: help demo build test test-all test-deploy dist lint bench bench-gate bench-compare soak mutants fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: build ## run an end-to-end demo with invented data, everything embedded (under 30 s)
 	bin/kycq-dev demo
@@ -49,7 +49,7 @@ bench: ## run the benchmarks (PKG=, ARGS=)
 bench-gate: ## measure the used share of the rate limit and the 429s of a fleet (about 15 minutes; ARGS=)
 	scripts/tools.sh redis >/dev/null && go run ./cmd/kycq-dev gatebench $(ARGS)
 
-bench-compare: ## measure kycq beside a plain asynq worker (bench/README.md; about 20 minutes; ARGS=)
+bench-compare: ## measure kycq beside a plain asynq worker (bench/README.md; about 30 minutes; ARGS=)
 	scripts/with-servers.sh go run ./bench $(ARGS)
 
 soak: ## run the long fault tests, and judge how soon calls go on (up to 20 minutes)

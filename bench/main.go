@@ -1,5 +1,5 @@
 // Command bench measures kycq beside the plain worker of bench/plain and beside an asynq handler that does nothing, in turn,
-// on the same Redis, MinIO and fake vendor. README.md says what it measures and what it found.
+// on the same Redis, MinIO and fake vendor. README.md says what it measures.
 //
 // It needs KYCQ_TEST_REDIS, KYCQ_TEST_S3 and KYCQ_TEST_S3_PID, which scripts/with-servers.sh sets, and Linux' /proc.
 package main
