@@ -35,7 +35,7 @@ var ErrRedisFull = redisx.ErrFull
 var ErrOtherInstallation = redisx.ErrOther
 
 // ErrSealed means that the client has no keyset, but the installation's data is encrypted.
-var ErrSealed = errors.New("the data of this installation is encrypted, and it takes no data that is not: set KYCQ_KEYSET_FILE, and drop --insecure-no-sealing")
+var ErrSealed = errors.New("the data of this installation is encrypted, and unencrypted data is refused: set KYCQ_KEYSET_FILE, and drop --insecure-no-sealing")
 
 // ClientConfig configures a Client.
 type ClientConfig struct {
@@ -104,8 +104,9 @@ type Receipt struct {
 //
 // If Redis has lost its data, Enqueue waits up to 15 seconds for a worker to notice.
 //
-// Errors: *InvalidJobError for invalid fields, *InvalidError for an image in a place that the ledger does not allow, ErrDifferentInput, ErrOtherInstallation, ErrRedisFull; otherwise an error of
-// the ledger or of Redis, after which the same call can be repeated.
+// Errors: *InvalidJobError for invalid fields, *InvalidError for an image in a place that the ledger does not allow,
+// ErrDifferentInput, ErrOtherInstallation, ErrSealed, ErrRedisFull; otherwise an error of the ledger or of Redis, after which the
+// same call can be repeated.
 func (c *Client) Enqueue(ctx context.Context, j Job) (Receipt, error) {
 	job, err := c.Prepare(j)
 	if err != nil {

@@ -31,7 +31,7 @@ var (
 	// ErrPayloadUnsealed means that an earlier kycq wrote the payload, or that somebody else did: it is not authenticated. The
 	// leader enqueues the job again from its record.
 	ErrPayloadUnsealed = errors.New("payload of an earlier version, which is not authenticated")
-	// ErrPayloadForged means that nobody who has the keyset wrote the payload for this task of this installation.
+	// ErrPayloadForged means that the payload was not written with the keyset for this task of this installation.
 	ErrPayloadForged = errors.New("the payload is not authentic")
 )
 

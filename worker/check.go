@@ -42,7 +42,8 @@ func (d *delivery) check(ctx context.Context) transition {
 	return d.checkImage(ctx, tasks.ImageHeadBytes)
 }
 
-// noRecord ends the delivery of a job that has no record and whose input cannot be opened: the record would burn the id.
+// noRecord ends the delivery of a job that has no record and whose input cannot be opened: a record would make the id
+// unusable.
 func (d *delivery) noRecord(err error) transition {
 	if errors.Is(err, seal.ErrKeyMissing) {
 		return d.keyMissing(err)

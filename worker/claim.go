@@ -51,8 +51,8 @@ func (d *delivery) claim(ctx context.Context) transition {
 // knownFor is how long a worker reads the records of a batch whose rows it has found to have one already.
 const knownFor = time.Minute
 
-// claimUnread takes the producer's word for the record of a first run, so that it need not be read: the first write is
-// conditional. If that is refused, the job is claimed again with a read.
+// claimUnread builds the record of a first run from what the producer knew of it, without reading it. The first write is
+// conditional on that; if it is refused, the job is claimed again with a read.
 func (d *delivery) claimUnread() bool {
 	base := d.job.Base
 	d.job.Base = tasks.Base{} // once
@@ -82,7 +82,7 @@ func (d *delivery) nextRun(ctx context.Context) transition {
 		}
 	}
 	if !asked {
-		d.log.Error().Msg("nobody has asked for this run of the job: its task is dropped")
+		d.log.Error().Msg("neither the record nor the batch asks for this run of the job: its task is dropped")
 		return done(Verdict{Decision: Final, Reason: "run_not_asked"})
 	}
 	d.rec = d.rec.NextRun(d.job)

@@ -64,8 +64,8 @@ type RetentionDone struct {
 	Skipped int `json:"skipped"` // run again, or held, since the plan
 }
 
-// Plan reads all records of the kinds with rules, and finds those whose retention has ended. The age of an object does not tell:
-// a copy of a bucket has new ones.
+// Plan reads all records of the kinds with rules, and finds those whose retention has ended. The ages of objects cannot be used:
+// those in a copied bucket are new.
 func (r *Retention) Plan(ctx context.Context) (*RetentionPlan, error) {
 	plan, held := &RetentionPlan{Erase: []Due{}, Reviews: []Due{}}, map[string]bool{}
 	for h, err := range r.Store.LegalHolds(ctx) {

@@ -7,7 +7,7 @@
 // records the end of the chain, and one index all chains. Events and index carry a MAC if the writer has a keyset.
 //
 // Verify detects changed, inserted and removed events (also at the end), a head that was removed or set back, and a chain that
-// was removed. Without the keyset nobody can rewrite a chain with MACs. Verify cannot detect that all of audit/ was set back to
+// was removed. A chain with MACs cannot be rewritten without the keyset. Verify cannot detect that all of audit/ was set back to
 // an earlier state, nor that chains without MACs were rewritten. Against that, use object lock or versioning, or keep the output
 // of `kycq audit verify` or `kycq audit export` elsewhere and compare.
 //
@@ -77,7 +77,7 @@ var ErrNoName = errors.New("this user id has no name, and the audit trail needs 
 // noPerson are the names of user ids in images of containers.
 var noPerson = []string{"nonroot", "nobody"}
 
-// Here returns the user and the host of this process. It does not believe $USER.
+// Here returns the user and the host of this process. It ignores $USER, which anybody can set.
 func Here() (name, host string, err error) {
 	host, err = os.Hostname()
 	if err != nil {

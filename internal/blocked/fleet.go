@@ -59,7 +59,7 @@ func Read(ctx context.Context, client redis.UniversalClient, g Gate) (*Fleet, er
 	return f, nil
 }
 
-// PerMinute is the rate of a kind, in calls a minute.
+// PerMinute returns the rate of a kind, in calls a minute.
 func (f *Fleet) PerMinute(kind tasks.Kind) float64 {
 	i := slices.IndexFunc(f.Kinds, func(k gate.KindStatus) bool { return k.Kind == string(kind) })
 	if i < 0 {
@@ -68,7 +68,7 @@ func (f *Fleet) PerMinute(kind tasks.Kind) float64 {
 	return f.Kinds[i].PerMinute
 }
 
-// Configured is the rate of a kind in the settings of the workers that are alive, or several if they differ; that of this
+// Configured returns the rate of a kind in the settings of the workers that are alive, several if they differ, or that of this
 // process if none is alive.
 func (f *Fleet) Configured(k gate.KindStatus) string {
 	var rates []string
@@ -83,7 +83,7 @@ func (f *Fleet) Configured(k gate.KindStatus) string {
 	return strings.Join(rates, ", ")
 }
 
-// HoldsOf are the holds that cover a kind.
+// HoldsOf returns the holds that cover a kind.
 func (f *Fleet) HoldsOf(kind tasks.Kind) []hold.Hold {
 	return slices.DeleteFunc(slices.Clone(f.Holds), func(h hold.Hold) bool { return !h.Covers(string(kind)) })
 }
@@ -99,10 +99,10 @@ func (f *Fleet) Alive() int {
 	return n
 }
 
-// NoWorker is why nothing goes on if no worker is alive, else nil.
+// NoWorker returns the reason if no worker is alive, else nil.
 func (f *Fleet) NoWorker() *Reason { return OfWorkers(f.Workers) }
 
-// Calls is why no calls of a kind are made, nil if they are.
+// Calls returns why no calls of a kind are made, nil if they are.
 func (f *Fleet) Calls(kind tasks.Kind) *Reason { return first(f.calls(kind)) }
 
 func (f *Fleet) calls(kind tasks.Kind) (all []*Reason) {
@@ -123,7 +123,7 @@ func (f *Fleet) calls(kind tasks.Kind) (all []*Reason) {
 	return all
 }
 
-// Kind is why no job of a kind goes on: no calls are made, or all queued jobs are delayed.
+// Kind returns why no job of a kind goes on (no calls are made, or all queued jobs are delayed), nil if jobs do.
 func (f *Fleet) Kind(kind tasks.Kind) (*Reason, error) {
 	if r := f.Calls(kind); r != nil {
 		return r, nil
@@ -157,7 +157,7 @@ func (f *Fleet) Kind(kind tasks.Kind) (*Reason, error) {
 	return mostOf(list, who), nil
 }
 
-// paused is set if a queue was paused on the dashboard. A hold pauses the queues, too.
+// paused returns a reason if a queue was paused on the dashboard. (A hold pauses the queues, too.)
 func (f *Fleet) paused(kind tasks.Kind, lane tasks.Lane) []*Reason {
 	queue := tasks.Queue(kind, lane)
 	if f.Queues[queue].Paused && hold.Of(string(kind), f.Holds) == nil {
@@ -169,7 +169,7 @@ func (f *Fleet) paused(kind tasks.Kind, lane tasks.Lane) []*Reason {
 // sampleSize is how many delayed tasks are read to find out why a batch waits.
 const sampleSize = 200
 
-// Batch is why no row of a batch goes on, nil if rows do, or if the batch is done.
+// Batch returns why no row of a batch goes on, nil if rows do or the batch is done.
 func (f *Fleet) Batch(s *batch.Status) (*Reason, error) {
 	r, unknown := f.withoutTasks(s)
 	queue := tasks.Queue(s.Kind, tasks.Bulk)
@@ -210,7 +210,7 @@ func (f *Fleet) withoutTasks(s *batch.Status) (r *Reason, unknown bool) {
 	return first(all), len(all) == 0 && s.Open > 0 && !closing
 }
 
-// rowsOf is why all open rows of a batch wait, nil if not all do. list is a sample of the delayed tasks of its queue.
+// rowsOf returns why all open rows of a batch wait, nil if not all do. list is a sample of the delayed tasks of its queue.
 func (f *Fleet) rowsOf(s *batch.Status, list []asynqx.Delayed) *Reason {
 	queue := f.Queues[tasks.Queue(s.Kind, tasks.Bulk)]
 	list = slices.DeleteFunc(list, func(d asynqx.Delayed) bool {
@@ -227,7 +227,7 @@ func (f *Fleet) rowsOf(s *batch.Status, list []asynqx.Delayed) *Reason {
 	return mostOf(list, who)
 }
 
-// mostOf is why most of the delayed tasks wait.
+// mostOf returns why most of the delayed tasks wait.
 func mostOf(list []asynqx.Delayed, who string) *Reason {
 	codes, most := map[string]int{}, list[0]
 	for _, d := range list {
@@ -239,7 +239,8 @@ func mostOf(list []asynqx.Delayed, who string) *Reason {
 	return delayed(most, who)
 }
 
-// Job is why a job does not go on, nil if it does or has ended. status is that of its batch; nil: it has none, or it is not known.
+// Job returns why a job does not go on, nil if it does or has ended. status is that of its batch; nil if it has none, or if that
+// is not known.
 func (f *Fleet) Job(rec *storage.Record, status *batch.Status) (*Reason, error) {
 	if rec.State.Final() {
 		return nil, nil

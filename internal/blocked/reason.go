@@ -1,7 +1,7 @@
 // Package blocked says why jobs do not go on: the cause, since when, and what to do. Every command that shows progress prints
 // the same line.
 //
-// It only reads. A job that a worker or the gate delays for a moment, in its turn, is not blocked.
+// It only reads. A job that waits for its slot, or for a moment, is not blocked.
 package blocked
 
 import (
@@ -81,7 +81,7 @@ func brief(d time.Duration) string {
 	return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
 }
 
-// first is the first of the reasons, with the messages of the others; nil if there is none.
+// first returns the first of the reasons, with the messages of the others; nil if there is none.
 func first(all []*Reason) *Reason {
 	if len(all) == 0 {
 		return nil
@@ -92,7 +92,7 @@ func first(all []*Reason) *Reason {
 	return all[0]
 }
 
-// NoRedis is why nothing goes on, and nothing more is known, while Redis cannot be reached.
+// NoRedis returns the reason while Redis cannot be reached: nothing more is known then.
 func NoRedis() *Reason {
 	return &Reason{Cause: Unreachable, Message: "Redis cannot be reached", NextAction: "check the Redis server, and run `kycq doctor`"}
 }
@@ -124,7 +124,7 @@ func restoring() *Reason {
 	return &Reason{Cause: Restoring, Code: "restoring", Message: text.Message, NextAction: text.NextAction}
 }
 
-// OfWorkers is why nothing goes on if none of the workers, a list of redisx.Workers, is alive, else nil.
+// OfWorkers returns the reason if none of the workers, as listed by redisx.Workers, is alive; else nil.
 func OfWorkers(workers []redisx.Worker) *Reason {
 	r := &Reason{Cause: NoWorker, Message: "no worker is alive, and none was seen in the last week", NextAction: "start one with `kycq worker`"}
 	if len(workers) == 0 {
@@ -143,7 +143,7 @@ func OfWorkers(workers []redisx.Worker) *Reason {
 	return r
 }
 
-// shortSilence is the length of a silence after a 429 that is not worth a line.
+// shortSilence is the longest silence after a 429 that is not reported.
 const shortSilence = time.Second
 
 // closed says why the gate gives no slots, apart from holds.
@@ -171,7 +171,7 @@ func closed(now time.Time, k gate.KindStatus) (all []*Reason) {
 	return all
 }
 
-// delayed is why jobs that wait as d does do not go on.
+// delayed returns the reason of jobs that are delayed like d. who begins its message: "the job waits".
 func delayed(d asynqx.Delayed, who string) *Reason {
 	r := &Reason{Cause: Retry, Since: d.Since, Until: d.Next}
 	text := advice.For(d.Code)
@@ -184,10 +184,10 @@ func delayed(d asynqx.Delayed, who string) *Reason {
 	switch d.Code {
 	case "image_not_fetched", "image_link_refused":
 		r.Cause = Images
-		text.NextAction += "; the image is paid for, and fetched again by itself"
+		text.NextAction += "; the image is paid for, and kycq fetches it again by itself"
 	case KeyMissing:
 		r.Cause = KeyMissing
-	case "held", "probing", "breaker", "restoring": // it met one that has ended
+	case "held", "probing", "breaker", "restoring": // the cause has ended since
 		text = advice.Text{Message: "returned to the queue while calls were stopped", NextAction: advice.Retrying}
 	}
 	if r.Code == "" {

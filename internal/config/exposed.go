@@ -17,7 +17,7 @@ const (
 )
 
 // exposureOf looks at the mode of the file and of the folders above it: one that others cannot enter keeps them out. It is
-// private if the file cannot be looked at, since reading it says more.
+// private if its mode cannot be read, since reading the file then gives the better error.
 func exposureOf(path string) exposure {
 	const othersRead, othersEnter = 0o004, 0o001
 	if runtime.GOOS == "windows" {

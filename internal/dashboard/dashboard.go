@@ -44,7 +44,7 @@ type Config struct {
 	Log   zerolog.Logger
 }
 
-// script adds to asynqmon's page what that does not say.
+// script shows on asynqmon's metrics page that Prometheus does not answer.
 //
 //go:embed kycq.js
 var script []byte

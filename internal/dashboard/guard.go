@@ -88,10 +88,10 @@ func (h *Handler) allowed(w http.ResponseWriter, r *http.Request, user string) b
 	return true
 }
 
-// notWord is what the words of the audit trail do not have.
+// notWord matches characters that words of the audit trail must not have.
 var notWord = regexp.MustCompile(`[^A-Za-z0-9._:/+-]+`)
 
-// order describes a change in words: method, path, and the number of tasks that the body names. It leaves the body to be read.
+// order describes a change in words: method, path, and the number of tasks that the body names. The body can be read again afterwards.
 func order(w http.ResponseWriter, r *http.Request, root string) (map[string]string, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

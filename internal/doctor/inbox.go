@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The inbox may hold a million images: the first ones of the listing tell enough.
+// The inbox may hold a million images: the first ones of the listing suffice.
 const (
 	inboxSample = 10_000
 	inboxAge    = 24 * time.Hour

@@ -98,7 +98,7 @@ func (j *Janitor) putBack(ctx context.Context, queue string, leases []any) (int,
 		return 0, fmt.Errorf("janitor: queue %s: recover tasks: %w", queue, err)
 	}
 	if n > 0 {
-		j.log.Info().Str("queue", queue).Int("tasks", n).Msg("janitor: recovered tasks that no worker has in hand")
+		j.log.Info().Str("queue", queue).Int("tasks", n).Msg("janitor: recovered tasks whose leases were not extended")
 	}
 	return n, nil
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Thin returns a hook for a logger of faults that occur for every job while their cause lasts: a warning or error that repeats is
-// logged once a minute, with the number of lines that were left out before it. Digits, such as ports, make no other message. It is
-// not for changes of a state.
+// logged once a minute, with the number of lines that were left out before it. Messages that differ in digits only,
+// such as ports, count as one. It is not for changes of a state.
 func Thin() zerolog.Hook { return &thin{seen: map[string]seen{}} }
 
 type thin struct {

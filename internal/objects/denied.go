@@ -17,7 +17,7 @@ import (
 
 const (
 	deniedParallel = 8
-	// noETag is no object's. A PUT with it is refused after the permissions were checked, and writes nothing.
+	// noETag is the ETag of no object. A PUT with it is refused after the permissions were checked, and writes nothing.
 	noETag = `"00000000000000000000000000000000"`
 )
 

@@ -47,7 +47,7 @@ func (b *Buckets) inboxUploads() lifecycle {
 	}, fmt.Sprintf("remove uploads older than %d days yourself", days)}
 }
 
-// quarantine deletes images of reviews that nobody decided. Workers renew those of open reviews.
+// quarantine deletes images of reviews that were never decided. Workers renew those of open reviews.
 func (b *Buckets) quarantine() lifecycle {
 	l := b.inboxUploads()
 	l.rule.ID, l.rule.Filter = aws.String("kycq-quarantine"), &types.LifecycleRuleFilter{Prefix: aws.String("quarantine/")}

@@ -13,8 +13,8 @@ import (
 	"github.com/kycq/kycq/internal/sleep"
 )
 
-// finishedChannel has a message kind/id for each job that became final. Messages may be lost: who waits for a job also reads
-// its record. The name begins like those of asynq's channels, so that Redis users need no further permission.
+// finishedChannel has a message kind/id for each job that became final. Messages may be lost: a request that waits for a job also
+// reads its record. The name begins like those of asynq's channels, so that Redis users need no further permission.
 const finishedChannel = "asynq:kycq:finished"
 
 // PublishFinished announces that a job is final.

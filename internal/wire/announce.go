@@ -13,7 +13,7 @@ import (
 type jobName struct{ kind, id string }
 
 const (
-	// finishedBacklog is how many names wait at most; more are dropped, since those who wait for a job also read its record.
+	// finishedBacklog is how many names wait at most; more are dropped, since requests that wait for a job also read its record.
 	finishedBacklog = 1000
 	publishTimeout  = 2 * time.Second
 )

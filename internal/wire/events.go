@@ -42,7 +42,7 @@ const (
 	storeEvery  = 5 // rounds
 )
 
-// events logs the changes that another process, or nobody, has logged here.
+// events logs changes of the fleet, apart from those that this process has caused and logged.
 type events struct {
 	log   zerolog.Logger
 	self  func(hold.Hold) bool // whether this process has raised a hold, and thus logged it
