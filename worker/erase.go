@@ -86,6 +86,17 @@ func deleteTasks(inspector *asynq.Inspector, rec *storage.Record, run int) error
 func Erase(
 	ctx context.Context, store Erasable, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string,
 ) (*storage.Record, error) {
+	return eraseIf(ctx, store, forget, keyset, kind, id, by, reason, func(*storage.Record) bool { return true })
+}
+
+// errNotDue means that the job has run again since its erasure was planned.
+var errNotDue = errors.New("the data of the job is not to be erased any more")
+
+// eraseIf is Erase for a record that is due.
+func eraseIf(
+	ctx context.Context, store Erasable, forget Forget, keyset *Keyset, kind tasks.Kind, id, by, reason string,
+	due func(*storage.Record) bool,
+) (*storage.Record, error) {
 	rec, version, err := store.Record(ctx, kind, id)
 	var held *storage.LegalHold
 	if err == nil {
@@ -98,6 +109,8 @@ func Erase(
 		return nil, fmt.Errorf("erase: %w", storage.ErrLegalHold)
 	case !rec.State.Final():
 		return nil, ErrNotFinal
+	case !due(rec):
+		return nil, errNotDue
 	}
 	err = store.MarkOpen(ctx, storage.OpenRunOf(rec.JobSpec))
 	var upload *tasks.Image

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,13 +134,51 @@ func (p *RetentionPlan) add(rec *storage.Record, rules retention.Rules, held boo
 	}
 }
 
-// Erase erases what is planned: first the rows in manifests, so that a crash leaves none of an erased job. It goes on after an
-// error of one job, and may be repeated.
+// due reports whether the data of a job is to be erased, if no legal hold keeps it.
+func (r *Retention) due(rec *storage.Record) bool {
+	var p RetentionPlan
+	p.add(rec, r.Rules, false)
+	return len(p.Erase) > 0
+}
+
+// stillDue drops jobs that have run again, or are held, since they were planned: reading all records takes long, and a person may
+// have been asked.
+func (r *Retention) stillDue(ctx context.Context, planned []Due) ([]Due, error) {
+	still := make([]Due, len(planned)) // without a kind: dropped
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(reconcileParallel)
+	for i, d := range planned {
+		group.Go(func() error {
+			rec, _, err := r.Store.Record(ctx, d.Kind, d.VerificationID)
+			var held *storage.LegalHold
+			if err == nil {
+				held, err = r.Store.LegalHold(ctx, d.Kind, d.VerificationID)
+			}
+			if err == nil && held == nil && r.due(rec) {
+				still[i] = d
+			}
+			if storeDown(err) {
+				return err
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return slices.DeleteFunc(still, func(d Due) bool { return d.Kind == "" }), err
+}
+
+// Erase erases what is planned and still due: first the rows in manifests, so that a crash leaves none of an erased job. It goes
+// on after an error of one job, and may be repeated.
 func (r *Retention) Erase(ctx context.Context, plan *RetentionPlan) (RetentionDone, error) {
 	var done RetentionDone
 	var remains storage.RemainsError
+	due, err := r.stillDue(ctx, plan.Erase)
+	if err != nil {
+		return done, fmt.Errorf("retention: %w", err)
+	}
+	done.Skipped = len(plan.Erase) - len(due)
 	ids := map[tasks.Kind]map[string]bool{}
-	for _, d := range plan.Erase {
+	for _, d := range due {
 		if ids[d.Kind] == nil {
 			ids[d.Kind] = map[string]bool{}
 		}
@@ -151,14 +190,14 @@ func (r *Retention) Erase(ctx context.Context, plan *RetentionPlan) (RetentionDo
 		}
 	}
 	var errs []error
-	for _, d := range plan.Erase {
+	for _, d := range due {
 		reason := "KYCQ_RETENTION " + d.Rule
 		err := r.Audit(ctx, d.Kind, d.VerificationID, reason)
 		if err != nil { // without an entry nothing is erased
 			errs = append(errs, err)
 			break
 		}
-		_, err = Erase(ctx, r.Store, r.Forget, r.Keyset, d.Kind, d.VerificationID, "retention", reason)
+		_, err = eraseIf(ctx, r.Store, r.Forget, r.Keyset, d.Kind, d.VerificationID, "retention", reason, r.due)
 		var left *storage.RemainsError
 		switch {
 		case err == nil:
@@ -166,7 +205,7 @@ func (r *Retention) Erase(ctx context.Context, plan *RetentionPlan) (RetentionDo
 		case errors.As(err, &left):
 			done.Erased, done.Remains = done.Erased+1, done.Remains+1
 			_ = remains.Take(err)
-		case errors.Is(err, ErrNotFinal), errors.Is(err, storage.ErrLegalHold), errors.Is(err, storage.ErrConflict):
+		case errors.Is(err, ErrNotFinal), errors.Is(err, errNotDue), errors.Is(err, storage.ErrLegalHold), errors.Is(err, storage.ErrConflict):
 			done.Skipped++
 		default:
 			errs = append(errs, fmt.Errorf("%s %s: %w", d.Kind, d.VerificationID, err))
