@@ -288,7 +288,7 @@ func TestAFileOfASecretThatOthersCanReadIsRefused(t *testing.T) {
 		refused     bool
 	}{{0o755, 0o644, true}, {0o755, 0o600, false}, {0o755, 0o640, false}, {0o700, 0o644, false}} {
 		if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(keyset, []byte("{}"), 0o600), os.Chmod(keyset, c.mode), os.Chmod(folder, 0o755), os.Chmod(filepath.Dir(folder), c.above),
-			os.Chmod(filepath.Dir(filepath.Dir(folder)), 0o755)); err != nil { //nolint:gosec // the test is about such modes
+			os.Chmod(filepath.Dir(filepath.Dir(folder)), 0o755)); err != nil {
 			t.Fatal(err)
 		}
 		link := filepath.Join(folder, "link")

@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"github.com/minio/madmin-go/v3"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 // Admin is a connection to the admin API with the root credentials.
@@ -20,11 +21,13 @@ func New(endpoint, user, password string) (*Admin, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("endpoint of MinIO: want http://host:port")
 	}
-	client, err := madmin.New(u.Host, user, password, u.Scheme == "https")
+	client, err := madmin.NewWithOptions(u.Host, &madmin.Options{
+		Creds: credentials.NewStaticV4(user, password, ""), Secure: u.Scheme == "https",
+		Transport: &http.Transport{DisableKeepAlives: true}, // no connections are left to close
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to MinIO: %w", err)
 	}
-	client.SetCustomTransport(&http.Transport{DisableKeepAlives: true}) // no connections are left to close
 	return &Admin{client: client}, nil
 }
 
