@@ -22,7 +22,7 @@ var (
 type Push func(ctx context.Context, job tasks.JobSpec) (tasks.Status, error)
 
 // Rerun begins the next run of a finished job for an operator. Its calls use a derived id and are charged again. The record
-// keeps the results of the earlier runs.
+// keeps the results of the earlier runs. If only its task could not be enqueued, the run is returned beside the error.
 //
 // Errors: storage.ErrNotFound, ErrNotFinal, ErrErased, ErrInputGone, storage.ErrConflict if another operator was faster, and those of S3
 // and Redis.
@@ -50,7 +50,7 @@ func Rerun(ctx context.Context, records Records, push Push, kind tasks.Kind, id 
 		return tasks.JobSpec{}, fmt.Errorf("retry: %w", err)
 	}
 	if _, err := push(ctx, next); err != nil {
-		return tasks.JobSpec{}, fmt.Errorf("retry: the run is recorded and starts by itself within minutes: %w", err)
+		return next, fmt.Errorf("retry: the run is recorded and starts by itself within minutes: %w", err)
 	}
 	return next, nil
 }

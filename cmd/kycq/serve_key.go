@@ -37,6 +37,9 @@ Scopes: submit (jobs), read (jobs, masked images), operate (retry, cancel, revie
 			if path == "" {
 				return cli.Usagef("--file: name the file of keys, which is created if it does not exist")
 			}
+			if life < 0 {
+				return cli.Usagef("--life: must be 0 (no end) or more")
+			}
 			var expires time.Time
 			if life > 0 {
 				expires = time.Now().Add(life)

@@ -79,8 +79,11 @@ func (a *API) act(ctx context.Context, c *call, in *JobPath, do func(context.Con
 	if err != nil {
 		return nil, err
 	}
-	view, err := a.show(ctx, rec)
-	return &AcceptedJob{http.StatusAccepted, *view}, err
+	holds, err := a.cfg.Gate.Holds(ctx)
+	if err != nil { // the action is done: an error would make clients repeat it
+		a.cfg.Log.Warn().Err(err).Str("request_id", c.id).Msg("the answer to an action does not say whether the job is on hold")
+	}
+	return &AcceptedJob{http.StatusAccepted, *view(rec, holds)}, nil
 }
 
 func checkReason(pointer, text string) error {
@@ -107,8 +110,12 @@ func (a *API) retry(ctx context.Context, c *call, job jobID, reason string) (*st
 	if err := a.auditJob(ctx, c, "job.retry", job, reason); err != nil {
 		return nil, err
 	}
-	if _, err := worker.Rerun(ctx, a.cfg.Store, a.cfg.Client.Push, job.kind, job.id); err != nil {
+	next, err := worker.Rerun(ctx, a.cfg.Store, a.cfg.Client.Push, job.kind, job.id)
+	switch {
+	case err != nil && next.Run == 0:
 		return nil, err
+	case err != nil: // the run is recorded: an error would make clients repeat the retry
+		a.cfg.Log.Warn().Err(err).Str("request_id", c.id).Msg("the leader will enqueue the task of a run")
 	}
 	rec, _, err := a.cfg.Store.Record(ctx, job.kind, job.id)
 	return rec, err

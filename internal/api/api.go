@@ -100,7 +100,8 @@ func (a *API) draining() bool {
 func (a *API) describe() huma.Config {
 	c := huma.DefaultConfig("kycq", "1")
 	c.Info.Description = "Bulk and live KYC checks against Cashfree Secure ID. A verification_id is the idempotency key of its job: " +
-		"every request may be repeated, and nothing is done or paid for twice."
+		"a submission may be repeated, and nothing is paid for twice. A retry is a new run, which is paid for: after an error without an answer, " +
+		"read the job's run before you repeat it."
 	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	c.Info.Contact = &huma.Contact{Name: "kycq", URL: "https://github.com/kycq/kycq"}
 	c.Servers = []*huma.Server{{URL: "/"}}
@@ -154,7 +155,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(requestTimeout)) // a test's writer has none
+	reading := noDeadline
+	if r.Body != http.NoBody {
+		reading = time.Now().Add(requestTimeout)
+	}
+	_ = deadlines.SetReadDeadline(reading) // a test's writer has none
 	_ = deadlines.SetWriteDeadline(time.Now().Add(2 * requestTimeout))
 	_, pattern := a.mux.Handler(r)
 	began := time.Now()

@@ -67,6 +67,10 @@ type pacedBody struct {
 	read     int64
 }
 
+// noDeadline is for reading after the end of a request: the server reads on to see whether the client has gone, and a deadline that
+// passes then cancels the request's context.
+var noDeadline time.Time
+
 // body returns the body, of which it reads at most limit bytes.
 func (c *call) body(limit int64) io.Reader {
 	limited := http.MaxBytesReader(c.w, c.r.Body, limit)
@@ -79,8 +83,11 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	_ = b.deadline(b.began.Add(allowed)) // a test's writer has none
 	n, err := b.body.Read(p)
 	b.read += int64(n)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, failure("too_slow", err)
+	case errors.Is(err, io.EOF):
+		_ = b.deadline(noDeadline)
 	}
 	return n, err
 }

@@ -323,3 +323,16 @@ func TestRowsOfABatchAreListed(t *testing.T) {
 		t.Errorf("queued: %d", len(list.Items))
 	}
 }
+
+// An error would make clients repeat the retry, which may start, and pay for, another run.
+func TestARetryThatIsRecordedIsAcceptedWithoutRedis(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.want(s.post("/v1/passport", passport("P1", "X1")), http.StatusAccepted, "")
+	s.edit(tasks.Passport, "P1", finish(storage.StateFailed))
+	s.redis.SetError("LOADING Redis is loading the dataset in memory")
+	s.want(s.post("/v1/jobs/passport/P1/retry", `{"reason":"trial"}`), http.StatusAccepted, "")
+	if run := s.record(tasks.Passport, "P1").Run; run != 2 {
+		t.Errorf("run %d, want 2", run)
+	}
+}

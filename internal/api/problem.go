@@ -92,7 +92,7 @@ var problems = map[string]kindOfProblem{
 	"busy":                {503, "busy", "other uploads are in progress: repeat the request", 5 * time.Second},
 	"redis_full":          {503, "Redis is full", "Redis uses most of its memory; nothing was accepted: repeat the request later", 30 * time.Second},
 	"redis_unreachable":   {503, "Redis unreachable", "Redis cannot be reached: repeat the request, nothing is done twice", 5 * time.Second},
-	"storage_unreachable": {503, "storage unreachable", "S3 cannot be reached, or did not say whether it wrote: repeat the request, nothing is done twice", 5 * time.Second},
+	"storage_unreachable": {503, "storage unreachable", "S3 cannot be reached, or did not say whether it wrote: repeat the request; before you repeat a retry, read the run of the job", 5 * time.Second},
 	"misconfigured":       {503, "misconfigured", "the server's settings, credentials or permissions are wrong: its log and `kycq doctor` say which", time.Minute},
 	"shutting_down":       {503, "shutting down", "the server is shutting down: repeat the request", time.Second},
 }
@@ -130,6 +130,7 @@ var known = []struct {
 }{
 	{tasks.ErrDifferentInput, "different_input"},
 	{tasks.ErrOtherInstallation, "misconfigured"},
+	{tasks.ErrSealed, "misconfigured"},
 	{redisx.ErrNameMissing, "redis_unreachable"},
 	{tasks.ErrRedisFull, "redis_full"},
 	{worker.ErrNotFinal, "not_finished"},

@@ -115,8 +115,8 @@ func (a *API) await(ctx context.Context, c *call, kind tasks.Kind, id string, d 
 			return rec, nil
 		case <-a.stopping:
 			return rec, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		case <-ctx.Done(): // the client has gone
+			return rec, nil
 		}
 	}
 }
