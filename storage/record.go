@@ -133,9 +133,9 @@ type MaskedImage struct {
 
 // PassportView is the unencrypted part of a passport answer: masked texts and comparisons.
 type PassportView struct {
-	Name                    string  `json:"name,omitempty"`        // "J*** D**"
-	FileNumber              string  `json:"file_number,omitempty"` // "***********4215"
-	ApplicationType         string  `json:"application_type,omitempty"`
+	Name                    string  `json:"name,omitempty"`                      // "J*** D**"
+	FileNumber              string  `json:"file_number,omitempty"`               // "***********4215"
+	ApplicationType         string  `json:"application_type,omitempty"`          // "NORMAL", or "other" if it is not a known one
 	ApplicationReceivedDate string  `json:"application_received_date,omitempty"` // YYYY-MM-DD
 	Matches                 Matches `json:"matches"`
 }

@@ -91,7 +91,7 @@ func (a answer) view(in *tasks.PassportInput) *storage.PassportView {
 	}
 	return &storage.PassportView{
 		Name: redact.MaskName(p.Name), FileNumber: redact.MaskFileNumber(p.FileNumber),
-		ApplicationType: p.ApplicationType, ApplicationReceivedDate: p.ApplicationReceivedDate,
+		ApplicationType: cashfree.ApplicationType(p.ApplicationType), ApplicationReceivedDate: cashfree.Date(p.ApplicationReceivedDate),
 		Matches: storage.Matches{
 			Name:       match(p.Name, in.Name.Reveal(), nameForms),
 			DOB:        match(p.DOB, in.DOB.Reveal(), dateForms),

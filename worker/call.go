@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/sleep"
@@ -260,5 +261,5 @@ func (d *delivery) logCall(reply *cashfree.Reply) {
 		e = d.fault().Err(reply.Err)
 	}
 	e.Int("attempt", len(d.rec.Attempts)).Str("class", string(reply.Class)).Int("status", reply.HTTPStatus).
-		Str("code", reply.Code).Dur("took_ms", reply.Duration).Msg("call")
+		Str("code", advice.Listed(reply.Code)).Dur("took_ms", reply.Duration).Msg("call")
 }

@@ -32,6 +32,42 @@ func TestAJobIsOneLineInTheLog(t *testing.T) {
 	})
 }
 
+// Cashfree's codes may hold anything: only the record keeps one that the advice table does not have.
+func TestAnUnknownCodeOfCashfreesIsInTheRecordOnly(t *testing.T) {
+	t.Parallel()
+	const code = "specimen_person"
+	for class, status := range map[cashfree.Class]int{
+		cashfree.Rejected: 400, cashfree.OtherStatus: 500, cashfree.Credentials: 401, cashfree.Undocumented: 403, cashfree.Duplicate: 409,
+	} {
+		t.Run(string(class), func(t *testing.T) {
+			t.Parallel()
+			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+				var log bytes.Buffer
+				p.Log = zerolog.New(&log)
+				r := reply(class, status)
+				r.Code = code
+				w.answers(r)
+				for range 3 {
+					v := p.Process(t.Context(), w.payload(tasks.Passport, "A"))
+					if strings.Contains(v.Reason, code) {
+						t.Errorf("verdict for asynq: %+v", v)
+					}
+					time.Sleep(v.After) // synctest
+				}
+				if h := w.gate.held; h != nil && strings.Contains(h.Code+h.Reason+h.NextAction, code) {
+					t.Errorf("hold: %+v", h)
+				}
+				if strings.Contains(log.String(), code) || !strings.Contains(log.String(), `"code":"other"`) {
+					t.Errorf("logged %s", log.String())
+				}
+				if got := w.record(tasks.Passport, "A").Attempts[0].Code; got != code {
+					t.Errorf("the record has code %q", got)
+				}
+			})
+		})
+	}
+}
+
 func TestFaultsOfManyJobsAreThinned(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {

@@ -111,8 +111,11 @@ func resumed(code string) advice.Text { return advice.For(code).Then("run `kycq 
 // oddHold is the hold that an odd answer raises.
 func oddHold(a answer) hold.Hold {
 	reason := fmt.Sprintf("is this Cashfree's API? KYCQ_CASHFREE_URL leads to answers with status %d", a.HTTPStatus)
-	if a.Code != "" {
+	switch {
+	case advice.Known(a.Code):
 		reason += " and code " + a.Code
+	case a.Code != "":
+		reason += " and an unknown code, which is in the record of the job"
 	}
 	return hold.Hold{
 		Cause: hold.Vendor, Kind: string(a.Kind), Reason: reason, Code: undocumentedAnswer, NextAction: resumed(undocumentedAnswer).NextAction,

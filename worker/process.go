@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/logx"
@@ -173,6 +174,7 @@ func (p *Processor) Process(ctx context.Context, job tasks.JobSpec) Verdict {
 		d.log.Debug().Str("step", string(step)).Int("attempt", d.attempts()).Dur("took_ms", time.Since(stepBegan)).
 			Str("next", string(t.next)).Msg("step")
 		if t.next == "" {
+			t.verdict.Reason = advice.Listed(t.verdict.Reason) // it goes to logs and Redis
 			d.countUnstored(ctx, t.verdict)
 			d.logDelivery(t.verdict, time.Since(began))
 			d.logOutcome(t.verdict)
@@ -195,7 +197,7 @@ func (d *delivery) logOutcome(v Verdict) {
 	}
 	e := d.log.Info().Str("outcome", string(d.rec.State))
 	if d.rec.Code != "" {
-		e = e.Str("code", d.rec.Code)
+		e = e.Str("code", advice.Listed(d.rec.Code))
 	}
 	e.Int("attempts", d.attempts()).Dur("duration_ms", d.rec.CompletedAt.Sub(d.rec.CreatedAt)).Msg("job")
 }
@@ -211,7 +213,7 @@ func (d *delivery) logDelivery(v Verdict, took time.Duration) {
 	if d.rec != nil {
 		e = e.Str("state", string(d.rec.State))
 		if d.rec.Code != "" {
-			e = e.Str("code", d.rec.Code)
+			e = e.Str("code", advice.Listed(d.rec.Code))
 		}
 	}
 	e.Msg("delivery")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/cashfree"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/sleep"
@@ -182,12 +183,13 @@ func (d *delivery) afterAnswer(ctx context.Context, r ruling) transition {
 // hold puts the account or a kind on hold. If that fails, the next such answer does it.
 func (d *delivery) hold(ctx context.Context, h hold.Hold) {
 	if err := d.raiseHold(ctx, h); err != nil {
-		d.log.Error().Err(err).Str("code", h.Code).Msg("the hold could not be raised: the next such answer raises it")
+		d.log.Error().Err(err).Str("code", advice.Listed(h.Code)).Msg("the hold could not be raised: the next such answer raises it")
 	}
 }
 
 // raiseHold raises a hold and pauses the queues. Only the first job that raises it logs it.
 func (d *delivery) raiseHold(ctx context.Context, h hold.Hold) error {
+	h.Code = advice.Listed(h.Code)
 	h.By, h.Job, h.JobKind = "worker", d.job.VerificationID, string(d.job.Kind)
 	first, err := d.Gate.RaiseHold(ctx, h)
 	if err != nil {

@@ -34,14 +34,11 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 	return err
 }
 
-// countEnd counts a job that did not end valid. Codes from outside may hold anything.
+// countEnd counts a job that did not end valid.
 func (d *delivery) countEnd(ctx context.Context, rec *storage.Record) {
-	code := rec.Code
+	code := advice.Listed(rec.Code)
 	if code == "" || code == "cancelled" {
 		return
-	}
-	if !advice.Known(code) {
-		code = advice.Unlisted
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countPatience)
 	defer cancel()

@@ -15,6 +15,7 @@ import (
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/logx"
+	"github.com/kycq/kycq/internal/printable"
 )
 
 func newBatch(a *app) *cobra.Command {
@@ -97,7 +98,7 @@ func (a *app) confirm(yes bool, format string, args ...any) error {
 	if a.JSON || !ok || !logx.IsTerminal(in) {
 		return cli.Usagef("%s: add --yes", text)
 	}
-	_, _ = fmt.Fprintf(a.Err, "%s. Continue? [y/N] ", text)
+	_, _ = fmt.Fprintf(a.Err, "%s. Continue? [y/N] ", printable.Text(text))
 	answer, err := bufio.NewReader(a.In).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/logx"
+	"github.com/kycq/kycq/internal/printable"
 )
 
 func addProgressFlag(cmd *cobra.Command, mode *string) {
@@ -97,7 +98,7 @@ func (p *progress) show(done, total int64, texts ...string) {
 	case "plain":
 		p.app.Note("%s", texts[0])
 	case "bar":
-		_, _ = fmt.Fprintf(p.app.Err, "\r%s\x1b[K", barLine(logx.Width(p.app.Err), share(done, total), texts...))
+		_, _ = fmt.Fprintf(p.app.Err, "\r%s\x1b[K", printable.Text(barLine(logx.Width(p.app.Err), share(done, total), texts...)))
 		p.drawn = true
 	}
 }

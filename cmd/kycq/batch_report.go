@@ -138,7 +138,7 @@ func noteNewIDs(a *app, b *batch.Batch, r *batchreport.Report, out string) {
 // writeTo writes to stdout, or to a file that appears only when it is complete.
 func (a *app) writeTo(path string, write func(io.Writer) (int, error)) (rows int, err error) {
 	if path == "" {
-		out := bufio.NewWriterSize(a.Out, 64<<10)
+		out := bufio.NewWriterSize(cli.Screen(a.Out), 64<<10)
 		rows, err = write(out)
 		return rows, errors.Join(err, out.Flush())
 	}

@@ -94,7 +94,7 @@ func (f *submitFlags) registerCommon(cmd *cobra.Command) {
 
 // check checks flags and arguments, and completes the Options. kind is empty for batch amend.
 func (f *submitFlags) check(a *app, kind, path string) (err error) {
-	f.Path, f.Stdin, f.Stderr = path, a.In, a.Err
+	f.Path, f.Stdin, f.Stderr = path, a.In, cli.Screen(a.Err)
 	if kind != "" {
 		if f.Kind, err = tasks.ParseKind(kind); err != nil {
 			return err

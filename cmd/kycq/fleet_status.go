@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -116,12 +117,10 @@ func (a *app) printScreen(v any, watch bool, text func() string) error {
 	if a.JSON && watch {
 		return a.PrintLine(v)
 	}
-	return a.Answer(v, func() string {
-		if watch && logx.IsTerminal(a.Out) {
-			return clearScreen + text()
-		}
-		return text()
-	})
+	if watch && logx.IsTerminal(a.Out) && !a.JSON {
+		_, _ = io.WriteString(a.Out, clearScreen)
+	}
+	return a.Answer(v, text)
 }
 
 // describeFleet formats the status as text.

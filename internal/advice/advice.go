@@ -33,17 +33,22 @@ func (t Text) Charged() Text {
 
 // For returns the text for a code: a general one if the code is not in the table, none for the empty code.
 func For(code string) Text {
-	if text, ok := texts[code]; ok {
-		return text
-	}
-	return texts[Unlisted]
+	return texts[Listed(code)]
 }
 
-// Unlisted is the key of the text for a code that Cashfree's documentation does not name.
-const Unlisted = "unlisted_code"
+// Unlisted replaces a code that the table does not have, outside of the record.
+const Unlisted = "other"
 
-// Known reports whether the table has the code. Other codes come from outside and may hold anything: they belong in the
-// record only, not in a metric's label or on the dashboard.
+// Listed returns the code if the table has it or it is empty, and Unlisted for any other. Other codes come from outside and may
+// hold anything: they belong in the record only, not in a log, a metric's label, Redis or on the dashboard.
+func Listed(code string) string {
+	if code == "" || Known(code) {
+		return code
+	}
+	return Unlisted
+}
+
+// Known reports whether the table has the code.
 func Known(code string) bool {
 	_, ok := texts[code]
 	return ok && code != ""

@@ -4,7 +4,7 @@ package arch
 // Import paths of this module begin with "./". An import path covers the packages below it too, unless it ends with "$".
 
 // basics may be imported by every package.
-var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopback", "./internal/outfile", "./internal/rate", "./internal/redact", "./internal/retention", "./internal/sleep"}
+var basics = []string{"./internal/advice", "./internal/forms", "./internal/loopback", "./internal/outfile", "./internal/printable", "./internal/rate", "./internal/redact", "./internal/retention", "./internal/sleep"}
 
 // ownImports lists, for each folder, the packages of this module that its production code may import. Imports run one
 // way: cmd, worker and internal/batch at the top, then tasks and storage, then leaves. The siblings storage,

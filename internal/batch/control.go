@@ -144,7 +144,7 @@ func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) err
 
 // Selection selects ended rows for a retry, by one of its fields.
 type Selection struct {
-	Code            string // rows whose record has this code
+	Code            string // rows whose record has this code: see HasCode
 	Failed, Invalid bool
 	// Lost selects rows without a result whose call may have been charged although its answer did not arrive, whatever
 	// their code is. Failed leaves them out, because a retry may pay for them twice.
@@ -171,7 +171,7 @@ func (s Selection) matches(rec *storage.Record) bool {
 	lost := unanswered && (rec.MaybeCharged() || rec.Code == codeAnswerLost)
 	switch {
 	case s.Code != "":
-		return rec.Code == s.Code
+		return HasCode(s.Code, rec.Code)
 	case s.Failed:
 		return rec.State == storage.StateFailed && !lost
 	case s.Invalid:

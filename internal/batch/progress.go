@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -68,9 +69,9 @@ const (
 const (
 	codePrefix = "i:"
 	// maxCodes is how many codes have numbers of their own; the further ones share that of otherCodes. lua/set_rows.lua has both
-	// values, too. Cashfree's codes may be anything, and a number is a byte.
+	// values, too. A number is a byte, and earlier versions of kycq counted Cashfree's codes whatever they were.
 	maxCodes   = 200
-	otherCodes = "other_codes"
+	otherCodes = advice.Unlisted
 )
 
 func countField(s RowState) string { return "n" + strconv.Itoa(int(s)) }

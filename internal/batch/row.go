@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -113,12 +114,12 @@ func (r *Row) Code() string {
 // codeMismatch counts the passports that are valid and differ from the input, among the codes. Their records have no code.
 const codeMismatch = "mismatch"
 
-// counted is the code under which the end of a job is counted, if any.
+// counted is the code under which the end of a job is counted in Redis, if any: that of the record, or advice.Unlisted.
 func counted(rec *storage.Record) string {
 	if rec.State == storage.StateValid && rec.Code == "" && rec.Passport.Mismatch() {
 		return codeMismatch
 	}
-	return rec.Code
+	return advice.Listed(rec.Code)
 }
 
 // counted is the code under which the end of the row is counted, if any.
@@ -128,6 +129,9 @@ func (r *Row) counted() string {
 	}
 	return r.Code()
 }
+
+// HasCode reports whether a record's code is meant by code, which may be advice.Unlisted.
+func HasCode(code, recorded string) bool { return recorded == code || advice.Listed(recorded) == code }
 
 // Calls counts the requests that this batch made for the row, in all runs.
 func (r *Row) Calls() int {

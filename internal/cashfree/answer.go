@@ -56,9 +56,9 @@ func readProblem(body []byte) problem {
 }
 
 var (
-	codeForm = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,63}$`)
-	// manyDigits may be an Aadhaar, file or phone number.
-	manyDigits = regexp.MustCompile(`[0-9]{6}`)
+	codeForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
+	// manyDigits may be a date, or an Aadhaar, file or phone number, with or without separators.
+	manyDigits = regexp.MustCompile(`([0-9][^0-9]*){4}`)
 )
 
 // checkCode returns s in lower case if it has the form of a code, otherwise "".

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"github.com/kycq/kycq/internal/sleep"
@@ -17,6 +18,8 @@ import (
 const (
 	// maxBody limits an answer. The vendor's answers are below 1 KiB; larger ones come from gateways.
 	maxBody = 1 << 20
+	// maxErrorBody limits what is kept of an answer that is not a 200.
+	maxErrorBody = 64 << 10
 
 	// stuckGrace is how long a call waits after its deadline for net/http to return.
 	stuckGrace = time.Second
@@ -57,6 +60,9 @@ func (c *Client) exchange(ctx context.Context, e endpoint, id, contentType strin
 		return &Reply{Class: Lost, HTTPStatus: resp.StatusCode, Rate: rate, Err: fmt.Errorf("answer interrupted: %w", cause(err))}
 	}
 	reply := classify(e, id, resp.StatusCode, body)
+	if resp.StatusCode != http.StatusOK {
+		body = slices.Clip(body[:min(len(body), maxErrorBody)])
+	}
 	reply.HTTPStatus, reply.Rate, reply.Body = resp.StatusCode, rate, body
 	return reply
 }

@@ -157,6 +157,9 @@ func TestEveryDocumentedAnswerHasItsClass(t *testing.T) {
 		// A code that is none.
 		{"code is an address", maskAadhaar, 400, invalid("106.51.91.104"), Rejected, "", fixRequest},
 		{"code is a number of a person", maskAadhaar, 400, invalid("pa1079341954215"), Rejected, "", fixRequest},
+		{"code is a name and a date", maskAadhaar, 400, invalid("usha_maadari_born_1966-12-12"), Rejected, "", fixRequest},
+		{"code is a name with a point", maskAadhaar, 400, invalid("usha.maadari"), Rejected, "", fixRequest},
+		{"code is an escape sequence", maskAadhaar, 400, invalid("\x1b[31mred"), Rejected, "", fixRequest},
 		{"code is a sentence", maskAadhaar, 400, invalid("it went wrong"), Rejected, "", fixRequest},
 		{"code is too long", maskAadhaar, 400, invalid(strings.Repeat("a", 65)), Rejected, "", fixRequest},
 		{"code is an object", maskAadhaar, 400, `{"code":{"x":1},"message":"image is missing"}`, Rejected, "image_missing", fixImage},
@@ -241,6 +244,26 @@ func TestPassportAnswerCarriesTheVendorsFields(t *testing.T) {
 		t.Error(diff)
 	}
 	mustNotLeak(t, fmt.Sprintf("%+v %#v", *f.Passport, *f.Passport))
+}
+
+// What a record shows of a passport answer is of a known form.
+func TestFieldsThatAreShownAreOfAKnownForm(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"": "", "NORMAL": "NORMAL", " Tatkaal ": "TATKAAL", "Specimen Person 1966-12-12": "other", "\x1b[31mNORMAL": "other", "NORMAL\x00": "other", "7": "other",
+	} {
+		if got := ApplicationType(text); got != want {
+			t.Errorf("type %q: got %q, want %q", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"": "", "2003-12-31": "2003-12-31", " 2003-12-31\n": "2003-12-31", "2003-02-31": "", "31-12-2003": "", "PA1079341954215": "",
+		"2003-12-31 Specimen": "", "\x1b2003-12-31": "", "２００３-12-31": "",
+	} {
+		if got := Date(text); got != want {
+			t.Errorf("date %q: got %q, want %q", text, got, want)
+		}
+	}
 }
 
 // FuzzClassify: for any answer the class is a known one, Valid and Invalid need a 200, and the safe fields are safe.

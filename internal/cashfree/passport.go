@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/redact"
 )
 
@@ -29,6 +33,28 @@ type PassportFields[T any] struct {
 	DOB                     T `json:"dob"`
 	ApplicationType         T `json:"application_type"`          // for example NORMAL
 	ApplicationReceivedDate T `json:"application_received_date"` // YYYY-MM-DD
+}
+
+// applicationTypes are the application types that are shown. The documentation has NORMAL as an example and no list.
+var applicationTypes = []string{"NORMAL", "TATKAAL", "TATKAL"}
+
+// ApplicationType returns the application type of an answer if it is a known one, "other" if not, and "" for none. The text as
+// it was sent is for sealed places only: it may hold anything.
+func ApplicationType(text string) string {
+	switch text = strings.ToUpper(strings.TrimSpace(text)); {
+	case text == "" || slices.Contains(applicationTypes, text):
+		return text
+	}
+	return advice.Unlisted
+}
+
+// Date returns a date of an answer, or "" if it is not of the form YYYY-MM-DD.
+func Date(text string) string {
+	text = strings.TrimSpace(text)
+	if _, err := time.Parse(time.DateOnly, text); err != nil {
+		return ""
+	}
+	return text
 }
 
 // Convert converts each field.

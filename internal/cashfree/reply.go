@@ -73,7 +73,7 @@ type Reply struct {
 	// Foreign marks an answer that is not in the vendor's form, for example one from a proxy: an error without type, code and
 	// documented message, or an Unexpected 200 without any id. It does not show that the vendor has processed the request.
 	Foreign bool
-	// Body is the answer as received, at most 1 MiB; nil without a complete answer. It is sensitive.
+	// Body is the answer as received, at most 1 MiB, of an error 64 KiB; nil without a complete answer. It is sensitive.
 	Body []byte
 	// ReferenceID is the vendor's id of the check, or 0.
 	ReferenceID int64

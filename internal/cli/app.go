@@ -19,6 +19,7 @@ import (
 
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/logx"
+	"github.com/kycq/kycq/internal/printable"
 )
 
 // Program is one of the binaries.
@@ -168,18 +169,23 @@ func (a *App) Logger(cfg *config.Config) (zerolog.Logger, error) {
 }
 
 // Warn writes a warning to stderr.
-func (a *App) Warn(text string) { _, _ = fmt.Fprintf(a.Err, "%s: warning: %s\n", a.Name, text) }
+func (a *App) Warn(text string) { a.complain("warning: " + text) }
+
+// complain writes a line after the program's name to stderr.
+func (a *App) complain(text string) {
+	_, _ = fmt.Fprintf(a.Err, "%s: %s\n", a.Name, printable.Text(text))
+}
 
 // Note writes a remark, which is not part of the answer, to stderr, unless --quiet is given.
 func (a *App) Note(format string, args ...any) {
 	if !a.Quiet {
-		_, _ = fmt.Fprintf(a.Err, format+"\n", args...)
+		_, _ = fmt.Fprintln(a.Err, printable.Text(fmt.Sprintf(format, args...)))
 	}
 }
 
 // Print writes a part of the answer to stdout.
 func (a *App) Print(format string, args ...any) error {
-	_, err := fmt.Fprintf(a.Out, format, args...)
+	_, err := io.WriteString(a.Out, printable.Text(fmt.Sprintf(format, args...)))
 	return err
 }
 
@@ -189,6 +195,14 @@ func (a *App) Answer(v any, text func() string) error {
 		return a.PrintJSON(v)
 	}
 	return a.Print("%s", text())
+}
+
+// Screen returns w, or if it is a terminal a writer to it that makes texts printable.
+func Screen(w io.Writer) io.Writer {
+	if logx.IsTerminal(w) {
+		return printable.Writer(w)
+	}
+	return w
 }
 
 // PrintJSON writes the answer as indented JSON.
@@ -201,7 +215,7 @@ func (a *App) PrintLine(v any) error { return WriteLine(a.Out, v) }
 func WriteLine(w io.Writer, v any) error { return encode(w, v, "") }
 
 func encode(w io.Writer, v any, indent string) error {
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(printable.Writer(w))
 	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)

@@ -75,15 +75,15 @@ func (a *App) report(ctx context.Context, cmd *cobra.Command, err error) int {
 	}
 	switch {
 	case code == ExitInterrupted:
-		_, _ = fmt.Fprintln(a.Err, a.Name+": interrupted")
+		a.complain("interrupted")
 	default:
 		for line := range strings.Lines(err.Error()) {
 			if line = strings.TrimSpace(line); line != "" {
-				_, _ = fmt.Fprintln(a.Err, a.Name+": "+line)
+				a.complain(line)
 			}
 		}
 		if f, ok := redisx.Explain(err); ok && !strings.Contains(err.Error(), f.Fix) {
-			_, _ = fmt.Fprintf(a.Err, "%s: %s\n", a.Name, f)
+			a.complain(f.String())
 		}
 	}
 	return code

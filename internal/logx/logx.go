@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kycq/kycq/internal/forms"
+	"github.com/kycq/kycq/internal/printable"
 )
 
 // New builds a logger for messages of the given level and above. Format auto means console if w is a terminal, otherwise
@@ -26,11 +27,14 @@ func New(w io.Writer, format, level string) (zerolog.Logger, error) {
 	}
 	switch format {
 	case "json":
+		w = printable.Writer(w)
 	case "console":
 		w = console(w)
 	case "auto", "":
 		if IsTerminal(w) {
 			w = console(w)
+		} else {
+			w = printable.Writer(w)
 		}
 	default:
 		return zerolog.Nop(), fmt.Errorf("log format %q: use auto, json or console", format)
@@ -53,6 +57,12 @@ func console(w io.Writer) io.Writer {
 		TimeFormat:   time.TimeOnly,
 		TimeLocation: time.Local,
 		FieldsOrder:  []string{"kind", "job", "batch", "row", "outcome", "code"},
+		FormatPrepare: func(event map[string]any) error { // zerolog quotes fields, but no messages
+			if text, ok := event[zerolog.MessageFieldName].(string); ok {
+				event[zerolog.MessageFieldName] = printable.Text(text)
+			}
+			return nil
+		},
 	}
 }
 

@@ -3,9 +3,11 @@ package logx_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/kycq/kycq/internal/logx"
 )
@@ -45,6 +47,22 @@ func TestConsoleFormatHasNoColoursInAFile(t *testing.T) {
 	log.Debug().Str("kind", "aadhaar").Msg("done")
 	if got := out.String(); !strings.Contains(got, "done kind=aadhaar") || strings.Contains(got, "\x1b") {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestNoLineControlsATerminal(t *testing.T) {
+	t.Parallel()
+	const hostile = "\x1b[2J\u009b31m\u202e"
+	for _, format := range []string{"json", "console", "auto"} {
+		var out bytes.Buffer
+		log, err := logx.New(&out, format, "info")
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Error().Err(errors.New(hostile)).Str("reason", hostile).Msg(hostile)
+		if got := strings.TrimSuffix(out.String(), "\n"); got == "" || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%s: %q", format, got)
+		}
 	}
 }
 

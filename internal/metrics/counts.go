@@ -27,9 +27,6 @@ type counts struct {
 
 var _ worker.Observer = (*counts)(nil)
 
-// other is the label value of an unknown code.
-const other = "other"
-
 // Bucket bounds. The call timeout is 30 s by default. A live job waits for one slot (600 ms at 100/m), a bulk job for all
 // jobs before it.
 var (
@@ -129,7 +126,7 @@ func mismatchesOf(p *storage.PassportView) map[string]bool {
 // Finished implements worker.Observer.
 func (c *counts) Finished(rec *storage.Record) {
 	kind := string(rec.Kind)
-	c.finished.WithLabelValues(kind, string(rec.State), known(rec.Code)).Inc()
+	c.finished.WithLabelValues(kind, string(rec.State), advice.Listed(rec.Code)).Inc()
 	if rec.NeedsReview() {
 		c.reviews.WithLabelValues(string(rec.State)).Inc()
 	}
@@ -152,7 +149,7 @@ func (c *counts) Finished(rec *storage.Record) {
 }
 
 // Held implements worker.Observer.
-func (c *counts) Held(code string) { c.holds.WithLabelValues(known(code)).Inc() }
+func (c *counts) Held(code string) { c.holds.WithLabelValues(advice.Listed(code)).Inc() }
 
 // maskResults are the known results of a mask check.
 var maskResults = []string{
@@ -166,7 +163,7 @@ var maskResults = []string{
 // MaskChecked implements worker.Observer.
 func (c *counts) MaskChecked(result string) {
 	if !slices.Contains(maskResults, result) {
-		result = other
+		result = advice.Unlisted
 	}
 	c.maskChecks.WithLabelValues(result).Inc()
 }
@@ -178,14 +175,6 @@ func (c *counts) RecordWritten(kind tasks.Kind, conflict bool) {
 		return
 	}
 	c.writes.WithLabelValues(string(kind)).Inc()
-}
-
-// known maps a code that is not documented to other: the vendor's codes are not a finite set.
-func known(code string) string {
-	if code == "" || advice.Known(code) {
-		return code
-	}
-	return other
 }
 
 // ClockCompared sets how far this machine's clock is ahead of a server's, redis or s3.

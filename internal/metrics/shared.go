@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/rate"
@@ -148,7 +149,7 @@ func (s *shared) collectGate(ctx context.Context, to chan<- prometheus.Metric) {
 	gauge(to, held, boolValue(len(holds) > 0))
 	for _, h := range holds {
 		if slices.Contains(hold.Causes, h.Cause) && (h.Kind == "" || slices.Contains(tasks.Kinds(), tasks.Kind(h.Kind))) {
-			gauge(to, holdStarted, float64(h.Since.UnixMilli())/1000, h.Cause, h.Kind, known(h.Code))
+			gauge(to, holdStarted, float64(h.Since.UnixMilli())/1000, h.Cause, h.Kind, advice.Listed(h.Code))
 		}
 	}
 }

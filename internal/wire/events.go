@@ -5,11 +5,11 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
@@ -128,5 +128,5 @@ func about(e *zerolog.Event, h hold.Hold) *zerolog.Event {
 	if h.Kind != "" {
 		e = e.Str("kind", h.Kind)
 	}
-	return e.Str("cause", h.Cause).Str("code", strings.TrimSpace(h.Code))
+	return e.Str("cause", h.Cause).Str("code", advice.Listed(h.Code))
 }

@@ -7,7 +7,7 @@ local ended = 0
 local function number_of(code)
   if code == '' then return 0 end
   local n = redis.call('HGET', KEYS[1], 'i:' .. code)
-  if not n and code ~= 'other_codes' and tonumber(redis.call('HGET', KEYS[1], 'codes') or '0') >= 200 then return number_of('other_codes') end
+  if not n and code ~= 'other' and tonumber(redis.call('HGET', KEYS[1], 'codes') or '0') >= 200 then return number_of('other') end
   if not n then
     n = redis.call('HINCRBY', KEYS[1], 'codes', 1)
     redis.call('HSET', KEYS[1], 'i:' .. code, n)

@@ -68,7 +68,7 @@ type Filter struct {
 }
 
 func (f Filter) matches(row *batch.Row) bool {
-	return (f.Code == "" || row.Code() == f.Code) && (f.Outcome == "" || f.Outcome == Any || row.Value("outcome") == f.Outcome) &&
+	return (f.Code == "" || batch.HasCode(f.Code, row.Code())) && (f.Outcome == "" || f.Outcome == Any || row.Value("outcome") == f.Outcome) &&
 		(!f.Mismatch || row.Own() && row.Record.Passport.Mismatch()) && (!f.Review || row.Own() && row.Record.NeedsReview())
 }
 
