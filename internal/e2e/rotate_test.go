@@ -144,11 +144,13 @@ func TestRotationInOneStepPostponesJobsAndFailsNone(t *testing.T) {
 	old.enqueuePassports("early")
 	old.wantOneCall(t, tasks.Passport, "early") // the worker processes what it can decrypt
 	late := map[string]tasks.Kind{"late-1": tasks.Passport, "late-2": tasks.Passport, "late-3": tasks.Aadhaar}
+	eventually(t, func() bool {
+		return strings.Count(worker.read(t), "the keyset lacks the key of a task: it waits") == len(late)
+	})
 	for id, kind := range late {
-		eventually(t, func() bool {
-			rec, _, err := old.store.Record(t.Context(), kind, id)
-			return err == nil && rec.State == storage.StateWaiting && rec.Reason == "key_missing"
-		})
+		if rec, _, err := old.store.Record(t.Context(), kind, id); err != nil || rec.State != storage.StateQueued {
+			t.Errorf("%s: %+v, %v", id, rec, err)
+		}
 		if old.vendor.count(id) != 0 {
 			t.Errorf("%s was called", id)
 		}

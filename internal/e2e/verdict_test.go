@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/vendorid"
 	"github.com/kycq/kycq/storage"
 )
@@ -177,7 +179,8 @@ func TestRefusedAccountHoldsTheFleetUntilResumed(t *testing.T) {
 			worker := s.start("worker")
 			eventually(t, func() bool {
 				out, _, _ := s.run(nil, "fleet", "status", "--json")
-				return strings.Contains(out, `"next_action": "`)
+				var status struct{ Holds []hold.Hold }
+				return json.Unmarshal([]byte(out), &status) == nil && len(status.Holds) > 0
 			})
 			before := s.vendor.total()
 			if before > 1+4 { // the live concurrency of one worker

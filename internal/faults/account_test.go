@@ -1,10 +1,13 @@
 package faults
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/kycq/kycq/internal/dev/simulator"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -115,5 +118,7 @@ func (s *stack) held() bool {
 	if out == "" {
 		s.t.Fatalf("fleet status: exit code %d\n%s", code, stderr)
 	}
-	return strings.Contains(out, `"next_action"`) && !strings.Contains(out, `"probing": true`)
+	var status struct{ Holds []hold.Hold }
+	check(s.t, json.Unmarshal([]byte(out), &status))
+	return slices.ContainsFunc(status.Holds, func(h hold.Hold) bool { return !h.Probing })
 }
