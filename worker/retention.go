@@ -49,6 +49,8 @@ type Due struct {
 	Ends time.Time `json:"ends_at"`
 }
 
+func (d Due) reason() string { return "KYCQ_RETENTION " + d.Rule }
+
 // RetentionPlan is what retention finds.
 type RetentionPlan struct {
 	Erase   []Due `json:"erase"`
@@ -177,6 +179,13 @@ func (r *Retention) Erase(ctx context.Context, plan *RetentionPlan) (RetentionDo
 		return done, fmt.Errorf("retention: %w", err)
 	}
 	done.Skipped = len(plan.Erase) - len(due)
+	var errs []error
+	for i, d := range due {
+		if err := r.Audit(ctx, d.Kind, d.VerificationID, d.reason()); err != nil { // without an entry nothing is erased, no row either
+			due, errs = due[:i], append(errs, err)
+			break
+		}
+	}
 	ids := map[tasks.Kind]map[string]bool{}
 	for _, d := range due {
 		if ids[d.Kind] == nil {
@@ -186,18 +195,11 @@ func (r *Retention) Erase(ctx context.Context, plan *RetentionPlan) (RetentionDo
 	}
 	for kind, of := range ids {
 		if err := remains.Take(r.EraseRows(ctx, kind, of)); err != nil {
-			return done, fmt.Errorf("retention: %w", err)
+			return done, errors.Join(append(errs, fmt.Errorf("retention: %w", err))...)
 		}
 	}
-	var errs []error
 	for _, d := range due {
-		reason := "KYCQ_RETENTION " + d.Rule
-		err := r.Audit(ctx, d.Kind, d.VerificationID, reason)
-		if err != nil { // without an entry nothing is erased
-			errs = append(errs, err)
-			break
-		}
-		_, err = eraseIf(ctx, r.Store, r.Forget, r.Keyset, d.Kind, d.VerificationID, "retention", reason, r.due)
+		_, err := eraseIf(ctx, r.Store, r.Forget, r.Keyset, d.Kind, d.VerificationID, "retention", d.reason(), r.due)
 		var left *storage.RemainsError
 		switch {
 		case err == nil:

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"testing"
 	"time"
@@ -84,4 +85,23 @@ func TestRetentionErasesOnlyWhatIsStillDue(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRetentionErasesNothingWithoutAnAuditEvent(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Process(t.Context(), w.payload(tasks.Passport, "A"))
+		r := &Retention{
+			Rules: retention.Rules{"passport": 24 * time.Hour}, Store: &heldS3{fakeS3: w.s3}, Keyset: w.keyset, Forget: nothingInRedis, Log: zerolog.Nop(),
+			EraseRows: func(_ context.Context, _ tasks.Kind, ids map[string]bool) error {
+				t.Errorf("rows of %v are erased", ids)
+				return nil
+			},
+			Audit: func(context.Context, tasks.Kind, string, string) error { return errInjected },
+		}
+		time.Sleep(25 * time.Hour)
+		if err := r.Run(t.Context()); !errors.Is(err, errInjected) || w.record(tasks.Passport, "A").Erased != nil {
+			t.Errorf("error %v, or it is erased", err)
+		}
+	})
 }
