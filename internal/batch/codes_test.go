@@ -29,10 +29,10 @@ func TestCodesAreCountedAsRowsEnd(t *testing.T) {
 			t.Parallel()
 			h := newSetup(t)
 			b := h.batch("codes", 40)
-			for _, n := range []int{3, 7, 30} {
-				h.vendor.answer(fmt.Sprintf("SPEC%05d", n), cashfree.Rejected)
+			for n := range 21 { // more than half, so that some are among the first 20
+				h.vendor.answer(fmt.Sprintf("SPEC%05d", n+1), cashfree.Rejected)
 			}
-			h.vendor.answer("SPEC00005", cashfree.Invalid)
+			h.vendor.answer("SPEC00030", cashfree.Invalid)
 			h.wantCodes("before", b, map[string]int{})
 			h.feed(b.ID)
 			h.work(20)
@@ -58,7 +58,7 @@ func TestCodesAreCountedAsRowsEnd(t *testing.T) {
 				h.wantCodes("from the records", b, half)
 			}
 			h.finish(b.ID)
-			all := map[string]int{"other": 3, "invalid_passport": 1} // specimen_rejected is not in the table
+			all := map[string]int{"other": 21, "invalid_passport": 1} // specimen_rejected is not in the table
 			h.wantCodes("ended", b, all)
 			if wiped {
 				h.wipe()

@@ -95,7 +95,7 @@ func TestTheInboxLifecycleGoesByTheUploadTagAndKeepsTheUsersRules(t *testing.T) 
 			t.Errorf("expires after %d days, want 30", *r.Expiration.Days)
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"users-own": "cards/", "kycq-inbox-uploads": "kycq=upload"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"users-own": "cards/", "kycq-inbox-uploads": "kycq=upload", "kycq-quarantine": "quarantine/"}, got); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
 }

@@ -237,7 +237,7 @@ func TestCheckNamesVersioningLockAndLifecycle(t *testing.T) {
 	}
 	checks := buckets.Check(t.Context())
 	for i, want := range []struct{ text, warning string }{
-		{"versioning Enabled; object lock (COMPLIANCE 1 days); lifecycle rules kycq-inbox-uploads", "remove the default retention"},
+		{"versioning Enabled; object lock (COMPLIANCE 1 days); lifecycle rules kycq-inbox-uploads, kycq-quarantine", "remove the default retention"},
 		{"versioning Suspended; no object lock; no lifecycle rules", ""},
 		{"versioning off; no object lock; lifecycle rules tidy", "lifecycle rule tidy deletes records"},
 	} {
