@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kycq/kycq/internal/access"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -52,7 +54,7 @@ func (a *apiServer) call(method, path string, body io.Reader, headers ...string)
 		a.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+a.token)
-	for i := 0; i < len(headers); i += 2 {
+	for i := 0; i < len(headers); i += 2 { // the last value of a header is sent
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -73,7 +75,7 @@ func TestTheAPIFromTheSubmissionToTheResult(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	s.start("worker")
-	a := s.serveAPI()
+	a := s.roles()[access.Serve].serveAPI()
 	status, text := a.call(http.MethodPost, "/v1/passport", strings.NewReader(`{"verification_id":"P1","file_number":"`+canary+`00001","dob":"1990-01-31"}`),
 		"Content-Type", "application/json")
 	if status != http.StatusAccepted {
@@ -98,6 +100,10 @@ func TestTheAPIFromTheSubmissionToTheResult(t *testing.T) {
 	if status, text = a.call(http.MethodGet, "/v1/jobs/passport/P1/answer?reason=trial", nil); status != http.StatusOK {
 		t.Errorf("answer: %d %s", status, text)
 	}
+	a.operate(s)
+	if text := a.process.read(t); strings.Contains(text, "NOPERM") || strings.Contains(text, "denied") {
+		t.Errorf("something was refused:\n%s", text)
+	}
 	// A key that is removed from the file stops within 5 s; the poll is each 2 s.
 	if err := os.WriteFile(a.keys, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -109,6 +115,47 @@ func TestTheAPIFromTheSubmissionToTheResult(t *testing.T) {
 	})
 	t.Logf("revoked after %s", time.Since(revoked))
 	a.process.terminate(t)
+}
+
+// operate does everything that needs the scope operate, and refuses an upload, which is deleted again. P1 and A1 are final.
+func (a *apiServer) operate(s *stack) {
+	a.t.Helper()
+	want := func(status int, method, path, body string, headers ...string) []byte {
+		a.t.Helper()
+		got, text := a.call(method, path, strings.NewReader(body), append([]string{"Content-Type", "application/json"}, headers...)...)
+		if got != status {
+			a.t.Errorf("%s %s: %d, want %d\n%s", method, path, got, status, text)
+		}
+		return text
+	}
+	reason := `{"reason":"trial"}`
+	want(http.StatusConflict, http.MethodPost, "/v1/aadhaar?verification_id=A1", string(cardJPEG())+"x", "Content-Type", "image/jpeg")
+	want(http.StatusAccepted, http.MethodPost, "/v1/jobs/passport/P1/retry", reason)
+	s.wait("passport", "P1")
+	s.must("fleet", "pause", "--reason", "trial")
+	want(http.StatusAccepted, http.MethodPost, "/v1/passport", `{"verification_id":"P2","file_number":"`+canary+`00002","dob":"1990-01-31"}`)
+	if text := want(http.StatusOK, http.MethodGet, "/v1/jobs?open=true", ""); !bytes.Contains(text, []byte(`"P2"`)) {
+		a.t.Errorf("open jobs: %s", text)
+	}
+	want(http.StatusAccepted, http.MethodPost, "/v1/jobs/passport/P2/cancel", reason)
+	s.must("fleet", "resume")
+	for _, action := range []string{"reject", "approve"} {
+		if _, _, err := s.store.PutQuarantine(a.t.Context(), "A1", "image/jpeg", cardJPEG()); err != nil {
+			a.t.Fatal(err)
+		}
+		rec, version, err := s.store.Record(a.t.Context(), tasks.Aadhaar, "A1")
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		rec.State, rec.Code, rec.Review = storage.StateFailed, "unsafe_mask", "visible_qr"
+		if _, err := s.store.SwapRecord(a.t.Context(), rec, version); err != nil {
+			a.t.Fatal(err)
+		}
+		if text := want(http.StatusOK, http.MethodGet, "/v1/jobs?review=true", ""); !bytes.Contains(text, []byte(`"A1"`)) {
+			a.t.Errorf("jobs in review: %s", text)
+		}
+		want(http.StatusAccepted, http.MethodPost, "/v1/jobs/aadhaar/A1/"+action, reason)
+	}
 }
 
 // BenchmarkMemoryOf64UploadsAtOnce sends 64 images of 10 MB to one server at the same time, and reports its peak resident
