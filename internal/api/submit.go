@@ -34,6 +34,13 @@ type AadhaarForm struct {
 	Image          string `json:"image" format:"binary" doc:"JPEG or PNG, at most 10 MB and 40 megapixels"`
 }
 
+// AadhaarObject is the body of POST /v1/aadhaar for an image that is in S3 already.
+type AadhaarObject struct {
+	VerificationID string `json:"verification_id" pattern:"^[A-Za-z0-9._-]{1,50}$" doc:"idempotency key"`
+	Lane           string `json:"lane,omitempty" enum:"live,bulk" default:"live"`
+	Image          string `json:"image" pattern:"^s3://" example:"s3://my-bucket/cards/124.png" doc:"an object in a place that KYCQ_IMAGE_BUCKETS lists; a worker reads it, and kycq never deletes it"`
+}
+
 // JobAnswer is the answer with a job.
 type JobAnswer struct {
 	Status   int
@@ -63,12 +70,13 @@ func (a *API) registerSubmissions() {
 	register(a, operation{
 		name: "submitAadhaar", method: http.MethodPost, path: "/v1/aadhaar", tag: "jobs", scope: ScopeSubmit, accepted: true, codes: append(codes, "busy"),
 		summary: "Mask an Aadhaar card",
-		description: "The image is sent as a form, or as the body itself with the other fields in the query. 202: the job is new and durable. " +
-			"200: a job with this id and image exists, finished or not.",
+		description: "The image is sent as a form, as the body itself with the other fields in the query, or named by JSON if it is in S3 already. " +
+			"202: the job is new and durable. 200: a job with this id and image exists, finished or not.",
 		body: huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			formType:     {Schema: huma.SchemaFromType(schemas, typeOf[AadhaarForm]())},
 			"image/jpeg": {Schema: binary},
 			"image/png":  {Schema: binary},
+			jsonType:     {Schema: huma.SchemaFromType(schemas, typeOf[AadhaarObject]())},
 		}},
 	}, a.submitAadhaar)
 }
@@ -102,6 +110,9 @@ type AadhaarParams struct {
 
 func (a *API) submitAadhaar(ctx context.Context, c *call, in *AadhaarParams) (*JobAnswer, error) {
 	kind, parameters := c.mediaType()
+	if kind == jsonType {
+		return a.submitObject(ctx, c)
+	}
 	limit := int64(tasks.MaxImageBytes)
 	if kind == formType {
 		limit += formRest
@@ -129,6 +140,22 @@ func (a *API) submitAadhaar(ctx context.Context, c *call, in *AadhaarParams) (*J
 		return nil, err
 	}
 	return a.submitImage(ctx, c, u)
+}
+
+// submitObject accepts a job whose image is in S3. It does not read the image, so the answer does not show whether it exists.
+func (a *API) submitObject(ctx context.Context, c *call) (*JobAnswer, error) {
+	fields, err := c.object(fieldID, fieldLane, "image")
+	if err != nil {
+		return nil, err
+	}
+	place, ok := strings.CutPrefix(fields["image"], "s3://")
+	if !ok {
+		return nil, invalid(FieldError{Pointer: "/image", Code: "image_place_invalid", Message: "image must be of the form s3://bucket/key"})
+	}
+	bucket, key, _ := strings.Cut(place, "/")
+	return a.submit(ctx, c, tasks.Job{
+		Kind: tasks.Aadhaar, VerificationID: fields[fieldID], Lane: laneOf(fields[fieldLane]), Input: tasks.Input{Image: &tasks.Image{Bucket: bucket, Key: key}},
+	}, nil)
 }
 
 // upload is an image with its fields.

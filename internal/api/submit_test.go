@@ -150,7 +150,7 @@ func TestImagesAreRefusedByTheirSizeAndThenByTheirType(t *testing.T) {
 		"a field twice":              {twiceKind, twice, 422, "invalid_input"},
 		"no image":                   {noneKind, none, 422, "invalid_input"},
 		"a form without a boundary":  {"multipart/form-data", strings.NewReader("x"), 415, "media_type"},
-		"JSON instead of the image":  {jsonType, strings.NewReader("{}"), 415, "media_type"},
+		"JSON without an image":      {jsonType, strings.NewReader(`{"verification_id":"A1"}`), 422, "invalid_input"},
 		"no content type":            {"", bytes.NewReader(picture(1, 10)), 415, "media_type"},
 		"a form without end of part": {"multipart/form-data; boundary=x", strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\nabc"), 422, "invalid_input"},
 	} {
@@ -161,6 +161,33 @@ func TestImagesAreRefusedByTheirSizeAndThenByTheirType(t *testing.T) {
 	}
 	if n := s.uploads(); n != 0 {
 		t.Errorf("%d uploads of refused images", n)
+	}
+}
+
+// Objects are taken from listed places only, and are not read, so an answer does not show what a bucket holds.
+func TestAnImageInS3IsTakenFromAListedPlaceUnread(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	body := func(id, image string) string { return `{"verification_id":"` + id + `","image":"` + image + `"}` }
+	s.want(s.post("/v1/aadhaar", body("A1", "s3://cards/march/"+canary+".png")), http.StatusAccepted, "")
+	s.want(s.post("/v1/aadhaar", body("A1", "s3://cards/march/"+canary+".png")), http.StatusOK, "")
+	s.want(s.post("/v1/aadhaar", body("A1", "s3://cards/march/2.png")), http.StatusConflict, "different_input")
+	for _, c := range [][3]string{
+		{"A2", "s3://cards/april/1.png", "image_place_refused"},
+		{"A2", "s3://cards/march/../april/1.png", "image_place_refused"},
+		{"A2", "s3://" + s.s3.Config().InboxBucket + "/single/A1.000000000000", "image_place_refused"},
+		{"A2", "s3://cards", "image_missing"},
+		{"A2", "/etc/passwd", "image_place_invalid"},
+		{"", "s3://cards/march/1.png", "verification_id_missing"},
+	} {
+		a := s.post("/v1/aadhaar", body(c[0], c[1]))
+		s.want(a, http.StatusUnprocessableEntity, "invalid_input")
+		if !strings.Contains(string(a.body), `"`+c[2]+`"`) {
+			t.Errorf("%s: %s", c[1], a.body)
+		}
+	}
+	if _, _, err := s.store.Record(t.Context(), tasks.Aadhaar, "A2"); err == nil {
+		t.Error("a refused image has a record")
 	}
 }
 

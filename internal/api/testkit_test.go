@@ -58,11 +58,16 @@ type server struct {
 func start(t *testing.T, change ...func(*api.Config)) *server {
 	t.Helper()
 	s := &server{t: t, redis: miniredis.RunT(t), s3: storagetest.StartFake(t), tokens: map[api.Scope]string{}, log: &bytes.Buffer{}}
-	s.store = s.s3.Store(t)
+	s.s3.Store(t) // creates the buckets
+	places := s.s3.Config()
+	places.ImageBuckets = []string{"cards/march"}
+	var err error
+	if s.store, err = storage.Open(t.Context(), places); err != nil {
+		t.Fatal(err)
+	}
 	rdb := redis.NewClient(&redis.Options{Addr: s.redis.Addr()})
 	t.Cleanup(func() { _ = rdb.Close() })
 	s.queues = asynq.NewInspectorFromRedisClient(rdb)
-	var err error
 	if s.keyset, err = seal.Generate(); err != nil {
 		t.Fatal(err)
 	}
