@@ -48,20 +48,15 @@ func (d *delivery) claim(ctx context.Context) transition {
 	return d.resume(ctx)
 }
 
-// knownFor is how long a worker reads the records of a batch whose rows it has found to have one already.
-const knownFor = time.Minute
-
 // claimUnread builds the record of a first run from what the producer knew of it, without reading it. The first write is
 // conditional on that; if it is refused, the job is claimed again with a read.
 func (d *delivery) claimUnread() bool {
 	base := d.job.Base
 	d.job.Base = tasks.Base{} // once
-	at, _ := d.known.Load(d.job.Batch)
-	known, _ := at.(time.Time)
 	switch {
 	case d.job.Run != 1 || d.rec != nil, !base.None && base.ETag == "":
 		return false
-	case base.None && time.Since(known) < knownFor:
+	case base.None && d.refused.many(d.job.Batch):
 		return false
 	case base.None:
 		base.CreatedAt = now()

@@ -48,8 +48,7 @@ type Processor struct {
 	lastPut atomic.Int64
 	// parsing is locked while untrusted bytes are parsed: see guardCrash.
 	parsing sync.RWMutex
-	// known is when rows of a batch were last found to have records already.
-	known   sync.Map
+	refused refusedClaims
 	mu      sync.Mutex
 	session drain
 	thin    zerolog.Hook // of repeated faults

@@ -89,7 +89,7 @@ func (d *delivery) notSaved(err error) transition {
 		return d.infraFault(err, "storage")
 	}
 	if d.unread && d.job.Batch != "" {
-		d.known.Store(d.job.Batch, time.Now())
+		d.refused.add(d.job.Batch)
 	}
 	if d.conflicts++; d.conflicts > maxConflicts {
 		return done(later(time.Second, "record_contended"))

@@ -61,12 +61,12 @@ func TestAFreshJobIsClaimedWithoutReadingItsRecord(t *testing.T) {
 	})
 }
 
-// What the producer knew is only a condition of the first write. The next rows of a batch with known ids wait for no slot.
+// What the producer knew is only a condition of the first write. After some refused rows, the next ones wait for no slot.
 func TestAClaimThatIsRefusedReadsTheRecord(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		p.Batches = &fakeBatches{}
-		for i, id := range []string{"A", "B"} {
+		for i, id := range []string{"A", "B", "C", "D"} {
 			job := w.payload(tasks.Passport, id)
 			p.Process(t.Context(), job)
 			job.Batch, job.Row, job.Base.None = "b-1", i+1, true
@@ -74,12 +74,16 @@ func TestAClaimThatIsRefusedReadsTheRecord(t *testing.T) {
 			if v := p.Process(t.Context(), job); v.Decision != Final {
 				t.Errorf("%+v", v)
 			}
-			if got := len(w.gate.outcomes) - entered; got != 1-i {
+			want := 1
+			if i >= refusedRows {
+				want = 0
+			}
+			if got := len(w.gate.outcomes) - entered; got != want {
 				t.Errorf("%s waited %d times for a slot", id, got)
 			}
 		}
-		if w.vendor.charges != 2 {
-			t.Errorf("%d charges for two jobs", w.vendor.charges)
+		if w.vendor.charges != 4 {
+			t.Errorf("%d charges for four jobs", w.vendor.charges)
 		}
 	})
 }

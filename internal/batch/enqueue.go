@@ -70,14 +70,14 @@ func (t *feed) feedOpen(ctx context.Context, p *Progress, run Run, rows []*Row) 
 	erased := slices.ContainsFunc(rows, func(r *Row) bool { return r.Item.Erased }) // only the record says how these ended
 	if !p.rebuilding() && run.Kind != Amend && !erased {
 		err = t.b.prepare(t.Client, rows)
-		for _, r := range rows {
-			r.spec.Base.None = run.Kind == AllRows
-		}
 	} else {
 		err = t.readRows(ctx, run, rows)
 	}
 	if err != nil {
 		return 0, 0, err
+	}
+	for _, r := range rows { // the worker need not look for the record of a row that is fed first
+		r.spec.Base.None = run.Kind == AllRows && r.Record == nil
 	}
 	open, calls, err := t.setEnded(ctx, rows)
 	if err != nil {
