@@ -123,3 +123,9 @@ func (s *Store) Config() Config { return s.cfg }
 
 // Buckets returns the object layer, which is internal to kycq.
 func (s *Store) Buckets() *objects.Buckets { return s.buckets }
+
+// Now returns the time by the store's clock, to about a second.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	ahead, err := s.buckets.Clock(ctx)
+	return time.Now().Add(-ahead), err
+}

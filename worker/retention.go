@@ -25,6 +25,8 @@ type RetentionStore interface {
 	Erasable
 	Records(ctx context.Context, kind tasks.Kind) iter.Seq2[string, error]
 	LegalHolds(ctx context.Context) iter.Seq2[*storage.LegalHold, error]
+	// Now returns the time by the store's clock: a machine whose clock is ahead must not erase early.
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // Retention erases the data of finished jobs that is no longer to be kept.
@@ -71,6 +73,10 @@ type RetentionDone struct {
 // those in a copied bucket are new.
 func (r *Retention) Plan(ctx context.Context) (*RetentionPlan, error) {
 	plan, held := &RetentionPlan{Erase: []Due{}, Reviews: []Due{}}, map[string]bool{}
+	now, err := r.Store.Now(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("retention: %w", err)
+	}
 	for h, err := range r.Store.LegalHolds(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("retention: %w", err)
@@ -81,14 +87,14 @@ func (r *Retention) Plan(ctx context.Context) (*RetentionPlan, error) {
 		if !r.Rules.Any(string(kind)) {
 			continue
 		}
-		if err := r.planKind(ctx, kind, held, plan); err != nil {
+		if err := r.planKind(ctx, kind, now, held, plan); err != nil {
 			return nil, fmt.Errorf("retention: %w", err)
 		}
 	}
 	return plan, nil
 }
 
-func (r *Retention) planKind(ctx context.Context, kind tasks.Kind, held map[string]bool, plan *RetentionPlan) error {
+func (r *Retention) planKind(ctx context.Context, kind tasks.Kind, now time.Time, held map[string]bool, plan *RetentionPlan) error {
 	var mu sync.Mutex
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(reconcileParallel)
@@ -107,7 +113,7 @@ func (r *Retention) planKind(ctx context.Context, kind tasks.Kind, held map[stri
 			case err != nil:
 				plan.Unreadable++
 			default:
-				plan.add(rec, r.Rules, held[string(kind)+"/"+id])
+				plan.add(rec, r.Rules, now, held[string(kind)+"/"+id])
 			}
 			return nil
 		})
@@ -115,7 +121,7 @@ func (r *Retention) planKind(ctx context.Context, kind tasks.Kind, held map[stri
 	return group.Wait()
 }
 
-func (p *RetentionPlan) add(rec *storage.Record, rules retention.Rules, held bool) {
+func (p *RetentionPlan) add(rec *storage.Record, rules retention.Rules, now time.Time, held bool) {
 	ended := rec.CompletedAt
 	if ended.IsZero() {
 		ended = rec.UpdatedAt
@@ -125,7 +131,7 @@ func (p *RetentionPlan) add(rec *storage.Record, rules retention.Rules, held boo
 		return
 	}
 	due := Due{rec.Kind, rec.VerificationID, rule, ended.Add(keep)}
-	switch left := time.Until(due.Ends); {
+	switch left := due.Ends.Sub(now); {
 	case left > 0 && left <= ReviewNotice && rec.NeedsReview() && !held:
 		p.Reviews = append(p.Reviews, due)
 	case left > 0:
@@ -136,16 +142,18 @@ func (p *RetentionPlan) add(rec *storage.Record, rules retention.Rules, held boo
 	}
 }
 
-// due reports whether the data of a job is to be erased, if no legal hold keeps it.
-func (r *Retention) due(rec *storage.Record) bool {
-	var p RetentionPlan
-	p.add(rec, r.Rules, false)
-	return len(p.Erase) > 0
+// due returns a function that reports whether the data of a job is to be erased, if no legal hold keeps it.
+func (r *Retention) due(now time.Time) func(*storage.Record) bool {
+	return func(rec *storage.Record) bool {
+		var p RetentionPlan
+		p.add(rec, r.Rules, now, false)
+		return len(p.Erase) > 0
+	}
 }
 
 // stillDue drops jobs that have run again, or are held, since they were planned: reading all records takes long, and a person may
 // have been asked.
-func (r *Retention) stillDue(ctx context.Context, planned []Due) ([]Due, error) {
+func (r *Retention) stillDue(ctx context.Context, isDue func(*storage.Record) bool, planned []Due) ([]Due, error) {
 	still := make([]Due, len(planned)) // without a kind: dropped
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(reconcileParallel)
@@ -156,7 +164,7 @@ func (r *Retention) stillDue(ctx context.Context, planned []Due) ([]Due, error) 
 			if err == nil {
 				held, err = r.Store.LegalHold(ctx, d.Kind, d.VerificationID)
 			}
-			if err == nil && held == nil && r.due(rec) {
+			if err == nil && held == nil && isDue(rec) {
 				still[i] = d
 			}
 			if storeDown(err) {
@@ -174,7 +182,12 @@ func (r *Retention) stillDue(ctx context.Context, planned []Due) ([]Due, error) 
 func (r *Retention) Erase(ctx context.Context, plan *RetentionPlan) (RetentionDone, error) {
 	var done RetentionDone
 	var remains storage.RemainsError
-	due, err := r.stillDue(ctx, plan.Erase)
+	now, err := r.Store.Now(ctx)
+	if err != nil {
+		return done, fmt.Errorf("retention: %w", err)
+	}
+	isDue := r.due(now)
+	due, err := r.stillDue(ctx, isDue, plan.Erase)
 	if err != nil {
 		return done, fmt.Errorf("retention: %w", err)
 	}
@@ -199,7 +212,7 @@ func (r *Retention) Erase(ctx context.Context, plan *RetentionPlan) (RetentionDo
 		}
 	}
 	for _, d := range due {
-		_, err := eraseIf(ctx, r.Store, r.Forget, r.Keyset, d.Kind, d.VerificationID, "retention", d.reason(), r.due)
+		_, err := eraseIf(ctx, r.Store, r.Forget, r.Keyset, d.Kind, d.VerificationID, "retention", d.reason(), isDue)
 		var left *storage.RemainsError
 		switch {
 		case err == nil:

@@ -14,11 +14,14 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// heldS3 is a store with legal holds.
+// heldS3 is a store with legal holds, and with a clock of its own.
 type heldS3 struct {
 	*fakeS3
-	held map[string]bool
+	held  map[string]bool
+	ahead time.Duration // of this machine's clock
 }
+
+func (s *heldS3) Now(context.Context) (time.Time, error) { return time.Now().Add(-s.ahead), nil }
 
 func (s *heldS3) LegalHold(_ context.Context, kind tasks.Kind, id string) (*storage.LegalHold, error) {
 	if s.held[id] {
@@ -102,6 +105,31 @@ func TestRetentionErasesNothingWithoutAnAuditEvent(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		if err := r.Run(t.Context()); !errors.Is(err, errInjected) || w.record(tasks.Passport, "A").Erased != nil {
 			t.Errorf("error %v, or it is erased", err)
+		}
+	})
+}
+
+func TestRetentionGoesByTheClockOfTheStore(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		p.Process(t.Context(), w.payload(tasks.Passport, "A"))
+		s3 := &heldS3{fakeS3: w.s3}
+		r := &Retention{
+			Rules: retention.Rules{"passport": 24 * time.Hour}, Store: s3, Keyset: w.keyset, Forget: nothingInRedis, Log: zerolog.Nop(),
+			EraseRows: func(context.Context, tasks.Kind, map[string]bool) error { return nil },
+			Audit:     func(context.Context, tasks.Kind, string, string) error { return nil },
+		}
+		time.Sleep(25 * time.Hour)
+		due, err := r.Plan(t.Context())
+		if err != nil || len(due.Erase) != 1 {
+			t.Fatalf("%+v, %v", due, err)
+		}
+		s3.ahead = 2 * time.Hour
+		if plan, err := r.Plan(t.Context()); err != nil || len(plan.Erase) != 0 {
+			t.Errorf("planned by the clock of the machine: %+v, %v", plan, err)
+		}
+		if done, err := r.Erase(t.Context(), due); err != nil || done != (RetentionDone{Skipped: 1}) {
+			t.Errorf("erased by the clock of the machine: %+v, %v", done, err)
 		}
 	})
 }
