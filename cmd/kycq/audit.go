@@ -24,7 +24,7 @@ func newAudit(a *app) *cobra.Command {
 }
 
 func newAuditList(a *app) *cobra.Command {
-	var who, what, since string
+	var who, what string
 	var from time.Time
 	cmd := a.command(&cobra.Command{
 		Use:   "list",
@@ -32,12 +32,6 @@ func newAuditList(a *app) *cobra.Command {
 		Long: `list prints the events of the audit trail, the oldest first. --who selects a user, --what an action or a group of actions
 ("job" selects job.retry and job.cancel), --since a time: 24h, 30d, or a date.`,
 		Example: "  kycq audit list --since 7d\n  kycq audit list --what fleet --who asha\n  kycq audit list --json | jq '.events[] | select(.verification_id == \"ABC00123\")'",
-		Args: func(cmd *cobra.Command, args []string) (err error) {
-			if from, err = parseSince(since); err != nil {
-				return err
-			}
-			return cobra.NoArgs(cmd, args)
-		},
 	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
 		events, unreadable, err := audit.List(ctx, audit.BucketOf(d.store.Buckets()), from)
 		if err != nil {
@@ -56,12 +50,12 @@ func newAuditList(a *app) *cobra.Command {
 	})
 	cmd.Flags().StringVar(&who, "who", "", "events of this user")
 	cmd.Flags().StringVar(&what, "what", "", "events of this action or group of actions")
-	cmd.Flags().StringVar(&since, "since", "", "events since then: a duration (24h, 30d), a date (2026-11-01), or a time (RFC 3339)")
+	addSinceFlag(cmd, &from)
 	return cmd
 }
 
 func newAuditExport(a *app) *cobra.Command {
-	var since, out string
+	var out string
 	var from time.Time
 	cmd := a.command(&cobra.Command{
 		Use:   "export",
@@ -69,12 +63,6 @@ func newAuditExport(a *app) *cobra.Command {
 		Long: `export writes the events as they are stored, one line of JSON each, the oldest first. Each has its number, the hash of the
 previous event of its writer, and its MAC. It exits with code 3 if events cannot be read: run kycq audit verify then.`,
 		Example: "  kycq audit export --since 24h --out audit-$(date +%F).jsonl\n  kycq audit export --since 2026-11-01 | gzip > november.jsonl.gz",
-		Args: func(cmd *cobra.Command, args []string) (err error) {
-			if from, err = parseSince(since); err != nil {
-				return err
-			}
-			return cobra.NoArgs(cmd, args)
-		},
 	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
 		events, unreadable, err := audit.List(ctx, audit.BucketOf(d.store.Buckets()), from)
 		if err != nil {
@@ -101,9 +89,20 @@ previous event of its writer, and its MAC. It exits with code 3 if events cannot
 		}
 		return nil
 	})
-	cmd.Flags().StringVar(&since, "since", "", "events since then: a duration (24h, 30d), a date (2026-11-01), or a time (RFC 3339)")
+	addSinceFlag(cmd, &from)
 	cmd.Flags().StringVar(&out, "out", "", "write to this file (mode 0600) instead of stdout")
 	return cmd
+}
+
+// addSinceFlag adds --since to a command without arguments.
+func addSinceFlag(cmd *cobra.Command, from *time.Time) {
+	since := cmd.Flags().String("since", "", "events since then: a duration (24h, 30d), a date (2026-11-01), or a time (RFC 3339)")
+	cmd.Args = func(cmd *cobra.Command, args []string) (err error) {
+		if *from, err = parseSince(*since); err != nil {
+			return err
+		}
+		return cobra.NoArgs(cmd, args)
+	}
 }
 
 // parseSince reads a duration before now, a date or a time; nothing is the beginning.
