@@ -92,6 +92,9 @@ func TestTheCausesOfTheFleet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := fleet(c.change)
+			if len(f.Holds) > 0 { // holds pause the queues: that is no further cause
+				f.Queues[tasks.Queue(tasks.Passport, tasks.Bulk)] = asynqx.Depth{Paused: true}
+			}
 			rows, err := f.Batch(&batch.Status{Batch: "b-00000000", Kind: tasks.Passport, State: batch.Running, Rows: 9})
 			if err != nil {
 				t.Fatal(err)
@@ -99,7 +102,7 @@ func TestTheCausesOfTheFleet(t *testing.T) {
 			for of, got := range map[string]*Reason{
 				"kind": f.Calls(tasks.Passport), "batch": rows, "job": f.job(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport}, State: storage.StateQueued}, nil, nil),
 			} {
-				if got == nil || got.Cause != c.cause || got.Message != c.message || c.next != any && got.NextAction != c.next || !got.Since.Equal(c.since) || !got.Until.Equal(c.until) {
+				if got == nil || got.Cause != c.cause || got.Message != c.message || c.next != any && got.NextAction != c.next || !got.Since.Equal(c.since) || !got.Until.Equal(c.until) || len(got.Also) > 0 {
 					t.Errorf("%s: %+v", of, got)
 				}
 			}
@@ -107,9 +110,11 @@ func TestTheCausesOfTheFleet(t *testing.T) {
 			if err != nil || ended != nil {
 				t.Errorf("a batch that is done: %+v, %v", ended, err)
 			}
-			answered := f.job(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport}, State: storage.StateAnswered}, nil, nil)
-			if (answered != nil) != (c.cause == NoWorker) {
-				t.Errorf("a job that needs no call: %+v", answered)
+			for _, state := range []storage.State{storage.StateSent, storage.StateAnswered} {
+				called := f.job(&storage.Record{JobSpec: tasks.JobSpec{Kind: tasks.Passport}, State: state}, nil, nil)
+				if (called != nil) != (c.cause == NoWorker) {
+					t.Errorf("a job that is %s, and needs no call: %+v", state, called)
+				}
 			}
 			if other := f.Calls(tasks.Aadhaar); (other != nil) != (c.cause != Breaker && c.cause != RateLimited && !strings.Contains(c.message, "passport only")) {
 				t.Errorf("the other kind: %+v", other)
@@ -150,16 +155,17 @@ func TestTheCausesOfABatch(t *testing.T) {
 		delayed              []asynqx.Delayed
 		cause, message, next string // cause "": not blocked
 	}{
-		"moving":            {change: busy},
-		"some rows wait":    {change: busy, delayed: []asynqx.Delayed{row("verification_failed", "retry", "b-00000000"), row("key_missing", "later", "c-00000000")}},
-		"of another batch":  {change: waiting, delayed: []asynqx.Delayed{row("key_missing", "later", "c-00000000")}},
-		"all rows wait":     {change: busy, delayed: []asynqx.Delayed{row("verification_failed", "retry", "b-00000000"), row("verification_failed", "retry", "b-00000000")}, cause: Retry, message: "all 2 open rows wait: Cashfree could not process the request", next: "none: kycq tries again"},
-		"images":            {change: waiting, delayed: []asynqx.Delayed{row("image_not_fetched", "later", "b-00000000")}, cause: Images, message: "all 2 open rows wait: the masked image cannot be fetched at the moment", next: "none if it passes; else see the worker's log and run `kycq doctor`; the image is paid for, and kycq fetches it again by itself"},
-		"a key of a job":    {change: waiting, delayed: []asynqx.Delayed{row("key_missing", "later", "b-00000000")}, cause: KeyMissing, message: "all 2 open rows wait: the worker's keyset lacks the key that this job was sealed with", next: "give the workers the current keyset: `kycq keys status` lists the key ids"},
-		"a key of the rows": {status: func(s *batch.Status) { s.Reason = "key_missing" }, cause: KeyMissing, message: "the rows of the batch wait: the worker's keyset lacks the key that this job was sealed with", next: "give the workers the current keyset: `kycq keys status` lists the key ids"},
-		"redis is full":     {status: func(s *batch.Status) { s.Reason = "redis_full" }, cause: RedisFull, message: "Redis is nearly full, so no further rows are enqueued", next: "raise its maxmemory, or wait until the queues are shorter"},
-		"after a hold":      {change: waiting, delayed: []asynqx.Delayed{row("held", "later", "b-00000000")}, cause: Retry, message: "all 2 open rows wait: returned to the queue while calls were stopped", next: "none: kycq tries again"},
-		"a foreign code":    {change: waiting, delayed: []asynqx.Delayed{row("jane@example", "later", "b-00000000")}, cause: Retry, message: "all 2 open rows wait: returned to the queue", next: "none: kycq tries again"},
+		"moving":             {change: busy},
+		"a moment's silence": {change: kind(func(k *gate.KindStatus) { k.StoppedFor = time.Second })},
+		"some rows wait":     {change: busy, delayed: []asynqx.Delayed{row("verification_failed", "retry", "b-00000000"), row("key_missing", "later", "c-00000000")}},
+		"of another batch":   {change: waiting, delayed: []asynqx.Delayed{row("key_missing", "later", "c-00000000")}},
+		"all rows wait":      {change: busy, delayed: []asynqx.Delayed{row("verification_failed", "retry", "b-00000000"), row("verification_failed", "retry", "b-00000000")}, cause: Retry, message: "all 2 open rows wait: Cashfree could not process the request", next: "none: kycq tries again"},
+		"images":             {change: waiting, delayed: []asynqx.Delayed{row("image_not_fetched", "later", "b-00000000")}, cause: Images, message: "all 2 open rows wait: the masked image cannot be fetched at the moment", next: "none if it passes; else see the worker's log and run `kycq doctor`; the image is paid for, and kycq fetches it again by itself"},
+		"a key of a job":     {change: waiting, delayed: []asynqx.Delayed{row("key_missing", "later", "b-00000000")}, cause: KeyMissing, message: "all 2 open rows wait: the worker's keyset lacks the key that this job was sealed with", next: "give the workers the current keyset: `kycq keys status` lists the key ids"},
+		"a key of the rows":  {status: func(s *batch.Status) { s.Reason = "key_missing" }, cause: KeyMissing, message: "the rows of the batch wait: the worker's keyset lacks the key that this job was sealed with", next: "give the workers the current keyset: `kycq keys status` lists the key ids"},
+		"redis is full":      {status: func(s *batch.Status) { s.Reason = "redis_full" }, cause: RedisFull, message: "Redis is nearly full, so no further rows are enqueued", next: "raise its maxmemory, or wait until the queues are shorter"},
+		"after a hold":       {change: waiting, delayed: []asynqx.Delayed{row("held", "later", "b-00000000")}, cause: Retry, message: "all 2 open rows wait: returned to the queue while calls were stopped", next: "none: kycq tries again"},
+		"a foreign code":     {change: waiting, delayed: []asynqx.Delayed{row("jane@example", "later", "b-00000000")}, cause: Retry, message: "all 2 open rows wait: returned to the queue", next: "none: kycq tries again"},
 		"call limit": {
 			status: func(s *batch.Status) { s.State, s.Calls, s.MaxCalls = batch.CallLimitReached, 5, 5 }, cause: CallLimit,
 			message: "call limit reached: 5 of 5 calls were made", next: "to continue, run `kycq batch resume b-00000000 --max-calls N`",
@@ -168,7 +174,7 @@ func TestTheCausesOfABatch(t *testing.T) {
 			change: func(f *Fleet) { f.Queues[queue] = asynqx.Depth{Paused: true} }, cause: QueuePaused,
 			message: "the queue passport-bulk is paused on the dashboard", next: "resume it on the dashboard",
 		},
-		"cancelled":                  {change: holds(hold.Hold{Cause: hold.Balance}), status: func(s *batch.Status) { s.State = batch.Cancelled }},
+		"cancelled":                  {change: holds(hold.Hold{Cause: hold.Balance}), status: func(s *batch.Status) { s.State = batch.Cancelled }, delayed: []asynqx.Delayed{row("key_missing", "later", "b-00000000")}},
 		"cancelled without a worker": {change: func(f *Fleet) { f.Workers = nil }, status: func(s *batch.Status) { s.State = batch.Cancelled }, cause: NoWorker, message: "no worker is alive, and none was seen in the last week", next: "start one with `kycq worker`"},
 		"writing the report":         {change: holds(hold.Hold{Cause: hold.Balance}), status: func(s *batch.Status) { s.Ended = s.Rows }},
 	} {
