@@ -49,7 +49,7 @@ var calmGate = &fakeGate{kinds: []gate.KindStatus{
 
 func open(t *testing.T, client redis.UniversalClient, g metrics.Gate) *metrics.Metrics {
 	t.Helper()
-	m, err := metrics.New(metrics.Config{Redis: client, Gate: g, Queues: append(tasks.Queues(), "feed"), Version: "v1", Commit: "abc"})
+	m, err := metrics.New(metrics.Config{Redis: client, Gate: g, Queues: append(tasks.Queues(), "feed"), BatchStates: []string{"call_limit_reached"}, Version: "v1", Commit: "abc"})
 	if err != nil {
 		t.Fatal(err)
 	}

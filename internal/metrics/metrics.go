@@ -23,6 +23,8 @@ type Config struct {
 	Gate  Gate
 	// Queues are the exported queues. Other queues in the same Redis are not exported: a name could be personal data.
 	Queues []string
+	// BatchStates are the exported states of open batches.
+	BatchStates []string
 	// Version and Commit are labels of kycq_build_info.
 	Version, Commit string
 	// DigitCheck says that this worker reads masked images with Tesseract.
@@ -42,7 +44,7 @@ func New(cfg Config) (*Metrics, error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
-		&shared{redis: cfg.Redis, gate: cfg.Gate, queues: cfg.Queues},
+		&shared{redis: cfg.Redis, gate: cfg.Gate, queues: cfg.Queues, batchStates: cfg.BatchStates},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	promauto.With(registry).NewGauge(prometheus.GaugeOpts{

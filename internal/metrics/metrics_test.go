@@ -84,6 +84,22 @@ func TestOpenJobsAreCounted(t *testing.T) {
 	f.want(t, "kycq_quarantined_images", "", 3)
 }
 
+// A name in Redis that kycq has not written could be personal data, and one that is not UTF-8 would end the process.
+func TestOtherNamesInRedisAreNoLabels(t *testing.T) {
+	t.Parallel()
+	client := redisClient(t)
+	other := map[string]int64{"jane@example": 1, "\xff": 1}
+	if err := redisx.CountRound(t.Context(), client, redisx.Rounds{Open: other, Oldest: other, Batches: other}); err != nil {
+		t.Fatal(err)
+	}
+	f := scrape(t, open(t, client, calmGate))
+	for _, name := range []string{"kycq_open_jobs", "kycq_oldest_open_job_timestamp_seconds", "kycq_open_batches"} {
+		if f[name] != nil {
+			t.Errorf("%s: %s", name, f[name])
+		}
+	}
+}
+
 func TestWorkersAreCountedWhileTheyAreAlive(t *testing.T) {
 	t.Parallel()
 	client := redisClient(t)

@@ -28,9 +28,9 @@ const scrapeTimeout = 2 * time.Second
 // shared collects the metrics that come from Redis and are equal in all workers. Each scrape reads them with a bounded
 // number of commands.
 type shared struct {
-	redis  redis.UniversalClient
-	gate   Gate
-	queues []string
+	redis               redis.UniversalClient
+	gate                Gate
+	queues, batchStates []string
 }
 
 var (
@@ -120,16 +120,20 @@ func (s *shared) collectRounds(ctx context.Context, to chan<- prometheus.Metric)
 	if err != nil {
 		return
 	}
-	for kind, n := range rounds.Open {
-		gauge(to, openJobs, float64(n), kind)
+	for _, kind := range tasks.Kinds() {
+		if n, ok := rounds.Open[string(kind)]; ok {
+			gauge(to, openJobs, float64(n), string(kind))
+		}
 	}
-	for queue, at := range rounds.Oldest {
-		if at > 0 {
+	for _, queue := range s.queues {
+		if at := rounds.Oldest[queue]; at > 0 {
 			gauge(to, oldestJob, float64(at), queue)
 		}
 	}
-	for state, n := range rounds.Batches {
-		gauge(to, openBatches, float64(n), state)
+	for _, state := range s.batchStates {
+		if n, ok := rounds.Batches[state]; ok {
+			gauge(to, openBatches, float64(n), state)
+		}
 	}
 	gauge(to, reviews, float64(rounds.Reviews))
 	to <- prometheus.MustNewConstMetric(missingTasks, prometheus.CounterValue, float64(rounds.Missing))

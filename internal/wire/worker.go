@@ -110,7 +110,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	}
 	w.pauses = OpenPauses(w.store, w.redis, w.gate, w.log)
 	if w.metrics, err = metrics.New(metrics.Config{
-		Redis: w.redis, Gate: w.gate, Queues: queues(), Version: build.Version, Commit: build.Commit, DigitCheck: number != nil,
+		Redis: w.redis, Gate: w.gate, Queues: queues(), BatchStates: stateNames(), Version: build.Version, Commit: build.Commit, DigitCheck: number != nil,
 	}); err != nil {
 		return err
 	}
@@ -179,8 +179,8 @@ func (w *Worker) counted(ctx context.Context, n worker.Counted) error {
 		}
 	}
 	open, batchesErr := w.batches.Open(ctx)
-	for _, state := range batch.OpenStates {
-		r.Batches[string(state)] = 0
+	for _, state := range stateNames() {
+		r.Batches[state] = 0
 	}
 	for _, b := range open {
 		r.Batches[string(b.State)]++
@@ -192,6 +192,13 @@ func (w *Worker) counted(ctx context.Context, n worker.Counted) error {
 		}
 	}
 	return errors.Join(batchesErr, reviewsErr, redisx.CountRound(ctx, w.redis, r), redisx.AddMissing(ctx, w.redis, n.Missing))
+}
+
+func stateNames() (names []string) {
+	for _, state := range batch.OpenStates {
+		names = append(names, string(state))
+	}
+	return names
 }
 
 func policyOf(cfg *config.Config) worker.Policy {
