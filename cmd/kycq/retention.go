@@ -9,12 +9,10 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/kycq/kycq/internal/audit"
-	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
+	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
-	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
 
@@ -46,16 +44,7 @@ Run it with --dry-run first: it lists the jobs and changes nothing.`,
 }
 
 func (a *app) runRetention(ctx context.Context, d *deps, dryRun, yes bool) error {
-	r := &worker.Retention{
-		Rules: d.cfg.Retention, Store: d.store, Keyset: d.keyset, Forget: worker.ForgetInRedis(d.redis), Log: zerolog.Nop(),
-		EraseRows: func(ctx context.Context, kind tasks.Kind, ids map[string]bool) error {
-			_, err := batch.EraseRows(ctx, d.store, d.keyset, kind, ids)
-			return err
-		},
-		Audit: func(ctx context.Context, kind tasks.Kind, id, reason string) error {
-			return d.appendAudit(ctx, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason})
-		},
-	}
+	r := wire.NewRetention(d.cfg, d.redis, d.store, d.keyset, zerolog.Nop(), d.appendAudit)
 	plan, err := r.Plan(ctx)
 	if err != nil {
 		return err

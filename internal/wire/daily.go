@@ -5,11 +5,15 @@ import (
 	"errors"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/sleep"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 	"github.com/kycq/kycq/worker"
 )
@@ -48,16 +52,19 @@ func (w *Worker) isOpen(ctx context.Context, id string) (bool, error) {
 	return err == nil && !b.Done(), err
 }
 
-// newRetention builds the retention of a worker, whose audit events have its operator's name, or "worker".
-func (w *Worker) newRetention(cfg *config.Config, keyset *tasks.Keyset) *worker.Retention {
+// NewRetention builds the retention of the settings. enter writes an event to the audit trail.
+func NewRetention(
+	cfg *config.Config, rdb redis.UniversalClient, store *storage.Store, keyset *tasks.Keyset, log zerolog.Logger,
+	enter func(context.Context, audit.Act) error,
+) *worker.Retention {
 	return &worker.Retention{
-		Rules: cfg.Retention, Store: w.store, Keyset: keyset, Forget: worker.ForgetInRedis(w.redis), Log: w.log,
+		Rules: cfg.Retention, Store: store, Keyset: keyset, Forget: worker.ForgetInRedis(rdb), Log: log,
 		EraseRows: func(ctx context.Context, kind tasks.Kind, ids map[string]bool) error {
-			_, err := batch.EraseRows(ctx, w.store, keyset, kind, ids)
+			_, err := batch.EraseRows(ctx, store, keyset, kind, ids)
 			return err
 		},
 		Audit: func(ctx context.Context, kind tasks.Kind, id, reason string) error {
-			return AuditOfWorker(ctx, cfg, w.store, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason})
+			return enter(ctx, audit.Act{Action: "erase", Kind: string(kind), VerificationID: id, Reason: reason})
 		},
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/admin"
+	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/clocks"
@@ -126,7 +127,9 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 		},
 		Metrics: w.metrics.Handler(),
 	})
-	w.retention = w.newRetention(cfg, keyset)
+	w.retention = NewRetention(cfg, w.redis, w.store, keyset, w.log, func(ctx context.Context, act audit.Act) error {
+		return AuditOfWorker(ctx, cfg, w.store, act)
+	})
 	batches := batch.NewStore(w.store)
 	progress := batch.NewProgressStore(w.redis, batches)
 	pause := worker.NewQueuePause(w.redis)
