@@ -157,6 +157,7 @@ var texts = map[string]Text{
 	"call_limit_reached":     {"the batch has made all the calls that it may make", "raise the limit with `kycq batch resume --max-calls`"},
 	"run_not_asked":          {"neither the record nor the batch asks for this run of the job", "find out who else can write to Redis"},
 	"superseded":             {"a later run of the job has begun", none},
+	"paused":                 {"an operator has paused the calls", "run `kycq fleet resume`"},
 	"held":                   {"the account or the kind is on hold", "see `kycq fleet status`"},
 	"probing":                {"a test call decides whether a hold or an open breaker ends", none},
 	"breaker":                {"Cashfree keeps failing: calls of this kind are paused for a while", none},

@@ -30,7 +30,7 @@ func TestOnlyCodesOfTheTableAreKnown(t *testing.T) {
 			t.Errorf("%q is known", code)
 		}
 	}
-	for _, code := range []string{"answer_lost", "insufficient_balance", "held", "internal_error"} {
+	for _, code := range []string{"answer_lost", "insufficient_balance", "held", "paused", "internal_error"} {
 		if !Known(code) || Listed(code) != code {
 			t.Errorf("%q is not known", code)
 		}
