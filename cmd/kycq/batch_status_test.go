@@ -52,6 +52,17 @@ func TestAnETAIsOnlyGivenWhileRowsMove(t *testing.T) {
 	}
 }
 
+// The name of a batch may come from Redis; operators copy the command.
+func TestACommandIsQuoted(t *testing.T) {
+	t.Parallel()
+	const odd = "b-1;$(reboot)"
+	for _, code := range []string{"answer_lost", "provider_error", "input_invalid", odd} {
+		if f := failureOf(odd, code, 1); !strings.Contains(f.Command, " '"+odd+"' ") || strings.Count(f.Command, "$") != strings.Count(f.Command, "'"+odd+"'") {
+			t.Errorf("%s: %s", code, f.Command)
+		}
+	}
+}
+
 func TestTheBarFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	st := &batchStatus{

@@ -32,6 +32,9 @@ func failuresOf(batch string, codes map[string]int) []failure {
 
 func failureOf(batch, code string, n int) failure {
 	text := advice.For(code)
+	if batch != "" {
+		batch = quote(batch) // from Redis
+	}
 	f := failure{Code: code, Count: n, Message: text.Message, NextAction: text.NextAction}
 	retry := strings.Contains(text.NextAction, "`kycq job retry`")
 	switch {
