@@ -98,10 +98,11 @@ func newKeysRotate(a *app) *cobra.Command {
 			if err := auditRotation(cmd.Context(), cfg, next, stage, promote); err != nil {
 				return err
 			}
-			if err := a.writeKeyset(next, path); err != nil {
-				return fmt.Errorf("write keyset: %w", err)
+			err = a.writeKeyset(next, path)
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%s exists and is never overwritten: name a new file", path)
 			}
-			return nil
+			return err
 		}),
 	}, config.Sealing, config.S3, config.Audit)
 	cmd.Flags().BoolVar(&stage, "stage", false, "add a key that decrypts and does not encrypt yet")
