@@ -30,7 +30,7 @@ func newBatchImages(a *app) *cobra.Command {
 with the hash in its record. An id that begins with a dot or hyphen gets the prefix "id=". Images that are there already are
 not read again: after an interrupt, run the same command.
 
-With --presign it prints a link for each image as CSV, or as JSONL with --json: whoever has a link can read the image until it
+With --presign it prints a link for each image as CSV, or as JSONL with --json: anyone with a link can read the image until it
 expires. --out is then the file for the list. The exit code is 3 if images are missing in S3.`,
 		Example: "  kycq batch images cards-1f00c3aa --out images\n  kycq batch images cards-1f00c3aa --presign 24h --out links.csv",
 		Args:    oneBatch,
@@ -79,7 +79,7 @@ func (x *imageExport) run(ctx context.Context, id string) error {
 	defer x.shown.Clear()
 	x.shown.Begin("images", int64(b.Rows), "rows")
 	if x.flags.presign > 0 {
-		_, err := x.app.writeTo(x.flags.out, func(w io.Writer) (int, error) { return x.counts.Written, x.writeLinks(ctx, b, w) })
+		_, err := x.app.writeTo(x.flags.out, func(w io.Writer) (int, error) { return 0, x.writeLinks(ctx, b, w) })
 		x.shown.Clear()
 		if err == nil {
 			x.app.Note("%s written", count(x.counts.Written, "link"))

@@ -30,7 +30,11 @@ func newBatchList(a *app) *cobra.Command {
 			return err
 		}
 		if len(found) == 0 && !a.JSON {
-			a.Note("no open batches (--all lists all)")
+			text := "no open batches (--all lists all)"
+			if all {
+				text = "no batches"
+			}
+			a.Note("%s", text)
 			return nil
 		}
 		return a.Answer(map[string]any{"batches": found}, func() string { return batchTable(found) + blockedBatches(found) })

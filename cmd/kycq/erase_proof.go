@@ -56,7 +56,7 @@ func proofOf(cfg storage.Config, rec *storage.Record, entry audit.Event, parts [
 	p.Audit.Writer, p.Audit.Seq, p.Audit.MAC = entry.Writer, entry.Seq, entry.MAC
 	if rec.Kind == tasks.Aadhaar {
 		p.Removed = append(p.Removed,
-			fmt.Sprintf("s3://%s/masked/%s/: the masked images of %d runs, with all versions", cfg.MaskedBucket, id, rec.Run),
+			fmt.Sprintf("s3://%s/masked/%s/: the masked images of %s, with all versions", cfg.MaskedBucket, id, count(rec.Run, "run")),
 			fmt.Sprintf("s3://%s/quarantine/%s: the image in quarantine, with all versions", cfg.InboxBucket, id),
 			fmt.Sprintf("s3://%s/: the upload of this job, with all versions", cfg.InboxBucket))
 	}

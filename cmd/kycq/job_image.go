@@ -18,7 +18,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// imageFlags say where images go: into a file or folder, or to whoever has a link.
+// imageFlags say where images go: into a file or folder, or behind a link.
 type imageFlags struct {
 	out     string
 	presign time.Duration
@@ -26,7 +26,7 @@ type imageFlags struct {
 
 func (f *imageFlags) register(cmd *cobra.Command, out string) {
 	cmd.Flags().StringVar(&f.out, "out", "", out)
-	cmd.Flags().DurationVar(&f.presign, "presign", 0, "print a link instead, with which anybody can read the image for this time (at most 168h)")
+	cmd.Flags().DurationVar(&f.presign, "presign", 0, "print a link instead, with which anyone can read the image for this time (at most 168h)")
 }
 
 func (f *imageFlags) check() error {
@@ -67,7 +67,7 @@ func newJobImage(a *app) *cobra.Command {
 		Use:   "image ID",
 		Short: "write a job's masked image to a file, or print a link to it",
 		Long: `image writes the masked image of an Aadhaar job to a file (mode 0600), after comparing it with the hash in the record. With
---presign it prints a link to the image in S3, at the address of KYCQ_S3_ENDPOINT: whoever has the link can read the image until
+--presign it prints a link to the image in S3, at the address of KYCQ_S3_ENDPOINT: anyone with the link can read the image until
 it expires. Each use is entered into the audit trail.`,
 		Example: "  kycq job image ABC00123 --out ABC00123.jpg\n  kycq job image ABC00123 --presign 15m",
 	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
