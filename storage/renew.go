@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/tasks"
@@ -28,8 +27,9 @@ func (s *Store) RenewImages(ctx context.Context, open func(ctx context.Context, 
 		}
 		needed, err := s.needed(ctx, info.Key, open)
 		if err == nil && needed {
-			err = s.renew(ctx, info.Key)
-			renewed++
+			if err = s.renew(ctx, info.Key); err == nil {
+				renewed++
+			}
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("renew %s: %w", info.Key, err))
@@ -72,16 +72,20 @@ func (s *Store) needed(ctx context.Context, key string, open func(context.Contex
 	return hold != nil, err
 }
 
-// renew writes an object again. If its job was erased meanwhile, the object is deleted again.
+// renew writes an object again, unless it was deleted meanwhile.
 func (s *Store) renew(ctx context.Context, key string) error {
-	ctx = Fence(ctx, time.Now())
 	found, err := s.uploads.Get(ctx, key)
-	if errors.Is(err, ErrNotFound) {
+	if err == nil {
+		err = s.rewrite(ctx, key, found)
+	}
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// rewrite writes an object again as it was found. The store refuses that if the object was deleted since.
+func (s *Store) rewrite(ctx context.Context, key string, found *objects.Object) error {
 	mime := "application/octet-stream" // a browser must not run it as HTML or SVG
 	switch {
 	case bytes.HasPrefix(found.Body, []byte("\xff\xd8\xff")):
@@ -89,24 +93,8 @@ func (s *Store) renew(ctx context.Context, key string) error {
 	case bytes.HasPrefix(found.Body, []byte("\x89PNG\r\n")):
 		mime = "image/png"
 	}
-	if strings.HasPrefix(key, quarantinePrefix) {
-		err = s.quarantine.Put(ctx, key, found.Body, mime)
-	} else {
-		sum := sha256.Sum256(found.Body)
-		err = s.buckets.Upload(ctx, key, objects.Upload{
-			Body: bytes.NewReader(found.Body), Size: int64(len(found.Body)), SHA256: hex.EncodeToString(sum[:]), ContentType: mime,
-		})
-	}
-	if err != nil {
-		return err
-	}
-	_, id, _ := imageID(key)
-	rec, _, err := s.Record(ctx, tasks.Aadhaar, id)
-	if err == nil && (rec.Erased != nil || !rec.UploadDeletedAt.IsZero() && !strings.HasPrefix(key, quarantinePrefix)) {
-		return s.uploads.Purge(ctx, key)
-	}
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	return err
+	sum := sha256.Sum256(found.Body)
+	return s.buckets.Upload(ctx, key, objects.Upload{
+		Body: bytes.NewReader(found.Body), Size: int64(len(found.Body)), SHA256: hex.EncodeToString(sum[:]), ContentType: mime, IfMatch: found.ETag,
+	})
 }

@@ -19,14 +19,22 @@ type Upload struct {
 	Size        int64
 	SHA256      string // lower-case hex
 	ContentType string
+	IfMatch     string // if set, only an object with this ETag is replaced
 }
 
 // Upload streams a file into the inbox, with the tag that the lifecycle rule selects by; without it if the store refuses the
-// tag. It writes nothing if the same content is stored already and less than half of the lifecycle has passed.
+// tag. It writes nothing if the same content is stored already and less than half of the lifecycle has passed. It returns
+// ErrConflict if IfMatch is set and the object has changed or is gone.
 func (b *Buckets) Upload(ctx context.Context, key string, u Upload) error {
 	const op = "upload image"
 	if err := b.Inbox.checkKey(key); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
+	}
+	classified := func(err error) error {
+		if u.IfMatch != "" && isRefusal(err, u.IfMatch) {
+			return fmt.Errorf("%s: %w", op, ErrConflict)
+		}
+		return classify(ctx, op, b.Inbox.name, err)
 	}
 	found, err := b.Inbox.stat(ctx, callTimeout, key)
 	switch status, _ := answerOf(err); {
@@ -34,13 +42,13 @@ func (b *Buckets) Upload(ctx context.Context, key string, u Upload) error {
 		age(found.ResultMetadata, found.LastModified) < b.inboxLifecycle/2:
 		return nil
 	case err != nil && status/100 != 3 && status/100 != 4:
-		return classify(ctx, op, b.Inbox.name, err)
+		return classified(err)
 	}
 	// The answer to a HEAD has no body that says what was refused, and may be refused where a PUT is not: the PUT will tell.
 	if !b.untagged.Load() {
 		err = b.upload(ctx, key, u, aws.String(uploadTagKey+"="+uploadTagValue))
 		if !tagRefused(err) {
-			return classify(ctx, op, b.Inbox.name, err)
+			return classified(err)
 		}
 	}
 	refused := err
@@ -51,7 +59,7 @@ func (b *Buckets) Upload(ctx context.Context, key string, u Upload) error {
 	if tagRefused(err) && !b.untagged.Load() {
 		err = refused // the tag was not the reason
 	}
-	return classify(ctx, op, b.Inbox.name, err)
+	return classified(err)
 }
 
 // upload sends the PUT of an upload. Its error is not classified.
@@ -59,10 +67,14 @@ func (b *Buckets) upload(ctx context.Context, key string, u Upload, tags *string
 	if _, err := u.Body.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("rewind source: %w", err)
 	}
-	_, err := b.client.PutObject(ctx, &s3.PutObjectInput{ // bounded by stallTimeout, see client.go
+	in := &s3.PutObjectInput{
 		Bucket: &b.Inbox.name, Key: &key, Body: u.Body, ContentLength: &u.Size, ContentType: &u.ContentType,
 		Metadata: map[string]string{metaSHA256: u.SHA256}, Tagging: tags,
-	})
+	}
+	if u.IfMatch != "" {
+		in.IfMatch = &u.IfMatch
+	}
+	_, err := b.client.PutObject(ctx, in) // bounded by stallTimeout, see client.go
 	return err
 }
 
