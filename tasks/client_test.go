@@ -104,6 +104,19 @@ func TestEnqueueAcceptsInTheLedgerBeforeRedisHearsOfIt(t *testing.T) {
 	}
 }
 
+func TestAnImageInAPlaceThatTheLedgerRefusesIsNotAccepted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	job := tasks.Job{Kind: tasks.Aadhaar, VerificationID: "A1", Input: tasks.Input{Image: &tasks.Image{Bucket: "refused", Key: "card.png"}}}
+	var invalid *tasks.InvalidError
+	if _, err := b.client.Enqueue(t.Context(), job); !errors.As(err, &invalid) || invalid.Code != "image_place_refused" {
+		t.Errorf("got %v", err)
+	}
+	if len(b.ledger.entries) != 0 || len(b.redis.Keys()) != 0 {
+		t.Errorf("%d records, and in Redis %v", len(b.ledger.entries), b.redis.Keys())
+	}
+}
+
 func TestEnqueueIsIdempotentAndSealed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

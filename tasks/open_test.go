@@ -29,7 +29,7 @@ func keyset(t *testing.T) *seal.Keyset {
 	return k
 }
 
-// Whoever writes to Redis has no key: no field can be changed, added or removed, and no payload moved.
+// Write access to Redis is not enough: no field can be changed, added or removed, and no payload moved.
 func TestAPayloadIsAuthenticatedWhole(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -541,7 +541,7 @@ func TestAnInputThatDoesNotOpenMakesNoRecord(t *testing.T) {
 }
 
 // The task of a further run alone buys nothing: only S3 says that the run is wanted.
-func TestARunThatNobodyAskedForIsDropped(t *testing.T) {
+func TestARunThatWasNotAskedForIsDropped(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
 		single := w.payload(tasks.Passport, "single")

@@ -128,7 +128,7 @@ func (l *lostAnswers) CreateRecord(ctx context.Context, rec *storage.Record) (st
 	return v, err
 }
 
-// An intent whose write has no answer belongs to nobody: it is taken over like that of a worker that died.
+// An intent whose write has no answer is taken over like that of a worker that died.
 func TestAnIntentWithoutAnAnswerIsNotSent(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {

@@ -488,7 +488,7 @@ var mutants = []mutant{
 `,
 		new: `	asked := true
 `,
-		tests: []testName{{"worker", "TestARunThatNobodyAskedForIsDropped"}},
+		tests: []testName{{"worker", "TestARunThatWasNotAskedForIsDropped"}},
 	},
 	{
 		name:  "hold-all-by-any-403", // takes every 403 for one that concerns the account
