@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/tasks"
 )
@@ -54,10 +55,16 @@ func (c ServerConfig) WithDefaults() ServerConfig {
 
 // Server runs one asynq server for each queue. In a shared server, jobs of one kind that wait at the gate occupy the slots
 // of the other (measured: the faster kind used 0.08 of its limit).
-type Server struct{ cfg ServerConfig }
+type Server struct {
+	cfg  ServerConfig
+	thin zerolog.Logger // of faults that all tasks may have
+}
 
 // NewServer returns a server; Run starts it.
-func NewServer(cfg ServerConfig) *Server { return &Server{cfg: cfg.WithDefaults()} }
+func NewServer(cfg ServerConfig) *Server {
+	cfg = cfg.WithDefaults()
+	return &Server{cfg: cfg, thin: cfg.Log.Hook(logx.Thin())}
+}
 
 func (s *Server) newServers() map[string]*asynq.Server {
 	servers, log := map[string]*asynq.Server{}, asynqx.NewLogger(s.cfg.Log) // one: it thins what all of them repeat
@@ -138,19 +145,19 @@ func (s *Server) handle(ctx context.Context, task *asynq.Task) error {
 	case errors.Is(err, tasks.ErrPayloadVersion):
 		return &deferral{later(missingKeyDelay, "payload_version")}
 	case errors.Is(err, tasks.ErrPayloadUnsealed):
-		s.cfg.Log.Warn().Str("queue", queue).Msg("dropped a task of an earlier version of kycq: its job is enqueued again within minutes")
+		s.thin.Warn().Str("queue", queue).Msg("dropped a task of an earlier version of kycq: its job is enqueued again within minutes")
 		return nil
 	case errors.Is(err, tasks.ErrPayloadForged):
-		s.cfg.Log.Error().Err(err).Str("queue", queue).Msg("archived a task that kycq has not written: find out who else can write to Redis")
+		s.thin.Error().Err(err).Str("queue", queue).Msg("archived a task that kycq has not written: find out who else can write to Redis")
 		return fmt.Errorf("foreign_task: %w", asynq.SkipRetry)
 	case errors.Is(err, seal.ErrKeyMissing):
-		s.cfg.Log.Warn().Err(err).Msg("the keyset lacks the key of a task: it waits")
+		s.thin.Warn().Err(err).Msg("the keyset lacks the key of a task: it waits")
 		return &deferral{later(missingKeyDelay, "key_missing")}
 	case errors.Is(err, tasks.ErrSealed):
-		s.cfg.Log.Error().Err(err).Msg("this worker takes no jobs")
+		s.thin.Error().Err(err).Msg("this worker takes no jobs")
 		return &deferral{later(missingKeyDelay, "key_missing")}
 	case err != nil:
-		s.cfg.Log.Warn().Err(err).Str("part", "storage").Msg("infrastructure fault: the job is retried")
+		s.thin.Warn().Err(err).Str("part", "storage").Msg("infrastructure fault: the job is retried")
 		return &deferral{later(infraDelay, "storage_unreachable")}
 	}
 	if n, _ := asynq.GetRetryCount(ctx); n > 0 {

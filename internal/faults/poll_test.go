@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// timeout is for anything that must happen eventually. The takeover age after a kill takes longest, on two processors that run other tests too. KYCQ_FAULTS_TIMEOUT sets
-// another one, for mutants.
+// timeout is for anything that must happen eventually. The takeover age after a kill takes longest, on two processors that run
+// other tests too. KYCQ_FAULTS_TIMEOUT sets another one, for mutants.
 var timeout = sync.OnceValue(func() time.Duration {
 	const usual = 6 * time.Minute
 	if d, err := time.ParseDuration(os.Getenv("KYCQ_FAULTS_TIMEOUT")); err == nil {
