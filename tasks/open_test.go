@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kycq/kycq/internal/seal"
@@ -91,6 +92,19 @@ func TestAPayloadIsAuthenticatedWhole(t *testing.T) {
 			fields[field] = was
 		}
 	}
+	for part, value := range map[string]any{"none": true, "etag": `"f"`, "created_at": time.UnixMilli(2000)} {
+		base, _ := fields["base"].(map[string]any)
+		was, had := base[part]
+		base[part] = value
+		forged, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused("base: "+part+" changed", "passport-bulk", "A", forged)
+		if base[part] = was; !had {
+			delete(base, part)
+		}
+	}
 	refused("another queue", "passport-live", "A", raw)
 	refused("another id", "passport-bulk", "evil", raw)
 	refused("not JSON", "passport-bulk", "A", []byte("x"))
@@ -161,4 +175,24 @@ func TestSealedStaysSealed(t *testing.T) {
 	if _, err := b.client.OpenPayload(t.Context(), "passport-live", "C", forged.Payload()); !errors.Is(err, tasks.ErrPayloadForged) {
 		t.Errorf("a payload without encryption, at a worker with a keyset: %v", err)
 	}
+}
+
+// Another process may begin to encrypt while this one, without a keyset, runs.
+func TestAClientWithoutAKeysetNoticesThatTheDataIsEncryptedNow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	open, err := tasks.NewClient(tasks.ClientConfig{Redis: b.rdb, Keyset: seal.Insecure(), Ledger: b.ledger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if err := open.CheckSealing(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.ledger.sealed = true
+		time.Sleep(10 * time.Second)
+		if err := open.CheckSealing(t.Context()); !errors.Is(err, tasks.ErrSealed) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
