@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,22 +31,45 @@ func (p pipes) Close() error { return nil }
 
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
+// open returns an API with a key for everything.
+func open(t *testing.T, log zerolog.Logger) (a *API, token string) {
+	t.Helper()
+	token = NewToken()
+	line, err := KeyLine("app", Scopes(), time.Time{}, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := &Keys{Log: zerolog.Nop()}
+	keys.Set(line)
+	if a, err = New(Config{Keys: keys, Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	return a, token
+}
+
+// serve serves an API on connections in memory.
+func serve(a *API) (client *http.Transport, stop func()) {
+	l := make(pipes, 1)
+	srv := &http.Server{Handler: a, ReadHeaderTimeout: time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { _ = srv.Serve(l) }()
+	client = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		l <- far
+		return near, nil
+	}}
+	return client, func() {
+		client.CloseIdleConnections()
+		close(l)
+		_ = srv.Close()
+	}
+}
+
 // S3 may take minutes, and so may a client that reads an image.
 func TestARequestThatHasArrivedIsNotCutOff(t *testing.T) {
 	t.Parallel()
 	for method, body := range map[string]string{http.MethodGet: "", http.MethodPost: "{}"} {
 		synctest.Test(t, func(t *testing.T) {
-			token := NewToken()
-			line, err := KeyLine("app", Scopes(), time.Time{}, token)
-			if err != nil {
-				t.Fatal(err)
-			}
-			keys := &Keys{Log: zerolog.Nop()}
-			keys.Set(line)
-			a, err := New(Config{Keys: keys, Log: zerolog.Nop()})
-			if err != nil {
-				t.Fatal(err)
-			}
+			a, token := open(t, zerolog.Nop())
 			cut := make(chan error, 1)
 			a.mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) {
 				var err error
@@ -53,14 +79,8 @@ func TestARequestThatHasArrivedIsNotCutOff(t *testing.T) {
 				time.Sleep(requestTimeout + time.Second)
 				cut <- errors.Join(err, context.Cause(r.Context()))
 			})
-			l := make(pipes, 1)
-			srv := &http.Server{Handler: a, ReadHeaderTimeout: time.Second}
-			go func() { _ = srv.Serve(l) }()
-			transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-				near, far := net.Pipe()
-				l <- far
-				return near, nil
-			}}
+			transport, stop := serve(a)
+			defer stop()
 			req, err := http.NewRequestWithContext(t.Context(), method, "http://api/slow", strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
@@ -72,9 +92,70 @@ func TestARequestThatHasArrivedIsNotCutOff(t *testing.T) {
 			if err := <-cut; err != nil {
 				t.Errorf("%s: %v", method, err)
 			}
-			transport.CloseIdleConnections()
-			close(l)
-			_ = srv.Close()
 		})
+	}
+}
+
+func TestABodyThatArrivesTooSlowlyIsCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, token := open(t, zerolog.Nop())
+		transport, stop := serve(a)
+		defer stop()
+		body, never := io.Pipe()
+		defer func() { _ = never.Close() }()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://api/v1/aadhaar", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "image/png")
+		began := time.Now()
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if took := time.Since(began); resp.StatusCode != http.StatusRequestTimeout || took > 2*slowStart {
+			t.Errorf("%d after %s", resp.StatusCode, took)
+		}
+	})
+}
+
+// The value of a panic may hold input.
+func TestAPanicIsAnInternalErrorWithoutItsValue(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	a, token := open(t, zerolog.New(&text))
+	a.mux.HandleFunc("/early", func(http.ResponseWriter, *http.Request) { panic("CANARYBIRD") })
+	a.mux.HandleFunc("/late", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half of")
+		panic("CANARYBIRD")
+	})
+	front := httptest.NewServer(a)
+	front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer front.Close()
+	get := func(path string) (int, string, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := front.Client().Do(req)
+		if err != nil {
+			return 0, "", err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body), err
+	}
+	if status, body, err := get("/early"); status != http.StatusInternalServerError || err != nil || !strings.Contains(body, "internal_error") {
+		t.Errorf("%d %s %v", status, body, err)
+	}
+	if _, body, err := get("/late"); err == nil {
+		t.Errorf("an answer that is cut off looks whole: %s", body)
+	}
+	if !strings.Contains(text.String(), "panicked") || strings.Contains(text.String(), "CANARYBIRD") {
+		t.Errorf("log: %s", &text)
 	}
 }

@@ -124,6 +124,12 @@ func TestRevealIsAuditedFirst(t *testing.T) {
 	if trail := s.trail(); len(trail) != 1 || trail[0].Action != "reveal" || trail[0].User != "key-all" || trail[0].Reason != "complaint 17" {
 		t.Errorf("audit trail: %+v", trail)
 	}
+	s.denyAudit()
+	s.want(s.send(http.MethodGet, path+"?reason=again", nil), http.StatusServiceUnavailable, "misconfigured")
+}
+
+// denyAudit makes S3 refuse audit events.
+func (s *server) denyAudit() {
 	s.s3.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if strings.Contains(r.URL.Path, "/audit/") {
 			w.WriteHeader(http.StatusForbidden)
@@ -131,9 +137,32 @@ func TestRevealIsAuditedFirst(t *testing.T) {
 		}
 		next.ServeHTTP(w, r)
 	})
-	refused := s.send(http.MethodGet, path+"?reason=again", nil)
-	s.want(refused, http.StatusServiceUnavailable, "misconfigured")
-	s.s3.Use(nil)
+	s.t.Cleanup(func() { s.s3.Use(nil) })
+}
+
+func TestAnActionWithoutItsAuditEventDoesNotHappen(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, id := range []string{"A1", "A2"} { // unfinished, and in review
+		s.want(s.send(http.MethodPost, "/v1/aadhaar?verification_id="+id, bytes.NewReader(picture(1, 100)), "Content-Type", "image/png"), http.StatusAccepted, "")
+	}
+	if _, _, err := s.store.PutQuarantine(t.Context(), "A2", "image/png", picture(2, 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	s.edit(tasks.Aadhaar, "A2", func(rec *storage.Record) {
+		finish(storage.StateFailed)(rec)
+		rec.Code, rec.Review = "unsafe_mask", "visible_qr"
+	})
+	s.denyAudit()
+	for _, path := range []string{"A1/cancel", "A2/retry", "A2/approve", "A2/reject"} {
+		s.want(s.post("/v1/jobs/aadhaar/"+path, `{"reason":"trial"}`), http.StatusServiceUnavailable, "misconfigured")
+	}
+	if rec := s.record(tasks.Aadhaar, "A1"); rec.State != storage.StateQueued {
+		t.Errorf("A1: %s", rec.State)
+	}
+	if rec := s.record(tasks.Aadhaar, "A2"); rec.State != storage.StateFailed || rec.Run != 1 || rec.Review != "visible_qr" {
+		t.Errorf("A2: %s, run %d, review %q", rec.State, rec.Run, rec.Review)
+	}
 }
 
 // event is a part of an audit event.
@@ -171,8 +200,8 @@ func TestOperatorsRetryAndCancel(t *testing.T) {
 	s.want(do("retry"), http.StatusConflict, "not_finished")
 	cancelled := do("cancel")
 	s.want(cancelled, http.StatusAccepted, "")
-	if cancelled.field("state") != "cancelled" {
-		t.Errorf("%s", cancelled.body)
+	if n := s.tasksOf("passport-live"); cancelled.field("state") != "cancelled" || n != 0 {
+		t.Errorf("%d tasks, %s", n, cancelled.body)
 	}
 	retried := do("retry")
 	s.want(retried, http.StatusAccepted, "")

@@ -130,6 +130,16 @@ func TestPublicPagesNeedNoKeyAndNoNetwork(t *testing.T) {
 	}
 }
 
+// The mux would redirect to the clean path, and repeat it.
+func TestAPathThatIsNotCleanIsNotFound(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for _, path := range []string{"/v1//jobs/passport/P1", "/v1/jobs/../jobs/passport/P1", "/v1/jobs/passport/P1/"} {
+		s.want(s.send(http.MethodGet, path, nil), http.StatusNotFound, "not_found")
+	}
+}
+
 // TestEveryMetricIsDocumented compares the metrics of the API with docs/METRICS.md.
 func TestEveryMetricIsDocumented(t *testing.T) {
 	t.Parallel()

@@ -342,7 +342,11 @@ func TestOutagesSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.s3.Use(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusForbidden) })
-	s.want(s.post("/v1/passport", passport("P1", canary+"1")), http.StatusServiceUnavailable, "misconfigured")
+	denied := s.post("/v1/passport", passport("P1", canary+"1"))
+	s.want(denied, http.StatusServiceUnavailable, "misconfigured")
+	if !strings.Contains(s.log.String(), denied.header.Get("Request-Id")) {
+		t.Errorf("the log does not name the request: %s", s.log)
+	}
 	s.s3.Use(nil)
 	s.redis.SetError("LOADING Redis is loading the dataset in memory")
 	down := s.post("/v1/passport", passport("P1", canary+"1"))

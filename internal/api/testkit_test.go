@@ -202,8 +202,8 @@ func (s *server) want(a answer, status int, code string) {
 	if a.status != status || a.field("code") != code && (code != "" || status >= 400) {
 		s.t.Errorf("answer %d %s, want %d %s\n%s", a.status, a.field("code"), status, code, a.body)
 	}
-	if a.header.Get("Request-Id") == "" {
-		s.t.Error("the answer has no Request-Id")
+	if a.header.Get("Request-Id") == "" || a.header.Get("Cache-Control") != "no-store" {
+		s.t.Errorf("the answer has no Request-Id, or may be stored: %v", a.header)
 	}
 	if status >= 400 && (a.header.Get("Content-Type") != "application/problem+json" || a.field("request_id") != a.header.Get("Request-Id")) {
 		s.t.Errorf("not a problem of this request: %s %s", a.header.Get("Content-Type"), a.body)
