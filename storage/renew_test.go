@@ -3,8 +3,11 @@ package storage_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 	"github.com/kycq/kycq/tasks"
@@ -79,5 +82,49 @@ func TestARenewalDoesNotBringBackWhatWasDeleted(t *testing.T) {
 		if err := storage.Renew(store, t.Context(), key); err != nil {
 			t.Errorf("%s, which is gone: %v", key, err)
 		}
+	}
+}
+
+func TestImagesAreRenewedWhenHalfOfTheirLifeHasPassed(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	store := server.Store(t)
+	rec := storage.NewRecord(tasks.JobSpec{Kind: tasks.Aadhaar, VerificationID: "A", Lane: tasks.Bulk, Run: 1})
+	if _, err := store.CreateRecord(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.PutQuarantine(t.Context(), "A", "image/png", []byte("\x89PNG\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		passes time.Duration
+		want   int
+	}{{14 * 24 * time.Hour, 0}, {48 * time.Hour, 1}} {
+		server.Advance(step.passes)
+		if n, err := store.RenewImages(t.Context(), nil); err != nil || n != step.want {
+			t.Errorf("%s later: %d renewed, %v, want %d", step.passes, n, err, step.want)
+		}
+	}
+}
+
+func TestARenewalDoesNotBringBackAnUploadThatWasDeleted(t *testing.T) {
+	t.Parallel()
+	store := storagetest.StartFake(t).Store(t)
+	rec := storage.NewRecord(tasks.JobSpec{Kind: tasks.Aadhaar, VerificationID: "A", Lane: tasks.Bulk, Run: 1})
+	rec.State, rec.UploadDeletedAt = storage.StateValid, time.Now()
+	if _, err := store.CreateRecord(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	const key = "single/A.0123456789ab"
+	if err := store.Buckets().Upload(t.Context(), key, objects.Upload{
+		Body: strings.NewReader(""), SHA256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", ContentType: "image/png",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := storage.Renew(store, t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Buckets().Inbox.Get(t.Context(), key); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("the upload is there: %v", err)
 	}
 }

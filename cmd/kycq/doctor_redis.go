@@ -35,6 +35,10 @@ func (r redisTarget) Workers(ctx context.Context) ([]redisx.Worker, error) {
 	return redisx.Workers(ctx, r.client)
 }
 
+func (r redisTarget) Renewed(ctx context.Context) (bool, error) {
+	return redisx.Renewed(ctx, r.client)
+}
+
 func (r redisTarget) Holds(ctx context.Context) ([]hold.Hold, error) {
 	return hold.NewSet(r.client).Holds(ctx)
 }

@@ -59,6 +59,8 @@ type Redis interface {
 	Clock(ctx context.Context) (ahead time.Duration, err error)
 	Holds(ctx context.Context) ([]hold.Hold, error)
 	Workers(ctx context.Context) ([]redisx.Worker, error)
+	// Renewed reports whether a renewal of images was complete lately.
+	Renewed(ctx context.Context) (bool, error)
 	// Queued reads a few tasks of each queue.
 	Queued(ctx context.Context) ([]tasks.JobSpec, error)
 }

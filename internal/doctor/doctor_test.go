@@ -32,7 +32,10 @@ type fakeRedis struct {
 	holds  []hold.Hold
 	// alive are the workers, besides one that is not alive; none: one worker
 	alive []redisx.Worker
+	late  bool // images have not been renewed
 }
+
+func (r fakeRedis) Renewed(context.Context) (bool, error) { return !r.late, nil }
 
 func (r fakeRedis) Workers(context.Context) ([]redisx.Worker, error) {
 	if r.alive == nil {

@@ -52,13 +52,17 @@ func TestUnmaskedImagesThatStayAreAWarning(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		image objects.Info
+		late  bool
 		want  string
 	}{
-		{objects.Info{Key: "single/A.1f00c3aa0000", Age: time.Hour}, ""},
-		{objects.Info{Key: "single/A.1f00c3aa0000", Age: 25 * time.Hour}, "warn inbox "},
-		{objects.Info{Key: "quarantine/A", Age: 25 * time.Hour}, ""}, // waits for a person
+		{objects.Info{Key: "single/A.1f00c3aa0000", Age: time.Hour}, true, ""},
+		{objects.Info{Key: "single/A.1f00c3aa0000", Age: 25 * time.Hour}, true, "warn inbox "},
+		{objects.Info{Key: "quarantine/A", Age: 25 * time.Hour}, true, ""}, // waits for a person
+		{objects.Info{Key: "quarantine/A", Age: 16 * 24 * time.Hour}, false, ""},
+		{objects.Info{Key: "quarantine/A", Age: 16 * 24 * time.Hour}, true, "warn inbox-renewal "},
 	} {
 		target := healthy(t)
+		target.Redis = fakeRedis{late: c.late}
 		target.Inbox = func(context.Context) iter.Seq2[objects.Info, error] {
 			return func(yield func(objects.Info, error) bool) { yield(c.image, nil) }
 		}

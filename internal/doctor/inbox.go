@@ -5,41 +5,64 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/kycq/kycq/internal/redisx"
 )
 
 // The inbox may hold a million images: the first ones of the listing suffice.
 const (
 	inboxSample = 10_000
-	inboxAge    = 24 * time.Hour
+	inboxAge    = day
+	// renewalAge is from when on workers renew images that are needed: half of the life in the inbox.
+	renewalAge = 15 * day
+	day        = 24 * time.Hour
 )
 
-// checkInbox warns of unmasked images that stay: kycq deletes those that it uploaded when their jobs are valid or invalid.
+// checkInbox warns of unmasked images that stay: kycq deletes those that it uploaded when their jobs are valid or invalid. It
+// also warns if images are old enough to be renewed, and none were.
 func checkInbox(ctx context.Context, t Target) []Finding {
 	const check = "inbox"
 	if t.Inbox == nil {
 		return nil
 	}
-	listed, old := 0, 0
+	listed, old, renewable := 0, 0, false
 	var oldest time.Duration
 	for o, err := range t.Inbox(ctx) {
 		if err != nil {
 			return []Finding{skipped(check, "cannot be listed: see s3-inbox")}
 		}
 		if listed++; listed > inboxSample {
+			renewable = true // quarantine may follow
 			break
 		}
+		renewable = renewable || o.Age > renewalAge
 		if o.Age > inboxAge && !strings.HasPrefix(o.Key, "quarantine/") {
 			old, oldest = old+1, max(oldest, o.Age)
 		}
 	}
-	if old == 0 {
-		return []Finding{fine(check, "no unmasked image is older than a day")}
+	var late []Finding
+	if renewable {
+		late = checkRenewal(ctx, t.Redis)
 	}
-	const day = 24 * time.Hour
+	if old == 0 {
+		return append(late, fine(check, "no unmasked image is older than a day"))
+	}
 	of := ""
 	if listed > inboxSample {
 		of = fmt.Sprintf(" of the first %d", inboxSample)
 	}
-	return []Finding{warning(check, fmt.Sprintf("%d unmasked images%s are older than a day, the oldest %d days", old, of, oldest/day),
-		"they belong to jobs that are open, failed or cancelled: finish, correct (`kycq batch failures`) or erase those; the lifecycle rule deletes the rest")}
+	return append(late, warning(check, fmt.Sprintf("%d unmasked images%s are older than a day, the oldest %d days", old, of, oldest/day),
+		"they belong to jobs that are open, failed or cancelled: finish, correct (`kycq batch failures`) or erase those; the lifecycle rule deletes the rest"))
+}
+
+func checkRenewal(ctx context.Context, r Redis) []Finding {
+	if r == nil {
+		return nil
+	}
+	if recent, err := r.Renewed(ctx); err != nil || recent {
+		return nil // without Redis, other checks fail
+	}
+	return []Finding{warning("inbox-renewal", fmt.Sprintf("no worker has completed the daily renewal of images in the last %d days: the lifecycle rule "+
+		"deletes images 30 days after their last one, also those in review or under a legal hold", redisx.RenewalLate/day),
+		"start a worker, and read its log for \"the daily work is incomplete\"")}
 }

@@ -33,6 +33,7 @@ func (w *Worker) daily(ctx context.Context) {
 			continue
 		}
 		renewed, err := w.store.RenewImages(ctx, w.isOpen)
+		w.noteRenewal(ctx, err)
 		if err = errors.Join(err, w.retention.Run(ctx)); err != nil && ctx.Err() == nil {
 			w.log.Warn().Err(err).Msg("the daily work is incomplete: retrying in an hour")
 		}
@@ -40,6 +41,18 @@ func (w *Worker) daily(ctx context.Context) {
 			_ = turn.Resign(context.WithoutCancel(ctx)) // it ends by itself
 		}
 		w.log.Info().Int("renewed_images", renewed).Msg("daily work ended")
+	}
+}
+
+// noteRenewal notes a complete renewal of images, and warns if the last one was too long ago.
+func (w *Worker) noteRenewal(ctx context.Context, err error) {
+	if err == nil {
+		_ = redisx.MarkRenewed(ctx, w.redis) // if that fails, kycq doctor warns without need
+		return
+	}
+	if recent, redisErr := redisx.Renewed(ctx, w.redis); redisErr == nil && !recent && ctx.Err() == nil {
+		w.log.Error().Err(err).Msgf("no renewal of images was complete in the last %d days: those of open jobs, open reviews and legal holds "+
+			"are deleted 30 days after their last one; remove the cause", redisx.RenewalLate/dailyEvery)
 	}
 }
 
