@@ -16,6 +16,8 @@ const (
 	exposed
 )
 
+var onReadOnlyMount = readOnlyMount // tests replace it
+
 // exposureOf looks at the mode of the file and of the folders above it: one that others cannot enter keeps them out. It is
 // private if its mode cannot be read, since reading the file then gives the better error.
 func exposureOf(path string) exposure {
@@ -42,7 +44,7 @@ func exposureOf(path string) exposure {
 			break
 		}
 	}
-	if strings.HasPrefix(path, "/run/secrets/") || readOnlyMount(path) {
+	if strings.HasPrefix(path, "/run/secrets/") || onReadOnlyMount(path) {
 		return mounted
 	}
 	return exposed

@@ -101,7 +101,7 @@ func TestConfigFlagBeatsConfigVariable(t *testing.T) {
 
 func TestEveryLayerCanNameASecretsFile(t *testing.T) {
 	t.Parallel()
-	files := map[string]string{"/run/s": "s3cret\n", "/run/t": "other", "c.yaml": "cashfree_client_secret_file: /run/s"}
+	files := map[string]string{"/run/s": "\ufeffs3cret\r\n", "/run/t": "other", "c.yaml": "cashfree_client_secret_file: /run/s"}
 	for name, g := range map[string]given{
 		"environment":             {env: []string{"KYCQ_CASHFREE_CLIENT_SECRET_FILE=/run/s"}},
 		"flag":                    {args: []string{"--cashfree-client-secret-file=/run/s"}},
@@ -114,6 +114,16 @@ func TestEveryLayerCanNameASecretsFile(t *testing.T) {
 		if got := g.mustLoad(t).CashfreeClientSecret.Reveal(); got != "s3cret" {
 			t.Errorf("%s: got %q", name, got)
 		}
+	}
+}
+
+// A file in the current folder may be a customer's.
+func TestNoYAMLFileIsLookedForInTheCurrentFolder(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"xdg/kycq/config.yaml": "max_attempts: 1", "home/.config/kycq/config.yaml": "max_attempts: 1", "kycq/config.yaml": "max_attempts: 1"}
+	c := given{env: []string{"XDG_CONFIG_HOME=xdg", "HOME=home"}, files: files}.mustLoad(t)
+	if c.MaxAttempts != 6 || c.File != "" {
+		t.Errorf("%d from %q", c.MaxAttempts, c.File)
 	}
 }
 
@@ -185,6 +195,9 @@ func TestErrorsOfInvalidSettingsContainTheFix(t *testing.T) {
 		"keyset and insecure":   {env("KYCQ_KEYSET={}", "KYCQ_INSECURE_NO_SEALING=1"), "contradict"},
 		"bool":                  {env("KYCQ_ALLOW_VOLATILE_REDIS=maybe"), "neither true nor false"},
 		"client id":             {env("KYCQ_CASHFREE_CLIENT_ID=a b"), "holds a space"},
+		"operator":              {env("KYCQ_OPERATOR=asha\nroot"), "is not a name"},
+		"dashboard path":        {env("KYCQ_DASHBOARD_PATH=/a/../b"), "is not a path"},
+		"certificate alone":     {env("KYCQ_TLS_CERT=x"), "go together"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -291,9 +304,8 @@ func TestAFileOfASecretThatOthersCanReadIsRefused(t *testing.T) {
 			os.Chmod(filepath.Dir(filepath.Dir(folder)), 0o755)); err != nil {
 			t.Fatal(err)
 		}
-		link := filepath.Join(folder, "link")
-		_ = os.Remove(link)
-		if err := os.Symlink(keyset, link); err != nil {
+		link := filepath.Join(t.TempDir(), "link") // in a folder that others cannot enter
+		if err := errors.Join(os.Symlink(keyset, link), os.Chmod(filepath.Dir(link), 0o700)); err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range []string{keyset, link} {
@@ -302,6 +314,23 @@ func TestAFileOfASecretThatOthersCanReadIsRefused(t *testing.T) {
 				t.Errorf("%o in %o: %v", c.mode, c.above, err)
 			}
 		}
+		if _, err := config.Load(config.Sources{Environ: []string{"KYCQ_CASHFREE_PUBLIC_KEY_FILE=" + keyset}}, config.Cashfree); err == nil || strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("a public key of mode %o: %v", c.mode, err)
+		}
+	}
+}
+
+// A container's engine decides on the mode of the files that it mounts.
+func TestAReadableFileOnAReadOnlyMountIsAWarning(t *testing.T) { //nolint:paralleltest // it replaces what others use
+	config.AllReadOnly(t)
+	folder := t.TempDir()
+	users := filepath.Join(folder, "users")
+	if err := errors.Join(os.WriteFile(users, []byte("x"), 0o600), os.Chmod(users, 0o644), os.Chmod(folder, 0o755), os.Chmod(filepath.Dir(folder), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(config.Sources{Environ: []string{"KYCQ_DASHBOARD_USERS_FILE=" + users}}, config.Dashboard)
+	if err != nil || len(c.Careless()) != 1 || !strings.Contains(c.Careless()[0], users) {
+		t.Errorf("%v, %v", c, err)
 	}
 }
 
@@ -311,14 +340,19 @@ func TestCarelessSettingsAreNamed(t *testing.T) {
 		"KYCQ_REDIS_URL=redis://:x@redis.example:6379/0": true, "KYCQ_REDIS_URL=rediss://:x@redis.example:6379/0": false,
 		"KYCQ_REDIS_URL=redis://:x@127.0.0.1:6379/0": false, "KYCQ_REDIS_URL=redis://redis.example:6379/0": false,
 		"KYCQ_S3_ENDPOINT=http://s3.example": true, "KYCQ_S3_ENDPOINT=https://s3.example": false, "KYCQ_S3_ENDPOINT=http://localhost:9000": false,
+		"KYCQ_IMAGE_PROXY=http://u:x@proxy.example": true, "KYCQ_IMAGE_PROXY=http://proxy.example": false, "KYCQ_IMAGE_PROXY=https://u:x@proxy.example": false,
 	} {
-		c, err := config.Load(config.Sources{Environ: []string{setting}})
+		c, err := config.Load(config.Sources{Environ: []string{setting, "KYCQ_IMAGE_HOSTS=images.example"}})
 		if err != nil || (len(c.Careless()) > 0) != careless {
 			t.Errorf("%s: %v, %v", setting, c.Careless(), err)
 		}
 	}
-	_, err := config.Load(config.Sources{Environ: []string{"KYCQ_CASHFREE_URL=https://api.cashfree.com/verification", "KYCQ_IMAGE_HOSTS=10.0.0.1"}}, config.Cashfree)
+	environ := []string{"KYCQ_CASHFREE_URL=https://api.cashfree.com/verification", "KYCQ_IMAGE_HOSTS=10.0.0.1"}
+	_, err := config.Load(config.Sources{Environ: environ}, config.Cashfree)
 	if err == nil || !strings.Contains(err.Error(), "KYCQ_IMAGE_HOSTS") {
 		t.Errorf("image hosts with the live API: %v", err)
+	}
+	if _, err := config.Load(config.Sources{Environ: append(environ, "KYCQ_IMAGE_PROXY=http://proxy:3128")}, config.Cashfree); err != nil {
+		t.Errorf("with a proxy: %v", err)
 	}
 }
