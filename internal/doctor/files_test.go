@@ -31,7 +31,7 @@ func TestAKeysetThatOthersCanReadIsAWarning(t *testing.T) {
 	}{
 		{0o600, 0o755, ""},
 		{0o640, 0o755, ""},
-		{0o644, 0o700, ""}, // nobody else can enter
+		{0o644, 0o700, ""}, // others cannot enter
 		{0o644, 0o755, "warn keyset "},
 	} {
 		if err := os.Chmod(path, c.file); err != nil {
