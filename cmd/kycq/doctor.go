@@ -109,7 +109,6 @@ func (a *app) openTarget(cmd *cobra.Command, role access.Role) (t doctor.Target,
 	}, config.S3)
 	open(func(cfg *config.Config) error {
 		t.Keyset, t.KeysetErr = wire.OpenKeyset(cfg)
-		t.KeysetFile = cfg.FileOf("keyset")
 		return nil
 	}, config.Sealing)
 	open(func(cfg *config.Config) error {

@@ -88,8 +88,7 @@ type Target struct {
 	Redis              Redis
 	Store              Store
 	Keyset             *tasks.Keyset
-	KeysetErr          error  // why Keyset is nil
-	KeysetFile         string // that it was read from; may be empty
+	KeysetErr          error // why Keyset is nil
 	// Inbox lists the images in the inbox bucket; nil without a store.
 	Inbox func(ctx context.Context) iter.Seq2[objects.Info, error]
 	// Prometheus asks the dashboard's Prometheus whether it has metrics of kycq; nil if none is set.

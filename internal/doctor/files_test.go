@@ -4,49 +4,11 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/kycq/kycq/internal/objects"
 )
-
-func TestAKeysetThatOthersCanReadIsAWarning(t *testing.T) {
-	t.Parallel()
-	folder := t.TempDir()
-	if err := os.Chmod(folder, 0o755); err != nil { // the folders above it can be entered by all
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(folder, "keyset.json")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		file, folder os.FileMode
-		want         string
-	}{
-		{0o600, 0o755, ""},
-		{0o640, 0o755, ""},
-		{0o644, 0o700, ""}, // others cannot enter
-		{0o644, 0o755, "warn keyset "},
-	} {
-		if err := os.Chmod(path, c.file); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(folder, c.folder); err != nil {
-			t.Fatal(err)
-		}
-		target := healthy(t)
-		target.KeysetFile = path
-		if got := findings(target); got != c.want {
-			t.Errorf("file %o, folder %o: %q, want %q", c.file, c.folder, got, c.want)
-		}
-	}
-}
 
 func TestUnmaskedImagesThatStayAreAWarning(t *testing.T) {
 	t.Parallel()

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/kycq/kycq/internal/seal"
@@ -27,36 +24,7 @@ func checkKeyset(ctx context.Context, t Target) []Finding {
 	case !t.Keyset.Sealing():
 		return []Finding{warning(check, "none: personal data is stored unencrypted in Redis and S3", "for real data: kycq keys generate, and KYCQ_KEYSET_FILE")}
 	}
-	lines := []Finding{fine(check, fmt.Sprintf("valid; keys: %d", len(t.Keyset.Info())))}
-	if t.KeysetFile != "" && othersRead(t.KeysetFile) {
-		lines = append(lines, warning(check, t.KeysetFile+" can be read by every user of this machine, who can then decrypt personal data",
-			"chmod 600 the file, or 700 its folder"))
-	}
-	return append(lines, checkQueued(ctx, t))
-}
-
-// othersRead reports whether other users than owner and group can read a file: its mode and those of all folders above allow it.
-func othersRead(path string) bool {
-	const read, enter = 0o004, 0o001
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return false
-	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return false
-	}
-	need := fs.FileMode(read)
-	for {
-		info, err := os.Stat(path)
-		if err != nil || info.Mode().Perm()&need == 0 {
-			return false
-		}
-		up := filepath.Dir(path)
-		if up == path {
-			return true
-		}
-		path, need = up, enter
-	}
+	return []Finding{fine(check, fmt.Sprintf("valid; keys: %d", len(t.Keyset.Info()))), checkQueued(ctx, t)}
 }
 
 // checkQueued decrypts some queued jobs, to detect producers with another keyset.
