@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kycq/kycq/internal/access"
@@ -103,6 +104,67 @@ func TestTryingPermissionsWritesNothing(t *testing.T) {
 			t.Errorf("%v, %v", found, err)
 		}
 	})
+}
+
+// A store that ignores conditions would replace objects by empty ones; one that was not tested may ignore them.
+func TestNoObjectIsAtRiskAtAStoreThatIgnoresConditions(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	b := server.Store(t).Buckets()
+	if err := b.Records.Put(t.Context(), "holds.json", []byte("before"), "text/plain"); err != nil {
+		t.Fatal(err)
+	}
+	var puts atomic.Int64
+	server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPut {
+			puts.Add(1)
+			r.Header.Del("If-Match")
+		}
+		next.ServeHTTP(w, r)
+	})
+	for _, c := range []struct {
+		selfTest error
+		tried    bool
+	}{{objects.ErrNoConditions, false}, {objects.ErrUnreachable, true}} {
+		puts.Store(0)
+		if _, err := b.Denied(t.Context(), access.S3(access.Operator), c.selfTest); err != nil || (puts.Load() > 0) != c.tried {
+			t.Errorf("after %v: %d PUTs, %v", c.selfTest, puts.Load(), err)
+		}
+		if found, err := b.Records.Get(t.Context(), "holds.json"); err != nil || string(found.Body) != "before" {
+			t.Errorf("after %v: %v, %v", c.selfTest, found, err)
+		}
+	}
+}
+
+// Without an answer, nothing is known about the permissions.
+func TestPermissionsThatCannotBeTriedAreAnError(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	b := server.Store(t).Buckets()
+	server.Use(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		refuse(w, http.StatusForbidden, "InvalidAccessKeyId")
+	})
+	if lacking, err := b.Denied(t.Context(), access.S3(access.Worker), nil); !errors.Is(err, objects.ErrDenied) {
+		t.Errorf("with a wrong key: %v, %v", lacking, err)
+	}
+}
+
+// Without s3:ListBucket, AWS denies access to missing objects; without s3:PutObject, also to those with tags.
+func TestAPermissionThatHidesOthersIsNamedAlone(t *testing.T) {
+	t.Parallel()
+	server := storagetest.StartFake(t)
+	b := server.Store(t).Buckets()
+	server.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if strings.HasPrefix(r.URL.Path, "/"+server.Config().InboxBucket) && (r.Method == http.MethodPut || r.Method == http.MethodHead || r.URL.Query().Has("list-type")) {
+			refuse(w, http.StatusForbidden, "AccessDenied")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	want := []access.Permission{{Bucket: access.Inbox, Action: "ListBucket"}, {Bucket: access.Inbox, Action: "PutObject"}}
+	if lacking, err := b.Denied(t.Context(), access.S3(access.Producer), nil); err != nil || !slices.Equal(lacking, want) {
+		t.Errorf("%v, %v, want %v", lacking, err, want)
+	}
 }
 
 func TestAPublicBucketIsRefused(t *testing.T) {
