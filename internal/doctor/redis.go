@@ -17,7 +17,6 @@ var redisChecks = []struct{ code, fine string }{
 	{"eviction", "evicts no keys (maxmemory-policy noeviction)"},
 	{"persistence", "append-only file is on"},
 	{"permissions", "no permission is known to be missing"},
-	{"channels", "the user may use channels"},
 }
 
 func checkRedis(ctx context.Context, t Target) []Finding {

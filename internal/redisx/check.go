@@ -13,7 +13,7 @@ import (
 
 // Finding is a problem of the Redis server.
 type Finding struct {
-	// Code is one of version, eviction, persistence, replica, cluster, info, permissions, channels, credentials. It is stable.
+	// Code is one of version, eviction, persistence, replica, cluster, info, permissions, credentials. It is stable.
 	Code string
 	// Refuse: kycq must not use this server. Other findings are warnings.
 	Refuse bool
@@ -36,10 +36,7 @@ func Check(ctx context.Context, client redis.UniversalClient, role access.Role) 
 	if err != nil {
 		return nil, err
 	}
-	if found = append(found, lacking...); len(lacking) > 0 || len(access.RedisOf(role).Channels) == 0 {
-		return found, nil
-	}
-	return append(found, checkChannels(ctx, client)...), nil
+	return append(found, lacking...), nil
 }
 
 // checkInfo returns the problems that some sections of INFO show.

@@ -3,6 +3,7 @@ package redisx_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/testenv"
@@ -22,11 +23,19 @@ func TestTheEndsOfADayAreCountedByKindCodeAndBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	hour := func(ago time.Duration) string {
+		return "kycq:{account}:ends:" + time.Now().Add(-ago).UTC().Format("2006010215")
+	}
+	if life := client.TTL(t.Context(), hour(0)).Val(); life <= 25*time.Hour {
+		t.Errorf("the counts of an hour expire in %s", life)
+	}
+	client.HSet(t.Context(), hour(23*time.Hour), "aadhaar unsafe_mask", 3)
+	client.HSet(t.Context(), hour(26*time.Hour), "aadhaar unsafe_mask", 5)
 	got, err := redisx.ReadEnds(t.Context(), client)
 	want := []redisx.Ended{
 		{"passport", "provider_error", "b-00000000", 2},
 		{"passport", "provider_error", "", 1},
-		{"aadhaar", "unsafe_mask", "", 1},
+		{"aadhaar", "unsafe_mask", "", 4},
 	}
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("%+v, %v", got, err)

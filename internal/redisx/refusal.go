@@ -109,17 +109,3 @@ func NotReady(ctx context.Context, client redis.UniversalClient) string {
 	}
 	return "redis is not reachable"
 }
-
-// checkChannels returns a finding if the user may not subscribe to asynq's channel.
-func checkChannels(ctx context.Context, client redis.UniversalClient) []Finding {
-	sub := client.Subscribe(ctx, "asynq:cancel")
-	defer func() { _ = sub.Close() }()
-	_, err := sub.Receive(ctx)
-	if f, ok := Explain(err); !ok || !f.Credentials() {
-		return nil
-	}
-	return []Finding{{
-		Code: "channels", Message: "the redis user may not use channels, so the dashboard cannot cancel a running task",
-		Fix: "ACL SETUSER name &asynq:*",
-	}}
-}

@@ -73,4 +73,7 @@ func TestNotReadySaysWhyRedisTakesNoWrites(t *testing.T) {
 			t.Errorf("%q: got %q", reply, got)
 		}
 	}
+	if server.TTL("kycq:{account}:ready") <= 0 {
+		t.Error("the key of the trial does not expire")
+	}
 }

@@ -36,4 +36,9 @@ func TestWorkersAreAliveWhileTheirHeartbeatIsRecent(t *testing.T) {
 	server.SetTime(at.Add(8 * 24 * time.Hour))
 	beat(redisx.Worker{ID: "d", Host: "four", PID: 4})
 	want("after a week", "four true 0s 0; ")
+	entries, _ := server.HKeys("kycq:{account}:workers")
+	seen, _ := server.ZMembers("kycq:{account}:workers:seen")
+	if len(entries) != 1 || len(seen) != 1 {
+		t.Errorf("kept after a week: %v, %v", entries, seen)
+	}
 }
