@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the archives of a release into dist/: kycq for each target, with shell completions and man pages, and SHA256SUMS.
+# Builds the archives of a release into dist/: kycq for each target, with shell completions, man pages and the documents, and SHA256SUMS.
 #
 #   scripts/dist.sh VERSION COMMIT [--twice]
 #
@@ -40,8 +40,12 @@ pack() {
 		"$out/host" completion "$shell" >"$shared/completions/kycq.$shell"
 	done
 	"$out/host" man "$shared/man" >/dev/null
-	cp "$tree"/{LICENSE,README.md,CHANGELOG.md,SECURITY.md} "$shared"
-	cp -r "$tree/deploy" "$shared/deploy"
+	(
+		cd "$tree"
+		cp -r README.md CHANGELOG.md deploy "$shared"
+		# What the README links to.
+		grep -oE '\]\([^):#]+[)#]' README.md | tr -d '](#)' | sort -u | xargs cp -r --parents -t "$shared"
+	)
 	rm -rf "$shared"/deploy/*_test.go "$shared/deploy/compose"
 	for target in "${targets[@]}"; do
 		name=kycq-$version-${target/\//-}
