@@ -153,7 +153,7 @@ func TestTheImageHoldsTheProgramAndRunsAsNobody(t *testing.T) {
 		switch i.name {
 		case "FROM":
 			from, alike, copies = append(from, i.text), copies, nil
-		case "COPY", "USER", "ENTRYPOINT", "CMD", "EXPOSE":
+		case "COPY", "LABEL", "USER", "ENTRYPOINT", "CMD", "EXPOSE":
 			copies = append(copies, i.name+" "+i.text)
 		}
 	}
