@@ -33,7 +33,7 @@ It is read-only without --operate. With it, each change is first entered into th
 the name of the login; if that fails, the change is refused.
 
 It serves plain HTTP. For access from other machines, put a TLS proxy in front of it.`,
-		Example: `  kycq dashboard hash --user asha >> dashboard.users
+		Example: `  kycq dashboard hash --user asha >> dashboard.users; chmod 600 dashboard.users
   KYCQ_DASHBOARD_USERS_FILE=dashboard.users kycq dashboard
   kycq dashboard --dashboard-users-file dashboard.users --operate --prometheus-url http://127.0.0.1:9090`,
 		Args: cobra.NoArgs,
@@ -122,7 +122,7 @@ func openLogin(cfg *config.Config, noLogin bool) (*dashboard.Login, error) {
 	case noLogin:
 		return nil, nil
 	case !given:
-		return nil, cli.Usagef("the dashboard needs a login: run `kycq dashboard hash --user NAME >> dashboard.users` and set " +
+		return nil, cli.Usagef("the dashboard needs a login: run `kycq dashboard hash --user NAME >> dashboard.users; chmod 600 dashboard.users` and set " +
 			"KYCQ_DASHBOARD_USERS_FILE=dashboard.users (or KYCQ_DASHBOARD_TOKEN_FILE; for this machine alone: --no-login)")
 	}
 	login, err := dashboard.NewLogin(cfg.DashboardUsers, cfg.DashboardToken)

@@ -21,7 +21,7 @@ func newDashboardHash(a *app) *cobra.Command {
 		Short: "hash a password from stdin for the dashboard's login",
 		Long: `hash reads a password from stdin and prints NAME:HASH, a line for the file named by KYCQ_DASHBOARD_USERS_FILE. The hash is
 bcrypt.`,
-		Example: `  kycq dashboard hash --user asha >> dashboard.users
+		Example: `  kycq dashboard hash --user asha >> dashboard.users; chmod 600 dashboard.users
   pass show kycq/dashboard | kycq dashboard hash --user asha`,
 		Args: cobra.NoArgs,
 		RunE: a.Command(func(*cobra.Command, []string) error {

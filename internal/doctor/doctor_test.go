@@ -58,11 +58,12 @@ type fakeStore struct {
 	err    error
 	trials []objects.BucketCheck
 	denied []access.Permission
+	failed error // of Denied
 }
 
 func (s fakeStore) Clock(context.Context) (time.Duration, error) { return s.ahead, s.err }
 func (s fakeStore) Denied(context.Context, []access.Permission, error) ([]access.Permission, error) {
-	return s.denied, nil
+	return s.denied, s.failed
 }
 func (s fakeStore) Check(context.Context) []objects.BucketCheck { return s.trials }
 
@@ -203,6 +204,69 @@ func TestAVolatileRedisIsAWarningIfAllowed(t *testing.T) {
 	target.AllowVolatile = true
 	if got := findings(target); got != "warn redis-eviction " {
 		t.Error(got)
+	}
+}
+
+func TestEachFindingOfRedisHasItsStatus(t *testing.T) {
+	t.Parallel()
+	for want, f := range map[string]redisx.Finding{
+		"fail redis-permissions credentials": {Code: "permissions", Refuse: true},
+		"fail redis-replica environment":     {Code: "replica", Refuse: true},
+		"warn redis-persistence ":            {Code: "persistence", Volatile: true},
+		"warn redis-info ":                   {Code: "info", Volatile: true},
+	} {
+		target := healthy(t)
+		target.Redis = fakeRedis{found: []redisx.Finding{f}}
+		if got := findings(target); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A role is not asked for what it does not need.
+func TestEachRoleHasItsChecks(t *testing.T) {
+	t.Parallel()
+	for role, want := range map[access.Role]string{access.Worker: "keyset cashfree workers", access.Producer: "keyset workers", access.Dashboard: ""} {
+		target := healthy(t)
+		target.Role = role
+		var got []string
+		for _, check := range []string{"keyset", "cashfree", "workers"} {
+			if slices.ContainsFunc(doctor.Run(t.Context(), target), func(f doctor.Finding) bool { return f.Check == check }) {
+				got = append(got, check)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q", role, got)
+		}
+	}
+}
+
+func TestPermissionsThatCannotBeTriedAreAFailure(t *testing.T) {
+	t.Parallel()
+	target := healthy(t)
+	target.Role, target.Store = access.Producer, fakeStore{failed: objects.ErrUnreachable}
+	if got := findings(target); got != "fail s3 unreachable" {
+		t.Error(got)
+	}
+}
+
+// A bucket that requires encryption denies every write; its error names the setting.
+func TestRequiredEncryptionIsNotAMissingPermission(t *testing.T) {
+	t.Parallel()
+	target := healthy(t)
+	puts := slices.DeleteFunc(access.S3(access.Worker), func(p access.Permission) bool { return p.Action != "PutObject" })
+	target.Store = fakeStore{trials: trials(objects.ErrDenied), denied: puts}
+	if got := findings(target); got != "fail s3 credentials" {
+		t.Error(got)
+	}
+}
+
+func TestExposedSettingsAreAWarning(t *testing.T) {
+	t.Parallel()
+	target := healthy(t)
+	target.Careless = []string{"KYCQ_S3_ENDPOINT sends images unencrypted: use https://"}
+	if found := doctor.Run(t.Context(), target); found[0].Check != "settings-exposed" || found[0].Status != doctor.Warning || found[0].Fix != "use https://" {
+		t.Errorf("%+v", found[0])
 	}
 }
 

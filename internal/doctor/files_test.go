@@ -34,6 +34,21 @@ func TestUnmaskedImagesThatStayAreAWarning(t *testing.T) {
 	}
 }
 
+// A listing of a million images would take minutes.
+func TestABigInboxIsNotReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	target, listed := healthy(t), 0
+	target.Inbox = func(context.Context) iter.Seq2[objects.Info, error] {
+		return func(yield func(objects.Info, error) bool) {
+			for ; listed < 20_000 && yield(objects.Info{Key: "single/A", Age: 25 * time.Hour}, nil); listed++ {
+			}
+		}
+	}
+	if got := findings(target); got != "warn inbox " || listed >= 20_000 {
+		t.Errorf("%q after %d images", got, listed)
+	}
+}
+
 func TestAPrometheusWithoutAnswerOrMetricsIsAWarning(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
