@@ -199,6 +199,39 @@ func TestTheCausesOfABatch(t *testing.T) {
 	}
 }
 
+func TestAKindIsNotBlockedWhileJobsArePending(t *testing.T) {
+	t.Parallel()
+	f := fleet(func(f *Fleet) {
+		f.Queues[tasks.Queue(tasks.Passport, tasks.Live)] = asynqx.Depth{Pending: 1}
+		f.Queues[tasks.Queue(tasks.Passport, tasks.Bulk)] = asynqx.Depth{Retry: 3}
+	})
+	if r, err := f.Kind(tasks.Passport); r != nil || err != nil { // without Redis, it cannot read delayed jobs
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestMostDelayedJobsNameTheCauseAndTheFirstTheTime(t *testing.T) {
+	t.Parallel()
+	list := []asynqx.Delayed{row("key_missing", "later", ""), row("verification_failed", "retry", ""), row("verification_failed", "retry", "")}
+	list[1].Next, list[2].Next = at.Add(time.Hour), at.Add(time.Hour)
+	if r := mostOf(list, "all 3 wait"); r.Code != "verification_failed" || !r.Since.IsZero() || !r.Until.Equal(at.Add(time.Minute)) {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTheConfiguredRateIsThatOfTheWorkersAlive(t *testing.T) {
+	t.Parallel()
+	rate := func(r string, ago time.Duration) redisx.Worker {
+		return redisx.Worker{Settings: map[string]string{"passport_rate": r}, SeenAgo: ago}
+	}
+	f := fleet(func(f *Fleet) {
+		f.Workers = []redisx.Worker{rate("200/m", 0), rate("50/m", time.Hour), rate("100/m", 0), rate("200/m", 0)}
+	})
+	if got := f.Configured(free); got != "200/m, 100/m" {
+		t.Error(got)
+	}
+}
+
 func TestTheCausesOfAJob(t *testing.T) {
 	t.Parallel()
 	retry, gone := row("verification_failed", "retry", ""), row("image_not_fetched", "later", "")

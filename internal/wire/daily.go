@@ -24,23 +24,29 @@ const (
 	dailyFirst = 2 * time.Minute // after the start
 )
 
-// daily does the fleet's daily work, if no other worker has done it in the last 24 hours: it renews images that are still
-// needed, and erases what is no longer to be kept.
+// daily does the fleet's daily work until ctx ends.
 func (w *Worker) daily(ctx context.Context) {
 	for wait := dailyFirst; sleep.For(ctx, wait) == nil; wait = dailyLook {
-		turn := redisx.NewLeader(w.redis, "daily", dailyEvery)
-		if mine, err := turn.Lead(ctx); err != nil || !mine {
-			continue
-		}
-		renewed, err := w.store.RenewImages(ctx, w.isOpen)
-		w.noteRenewal(ctx, err)
-		if err = errors.Join(err, w.retention.Run(ctx)); err != nil && ctx.Err() == nil {
-			w.log.Warn().Err(err).Msg("the daily work is incomplete: retrying in an hour")
-		}
-		if err != nil {
-			_ = turn.Resign(context.WithoutCancel(ctx)) // it ends by itself
-		}
+		w.doDaily(ctx)
+	}
+}
+
+// doDaily does the daily work, if no worker has done it in the last 24 hours: it renews images that are still needed, and erases
+// what is no longer to be kept.
+func (w *Worker) doDaily(ctx context.Context) {
+	turn := redisx.NewLeader(w.redis, "daily", dailyEvery)
+	if mine, err := turn.Lead(ctx); err != nil || !mine {
+		return
+	}
+	renewed, err := w.store.RenewImages(ctx, w.isOpen)
+	w.noteRenewal(ctx, err)
+	if err = errors.Join(err, w.retention.Run(ctx)); err == nil {
 		w.log.Info().Int("renewed_images", renewed).Msg("daily work ended")
+		return
+	}
+	_ = turn.Resign(context.WithoutCancel(ctx)) // it ends by itself
+	if ctx.Err() == nil {
+		w.log.Warn().Err(err).Msg("the daily work is incomplete: retrying in an hour")
 	}
 }
 
