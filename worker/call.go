@@ -69,8 +69,8 @@ func (d *delivery) acquire(ctx context.Context) (denied transition, ok bool) {
 
 // sendOnce makes at most one request. The reply is nil if it made none.
 func (d *delivery) sendOnce(ctx context.Context) (transition, *cashfree.Reply) {
-	// The batch may have been cancelled while the job waited at the gate.
-	if t, stop := d.cancelIfStopped(ctx); stop {
+	// The batch may have been cancelled or paused while the job waited at the gate.
+	if t, stop := d.stopWithBatch(ctx); stop {
 		return t, nil
 	}
 	switch err := d.openSource(ctx); {

@@ -18,7 +18,7 @@ func (d *delivery) check(ctx context.Context) transition {
 	if err != nil && d.version == (storage.Version{}) {
 		return d.noRecord(err)
 	}
-	if t, stop := d.cancelIfStopped(ctx); stop {
+	if t, stop := d.stopWithBatch(ctx); stop {
 		return t
 	}
 	switch {

@@ -3,6 +3,7 @@ package worker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"image"
 	"image/jpeg"
 	"slices"
@@ -111,6 +112,44 @@ func TestARowOfACancelledBatchSaysWhetherACallMayBePaid(t *testing.T) {
 	}
 }
 
+func TestARowOfAPausedBatchMakesNoCallAndCountsNoAttempt(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		b := &fakeBatches{paused: true}
+		p.Batches = b
+		job := w.payload(tasks.Passport, "A")
+		job.Batch, job.Row, job.Base.None = "b-00000000", 1, true
+		for range 3 {
+			if v := p.Process(t.Context(), job); v.Decision != Later || v.Reason != "batch_paused" || v.After != batchPausedDelay {
+				t.Fatalf("%+v", v)
+			}
+		}
+		if _, _, err := w.s3.Record(t.Context(), tasks.Passport, "A"); len(w.vendor.calls) != 0 || !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("%d calls, record: %v", len(w.vendor.calls), err)
+		}
+		b.paused = false
+		if v := p.Process(t.Context(), job); v.Decision != Final || len(w.vendor.calls) != 1 {
+			t.Errorf("%+v, %d calls", v, len(w.vendor.calls))
+		}
+	})
+}
+
+func TestAPaidAnswerGoesOnWhileItsBatchIsPaused(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		b := &fakeBatches{}
+		p.Batches = b
+		w.vendor.fetched = []error{&cashfree.LinkError{HTTPStatus: 500}}
+		job := w.payload(tasks.Aadhaar, "A")
+		job.Batch, job.Row = "b-00000000", 1
+		p.Process(t.Context(), job)
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "")
+		b.paused = true
+		p.Process(t.Context(), job)
+		wantState(t, w, tasks.Aadhaar, "A", storage.StateValid, "")
+	})
+}
+
 func TestAnImageLinkThatFailsForADayIsALostAnswer(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
@@ -182,6 +221,7 @@ func TestTheRecordOfALongOutageStaysSmall(t *testing.T) {
 // fakeBatches has one batch.
 type fakeBatches struct {
 	cancelledAt time.Time
+	paused      bool
 	conflicts   []int // rows
 	asked       int   // the highest run that batch.json asks for
 }
@@ -190,8 +230,8 @@ func (b *fakeBatches) RunAsked(_ context.Context, job tasks.JobSpec, _ *storage.
 	return job.Run <= b.asked, nil
 }
 
-func (b *fakeBatches) Stopped(context.Context, string) (bool, error) {
-	return !b.cancelledAt.IsZero() && !time.Now().Before(b.cancelledAt), nil
+func (b *fakeBatches) Stopped(context.Context, string) (cancelled, paused bool, err error) {
+	return !b.cancelledAt.IsZero() && !time.Now().Before(b.cancelledAt), b.paused, nil
 }
 
 func (b *fakeBatches) TakeCall(context.Context, string) (bool, error) { return true, nil }

@@ -85,8 +85,8 @@ type Hints interface {
 
 // Batches tracks the rows and the calls of batches. The methods that report a row may be repeated.
 type Batches interface {
-	// Stopped reports whether the batch is cancelled.
-	Stopped(ctx context.Context, batch string) (bool, error)
+	// Stopped reports whether the batch is cancelled or paused.
+	Stopped(ctx context.Context, batch string) (cancelled, paused bool, err error)
 	// TakeCall counts a call; it returns false if the batch has reached its limit. ReturnCall takes the count of a call back.
 	TakeCall(ctx context.Context, batch string) (bool, error)
 	ReturnCall(ctx context.Context, batch string) error

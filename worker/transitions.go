@@ -137,15 +137,18 @@ func (d *delivery) fail(ctx context.Context, code string) transition {
 	return d.saveThen(ctx, rec, stepFinish)
 }
 
-// cancelIfStopped ends the job if its batch was cancelled; stop reports whether t is to be taken.
-func (d *delivery) cancelIfStopped(ctx context.Context) (t transition, stop bool) {
+// stopWithBatch ends the job if its batch was cancelled, and returns the task to its queue if the batch is paused; stop reports
+// whether t is to be taken.
+func (d *delivery) stopWithBatch(ctx context.Context) (t transition, stop bool) {
 	if d.rec.Batch == "" || d.Batches == nil {
 		return transition{}, false
 	}
-	switch stopped, err := d.Batches.Stopped(ctx, d.rec.Batch); {
+	switch cancelled, paused, err := d.Batches.Stopped(ctx, d.rec.Batch); {
 	case err != nil:
 		return d.infraFault(err, "redis"), true
-	case !stopped:
+	case paused:
+		return done(later(batchPausedDelay, "batch_paused")), true
+	case !cancelled:
 		return transition{}, false
 	}
 	rec := d.rec.Clone()

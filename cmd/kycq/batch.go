@@ -21,7 +21,7 @@ import (
 func newBatch(a *app) *cobra.Command {
 	return a.Group(&cobra.Command{Use: "batch", Short: "run backfills from CSV or JSONL files"},
 		newBatchSubmit(a), newBatchList(a), newBatchStatus(a), newBatchWatch(a), newBatchReport(a), newBatchFailures(a), newBatchImages(a),
-		newBatchRetry(a), newBatchResume(a), newBatchCancel(a), newBatchAmend(a))
+		newBatchRetry(a), newBatchPause(a), newBatchResume(a), newBatchCancel(a), newBatchAmend(a))
 }
 
 // batchDeps is what the batch commands work with.
@@ -62,7 +62,7 @@ func batchError(err error) error {
 		return cli.NotFound(err)
 	}
 	for _, usage := range []error{
-		batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone,
+		batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone, batch.ErrNotPaused,
 	} {
 		if errors.Is(err, usage) {
 			return cli.UsageError(err)

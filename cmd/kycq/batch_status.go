@@ -116,6 +116,8 @@ func (st *batchStatus) stateText() string {
 	switch {
 	case st.State == batch.CallLimitReached:
 		return "call limit reached"
+	case st.State == batch.Paused:
+		return "paused"
 	case st.State == batch.Cancelled && !st.Done:
 		return "cancelled; open rows are being closed"
 	case st.Reason != "":

@@ -25,7 +25,7 @@ type fleetStatus struct {
 	Restoring bool         `json:"restoring,omitempty"`
 	Workers   int          `json:"workers"` // alive
 	Kinds     []kindStatus `json:"kinds"`
-	// Batches are those that are open, of fleet status only those that have reached their call limit.
+	// Batches are those that are open, of fleet status only those that are paused or have reached their call limit.
 	Batches []*batchStatus `json:"batches"`
 }
 
@@ -79,7 +79,9 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 	}
 	// Without S3, the batches are missing.
 	batches, _ := listBatches(ctx, batch.NewControl(d.redis, d.store), fleet, false)
-	st.Batches = slices.DeleteFunc(batches, func(s *batchStatus) bool { return s == nil || s.State != batch.CallLimitReached })
+	st.Batches = slices.DeleteFunc(batches, func(s *batchStatus) bool {
+		return s == nil || s.State != batch.CallLimitReached && s.State != batch.Paused
+	})
 	return st, nil
 }
 

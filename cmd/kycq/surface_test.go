@@ -54,6 +54,7 @@ var surface = []struct {
 	{"batch report", []string{"BATCH"}, cli.ExitOK},
 	{"batch failures", []string{"BATCH"}, cli.ExitOK},
 	{"batch retry", []string{"BATCH", "--failed"}, cli.ExitOK},
+	{"batch pause", []string{"BATCH", "--reason", "trial"}, cli.ExitOK},
 	{"batch resume", []string{"BATCH", "--max-calls", "5", "--yes"}, cli.ExitOK},
 	{"batch cancel", []string{"BATCH", "--yes"}, cli.ExitOK},
 	{"batch amend", []string{"people.csv"}, cli.ExitUsage},

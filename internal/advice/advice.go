@@ -154,6 +154,7 @@ var texts = map[string]Text{
 	"call_in_flight":         {"another worker's call may be in flight", none},
 	"record_contended":       {"other workers changed the record at the same time", none},
 	"previous_run_open":      {"the previous run of the job is not finished", none},
+	"batch_paused":           {"the batch is paused", "resume it with `kycq batch resume`"},
 	"call_limit_reached":     {"the batch has made all the calls that it may make", "raise the limit with `kycq batch resume --max-calls`"},
 	"run_not_asked":          {"neither the record nor the batch asks for this run of the job", "find out who else can write to Redis"},
 	"superseded":             {"a later run of the job has begun", none},

@@ -17,12 +17,13 @@ type State string
 const (
 	Running          State = "running"
 	CallLimitReached State = "call_limit_reached" // MaxCalls calls were made; raising the limit continues the batch
+	Paused           State = "paused"             // by an operator: no row is fed or called until the batch is resumed
 	Cancelled        State = "cancelled"
 	Ended            State = "ended"
 )
 
 // OpenStates are those of batches that are not done.
-var OpenStates = []State{Running, CallLimitReached, Cancelled}
+var OpenStates = []State{Running, CallLimitReached, Paused, Cancelled}
 
 // batchVersion is the version of batch.json.
 const batchVersion = 1
@@ -36,6 +37,8 @@ type Batch struct {
 	State   State      `json:"state"`
 	// Reason explains CallLimitReached.
 	Reason string `json:"reason,omitempty"`
+	// Pause explains Paused.
+	Pause *Pause `json:"pause,omitempty"`
 	// Content is the SHA-256 of the manifest file. Plan hashes everything that decides which rows are accepted; it is part
 	// of the keys of the sealed parts.
 	Content string `json:"content_sha256"`
@@ -69,6 +72,13 @@ type Batch struct {
 	ending bool // Fed is set although the batch is not done yet
 }
 
+// Pause is who paused a batch, and why.
+type Pause struct {
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"`
+}
+
 // RunKind says which rows a run feeds.
 type RunKind string
 
@@ -100,7 +110,8 @@ var (
 	ErrOtherManifest = errors.New("a batch of this name was submitted with other rows or settings: choose another --name")
 	ErrCancelled     = errors.New("the batch is cancelled: to continue it, run: kycq batch amend FILE")
 	ErrStillOpen     = errors.New("the batch is cancelled, and some of its rows are still being closed: try again in a minute")
-	ErrDone          = errors.New("the batch has ended: there is nothing to cancel")
+	ErrDone          = errors.New("the batch has ended: no rows are left to stop")
+	ErrNotPaused     = errors.New("the batch is not paused")
 )
 
 const (

@@ -48,7 +48,7 @@ func (c *Control) Cancel(ctx context.Context, id string) (*Batch, error) {
 		case b.Done():
 			return fmt.Errorf("%s: %w", id, ErrDone)
 		}
-		b.State, b.Reason, b.CancelledAt = Cancelled, "", now()
+		b.State, b.Reason, b.Pause, b.CancelledAt = Cancelled, "", nil, now()
 		return nil
 	})
 	if err != nil {
@@ -58,6 +58,41 @@ func (c *Control) Cancel(ctx context.Context, id string) (*Batch, error) {
 		return b, fmt.Errorf("the batch is cancelled, but workers see it only when Redis is reachable: %w", err)
 	}
 	return b, Schedule(ctx, c.Redis, id)
+}
+
+// Pause stops feeding and calls of a batch until Resume. Like Cancel, it writes batch.json before Redis. Rows with an answer go
+// on. A batch that is paused keeps its first pause.
+func (c *Control) Pause(ctx context.Context, id string, p Pause) (*Batch, error) {
+	b, err := c.Batches.Edit(ctx, id, func(b *Batch) error {
+		switch {
+		case b.State == Paused:
+			return errUnchanged
+		case b.State == Cancelled:
+			return fmt.Errorf("%s: %w", id, ErrCancelled)
+		case b.Done():
+			return fmt.Errorf("%s: %w", id, ErrDone)
+		}
+		b.State, b.Reason, b.Pause = Paused, "", &Pause{p.By, p.Reason, now()}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Progress.Sync(ctx, b); err != nil {
+		return b, fmt.Errorf("the batch is paused, but workers see it only when Redis is reachable: %w", err)
+	}
+	return b, nil
+}
+
+// Resume ends the pause of a batch. Its rows go on within half a minute.
+func (c *Control) Resume(ctx context.Context, id string) (*Batch, error) {
+	return c.reopen(ctx, id, func(b *Batch) error {
+		if b.State != Paused {
+			return fmt.Errorf("%s: %w", id, ErrNotPaused)
+		}
+		b.State, b.Pause = Running, nil
+		return nil
+	})
 }
 
 // SetMaxCalls sets the call limit (0 for none), and continues a batch that had reached it.
@@ -124,10 +159,13 @@ func (c *Control) Decided(ctx context.Context, rec *storage.Record) error {
 	return err
 }
 
-// addRun appends a run and opens the batch.
+// addRun appends a run and opens the batch. A pause remains.
 func (b *Batch) addRun(run Run) {
 	b.Runs = append(b.Runs, run)
-	b.State, b.Reason, b.EndedAt = Running, "", time.Time{}
+	b.Reason, b.EndedAt = "", time.Time{}
+	if b.State != Paused {
+		b.State = Running
+	}
 }
 
 // reopen changes a batch that is to be fed again.

@@ -161,11 +161,84 @@ func TestACancelSurvivesAWipedRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.wipe()
-	if stopped, err := h.control.Progress.Stopped(t.Context(), b.ID); err != nil || !stopped {
+	if stopped, _, err := h.control.Progress.Stopped(t.Context(), b.ID); err != nil || !stopped {
 		t.Fatalf("stopped without Redis: %v, %v", stopped, err)
 	}
 	if s := h.finish(b.ID); s.Outcomes["valid"] != 10 || s.Outcomes["cancelled"] != 290 || h.vendor.total != 10 {
 		t.Errorf("%+v, %d calls", s, h.vendor.total)
+	}
+}
+
+func TestAPausedBatchMakesNoCallsUntilItIsResumed(t *testing.T) {
+	t.Parallel()
+	for _, wiped := range []bool{false, true} {
+		t.Run(fmt.Sprintf("wiped=%v", wiped), func(t *testing.T) {
+			t.Parallel()
+			h := newSetup(t)
+			b := h.batch("paused", 400)
+			h.feed(b.ID)
+			h.work(10)
+			for _, by := range []string{"asha", "ravi"} {
+				if _, err := h.control.Pause(t.Context(), b.ID, Pause{By: by, Reason: "a trial"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if wiped {
+				h.wipe()
+			} else if n := h.feed(b.ID); n != 0 {
+				t.Errorf("%d rows were fed", n)
+			}
+			h.work(1000) // its rows are in the queue
+			for range 3 {
+				h.feed(b.ID)
+				h.work(1000)
+			}
+			s := h.status(b.ID)
+			if h.vendor.total != 10 || s.State != Paused || s.Pause.By != "asha" || s.Outcomes["valid"] != 10 {
+				t.Fatalf("%d calls: %+v", h.vendor.total, s)
+			}
+			if _, err := h.control.SetMaxCalls(t.Context(), b.ID, 0); err != nil || h.status(b.ID).State != Paused {
+				t.Errorf("another limit: %v, %s", err, h.status(b.ID).State)
+			}
+			if _, err := h.control.Resume(t.Context(), b.ID); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.inspector.RunAllArchivedTasks(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil {
+				t.Fatal(err)
+			}
+			if s := h.finish(b.ID); s.Outcomes["valid"] != 400 || h.vendor.most() != 1 || s.Pause != nil {
+				t.Errorf("%+v", s)
+			}
+			if _, err := h.control.Resume(t.Context(), b.ID); !errors.Is(err, ErrNotPaused) {
+				t.Error(err)
+			}
+			if _, err := h.control.Pause(t.Context(), b.ID, Pause{}); !errors.Is(err, ErrDone) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAPausedBatchCanBeRetriedAndCancelled(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b := h.batch("paused", 20)
+	h.feed(b.ID)
+	h.work(5)
+	if _, err := h.control.Pause(t.Context(), b.ID, Pause{By: "asha"}); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := h.control.Retry(t.Context(), b.ID, nil, "failed"); err != nil || b.State != Paused {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.control.Pause(t.Context(), b.ID, Pause{}); !errors.Is(err, ErrCancelled) {
+		t.Error(err)
+	}
+	if s := h.finish(b.ID); s.Outcomes["cancelled"] != 15 || s.Pause != nil || h.vendor.total != 5 {
+		t.Errorf("%+v", s)
 	}
 }
 

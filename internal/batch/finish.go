@@ -38,7 +38,7 @@ func (t *feed) finish(ctx context.Context, p *Progress) (bool, error) {
 			return errUnchanged // retried, cancelled or reviewed in the meantime: it is not done
 		}
 		if b.State != Cancelled {
-			b.State, b.Reason = Ended, ""
+			b.State, b.Reason, b.Pause = Ended, "", nil
 		}
 		b.Fed, b.EndedAt = t.b.Fed, summary.EndedAt
 		return nil

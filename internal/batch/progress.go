@@ -26,15 +26,15 @@ import (
 //
 // It is safe for concurrent use.
 type ProgressStore struct {
-	redis     redis.UniversalClient
-	batches   *Store
-	cancelled *cache[string, bool] // for batches without progress
-	parts     *cache[listPart, []Rerun]
+	redis   redis.UniversalClient
+	batches *Store
+	stored  *cache[string, State] // states of batches without progress
+	parts   *cache[listPart, []Rerun]
 }
 
 // NewProgressStore keeps progress in redis. The state of a batch without progress is read from batches.
 func NewProgressStore(client redis.UniversalClient, batches *Store) *ProgressStore {
-	return &ProgressStore{redis: client, batches: batches, cancelled: &cache[string, bool]{life: stateLife}, parts: &cache[listPart, []Rerun]{life: listLife}}
+	return &ProgressStore{redis: client, batches: batches, stored: &cache[string, State]{life: stateLife}, parts: &cache[listPart, []Rerun]{life: listLife}}
 }
 
 func progressKey(id string) string      { return "kycq:{" + id + "}:progress" }
@@ -122,26 +122,29 @@ func (s *ProgressStore) set(ctx context.Context, id string, fieldsAndValues ...a
 	return err
 }
 
-// Stopped reports whether a batch is cancelled. If Redis has no progress of the batch, batch.json is read, at most every
-// stateLife.
-func (s *ProgressStore) Stopped(ctx context.Context, id string) (bool, error) {
-	state, err := s.redis.HGet(ctx, progressKey(id), fieldState).Result()
-	switch {
-	case err == nil:
-		return State(state) == Cancelled, nil
-	case !errors.Is(err, redis.Nil):
-		return false, progressError(id, err)
+// Stopped reports whether a batch is cancelled or paused. If Redis has no progress of the batch, batch.json is read, at most
+// every stateLife.
+func (s *ProgressStore) Stopped(ctx context.Context, id string) (cancelled, paused bool, err error) {
+	text, err := s.redis.HGet(ctx, progressKey(id), fieldState).Result()
+	state := State(text)
+	if errors.Is(err, redis.Nil) {
+		state, err = s.stored.get(id, func() (State, error) {
+			b, err := s.batches.Load(ctx, id)
+			if errors.Is(err, ErrNotFound) { // a record may name any batch
+				return "", nil
+			}
+			if err != nil {
+				return "", err
+			}
+			return b.State, nil
+		})
+	} else {
+		err = progressError(id, err)
 	}
-	return s.cancelled.get(id, func() (bool, error) {
-		b, err := s.batches.Load(ctx, id)
-		if errors.Is(err, ErrNotFound) { // a record may name any batch
-			return false, nil
-		}
-		return err == nil && b.State == Cancelled, err
-	})
+	return state == Cancelled, state == Paused, err
 }
 
-// stateLife bounds how late a cancel is noticed without progress in Redis; calls must stop within five seconds.
+// stateLife bounds how late a cancel or a pause is noticed without progress in Redis; calls must stop within five seconds.
 const stateLife = 2 * time.Second
 
 // TakeCall counts a call that is about to be made. It returns false if the batch has reached its call limit.

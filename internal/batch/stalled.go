@@ -107,7 +107,7 @@ func (t *feed) checkPart(ctx context.Context, p *Progress, first, last int) (mis
 	return t.driveRows(ctx, run, rows)
 }
 
-// lookForTasks sets Row.driven.
+// lookForTasks sets Row.driven. paused means that no task makes its row go on.
 func (t *feed) lookForTasks(ctx context.Context, rows []*Row) (paused bool, err error) {
 	ids := make([]string, len(rows))
 	for i, r := range rows {
@@ -117,14 +117,14 @@ func (t *feed) lookForTasks(ctx context.Context, rows []*Row) (paused bool, err 
 	for i := range driven {
 		rows[i].driven = driven[i]
 	}
-	return paused, err
+	return paused || t.b.State == Paused, err
 }
 
 // finishTime bounds the processing of answered rows in one check; the next check goes on.
 const finishTime = 2 * time.Minute
 
 // driveRows reads the records of open rows, and makes sure that each that has not ended goes on. A row with an answer needs
-// no task, and goes on while the queue is paused.
+// no task, and goes on while the queue or the batch is paused.
 func (t *feed) driveRows(ctx context.Context, run Run, rows []*Row) (missing int, err error) {
 	if len(rows) == 0 {
 		return 0, nil

@@ -14,6 +14,7 @@ type Status struct {
 	Kind    tasks.Kind `json:"kind"`
 	State   State      `json:"state"`
 	Reason  string     `json:"reason,omitempty"`
+	Pause   *Pause     `json:"pause,omitempty"`
 	Run     int        `json:"run"` // number of the present run over the rows
 	Runs    int        `json:"runs"`
 	Rows    int        `json:"rows"`
@@ -54,7 +55,7 @@ func (c *Control) Status(ctx context.Context, id string) (*Status, *Batch, error
 // StatusOf returns the status of a batch, from Redis, or from its summary if it is done. It reads no rows.
 func (c *Control) StatusOf(ctx context.Context, b *Batch) (*Status, error) {
 	s := &Status{
-		Batch: b.ID, Kind: b.Kind, State: b.State, Reason: b.Reason, Runs: len(b.Runs), Rows: b.Rows, MaxCalls: b.MaxCalls,
+		Batch: b.ID, Kind: b.Kind, State: b.State, Reason: b.Reason, Pause: b.Pause, Runs: len(b.Runs), Rows: b.Rows, MaxCalls: b.MaxCalls,
 		Done: b.Done(), CreatedAt: b.CreatedAt, EndedAt: b.EndedAt, Outcomes: map[string]int{}, Codes: map[string]int{},
 	}
 	p, err := c.progressOf(ctx, b)
@@ -111,7 +112,7 @@ func (s *Status) setProgress(b *Batch, p *Progress) {
 	s.Waiting = max(0, s.Rows-s.Ended-s.Open)
 }
 
-// RowsAhead counts the rows of a kind that have not ended, over all open batches.
+// RowsAhead counts the rows of a kind that have not ended, over all open batches that are not paused.
 func (c *Control) RowsAhead(ctx context.Context, kind tasks.Kind) (int, error) {
 	open, err := c.Batches.Open(ctx)
 	if err != nil {
@@ -119,7 +120,7 @@ func (c *Control) RowsAhead(ctx context.Context, kind tasks.Kind) (int, error) {
 	}
 	rows := 0
 	for _, b := range open {
-		if b.Kind != kind || b.State == Cancelled {
+		if b.Kind != kind || b.State == Cancelled || b.State == Paused {
 			continue
 		}
 		s, err := c.StatusOf(ctx, b)

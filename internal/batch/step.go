@@ -109,6 +109,8 @@ func (t *feed) tick(ctx context.Context) (fed int, delay time.Duration, err erro
 		}
 	}
 	switch {
+	case t.b.State == Paused && !p.rebuilding() && !(allFed && outstanding == 0): // lost progress is restored meanwhile
+		return 0, limitDelay, t.Progress.setReason(ctx, t.b.ID, p, "")
 	case t.b.State == Cancelled && !p.rebuilding(), allFed && p.Run == len(t.b.Runs):
 		delay, err = t.finishOrWait(ctx, p, outstanding)
 		return 0, delay, err

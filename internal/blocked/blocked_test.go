@@ -170,6 +170,12 @@ func TestTheCausesOfABatch(t *testing.T) {
 			status: func(s *batch.Status) { s.State, s.Calls, s.MaxCalls = batch.CallLimitReached, 5, 5 }, cause: CallLimit,
 			message: "call limit reached: 5 of 5 calls were made", next: "to continue, run `kycq batch resume b-00000000 --max-calls N`",
 		},
+		"paused": {
+			change: func(f *Fleet) { f.Workers = nil }, cause: BatchPause, message: "the batch is paused by asha: a trial", next: "run `kycq batch resume b-00000000`",
+			status: func(s *batch.Status) {
+				s.State, s.Pause = batch.Paused, &batch.Pause{By: "asha", Reason: "a trial", Since: at}
+			},
+		},
 		"queue paused on the dashboard": {
 			change: func(f *Fleet) { f.Queues[queue] = asynqx.Depth{Paused: true} }, cause: QueuePaused,
 			message: "the queue passport-bulk is paused on the dashboard", next: "resume it on the dashboard",
@@ -248,6 +254,8 @@ func TestTheCausesOfAJob(t *testing.T) {
 		"retry, and its task was lost": {state: storage.StateWaiting, reason: "verification_failed", cause: Retry, message: "the job waits: Cashfree could not process the request"},
 		"image":                        {state: storage.StateAnswered, task: &gone, cause: Images, message: "the job waits: the masked image cannot be fetched at the moment"},
 		"call limit":                   {state: storage.StateQueued, task: &limit, status: &batch.Status{Batch: "b-00000000", Calls: 3, MaxCalls: 3}, cause: CallLimit, message: "call limit reached: 3 of 3 calls were made"},
+		"paused batch":                 {state: storage.StateQueued, status: &batch.Status{State: batch.Paused}, cause: BatchPause, message: "the batch is paused"},
+		"paid, of a paused batch":      {state: storage.StateAnswered, status: &batch.Status{State: batch.Paused}},
 		"call limit of the batch":      {state: storage.StateQueued, status: &batch.Status{State: batch.CallLimitReached, Calls: 3, MaxCalls: 3}, cause: CallLimit, message: "call limit reached: 3 of 3 calls were made"},
 	} {
 		t.Run(name, func(t *testing.T) {

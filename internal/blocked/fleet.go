@@ -190,6 +190,9 @@ func (f *Fleet) withoutTasks(s *batch.Status) (r *Reason, unknown bool) {
 	switch {
 	case s.State == batch.CallLimitReached:
 		all = append(all, callLimit(s.Batch, s.Calls, s.MaxCalls))
+	case s.State == batch.Paused:
+		all = append(all, batchPaused(s.Batch, s.Pause))
+		all = append(all, f.calls(s.Kind)...)
 	case closing:
 		if r := f.NoWorker(); r != nil {
 			all = append(all, r)
@@ -265,10 +268,13 @@ func (f *Fleet) job(rec *storage.Record, status *batch.Status, task *asynqx.Dela
 		if r := f.NoWorker(); r != nil {
 			all = append(all, r)
 		}
-	case limited && status != nil:
-		all = append(all, callLimit(status.Batch, status.Calls, status.MaxCalls))
-		fallthrough
 	default:
+		if limited && status != nil {
+			all = append(all, callLimit(status.Batch, status.Calls, status.MaxCalls))
+		}
+		if status != nil && status.State == batch.Paused {
+			all = append(all, batchPaused(status.Batch, status.Pause))
+		}
 		all = append(all, f.calls(rec.Kind)...)
 	}
 	all = append(all, f.paused(rec.Kind, rec.Lane)...)

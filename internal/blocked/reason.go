@@ -11,6 +11,7 @@ import (
 
 	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/redisx"
@@ -27,7 +28,8 @@ const (
 	RateLimited = "rate_limited" // a 429
 	Retry       = "retry"        // the code says why
 	CallLimit   = "call_limit"
-	Images      = "images" // paid images cannot be fetched
+	BatchPause  = "batch_pause" // by an operator
+	Images      = "images"      // paid images cannot be fetched
 	KeyMissing  = "key_missing"
 	RedisFull   = "redis_full"
 	Unreachable = "unreachable" // Redis
@@ -187,13 +189,24 @@ func delayed(d asynqx.Delayed, who string) *Reason {
 		text.NextAction += "; the image is paid for, and kycq fetches it again by itself"
 	case KeyMissing:
 		r.Cause = KeyMissing
-	case "held", "probing", "breaker", "restoring": // the cause has ended since
+	case "held", "probing", "breaker", "restoring", "batch_paused": // the cause has ended since
 		text = advice.Text{Message: "returned to the queue while calls were stopped", NextAction: advice.Retrying}
 	}
 	if r.Code == "" {
 		text = advice.Text{Message: "returned to the queue", NextAction: advice.Retrying}
 	}
 	r.Message, r.NextAction = who+": "+text.Message, text.NextAction
+	return r
+}
+
+func batchPaused(id string, p *batch.Pause) *Reason {
+	r := &Reason{Cause: BatchPause, Code: "batch_paused", Message: "the batch is paused", NextAction: fmt.Sprintf("run `kycq batch resume %s`", id)}
+	if p != nil {
+		r.Message, r.Since = "the batch is paused by "+p.By, p.Since
+		if p.Reason != "" {
+			r.Message += ": " + p.Reason
+		}
+	}
 	return r
 }
 

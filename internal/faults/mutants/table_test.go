@@ -454,6 +454,15 @@ var mutants = []mutant{
 		tests: []testName{{"internal/batch", "TestWorkersSeeACancelBeforeTheFeederDoes"}},
 	},
 	{
+		name: "call-of-a-paused-batch", // makes the calls of a batch that is paused
+		pkg:  "worker",
+		old: `	case paused:
+`,
+		new: `	case paused && false:
+`,
+		tests: []testName{{"worker", "TestARowOfAPausedBatchMakesNoCallAndCountsNoAttempt"}, {"internal/batch", "TestAPausedBatchMakesNoCallsUntilItIsResumed"}},
+	},
+	{
 		name: "pause-before-hold", // pauses the queues before the hold that they follow
 		pkg:  "worker",
 		old: `	first, err := d.Gate.RaiseHold(ctx, h)
