@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// parallelScenarios is how many scenarios run at once. Most of the time they wait for leases and outages, so that the number
-// of processors does not matter.
-const parallelScenarios = "32"
+// parallelScenarios is how many scenarios run at once. Most of the time they wait for leases and outages; with many more, two
+// busy cores do not answer a call within its timeout.
+const parallelScenarios = "12"
 
 var workspace string
 
