@@ -25,12 +25,13 @@ build: ## build bin/kycq and bin/kycq-dev
 test: ## run all tests with the race detector, a real Redis and a real MinIO (PKG=, ARGS=)
 	scripts/test.sh $(ARGS) $(PKG)
 
-test-all: ## everything that is run before a release: lint, test, mutants, soak, bench (about an hour)
+test-all: ## everything that is run before a release: lint, test, mutants, soak, upgrades, bench (about an hour)
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) test-deploy
 	$(MAKE) mutants
 	$(MAKE) soak
+	KYCQ_UPGRADE=1 scripts/with-servers.sh go test -count=1 -timeout 30m -v -run Upgrade ./internal/faults
 	KYCQ_TEST_MASK_CARDS=200 KYCQ_TEST_QR_CARDS=200 go test -count=1 -timeout 60m -run 'Masks|Find|Codes' ./internal/maskcheck ./internal/qr
 	$(MAKE) bench ARGS='-benchtime 1x'
 

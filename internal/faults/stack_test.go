@@ -42,6 +42,7 @@ type stack struct {
 	parked   parked
 	pauses   []pauseSpan
 	env      []string
+	program  string // path of the kycq that startWorker and run start
 	// vendorProxy is set by viaProxy.
 	vendorProxy *proxy
 
@@ -109,7 +110,9 @@ func newStack(t testing.TB, options ...option) *stack {
 		set(p)
 	}
 	masked() // takes a while: not during a call
-	s := &stack{t: t, dir: t.TempDir(), recorder: newRecorder()}
+	program, err := binary()
+	check(t, err)
+	s := &stack{t: t, dir: t.TempDir(), recorder: newRecorder(), program: program}
 	server := storagetest.StartMinIO(t)
 	server.Use(s.recorder.intercept)
 	s.s3, s.store = server, server.Store(t)
@@ -117,7 +120,6 @@ func newStack(t testing.TB, options ...option) *stack {
 
 	direct := p.directRedis(t)
 	s.redis = openRedis(t, direct)
-	var err error
 	s.keyset, err = seal.Generate()
 	check(t, err)
 	s.client, err = tasks.NewClient(tasks.ClientConfig{Redis: s.redis, Ledger: s.store, Keyset: s.keyset})
@@ -193,13 +195,11 @@ func viaProxy(p *config) { p.proxyVendor = true }
 // startWorker starts a worker, with additional variables.
 func (s *stack) startWorker(variables ...string) *process {
 	s.t.Helper()
-	path, err := binary()
-	check(s.t, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := fmt.Sprintf("worker-%d", len(s.workers)+1)
 	env := append(append([]string(nil), s.env...), "AWS_SDK_UA_APP_ID="+name) // the recorder reads it
-	w := launch(s.t, s.dir, path, append(env, variables...), nil, "worker")
+	w := launch(s.t, s.dir, s.program, append(env, variables...), nil, "worker")
 	w.name = name
 	s.workers = append(s.workers, w)
 	return w
@@ -208,11 +208,9 @@ func (s *stack) startWorker(variables ...string) *process {
 // run runs a command.
 func (s *stack) run(stdin string, args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
-	path, err := binary()
-	check(s.t, err)
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
+	cmd := exec.CommandContext(ctx, s.program, args...)
 	var out, errs bytes.Buffer
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.env, strings.NewReader(stdin), &out, &errs
 	_ = cmd.Run()
