@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the archives of a release into dist/: kycq for each target, with shell completions, man pages and the documents, and SHA256SUMS.
+# Builds the archives of a release into dist/: kycq for each target, with shell completions, man pages and the documents; beside
+# each, a CycloneDX list of the Go modules in the program (.cdx.json); and SHA256SUMS.
 #
 #   scripts/dist.sh VERSION COMMIT [--twice]
 #
@@ -29,6 +30,25 @@ compile() {
 		-ldflags "-s -w -buildid= -X main.version=$version -X main.commit=$commit" -o "$2" ./cmd/kycq)
 }
 
+# bill FILE TIME prints the modules that the Go linker has recorded in a program, as CycloneDX 1.5.
+bill() {
+	go version -m "$1" | awk -F '\t' -v version="$version" -v time="$(date -u -d "@$2" +%FT%TZ)" '
+		function purl(name, v) { gsub(/\+/, "%2B", v); return "pkg:golang/" tolower(name) "@" v }
+		function component(type, name, v) {
+			return sprintf("{\"type\": \"%s\", \"bom-ref\": \"%s\", \"name\": \"%s\", \"version\": \"%s\", \"purl\": \"%s\"}", type, purl(name, v), name, v, purl(name, v))
+		}
+		NR == 1 { sub(/.*: go/, ""); sub(/ .*/, ""); list[++n] = component("library", "std", $0) }
+		$2 == "mod" { main = component("application", $3, version) }
+		$2 == "dep" { list[++n] = component("library", $3, $4) }
+		$2 == "=>" { list[n] = component("library", $3, $4) }
+		END {
+			printf "{\n\"bomFormat\": \"CycloneDX\", \"specVersion\": \"1.5\", \"version\": 1,\n"
+			printf "\"metadata\": {\"timestamp\": \"%s\", \"component\": %s},\n\"components\": [\n", time, main
+			for (i = 1; i <= n; i++) printf "%s%s\n", list[i], i < n ? "," : ""
+			print "]\n}"
+		}'
+}
+
 # pack TREE OUT builds the archives from a tree.
 pack() {
 	local tree=$1 out=$2 name target shared=$2/shared
@@ -53,12 +73,13 @@ pack() {
 		mkdir "$out/$name"
 		cp -r "$shared"/. "$out/$name"
 		GOOS=${target%/*} GOARCH=${target#*/} compile "$tree" "$out/$name/kycq"
+		bill "$out/$name/kycq" "$when" >"$out/$name.cdx.json"
 		chmod -R u=rwX,go=rX "$out/$name"
 		tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$when" --format=ustar -C "$out" -c "$name" | gzip -9n >"$out/$name.tar.gz"
 		rm -rf "${out:?}/$name"
 	done
 	rm -rf "$shared" "$out/host"
-	(cd "$out" && sha256sum kycq-*.tar.gz >SHA256SUMS)
+	(cd "$out" && sha256sum kycq-*.tar.gz kycq-*.cdx.json >SHA256SUMS)
 }
 
 mkdir "$work/first"
