@@ -99,7 +99,7 @@ func (o original) compare(answer image.Image) (uncovered []qr.Code, review strin
 	case !best.aligned():
 		return nil, "", unsafe(NotComparable)
 	case best.coversRegion():
-	case reduce(o.bright, o.bright.Rect.Dx(), o.bright.Rect.Dy()).masksNumber():
+	case reduce(o.bright, o.bright.Rect.Dx(), o.bright.Rect.Dy()).hidesNumber():
 		review = ReviewAlreadyMasked
 	default:
 		return nil, "", unsafe(NothingMasked)

@@ -3,10 +3,9 @@
 // codes, and show no QR code itself, whether it can be read or not. It does not read digits, so it cannot check that it is
 // they that are covered.
 //
-// If nothing was covered, the image passes with a review if the source was masked already: it shows a bar over eight digits with
-// the last four behind it, a dark bar over a whole number on a card with legible writing, or XXXX XXXX 1234, and no number of
-// twelve digits. Other masks (blurred or pixelated numbers, white on white, small or faint crosses) cannot be told from unmasked
-// cards, nor can pictures without any number: those are refused.
+// If nothing was covered, the image passes with a review if the source was masked already: its writing is legible, but no number
+// of twelve digits in three groups shows in it. If the writing cannot be told apart letter by letter, such a number could be overlooked, so
+// the image is refused.
 //
 // What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,
 // without a second image, hidden colours, a colour profile (colours are converted to sRGB) or trailing bytes.
@@ -52,7 +51,7 @@ const (
 	ReviewColourProfile = "colour_profile"
 	// ReviewSourceUnknown: the hash or dimensions of the source are unknown.
 	ReviewSourceUnknown = "source_unknown"
-	// ReviewAlreadyMasked: nothing was masked, since the source shows a masked number already.
+	// ReviewAlreadyMasked: nothing was masked, since the source shows legible writing, but no number.
 	ReviewAlreadyMasked = "already_masked"
 )
 
@@ -68,7 +67,7 @@ const (
 	SameBytes     Code = "same_bytes"      // equal to the source
 	Dimensions    Code = "dimensions"      // not the shape or size of the source
 	VisibleQR     Code = "visible_qr"      // a QR code shows, readable or not
-	NothingMasked Code = "nothing_masked"  // the answer shows all that the source shows, and no mask shows in that
+	NothingMasked Code = "nothing_masked"  // the answer shows all that the source shows, which may be a number
 	NotComparable Code = "not_comparable"  // the answer shows something else than the source, or a crop of it
 	SourceGone    Code = "source_gone"     // the source was deleted or replaced since it was sent
 	TooBusy       Code = "too_busy"        // a check would take too much work: thousands of patterns like those of a QR code

@@ -10,12 +10,47 @@ const (
 	inkWindow = 20      // pixels on each side, for the ground that writing is compared with
 	inkShade  = 25 * 16 // by which writing is darker than its ground, in sixteenths of a grey level
 	maxGlyphs = 4000    // a picture with more counts as one with a number
+	// legibleGlyphs is how many letters have to show in rows, one by one. Then the larger digits of a number would be seen, too.
+	legibleGlyphs = 30
 )
 
 // A writing is a plane and the rectangles around its glyphs, from left to right.
 type writing struct {
 	plane
 	glyphs []image.Rectangle
+}
+
+// hidesNumber reports whether the writing of a card is legible, but no number shows: a customer masked it. That is looked for in
+// three sizes, so digits that are blurred, noisy or broken count as long as a person could read them.
+func (p plane) hidesNumber() bool {
+	if min(p.w, p.h) < 2 {
+		return false
+	}
+	w := p.turned(p.writing().direction()).writing()
+	if !w.isLegible() {
+		return false
+	}
+	w.erase(w.crossed())
+	p = w.plane
+	for _, high := range []int{0, 10, 8} { // less are words of small print
+		if p.writing().showsNumber(high) {
+			return false
+		}
+		p = p.halved()
+	}
+	return true
+}
+
+// halved averages blocks of four pixels.
+func (p plane) halved() plane {
+	out := plane{p.w / 2, p.h / 2, make([]int32, p.w/2*(p.h/2))}
+	for y := range out.h {
+		above, below := p.pix[2*y*p.w:], p.pix[(2*y+1)*p.w:]
+		for x := range out.w {
+			out.pix[y*out.w+x] = (above[2*x] + above[2*x+1] + below[2*x] + below[2*x+1]) / 4
+		}
+	}
+	return out
 }
 
 // turned turns a plane until a direction is level.
@@ -53,28 +88,31 @@ func (p plane) writing() writing {
 			sums[(y+1)*(p.w+1)+x+1] = sums[y*(p.w+1)+x+1] + row
 		}
 	}
-	ink := plane{p.w, p.h, make([]int32, len(p.pix))}
-	seen := make([]bool, len(p.pix))
+	ink := make([]bool, len(p.pix))
 	for y := range p.h {
 		for x := range p.w {
 			x0, x1, y0, y1 := max(0, x-inkWindow), min(p.w, x+inkWindow), max(0, y-inkWindow), min(p.h, y+inkWindow)
 			sum := sums[y1*(p.w+1)+x1] - sums[y1*(p.w+1)+x0] - sums[y0*(p.w+1)+x1] + sums[y0*(p.w+1)+x0]
-			if int64(p.pix[y*p.w+x]) < sum/int64((x1-x0)*(y1-y0))-inkShade {
-				ink.pix[y*p.w+x] = math.MaxInt32 / 2
-			} else {
-				seen[y*p.w+x] = true
-			}
+			ink[y*p.w+x] = int64(p.pix[y*p.w+x]) < sum/int64((x1-x0)*(y1-y0))-inkShade
 		}
 	}
-	var region []int
-	for start := range seen {
-		if seen[start] {
+	var open []image.Point
+	for start := range ink {
+		if !ink[start] {
 			continue
 		}
-		region = ink.region(start, seen, region[:0])
+		ink[start] = false
 		area := image.Rectangle{}
-		for _, at := range region {
-			area = area.Union(image.Rect(at%p.w, at/p.w, at%p.w+1, at/p.w+1))
+		for open = append(open, image.Pt(start%p.w, start/p.w)); len(open) > 0; {
+			at := open[len(open)-1]
+			open = open[:len(open)-1]
+			area = area.Union(image.Rect(at.X, at.Y, at.X+1, at.Y+1))
+			for _, d := range [4]image.Point{{X: 1}, {X: -1}, {Y: 1}, {Y: -1}} {
+				if next := at.Add(d); next.In(image.Rect(0, 0, p.w, p.h)) && ink[next.Y*p.w+next.X] {
+					ink[next.Y*p.w+next.X] = false
+					open = append(open, next)
+				}
+			}
 		}
 		if area.Dy() >= 5 && area.Dx() <= 5*area.Dy() {
 			out.glyphs = append(out.glyphs, area)
@@ -147,25 +185,39 @@ func (w writing) isFirst(i int) bool {
 	return true
 }
 
-// isLegible reports whether glyphs that are smaller than a bar show in rows, one by one.
-func (w writing) isLegible(wide float64) bool {
+// isLegible reports whether letters show in rows, one by one.
+func (w writing) isLegible() bool {
 	n := 0
 	for i, g := range w.glyphs[:min(len(w.glyphs), maxGlyphs)] {
-		if float64(g.Dy()) < 0.8*wide && g.Dx() <= g.Dy() && len(w.row(i)) >= 3 {
+		if g.Dx() <= g.Dy() && len(w.row(i)) >= 3 {
 			n++
 		}
 	}
 	return n >= legibleGlyphs
 }
 
-// showsNumber reports whether something like a number of twelve digits in three groups shows. Rows of crosses
-// are none, and four groups are another number.
-func (w writing) showsNumber() bool {
+// erase paints glyphs over with the lightest shade around each.
+func (w writing) erase(glyphs []image.Rectangle) {
+	for _, g := range glyphs {
+		g = g.Inset(-2).Intersect(image.Rect(0, 0, w.w, w.h))
+		light := int32(0)
+		for y := g.Min.Y; y < g.Max.Y; y++ {
+			light = max(light, slices.Max(w.pix[y*w.w+g.Min.X:y*w.w+g.Max.X]))
+		}
+		for y := g.Min.Y; y < g.Max.Y; y++ {
+			for x := g.Min.X; x < g.Max.X; x++ {
+				w.pix[y*w.w+x] = light
+			}
+		}
+	}
+}
+
+// showsNumber reports whether something like a number of twelve digits in three groups shows, of at least a height in
+// pixels. Four groups are another number.
+func (w writing) showsNumber(high int) bool {
 	if len(w.glyphs) > maxGlyphs {
 		return true
 	}
-	crossed := w.crossed()
-	w.glyphs = slices.DeleteFunc(slices.Clone(w.glyphs), func(g image.Rectangle) bool { return slices.Contains(crossed, g) })
 	var threes, longer []image.Rectangle
 	for i := range w.glyphs {
 		if !w.isFirst(i) {
@@ -182,7 +234,7 @@ func (w writing) showsNumber() bool {
 		}
 	}
 	return slices.ContainsFunc(threes, func(three image.Rectangle) bool {
-		return !slices.ContainsFunc(longer, three.In)
+		return three.Dy() >= high && !slices.ContainsFunc(longer, three.In)
 	})
 }
 
@@ -214,8 +266,11 @@ func groups(row []image.Rectangle, part int) (area image.Rectangle, n int) {
 			others++
 		}
 	}
-	if others > 2 {
-		return area, 0
+	switch {
+	case others > 2:
+		n = 0
+	case others > 0: // a fourth group is not of the number
+		n = min(n, 3)
 	}
 	return area, n
 }

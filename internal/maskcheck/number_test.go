@@ -54,7 +54,7 @@ func TestNumbersInManyPrintsAreSeen(t *testing.T) {
 				for how, picture := range map[string]image.Image{
 					"clear": img, "blurred": distort.Recompress(distort.Blur(img, size/20), 50), "tilted": distort.Blur(tilted, size/25),
 				} {
-					if !reduce(distort.Grey(picture), img.Rect.Dx(), img.Rect.Dy()).writing().showsNumber() {
+					if !reduce(distort.Grey(picture), img.Rect.Dx(), img.Rect.Dy()).writing().showsNumber(0) {
 						t.Errorf("%s, %s, size %v: %s is not seen", name, how, size, text)
 					}
 				}
