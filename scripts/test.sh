@@ -24,7 +24,7 @@ fi
 # The servers' data is kept in memory if there is room: on a disk that is busy with builds, MinIO waits for seconds at a write.
 room=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1) || room=0
 if ((${room:-0} > 4000000)) && [[ -w /dev/shm ]]; then
-	export KYCQ_SERVERS_DIR=/dev/shm
+	export KYCQ_TEST_DATA=/dev/shm
 fi
 # The timeout is per package. The end-to-end tests, which build the binary and start processes, are the slowest.
 scripts/with-servers.sh go test "${race[@]}" -shuffle=on -timeout 15m "$@"

@@ -3,7 +3,7 @@
 #
 #   scripts/with-servers.sh COMMAND [ARGUMENT...]
 #
-# The servers listen on free loopback ports; their data is in a temporary folder in KYCQ_SERVERS_DIR (default TMPDIR), which
+# The servers listen on free loopback ports; their data is in a temporary folder in KYCQ_TEST_DATA (default TMPDIR), which
 # is removed. The command finds their URLs in KYCQ_TEST_REDIS and KYCQ_TEST_S3. KYCQ_TEST_REQUIRE makes tests that cannot use
 # them fail, not skip.
 set -euo pipefail
@@ -15,7 +15,7 @@ set -m # a process group for each background job: Ctrl-C reaches this script onl
 }
 tools=$("$(dirname "$0")/tools.sh" redis minio)
 
-folder=$(mktemp -d "${KYCQ_SERVERS_DIR:-${TMPDIR:-/tmp}}/kycq-servers.XXXXXX")
+folder=$(mktemp -d "${KYCQ_TEST_DATA:-${TMPDIR:-/tmp}}/kycq-servers.XXXXXX")
 command_pid=
 server_pids=()
 
