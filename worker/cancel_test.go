@@ -54,7 +54,7 @@ func TestACancelledJobMakesNoFurtherCallAndLeavesNothing(t *testing.T) {
 			if len(w.s3.inbox) == 0 {
 				t.Error("the upload is gone: the job cannot be retried")
 			}
-			next, err := Rerun(t.Context(), w.s3, newFakeRedis().Push, tasks.Aadhaar, id)
+			next, err := Rerun(t.Context(), w.s3, newFakeRedis().Push, tasks.Aadhaar, id, 0)
 			if err != nil || next.Run != 2 {
 				t.Fatalf("%+v, %v", next, err)
 			}

@@ -23,7 +23,7 @@ func TestARunWhoseImageWasDeletedIsRefusedBeforeAnythingIsWritten(t *testing.T) 
 				p.Process(t.Context(), w.payload(tasks.Aadhaar, "A"))
 				before := w.s3.docs["aadhaarA"].etag
 				r := newFakeRedis()
-				if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Aadhaar, "A"); !errors.Is(err, ErrInputGone) {
+				if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Aadhaar, "A", 0); !errors.Is(err, ErrInputGone) {
 					t.Errorf("%v", err)
 				}
 				if w.s3.docs["aadhaarA"].etag != before || len(w.s3.markers) != 0 || len(r.queued()) != 0 {
@@ -53,7 +53,7 @@ func TestARunNeverTakesAwayTheResultOfAnEarlierOne(t *testing.T) {
 					before := wantState(t, w, kind, "A", storage.StateValid, "")
 					w.vendor.script = []*cashfree.Reply{second}
 					r := newFakeRedis()
-					next, err := Rerun(t.Context(), w.s3, r.Push, kind, "A")
+					next, err := Rerun(t.Context(), w.s3, r.Push, kind, "A", 0)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -92,7 +92,7 @@ func TestAnErasureDeletesTheResultsOfAllRuns(t *testing.T) {
 		p.Process(t.Context(), job)
 		r := newFakeRedis()
 		for range 2 {
-			next, err := Rerun(t.Context(), w.s3, r.Push, tasks.Aadhaar, "A")
+			next, err := Rerun(t.Context(), w.s3, r.Push, tasks.Aadhaar, "A", 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -163,7 +163,7 @@ func (h *history) rerun(t *testing.T) {
 		time.Sleep(time.Duration(h.chaos.pick(200)) * time.Second)
 		done := false
 		crash(func() {
-			_, err := Rerun(t.Context(), h.s3, push, h.kind, "A")
+			_, err := Rerun(t.Context(), h.s3, push, h.kind, "A", 0)
 			done = err == nil
 		})
 		if done {

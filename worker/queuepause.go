@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/tasks"
 )
@@ -71,6 +72,38 @@ func (q *QueuePause) resume(ctx context.Context, kind tasks.Kind) error {
 	}
 	if err := q.redis.Del(ctx, pausedKey(kind)).Err(); err != nil {
 		return fmt.Errorf("resume the queues: %w", err)
+	}
+	return nil
+}
+
+// ClearIdle ends resumed pauses without a test call if no job of their kinds is queued: a pause says nothing of the account, and would
+// wait for its test call until the next job.
+func (q *QueuePause) ClearIdle(ctx context.Context, holds interface {
+	ClearHold(ctx context.Context, cause, kind string) error
+}, resumed []hold.Hold,
+) error {
+	for _, h := range resumed {
+		if h.Cause != hold.Operator {
+			continue
+		}
+		var queued int64
+		for _, kind := range tasks.Kinds() {
+			for _, lane := range tasks.Lanes() {
+				depth, err := asynqx.ReadDepth(ctx, q.redis, tasks.Queue(kind, lane))
+				if err != nil {
+					return err
+				}
+				if h.Covers(string(kind)) {
+					queued += depth.Waiting()
+				}
+			}
+		}
+		if queued > 0 {
+			continue
+		}
+		if err := holds.ClearHold(ctx, h.Cause, h.Kind); err != nil {
+			return err
+		}
 	}
 	return nil
 }

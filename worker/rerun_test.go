@@ -17,7 +17,7 @@ func TestAFurtherRunIsRecordedBeforeItsTask(t *testing.T) {
 		p.Process(t.Context(), w.putJob(tasks.Passport, "A", storage.StateQueued))
 		r := newFakeRedis()
 		r.fault = errInjected // Redis is down
-		_, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A")
+		_, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A", 0)
 		if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "starts by itself") {
 			t.Fatalf("%v", err)
 		}
@@ -45,17 +45,17 @@ func TestARunThatIsNotFinishedOrWasErasedIsNotRunAgain(t *testing.T) {
 		r := newFakeRedis()
 		for _, state := range []storage.State{storage.StateQueued, storage.StateWaiting, storage.StateSent, storage.StateAnswered} {
 			w.putJob(tasks.Passport, string(state), state)
-			if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, string(state)); !errors.Is(err, ErrNotFinal) {
+			if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, string(state), 0); !errors.Is(err, ErrNotFinal) {
 				t.Errorf("%s: %v", state, err)
 			}
 		}
 		job := w.payload(tasks.Passport, "erased")
 		p.Process(t.Context(), job)
 		erase(t, w, tasks.Passport, "erased")
-		if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "erased"); !errors.Is(err, ErrErased) {
+		if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "erased", 0); !errors.Is(err, ErrErased) {
 			t.Errorf("erased: %v", err)
 		}
-		if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "none"); !errors.Is(err, storage.ErrNotFound) {
+		if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "none", 0); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("no record: %v", err)
 		}
 		if len(r.queued()) != 0 || len(w.s3.markers) != 5 {
@@ -72,7 +72,7 @@ func TestOnlyOneOfTwoOperatorsBeginsTheRun(t *testing.T) {
 		results := make(chan error, 2)
 		for range 2 {
 			go func() {
-				_, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A")
+				_, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A", 0)
 				results <- err
 			}()
 		}

@@ -62,7 +62,7 @@ func TestRetentionErasesOnlyWhatIsStillDue(t *testing.T) {
 			s3, rows := &heldS3{fakeS3: w.s3, held: map[string]bool{}}, map[string]bool{}
 			change := func() {
 				push := func(context.Context, tasks.JobSpec) (tasks.Status, error) { return tasks.Enqueued, nil }
-				job, err := Rerun(t.Context(), w.s3, push, kind, "again")
+				job, err := Rerun(t.Context(), w.s3, push, kind, "again", 0)
 				if err != nil {
 					t.Fatal(err)
 				}

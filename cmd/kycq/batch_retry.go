@@ -117,7 +117,7 @@ func (a *app) retryBatch(ctx context.Context, d *batchDeps, id string, f retryFl
 			return err
 		}
 	}
-	if _, err := d.control.Retry(ctx, id, selected.Rows, f.Selection.String()); err != nil {
+	if _, err := d.control.Retry(ctx, id, 0, selected.Rows, f.Selection.String()); err != nil {
 		return err
 	}
 	a.Note("next: kycq batch watch %s", id)

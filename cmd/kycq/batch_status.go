@@ -31,13 +31,8 @@ about each. It reads counters, not rows.`,
 
 // batchStatus is what batch status and batch watch print.
 type batchStatus struct {
-	*batch.Status
-	holdStatus                 // those of the kind
-	Blocked    *blocked.Reason `json:"blocked,omitempty"`
-	// PerMinute is how many rows ended in a minute lately; the rate of the fleet while that is not known.
-	PerMinute float64 `json:"per_minute"`
-	// ETASeconds is the time until the batch ends at this pace. It is absent while the batch is blocked.
-	ETASeconds int64     `json:"eta_seconds,omitempty"`
+	*blocked.BatchStatus
+	holdStatus           // those of the kind
 	Failures   []failure `json:"failures"`
 }
 
@@ -54,23 +49,11 @@ func readBatch(ctx context.Context, d *batchDeps, id string) (*batchStatus, erro
 }
 
 func newStatus(fleet *blocked.Fleet, s *batch.Status) (*batchStatus, error) {
-	st := &batchStatus{Status: s, holdStatus: holdStatusOf(fleet.HoldsOf(s.Kind)), PerMinute: s.EndPerMinute, Failures: failuresOf(s.Batch, s.Codes)}
-	if st.PerMinute == 0 {
-		st.PerMinute = fleet.PerMinute(s.Kind)
-	}
-	var err error
-	if st.Blocked, err = fleet.Batch(s); err != nil {
+	st, err := fleet.StatusOf(s)
+	if err != nil {
 		return nil, err
 	}
-	if st.moving() {
-		st.ETASeconds = int64(batch.TimeFor(st.Rows-st.Ended, st.PerMinute) / time.Second)
-	}
-	return st, nil
-}
-
-// moving reports whether rows are being processed, so that the time left can be estimated.
-func (st *batchStatus) moving() bool {
-	return st.State == batch.Running && st.Blocked == nil && !st.Rebuilding && st.Reason == "" && st.Ended < st.Rows
+	return &batchStatus{st, holdStatusOf(fleet.HoldsOf(s.Kind)), failuresOf(s.Batch, s.Codes)}, nil
 }
 
 func (st *batchStatus) eta() string {
@@ -101,7 +84,7 @@ func (st *batchStatus) text() string {
 	switch {
 	case st.Done:
 		line("ended    %s", stamp(st.EndedAt))
-	case st.moving():
+	case st.Moving():
 		line("eta      %s at %.1f rows a minute", st.eta(), st.PerMinute)
 	}
 	if st.Blocked != nil {

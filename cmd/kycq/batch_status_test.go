@@ -19,11 +19,11 @@ func TestProgressLinesShowTheReasonOfAWait(t *testing.T) {
 	t.Parallel()
 	outcomes := map[string]int{"valid": 60}
 	for want, st := range map[string]batchStatus{
-		"60 of 100: valid 60; 98.0 a minute, 1m0s left":      {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100}, PerMinute: 98, ETASeconds: 60},
-		"60 of 100: valid 60; blocked: on hold":              {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Reason: "held"}, Blocked: &blocked.Reason{Message: "on hold"}},
-		"60 of 100: valid 60; running (waiting: redis_full)": {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Reason: "redis_full"}},
-		"60 of 60: valid 60; writing the report":             {Status: &batch.Status{State: batch.Running, Rows: 60, Ended: 60}},
-		"60 of 100: valid 60; restoring the progress":        {Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Rebuilding: true}},
+		"60 of 100: valid 60; 98.0 a minute, 1m0s left":      {BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100}, PerMinute: 98, ETASeconds: 60}},
+		"60 of 100: valid 60; blocked: on hold":              {BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Reason: "held"}, Blocked: &blocked.Reason{Message: "on hold"}}},
+		"60 of 100: valid 60; running (waiting: redis_full)": {BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Reason: "redis_full"}}},
+		"60 of 60: valid 60; writing the report":             {BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Rows: 60, Ended: 60}}},
+		"60 of 100: valid 60; restoring the progress":        {BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Ended: 60, Rows: 100, Rebuilding: true}}},
 	} {
 		st.Outcomes = outcomes
 		if got := progressLines(&st)[0]; got != want {
@@ -39,14 +39,14 @@ func TestAnETAIsOnlyGivenWhileRowsMove(t *testing.T) {
 		st   batchStatus
 		want bool
 	}{
-		"moving":        {batchStatus{Status: &moving}, true},
-		"blocked":       {batchStatus{Status: &moving, Blocked: &blocked.Reason{}}, false},
-		"redis is full": {batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "redis_full"}}, false},
-		"call limit":    {batchStatus{Status: &batch.Status{State: batch.CallLimitReached, Rows: 100}}, false},
-		"restoring":     {batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Rebuilding: true}}, false},
-		"all ended":     {batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 100}}, false},
+		"moving":        {batchStatus{BatchStatus: &blocked.BatchStatus{Status: &moving}}, true},
+		"blocked":       {batchStatus{BatchStatus: &blocked.BatchStatus{Status: &moving, Blocked: &blocked.Reason{}}}, false},
+		"redis is full": {batchStatus{BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Reason: "redis_full"}}}, false},
+		"call limit":    {batchStatus{BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.CallLimitReached, Rows: 100}}}, false},
+		"restoring":     {batchStatus{BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Rebuilding: true}}}, false},
+		"all ended":     {batchStatus{BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 100}}}, false},
 	} {
-		if got := c.st.moving(); got != c.want {
+		if got := c.st.Moving(); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -65,10 +65,10 @@ func TestACommandIsQuoted(t *testing.T) {
 
 func TestTheBarFitsTheTerminal(t *testing.T) {
 	t.Parallel()
-	st := &batchStatus{
+	st := &batchStatus{BatchStatus: &blocked.BatchStatus{
 		Status:    &batch.Status{State: batch.Running, Rows: 200000, Ended: 127788, Outcomes: map[string]int{"valid": 123456, "invalid": 4320, "failed": 12}},
 		PerMinute: 98, ETASeconds: 44155,
-	}
+	}}
 	for columns, want := range map[int]string{
 		200: "[######----] 127788 of 200000: valid 123456 invalid 4320 failed 12; 98.0 a minute, 12h15m55s left",
 		80:  "127788 of 200000: valid 123456 invalid 4320 failed 12; 12h15m55s left",
@@ -94,10 +94,10 @@ func TestAReasonIsPrintedOnceOnALineOfItsOwn(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
 	w := testWatcher(&stderr, "bar")
-	free := &batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 59, Outcomes: map[string]int{"valid": 59}}, PerMinute: 98, ETASeconds: 25}
-	held := &batchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 60, Outcomes: map[string]int{"valid": 60}}, Blocked: &blocked.Reason{
+	free := &batchStatus{BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 59, Outcomes: map[string]int{"valid": 59}}, PerMinute: 98, ETASeconds: 25}}
+	held := &batchStatus{BatchStatus: &blocked.BatchStatus{Status: &batch.Status{State: batch.Running, Rows: 100, Ended: 60, Outcomes: map[string]int{"valid": 60}}, Blocked: &blocked.Reason{
 		Message: "on hold: no balance", NextAction: "top up",
-	}}
+	}}}
 	for _, st := range []*batchStatus{free, held, held} {
 		if err := w.show(st); err != nil {
 			t.Fatal(err)

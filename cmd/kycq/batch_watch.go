@@ -136,7 +136,7 @@ func progressLines(st *batchStatus) []string {
 		end, short = "blocked: "+st.Blocked.Message, "blocked"
 	case st.Ended == st.Rows:
 		end, short = "writing the report", "writing the report"
-	case st.moving():
+	case st.Moving():
 		end, short = fmt.Sprintf("%.1f a minute, %s left", st.PerMinute, st.eta()), st.eta()+" left"
 	case st.State == batch.Running && st.Rebuilding:
 		end, short = "restoring the progress", "restoring"

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/hold"
@@ -66,9 +65,6 @@ stay in their queues. The pause is stored in S3, so it lasts even if Redis loses
 	return cmd
 }
 
-// allCauses is the value of --cause for all.
-const allCauses = "all"
-
 func newFleetResume(a *app) *cobra.Command {
 	var cause string
 	cmd := a.command(tolerant(&cobra.Command{
@@ -85,8 +81,8 @@ reason to end the pause of a colleague. With KIND, it lifts only the holds of th
   kycq fleet resume --cause operator passport`,
 		Args: optionalKind,
 	}), fleetAreas, func(ctx context.Context, d *deps, args []string) error {
-		if cause != "" && cause != allCauses && !slices.Contains(hold.Causes, cause) {
-			return cli.Usagef("--cause: want one of %s, or %s", strings.Join(hold.Causes, ", "), allCauses)
+		if cause != "" && cause != hold.All && !slices.Contains(hold.Causes, cause) {
+			return cli.Usagef("--cause: want one of %s, or %s", strings.Join(hold.Causes, ", "), hold.All)
 		}
 		act := audit.Act{Action: "fleet.resume", Kind: kindOf(args)}
 		if cause != "" {
@@ -97,7 +93,7 @@ reason to end the pause of a colleague. With KIND, it lifts only the holds of th
 		}
 		kept := false
 		resumed, err := d.pauses().Resume(ctx, func(all []hold.Hold) []hold.Hold {
-			selected := toResume(slices.Clone(all), cause, kindOf(args))
+			selected := hold.ToResume(slices.Clone(all), cause, kindOf(args))
 			kept = slices.ContainsFunc(all, hold.Hold.Paused) && !slices.ContainsFunc(selected, hold.Hold.Paused)
 			return selected
 		})
@@ -112,7 +108,7 @@ reason to end the pause of a colleague. With KIND, it lifts only the holds of th
 		for _, h := range resumed {
 			a.Note("resumed: %s", describeHold(h))
 		}
-		if err := d.clearIdle(ctx, resumed); err != nil {
+		if err := worker.NewQueuePause(d.redis).ClearIdle(ctx, d.gate, resumed); err != nil {
 			return err
 		}
 		if kept {
@@ -120,46 +116,8 @@ reason to end the pause of a colleague. With KIND, it lifts only the holds of th
 		}
 		return a.printHolds(ctx, d)
 	})
-	cmd.Flags().StringVar(&cause, "cause", "", "lift only the hold of this cause: "+strings.Join(hold.Causes, ", ")+"; or "+allCauses)
+	cmd.Flags().StringVar(&cause, "cause", "", "lift only the hold of this cause: "+strings.Join(hold.Causes, ", ")+"; or "+hold.All)
 	return cmd
-}
-
-// clearIdle ends pauses without a test call if no job of their kinds is queued: a pause says nothing of the account, and would
-// wait for its test call until the next job.
-func (d *deps) clearIdle(ctx context.Context, resumed []hold.Hold) error {
-	for _, h := range resumed {
-		if h.Cause != hold.Operator {
-			continue
-		}
-		var queued int64
-		for _, kind := range tasks.Kinds() {
-			for _, lane := range tasks.Lanes() {
-				depth, err := asynqx.ReadDepth(ctx, d.redis, tasks.Queue(kind, lane))
-				if err != nil {
-					return err
-				}
-				if h.Covers(string(kind)) {
-					queued += depth.Waiting()
-				}
-			}
-		}
-		if queued > 0 {
-			continue
-		}
-		if err := d.gate.ClearHold(ctx, h.Cause, h.Kind); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// toResume selects the holds that resume lifts.
-func toResume(all []hold.Hold, cause, kind string) []hold.Hold {
-	all = slices.DeleteFunc(all, func(h hold.Hold) bool {
-		return kind != "" && kind != h.Kind || cause != "" && cause != allCauses && cause != h.Cause
-	})
-	others := slices.ContainsFunc(all, func(h hold.Hold) bool { return h.Cause != hold.Operator })
-	return slices.DeleteFunc(all, func(h hold.Hold) bool { return cause == "" && others && h.Paused() })
 }
 
 // optionalKind accepts at most one argument, a kind.

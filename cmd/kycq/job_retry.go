@@ -48,7 +48,7 @@ func (a *app) retryJob(ctx context.Context, d *deps, name jobName, yes bool) err
 	if err := d.appendAudit(ctx, act); err != nil {
 		return err
 	}
-	next, err := worker.Rerun(ctx, d.store, d.client.Push, rec.Kind, id)
+	next, err := worker.Rerun(ctx, d.store, d.client.Push, rec.Kind, id, 0)
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,8 @@ func newServe(a *app) *cobra.Command {
 	cmd := a.command(&cobra.Command{
 		Use:   "serve",
 		Short: "serve the HTTP API for programs in any language",
-		Long: `serve answers HTTP requests that submit, read, wait for, retry, cancel and review jobs. /docs describes them for people,
-/openapi.json for programs. Programs send a key (Authorization: Bearer kq_...), which kycq serve key makes. The file of
+		Long: `serve answers HTTP requests that submit, read, wait for, retry, cancel and review jobs, that submit and control batches, and
+that pause and resume the fleet. /docs describes them for people, /openapi.json for programs. Programs send a key (Authorization: Bearer kq_...), which kycq serve key makes. The file of
 keys is read again every 2 seconds: a removed line revokes its key.
 
 It serves plain HTTP unless KYCQ_TLS_CERT_FILE and KYCQ_TLS_KEY_FILE name a certificate. Any number of processes may serve
@@ -50,7 +50,7 @@ On SIGTERM or Ctrl-C it answers the requests that wait, and finishes the others.
 		}
 		return a.serve(ctx, d, maxPending)
 	})
-	cmd.Flags().IntVar(&maxPending, "max-pending", 0, "how many unfinished jobs each key may have; 0: any number")
+	cmd.Flags().IntVar(&maxPending, "max-pending", 0, "how many unfinished jobs each key may have, and rows a batch; 0: any number")
 	cmd.AddCommand(newServeKey(a))
 	return cmd
 }
@@ -69,7 +69,7 @@ func (a *app) serve(ctx context.Context, d *deps, maxPending int) error {
 		return err
 	}
 	handler, err := api.New(api.Config{
-		Store: d.store, Client: d.client, Keyset: d.keyset, Redis: d.redis, Gate: d.gate, Keys: keys, MaxPending: maxPending, Log: log,
+		Store: d.store, Client: d.client, Keyset: d.keyset, Redis: d.redis, Gate: d.gate, Pauses: d.pauses(), Keys: keys, MaxPending: maxPending, Log: log,
 		Audit: func(ctx context.Context, user string, act audit.Act) error {
 			_, err := wire.AppendAudit(ctx, d.cfg, d.store, user, host, act)
 			return err

@@ -154,7 +154,7 @@ func progressTable(list []*batchStatus) string {
 	lines := []string{"BATCH\tKIND\tSTATE\tENDED\tOUTCOMES\tETA"}
 	for _, s := range list {
 		eta := "-"
-		if s.moving() {
+		if s.Moving() {
 			eta = s.eta()
 		}
 		state := string(s.State)

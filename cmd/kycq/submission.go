@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 
@@ -61,7 +60,7 @@ func (s *submission) submit(ctx context.Context) error {
 		return err
 	}
 	if existing != nil {
-		if err := s.checkExisting(existing); err != nil {
+		if err := s.source.CheckExisting(existing); err != nil {
 			return err
 		}
 		if !s.flags.dryRun {
@@ -111,14 +110,15 @@ func (s *submission) noteIdentity(ctx context.Context, plan *submit.Plan) error 
 // refusal says why a plan is not submitted, and what to do. It is empty for a good plan.
 func (s *submission) refusal(plan *submit.Plan) string {
 	var next []string
-	if plan.Rejected > 0 && (!s.flags.allowRejects || plan.Rows == 0) {
+	rejected, same := plan.Refused(s.flags.allowRejects, s.flags.allowSame)
+	if rejected {
 		text := "fix the rows"
 		if plan.Rows > 0 {
 			text += fmt.Sprintf(", or add --allow-rejects to submit the other %d", plan.Rows)
 		}
 		next = append(next, text)
 	}
-	if plan.SameInput > 0 && !s.flags.allowSame {
+	if same {
 		next = append(next, fmt.Sprintf("%s with the input of another row under another verification_id would be paid for twice (for example line %d, which repeats line %d): remove them, or add --allow-duplicate-input",
 			count(plan.SameInput, "row"), plan.SameLines[1], plan.SameLines[0]))
 	}
@@ -180,38 +180,17 @@ func (s *submission) refuse(refusal string) error {
 // accept writes the parts, then the batch, and starts the feeding.
 func (s *submission) accept(ctx context.Context, plan *submit.Plan) error {
 	w := &submit.Writer{Source: s.source, Plan: plan, Store: s.deps.store, Progress: s.shown}
-	b, err := w.Write(ctx)
+	_, created, err := w.Accept(ctx, s.deps.control, s.flags.maxCalls, func(b *batch.Batch) error {
+		s.shown.Clear()
+		detail := map[string]string{"rows": strconv.Itoa(b.Rows), "max_calls": strconv.Itoa(b.MaxCalls)}
+		return auditBatch(ctx, s.deps, "batch.submit", b, detail)
+	})
 	if err != nil {
 		return err
-	}
-	s.shown.Clear()
-	b.MaxCalls = s.flags.maxCalls
-	detail := map[string]string{"rows": strconv.Itoa(b.Rows), "max_calls": strconv.Itoa(b.MaxCalls)}
-	if err := auditBatch(ctx, s.deps, "batch.submit", b, detail); err != nil {
-		return err
-	}
-	created, err := s.deps.control.Batches.Accept(ctx, b)
-	if err != nil {
-		return err
-	}
-	if err := s.deps.control.Start(ctx, b, created); err != nil {
-		return fmt.Errorf("the batch is accepted, and workers start it within minutes: %w", err)
 	}
 	s.answer.Status = "submitted"
 	if !created {
 		s.answer.Status = "already_submitted"
-	}
-	return nil
-}
-
-// checkExisting compares the submission with a batch of the same id.
-func (s *submission) checkExisting(b *batch.Batch) error {
-	switch {
-	case b.Kind != s.source.Kind, b.Content != s.source.Content, !maps.Equal(b.Mapping, s.source.Mapping),
-		b.IDsFor != s.source.IDsFor, b.DateFormat != string(s.source.DateFormat):
-		return batch.ErrOtherManifest
-	case b.State == batch.Cancelled:
-		return batch.ErrCancelled
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/pauses"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -33,10 +34,11 @@ type Config struct {
 	Keyset *tasks.Keyset
 	Redis  redis.UniversalClient
 	Gate   *gate.Gate
+	Pauses *pauses.Pauses
 	Keys   *Keys
 	// Audit writes an event of a user to the audit trail.
 	Audit func(ctx context.Context, user string, act audit.Act) error
-	// MaxPending is how many unfinished jobs that it has submitted a key may have; 0: any number.
+	// MaxPending is how many unfinished jobs that it has submitted a key may have, and how many rows a batch; 0: any number.
 	MaxPending int
 	Version    string
 	Log        zerolog.Logger
@@ -44,13 +46,15 @@ type Config struct {
 
 // API is an http.Handler. It is safe for concurrent use.
 type API struct {
-	cfg     Config
-	mux     *http.ServeMux
-	huma    huma.API
-	bodies  bodies
-	waiters *waiters
-	metrics *counts
-	pending pending
+	cfg      Config
+	mux      *http.ServeMux
+	huma     huma.API
+	bodies   bodies
+	large    places // of manifests and reports
+	checking places // of manifests that are checked and stored
+	waiters  *waiters
+	metrics  *counts
+	pending  pending
 
 	stop     sync.Once
 	stopping chan struct{}
@@ -61,11 +65,14 @@ func New(cfg Config) (*API, error) {
 	a := &API{
 		cfg: cfg, mux: http.NewServeMux(), bodies: newBodies(), waiters: newWaiters(), stopping: make(chan struct{}),
 		pending: pending{redis: cfg.Redis, store: cfg.Store, limit: cfg.MaxPending},
+		large:   make(places, maxLarge), checking: make(places, 1),
 	}
 	a.metrics = newCounts(a)
 	a.huma = humago.New(a.mux, a.describe())
 	a.huma.UseMiddleware(a.checkScope)
 	a.registerJobs()
+	a.registerBatches()
+	a.registerFleet()
 	a.registerActions()
 	if err := a.registerPages(); err != nil {
 		return nil, err
@@ -100,8 +107,8 @@ func (a *API) draining() bool {
 func (a *API) describe() huma.Config {
 	c := huma.DefaultConfig("kycq", "1")
 	c.Info.Description = "Bulk and live KYC checks against Cashfree Secure ID. A verification_id is the idempotency key of its job: " +
-		"a submission may be repeated, and nothing is paid for twice. A retry is a new run, which is paid for: after an error without an answer, " +
-		"read the job's run before you repeat it."
+		"a submission may be repeated, and nothing is paid for twice. A retry is a new run, which is paid for: send the run that you saw " +
+		"with it, and it may be repeated, too."
 	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	c.Info.Contact = &huma.Contact{Name: "kycq", URL: "https://github.com/kycq/kycq"}
 	c.Servers = []*huma.Server{{URL: "/"}}
@@ -110,7 +117,9 @@ func (a *API) describe() huma.Config {
 	}
 	c.Tags = []*huma.Tag{
 		{Name: "jobs", Description: "Submit jobs, and read their results."},
-		{Name: "operations", Description: "What operators do to jobs. Each use is in the audit trail."},
+		{Name: "batches", Description: "Submit many jobs as one file, and read their progress and results."},
+		{Name: "fleet", Description: "Read the state of all workers."},
+		{Name: "operations", Description: "What operators do to jobs, batches and the fleet. Each use is in the audit trail."},
 	}
 	c.AllowAdditionalPropertiesByDefault = true
 	c.RejectUnknownQueryParameters = true
@@ -128,7 +137,7 @@ const securityScheme = "key"
 
 // call is a request. Its key is valid, unless the path is public.
 type call struct {
-	w   http.ResponseWriter
+	w   *recorder
 	r   *http.Request
 	key Key
 	id  string // of the request

@@ -7,6 +7,8 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
@@ -59,7 +61,7 @@ func (a *API) take(ctx context.Context) ([]byte, error) {
 
 func (a *API) release(buf []byte) { a.bodies.free <- buf }
 
-// pacedBody reads a body that has to arrive at minRate or faster. A slower one ends with a problem.
+// pacedBody reads a body that has to arrive at minRate or faster. All its errors but io.EOF are problems.
 type pacedBody struct {
 	body     io.Reader
 	deadline func(time.Time) error
@@ -84,10 +86,13 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.read += int64(n)
 	switch {
+	case err == nil:
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, failure("too_slow", err)
+		err = failure("too_slow", err)
 	case errors.Is(err, io.EOF):
 		_ = b.deadline(noDeadline)
+	default:
+		err = badBody(err)
 	}
 	return n, err
 }
@@ -116,19 +121,51 @@ func (c *call) mediaType() (name string, parameters map[string]string) {
 
 const jsonType = "application/json"
 
+func isUTF8(parameters map[string]string) bool {
+	charset := parameters["charset"]
+	return charset == "" || strings.EqualFold(charset, "utf-8")
+}
+
 // object reads a JSON object of strings with the given names. Fields that are missing are "".
 func (c *call) object(names ...string) (map[string]string, error) {
-	name, parameters := c.mediaType()
-	if charset := parameters["charset"]; name != jsonType || charset != "" && charset != "utf-8" && charset != "UTF-8" {
-		return nil, failure("media_type", nil)
+	fields, _, err := c.objectWith("", names...)
+	return fields, err
+}
+
+// objectWith is object with a list of strings.
+func (c *call) objectWith(list string, names ...string) (fields map[string]string, items []string, err error) {
+	if name, parameters := c.mediaType(); name != jsonType || !isUTF8(parameters) {
+		return nil, nil, failure("media_type", nil)
 	}
 	text, err := io.ReadAll(c.body(maxJSON))
 	if err != nil {
-		return nil, badBody(err)
+		return nil, nil, badBody(err)
 	}
-	fields, problem := manifest.DecodeObject(text, names)
+	fields, items, problem := manifest.DecodeObject(text, names, list)
 	if problem != nil {
-		return nil, invalid(FieldError{Code: problem.Code, Message: "the body: " + problem.Message})
+		return nil, nil, invalid(FieldError{Code: problem.Code, Message: "the body: " + problem.Message})
 	}
-	return fields, nil
+	return fields, items, nil
+}
+
+// action is the body of what operators do.
+type action struct {
+	reason string
+	run    int // 0: any
+	codes  []string
+	fields map[string]string
+}
+
+// action reads the body of an action: a reason, and fields with the given names. list may be "codes" or empty.
+func (c *call) action(list string, names ...string) (in action, err error) {
+	if in.fields, in.codes, err = c.objectWith(list, append(names, "reason")...); err != nil {
+		return in, err
+	}
+	in.reason = in.fields["reason"]
+	if text := in.fields["run"]; text != "" {
+		if in.run, err = strconv.Atoi(text); err != nil || in.run < 1 {
+			return in, invalid(FieldError{Pointer: "/run", Code: "run_invalid", Message: "run must be a number from 1: the run that you saw"})
+		}
+	}
+	return in, checkReason("/reason", in.reason)
 }

@@ -60,9 +60,9 @@ type Attempt struct {
 
 // Blocked says why a job makes no progress.
 type Blocked struct {
-	Reason     string    `json:"reason" doc:"a code"`
-	Since      time.Time `json:"since"`
-	NextAction string    `json:"next_action"`
+	Reason     string     `json:"reason" doc:"a code"`
+	Since      *time.Time `json:"since,omitempty"`
+	NextAction string     `json:"next_action"`
 }
 
 func jobPath(kind tasks.Kind, id string) string { return fmt.Sprintf("/v1/jobs/%s/%s", kind, id) }
@@ -91,7 +91,7 @@ func view(rec *storage.Record, holds []hold.Hold) *Job {
 		j.Attempts = append(j.Attempts, Attempt{SentAt: at.SentAt, HTTPStatus: at.HTTPStatus, Result: at.Result})
 	}
 	if !rec.State.Final() {
-		j.Blocked = blocked(rec, holds)
+		j.Blocked = blockedJob(rec, holds)
 	}
 	return j
 }
@@ -102,13 +102,13 @@ func (a *API) show(ctx context.Context, rec *storage.Record) (*Job, error) {
 	return view(rec, holds), err
 }
 
-// blocked returns the hold that covers an unfinished job, or what the job waits for; nil if neither.
-func blocked(rec *storage.Record, holds []hold.Hold) *Blocked {
+// blockedJob returns the hold that covers an unfinished job, or what the job waits for; nil if neither.
+func blockedJob(rec *storage.Record, holds []hold.Hold) *Blocked {
 	if h := hold.Of(string(rec.Kind), holds); h != nil {
-		return &Blocked{Reason: h.Code, Since: h.Since, NextAction: h.NextAction}
+		return &Blocked{Reason: h.Code, Since: &h.Since, NextAction: h.NextAction}
 	}
 	if rec.State == storage.StateWaiting && rec.Reason != "" {
-		return &Blocked{Reason: rec.Reason, Since: rec.UpdatedAt, NextAction: advice.For(rec.Reason).NextAction}
+		return &Blocked{Reason: rec.Reason, Since: &rec.UpdatedAt, NextAction: advice.For(rec.Reason).NextAction}
 	}
 	return nil
 }

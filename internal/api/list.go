@@ -269,7 +269,7 @@ func (a *API) batch(ctx context.Context, id string) (*batch.Batch, error) {
 	if batch.CheckID(id) != nil {
 		return nil, failure("not_found", nil)
 	}
-	b, err := batch.NewStore(a.cfg.Store).Load(ctx, id)
+	b, err := a.control().Batches.Load(ctx, id)
 	if errors.Is(err, batch.ErrNotFound) {
 		return nil, failure("not_found", nil)
 	}

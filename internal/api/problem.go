@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -25,7 +26,8 @@ type Problem struct {
 	Detail    string       `json:"detail" doc:"what happened, and what to do next"`
 	Code      string       `json:"code" doc:"stable, for programs"`
 	RequestID string       `json:"request_id" doc:"names the request in the server's log"`
-	Errors    []FieldError `json:"errors,omitempty" doc:"the invalid fields"`
+	Errors    []FieldError `json:"errors,omitempty" doc:"the invalid fields; of rows the first 100"`
+	Counts    *Check       `json:"counts,omitempty" doc:"of the rows of a batch"`
 
 	retryAfter time.Duration
 	err        error // for the log
@@ -34,6 +36,7 @@ type Problem struct {
 // FieldError describes an invalid field.
 type FieldError struct {
 	Pointer string `json:"pointer" doc:"JSON pointer of a field of the body; ?name for a parameter of the query"`
+	Line    int    `json:"line,omitempty" doc:"of a manifest"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
@@ -78,21 +81,27 @@ var problems = map[string]kindOfProblem{
 	"different_input":     {409, "different input", "this verification_id already belongs to a job with a different input: use a new id", 0},
 	"not_masked_yet":      {409, "not masked yet", "the job has no masked image: read the job to see why, and ask again once it is valid", 0},
 	"not_finished":        {409, "not finished", "the job is not finished: wait for it, or cancel it", 0},
-	"already_final":       {409, "already final", "the job has ended: there is nothing to cancel", 0},
+	"already_final":       {409, "already final", "the job or batch has ended: there is nothing to cancel", 0},
 	"not_in_review":       {409, "not in review", "the job has no image in quarantine that waits for a decision", 0},
 	"call_in_flight":      {409, "call in flight", "a call is in flight, or its answer has arrived: the job ends with its result; wait for it", 0},
 	"row_of_batch":        {409, "row of a batch", "the job is a row of a batch: cancel the batch", 0},
 	"input_gone":          {409, "input gone", "the job's input was deleted or erased: submit it again under a new verification_id", 0},
 	"changed_meanwhile":   {409, "changed meanwhile", "the job was changed at the same time: read it, and repeat the request", 0},
-	"body_too_large":      {413, "body too large", "an image may have 10 MB, a JSON body 64 KiB: send less", 0},
+	"other_batch":         {409, "other batch", "a batch of this name was submitted with other rows or settings: choose another name", 0},
+	"batch_cancelled":     {409, "batch cancelled", "the batch is cancelled: continue it with kycq batch amend, or submit it under another name", 0},
+	"call_limit_reached":  {409, "call limit reached", "the batch has made as many calls as it may: raise its limit with kycq batch resume --max-calls", 0},
+	"body_too_large":      {413, "body too large", "an image may have 10 MB, a JSON body 64 KiB, a manifest 256 MiB: send less", 0},
 	"media_type":          {415, "unsupported media type", "send the content type that /docs names for this operation; an image must be JPEG or PNG, not PDF", 0},
 	"invalid_input":       {422, "invalid input", "correct the fields that errors names", 0},
-	"too_many_pending":    {429, "too many pending jobs", "the key has as many unfinished jobs as it may have: repeat the request later", 10 * time.Second},
+	"rows_rejected":       {422, "rows rejected", "correct the rows that errors names, or add allow_rejects=true to submit the others; nothing was submitted", 0},
+	"same_inputs":         {422, "same inputs", "rows have the input of other rows under another verification_id and would be paid for twice: remove them; nothing was submitted", 0},
+	"file_invalid":        {422, "file invalid", "the file cannot be read to its end: errors says why; nothing was submitted", 0},
+	"too_many_pending":    {429, "too many pending jobs", "the key has as many unfinished jobs as it may have, or the batch more rows: repeat the request later, or split the batch", 10 * time.Second},
 	"internal_error":      {500, "internal error", "repeat the request; if it fails again, look for the request_id in the server's log", 0},
-	"busy":                {503, "busy", "other uploads are in progress: repeat the request", 5 * time.Second},
+	"busy":                {503, "busy", "other uploads or reports are in progress: repeat the request", 5 * time.Second},
 	"redis_full":          {503, "Redis is full", "Redis uses most of its memory; nothing was accepted: repeat the request later", 30 * time.Second},
 	"redis_unreachable":   {503, "Redis unreachable", "Redis cannot be reached: repeat the request, nothing is done twice", 5 * time.Second},
-	"storage_unreachable": {503, "storage unreachable", "S3 cannot be reached, or did not say whether it wrote: repeat the request; before you repeat a retry, read the run of the job", 5 * time.Second},
+	"storage_unreachable": {503, "storage unreachable", "S3 cannot be reached, or did not say whether it wrote: repeat the request, a retry with the run that you saw", 5 * time.Second},
 	"misconfigured":       {503, "misconfigured", "the server's settings, credentials or permissions are wrong: its log and `kycq doctor` say which", time.Minute},
 	"shutting_down":       {503, "shutting down", "the server is shutting down: repeat the request", time.Second},
 }
@@ -133,6 +142,9 @@ var known = []struct {
 	{tasks.ErrSealed, "misconfigured"},
 	{redisx.ErrNameMissing, "redis_unreachable"},
 	{tasks.ErrRedisFull, "redis_full"},
+	{batch.ErrOtherManifest, "other_batch"},
+	{batch.ErrCancelled, "batch_cancelled"},
+	{batch.ErrDone, "already_final"},
 	{worker.ErrNotFinal, "not_finished"},
 	{worker.ErrEnded, "already_final"},
 	{worker.ErrCallInFlight, "call_in_flight"},

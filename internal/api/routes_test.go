@@ -169,12 +169,14 @@ func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
 		`{"verification_id":1e9,"file_number":` + strings.Repeat("9", 400) + `,"dob":null}`, "\xff\xfe" + canary, strings.Repeat("[", 5000) + canary,
 		"\x00" + canary, `{"file_number":"` + strings.Repeat("A", 100_000) + `"}`, "--x\r\nContent-Disposition: form-data; name=\"" + canary + "\"\r\n\r\n" + canary + "\r\n--x--",
 		"--x\r\nContent-Disposition: form-data; name=\"image\"; filename=\"" + canary + "\"\r\n\r\n" + canary + "\r\n--x--", "--x\r\n" + canary, "%PDF-" + canary,
+		`{"reason":"a","codes":["` + canary + ` "]}`, `{"reason":"a","codes":"` + canary + `"}`, `{"reason":"a","run":"` + canary + `"}`, `{"reason":"a","kind":"` + canary + `","cause":"` + canary + `"}`,
+		"file_number,dob,verification_id\n" + canary + "/," + canary + "," + canary + "\n", canary + ",dob\n1,2\n", `"` + canary, `{"file_number":"` + canary + `/","file_numbr":"x"}`,
 	}
 	types := []string{
 		"", jsonType, "application/json; charset=utf-16", "multipart/form-data; boundary=x", "multipart/form-data", "image/png", "image/jpeg", canary + "/x",
-		"text/csv", "application/x-www-form-urlencoded",
+		"text/csv", "application/x-ndjson", "application/x-www-form-urlencoded",
 	}
-	queries := []string{"", "?" + canary + "=1", "?limit=" + canary, "?after=" + canary, "?limit=-1&after=%00", "?reason=" + canary + "%0a", "?open=" + canary, "?batch=" + canary, "?open=true&review=true", "?kind=" + canary, "?lane=" + canary + "&verification_id=" + canary + "%2f", "?%zz", "?open=true&after=Q0FOQVJZQklSRA"}
+	queries := []string{"", "?" + canary + "=1", "?limit=" + canary, "?after=" + canary, "?limit=-1&after=%00", "?reason=" + canary + "%0a", "?open=" + canary, "?batch=" + canary, "?open=true&review=true", "?kind=" + canary, "?lane=" + canary + "&verification_id=" + canary + "%2f", "?kind=passport", "?kind=aadhaar&dry_run=true&allow_rejects=true", "?kind=passport&name=" + canary + "%2f", "?kind=passport&ids_for=%20" + canary, "?%zz", "?open=true&after=Q0FOQVJZQklSRA"}
 	n := 0
 	check := func(r route, a answer) {
 		t.Helper()
@@ -201,10 +203,14 @@ func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
 		if r.method != http.MethodPost {
 			continue
 		}
+		path := r.path
+		if path == "/v1/batches" {
+			path += "?kind=passport&allow_rejects=true"
+		}
 		for i, body := range bodies {
 			for j, kind := range types {
 				if slices.Contains([]string{"", jsonType}, kind) || (i+j)%2 == 0 {
-					check(r, s.send(r.method, r.path, strings.NewReader(body), "Content-Type", kind))
+					check(r, s.send(r.method, path, strings.NewReader(body), "Content-Type", kind))
 				}
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/kycq/kycq/internal/api"
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/pauses"
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/storage"
@@ -96,7 +97,9 @@ func start(t *testing.T, change ...func(*api.Config)) *server {
 	s.keys = &api.Keys{Log: zerolog.Nop()}
 	s.keys.Set(lines.String())
 	cfg := api.Config{
-		Store: s.store, Client: s.client, Keyset: s.keyset, Redis: rdb, Gate: g, Keys: s.keys, Audit: s.audit, Log: zerolog.New(s.log),
+		Store: s.store, Client: s.client, Keyset: s.keyset, Redis: rdb, Gate: g, Keys: s.keys,
+		Pauses: &pauses.Pauses{Bucket: s.store.Buckets().Records, Holds: g.Set, Log: zerolog.Nop()},
+		Audit:  s.audit, Log: zerolog.New(s.log),
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -30,7 +30,7 @@ var ownImports = map[string][]string{
 
 	"internal/asynqx/": {"./internal/logx"},
 	"internal/api/": {
-		"./internal/audit", "./internal/batch", "./internal/gate", "./internal/hold", "./internal/redisx", "./internal/seal", "./internal/single",
+		"./internal/audit", "./internal/batch", "./internal/blocked", "./internal/gate", "./internal/hold", "./internal/pauses", "./internal/redisx", "./internal/seal", "./internal/single",
 		"./storage", "./tasks", "./worker",
 	},
 	"internal/audit/":        {"./internal/objects"},

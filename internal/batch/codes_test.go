@@ -65,7 +65,7 @@ func TestCodesAreCountedAsRowsEnd(t *testing.T) {
 			}
 			clear(h.vendor.answers)
 			h.vendor.answer("SPEC00007", cashfree.Invalid)
-			if _, err := h.control.Retry(t.Context(), b.ID, h.selectRows(b.ID, Selection{Code: "specimen_rejected"}).Rows, "test"); err != nil {
+			if _, err := h.control.Retry(t.Context(), b.ID, 0, h.selectRows(b.ID, Selection{Code: "specimen_rejected"}).Rows, "test"); err != nil {
 				t.Fatal(err)
 			}
 			h.feed(b.ID)

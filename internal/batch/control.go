@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -124,8 +126,9 @@ func (c *Control) Amend(ctx context.Context, id string, maxCalls int) (*Batch, e
 	})
 }
 
-// Retry runs rows again, as the next run of their job.
-func (c *Control) Retry(ctx context.Context, id string, rows []Rerun, why string) (*Batch, error) {
+// Retry runs rows again, as the next run of their job. With an ifRuns other than 0, a batch that has had another number of runs is
+// not changed, so that a repeated request pays once.
+func (c *Control) Retry(ctx context.Context, id string, ifRuns int, rows []Rerun, why string) (*Batch, error) {
 	list, err := c.Batches.writeList(ctx, id, rows)
 	if err != nil {
 		return nil, err
@@ -133,6 +136,9 @@ func (c *Control) Retry(ctx context.Context, id string, rows []Rerun, why string
 	return c.reopen(ctx, id, func(b *Batch) error {
 		if b.State == Cancelled {
 			return fmt.Errorf("%s: %w", id, ErrCancelled)
+		}
+		if ifRuns != 0 && ifRuns != len(b.Runs) {
+			return errUnchanged
 		}
 		b.addRun(Run{Kind: SomeRows, Rows: len(rows), List: list, Why: why, At: now()})
 		return nil
@@ -182,7 +188,7 @@ func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) err
 
 // Selection selects ended rows for a retry, by one of its fields.
 type Selection struct {
-	Code            string // rows whose record has this code: see HasCode
+	Code            string // rows whose record has this code, or one of several that are joined by +: see HasCode
 	Failed, Invalid bool
 	// Lost selects rows without a result whose call may have been charged although its answer did not arrive, whatever
 	// their code is. Failed leaves them out, because a retry may pay for them twice.
@@ -209,7 +215,7 @@ func (s Selection) matches(rec *storage.Record) bool {
 	lost := unanswered && (rec.MaybeCharged() || rec.Code == codeAnswerLost)
 	switch {
 	case s.Code != "":
-		return HasCode(s.Code, rec.Code)
+		return slices.ContainsFunc(strings.Split(s.Code, "+"), func(code string) bool { return HasCode(code, rec.Code) })
 	case s.Failed:
 		return rec.State == storage.StateFailed && !lost
 	case s.Invalid:

@@ -228,7 +228,7 @@ func TestAPausedBatchCanBeRetriedAndCancelled(t *testing.T) {
 	if _, err := h.control.Pause(t.Context(), b.ID, Pause{By: "asha"}); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := h.control.Retry(t.Context(), b.ID, nil, "failed"); err != nil || b.State != Paused {
+	if b, err := h.control.Retry(t.Context(), b.ID, 0, nil, "failed"); err != nil || b.State != Paused {
 		t.Fatalf("%+v, %v", b, err)
 	}
 	if _, err := h.control.Cancel(t.Context(), b.ID); err != nil {
@@ -324,7 +324,7 @@ func TestRetryRunsTheSelectedRowsAgain(t *testing.T) {
 			if want := map[string]int{"specimen_rejected": 3, "invalid_passport": 1}; !maps.Equal(selected.Codes, want) {
 				t.Errorf("the rows that could be retried: %v, want %v", selected.Codes, want)
 			}
-			if _, err := h.control.Retry(t.Context(), b.ID, selected.Rows, "code=specimen_rejected"); err != nil {
+			if _, err := h.control.Retry(t.Context(), b.ID, 0, selected.Rows, "code=specimen_rejected"); err != nil {
 				t.Fatal(err)
 			}
 			if s := h.status(b.ID); s.Done || s.State != Running {
@@ -522,7 +522,7 @@ func TestOnlyBatchJSONAsksForAFurtherRun(t *testing.T) {
 	for row := 2; row <= b.Rows; row += 2 {
 		rows = append(rows, Rerun{Row: row, Run: 2, Was: RowFailed})
 	}
-	if _, err := h.control.Retry(t.Context(), b.ID, rows, "test"); err != nil {
+	if _, err := h.control.Retry(t.Context(), b.ID, 0, rows, "test"); err != nil {
 		t.Fatal(err)
 	}
 	ended := &storage.Record{JobSpec: tasks.JobSpec{Run: 1}, State: storage.StateFailed}

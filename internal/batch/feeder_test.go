@@ -280,7 +280,7 @@ func TestTheEndOfARunLeavesTheMarkerOfTheNextRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.control.Retry(t.Context(), b.ID, []Rerun{{Row: 1, Run: 2, Was: RowValid}}, "test"); err != nil {
+	if _, err := h.control.Retry(t.Context(), b.ID, 0, []Rerun{{Row: 1, Run: 2, Was: RowValid}}, "test"); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.control.Batches.unmark(t.Context(), ended); err != nil { // the slow end of the first run

@@ -109,7 +109,7 @@ func TestARetryOpensAReviewedRow(t *testing.T) {
 	h.finish(b.ID)
 	h.wipe()
 	list := []Rerun{{Row: 1, Run: 2, Was: RowFailed, Review: true}}
-	if _, err := h.control.Retry(t.Context(), b.ID, list, "failed"); err != nil {
+	if _, err := h.control.Retry(t.Context(), b.ID, 0, list, "failed"); err != nil {
 		t.Fatal(err)
 	}
 	h.feed(b.ID)

@@ -132,13 +132,28 @@ func (a *apiServer) operate(s *stack) {
 	want(http.StatusConflict, http.MethodPost, "/v1/aadhaar?verification_id=A1", string(cardJPEG())+"x", "Content-Type", "image/jpeg")
 	want(http.StatusAccepted, http.MethodPost, "/v1/jobs/passport/P1/retry", reason)
 	s.wait("passport", "P1")
-	s.must("fleet", "pause", "--reason", "trial")
+	want(http.StatusAccepted, http.MethodPost, "/v1/fleet/pause", reason)
 	want(http.StatusAccepted, http.MethodPost, "/v1/passport", `{"verification_id":"P2","file_number":"`+canary+`00002","dob":"1990-01-31"}`)
 	if text := want(http.StatusOK, http.MethodGet, "/v1/jobs?open=true", ""); !bytes.Contains(text, []byte(`"P2"`)) {
 		a.t.Errorf("open jobs: %s", text)
 	}
 	want(http.StatusAccepted, http.MethodPost, "/v1/jobs/passport/P2/cancel", reason)
-	s.must("fleet", "resume")
+	manifest, asCSV := "verification_id,file_number,dob\nR1,"+canary+"00003,1990-01-31\n", []string{"Content-Type", "text/csv"}
+	want(http.StatusOK, http.MethodPost, "/v1/batches?kind=passport&dry_run=true", manifest, asCSV...)
+	var batch struct{ ID string }
+	if err := json.Unmarshal(want(http.StatusAccepted, http.MethodPost, "/v1/batches?kind=passport", manifest, asCSV...), &batch); err != nil {
+		a.t.Error(err)
+	}
+	want(http.StatusOK, http.MethodPost, "/v1/batches/"+batch.ID+"/retry", reason)
+	for _, action := range []string{"pause", "resume", "cancel"} {
+		want(http.StatusAccepted, http.MethodPost, "/v1/batches/"+batch.ID+"/"+action, reason)
+	}
+	for _, path := range []string{"/v1/fleet", "/v1/batches", "/v1/batches/" + batch.ID, "/v1/batches/" + batch.ID + "/report", "/v1/batches/" + batch.ID + "/failures"} {
+		if text := want(http.StatusOK, http.MethodGet, path, ""); bytes.Contains(text, []byte(canary)) {
+			a.t.Errorf("%s holds personal data: %s", path, text)
+		}
+	}
+	want(http.StatusAccepted, http.MethodPost, "/v1/fleet/resume", reason)
 	for _, action := range []string{"reject", "approve"} {
 		if _, _, err := s.store.PutQuarantine(a.t.Context(), "A1", "image/jpeg", cardJPEG()); err != nil {
 			a.t.Fatal(err)

@@ -67,6 +67,19 @@ func Of(kind string, holds []Hold) *Hold {
 	return nil
 }
 
+// All names all causes, for ToResume.
+const All = "all"
+
+// ToResume returns which of the holds a resume lifts: those of a cause, and of a kind, unless these are empty. A resume without a
+// cause leaves a pause while there are other holds. It changes all.
+func ToResume(all []Hold, cause, kind string) []Hold {
+	all = slices.DeleteFunc(all, func(h Hold) bool {
+		return kind != "" && kind != h.Kind || cause != "" && cause != All && cause != h.Cause
+	})
+	others := slices.ContainsFunc(all, func(h Hold) bool { return h.Cause != Operator })
+	return slices.DeleteFunc(all, func(h Hold) bool { return cause == "" && others && h.Paused() })
+}
+
 // order sorts pauses first, then holds that are not being tested, then by age.
 func order(a, b Hold) int {
 	rank := func(h Hold) int {

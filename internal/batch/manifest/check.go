@@ -31,7 +31,7 @@ type Checker struct {
 	Label  string
 	// DateFormat is the form of dates of birth, see ParseDateFormat.
 	DateFormat DateFormat
-	// Folder holds local images; nil for passports.
+	// Folder holds local images; nil for passports, and to reject local images.
 	Folder *Folder
 	// Heads checks images in S3; nil skips that.
 	Heads Heads
@@ -66,6 +66,8 @@ func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, erro
 		return Accepted{}, &Problem{"image_missing", "the image column is empty"}, nil
 	case strings.HasPrefix(strings.ToLower(place), "s3://"):
 		return c.checkStored(ctx, row, place)
+	case c.Folder == nil:
+		return Accepted{}, &Problem{"image_place_invalid", "the image is not of the form s3://bucket/key"}, nil
 	case strings.Contains(place, "://"):
 		return Accepted{}, &Problem{"image_place_invalid", "the image is neither a path nor of the form s3://bucket/key"}, nil
 	}

@@ -169,20 +169,20 @@ func (c *Columns) missing() error {
 	for _, heading := range c.names {
 		if name := c.similar(heading); name != "" {
 			if _, found := c.known[name]; !found {
-				return fileError(c.line, "the column %s", explainSimilar(heading, name))
+				return quotingError(c.line, "the column %s", explainSimilar(heading, name))
 			}
 		}
 	}
 	required, _ := known(c.kind)
 	for _, name := range required {
 		if _, found := c.known[name]; !found {
-			return fileError(c.line, "there is no column %q; the columns are: %s (to use another heading: --map %s=HEADING)",
+			return quotingError(c.line, "there is no column %q; the columns are: %s (to use another heading: --map %s=HEADING)",
 				c.heading(name), c.list(), name)
 		}
 	}
 	for name, heading := range c.mapping {
 		if _, found := c.known[name]; !found && heading != none {
-			return fileError(c.line, "--map %s=%s: there is no such column; the columns are: %s", name, heading, c.list())
+			return quotingError(c.line, "--map %s=%s: there is no such column; the columns are: %s", name, heading, c.list())
 		}
 	}
 	return nil

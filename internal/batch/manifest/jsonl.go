@@ -81,7 +81,7 @@ func (r *jsonlReader) decode(text []byte) ([]string, *Problem) {
 	}
 	for at, name := range r.similar {
 		if known, found := r.columns.known[name]; seen[at] && !(found && seen[known]) {
-			return fields, &Problem{"key_misspelled", "the key " + explainSimilar(r.columns.names[at], name)}
+			return fields, &Problem{CodeMisspelled, "the key " + explainSimilar(r.columns.names[at], name)}
 		}
 	}
 	return fields, nil

@@ -13,10 +13,20 @@ import (
 var keyTwice = &Problem{"key_twice", "a key appears twice in the object"}
 
 // DecodeObject reads a JSON object with the given keys, by the rules for the columns that kycq reads: each key at most once,
-// a string or a plain integer. Keys are compared like headings.
-func DecodeObject(text []byte, names []string) (map[string]string, *Problem) {
-	fields := map[string]string{}
-	problem := decodeObject(text, func(key string, value any) (problem *Problem) {
+// a string or a plain integer. Keys are compared like headings. The key list, unless it is empty, has a list of such values.
+func DecodeObject(text []byte, names []string, list string) (fields map[string]string, items []string, problem *Problem) {
+	fields = map[string]string{}
+	problem = decodeObject(text, func(key string, value any) (problem *Problem) {
+		if values, isList := value.([]any); isList && key == list && items == nil {
+			for _, v := range values {
+				text, problem := inputText(v)
+				if problem != nil {
+					return problem
+				}
+				items = append(items, text)
+			}
+			return nil
+		}
 		for _, name := range names {
 			if normalize(key) != normalize(name) {
 				continue
@@ -30,7 +40,7 @@ func DecodeObject(text []byte, names []string) (map[string]string, *Problem) {
 		}
 		return &Problem{"key_unknown", "unknown field: use " + strings.Join(names, ", ")}
 	})
-	return fields, problem
+	return fields, items, problem
 }
 
 // decodeObject calls visit for each key in order, which a map would not keep, until it returns a Problem.

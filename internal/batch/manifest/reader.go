@@ -37,6 +37,8 @@ const (
 type FileError struct {
 	Line    int    // 0 if the error is not about one line
 	Message string // what is wrong, and what to do about it
+	// Quotes is true if the message quotes headings of the file.
+	Quotes bool
 }
 
 func (e *FileError) Error() string {
@@ -50,7 +52,14 @@ func fileError(line int, format string, args ...any) error {
 	return &FileError{Line: line, Message: fmt.Sprintf(format, args...)}
 }
 
-// Problem is why a row is rejected. Code is stable, Message is for people; neither quotes the row.
+func quotingError(line int, format string, args ...any) error {
+	return &FileError{Line: line, Message: fmt.Sprintf(format, args...), Quotes: true}
+}
+
+// CodeMisspelled is the code of the only Problem whose message quotes a key of the file.
+const CodeMisspelled = "key_misspelled"
+
+// Problem is why a row is rejected. Code is stable, Message is for people; neither quotes cells.
 type Problem struct{ Code, Message string }
 
 // The codes of rows that cannot be read into fields.

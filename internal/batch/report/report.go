@@ -44,6 +44,8 @@ type Report struct {
 	// NewIDs, with FailuresOnly, gives each row a verification_id that no job has, so that it can be submitted again. The old one
 	// is in a column of its own.
 	NewIDs bool
+	// NoInput leaves the input out: the report has all columns that kycq adds, and holds no personal data.
+	NoInput bool
 	// Only limits the report further.
 	Only Filter
 	// Visited is called for each row of the batch.
@@ -75,7 +77,7 @@ func (f Filter) matches(row *batch.Row) bool {
 // Write writes the report and returns the number of its rows.
 func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	columns := allColumns
-	if r.FailuresOnly {
+	if r.FailuresOnly && !r.NoInput {
 		columns = failureColumns
 	}
 	if r.NewIDs {
@@ -277,6 +279,9 @@ func (r *Report) object(row *batch.Row, columns []string) map[string]any {
 		input[r.Columns[i]] = field
 	}
 	object := map[string]any{"input": input}
+	if r.NoInput {
+		delete(object, "input")
+	}
 	for _, column := range columns {
 		object[column] = r.value(row, column)
 	}

@@ -47,6 +47,11 @@ const (
 	codeDuplicate = "duplicate_in_file"
 )
 
+// Refused reports whether a plan must not be submitted, because rows are rejected or because inputs would be paid for twice.
+func (p *Plan) Refused(allowRejects, allowSame bool) (rejected, same bool) {
+	return p.Rejected > 0 && (!allowRejects || p.Rows == 0), p.SameInput > 0 && !allowSame
+}
+
 // Check checks all rows, and writes the rejected ones to RejectsPath. The error is a *manifest.FileError if the file cannot
 // be read to its end.
 func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progress) (*Plan, error) {
@@ -59,7 +64,7 @@ func (s *Source) Check(ctx context.Context, heads manifest.Heads, progress Progr
 		source:  s,
 		checker: s.checker(heads),
 		plan:    &Plan{Columns: columns, Problems: map[string]int{}, Messages: map[string]string{}, lines: map[idHash]int32{}},
-		rejects: newRejects(s.RejectsPath(), s.Stderr, columns),
+		rejects: newRejects(s, columns),
 	}
 	defer c.rejects.discard()
 	progress.Begin("checking", s.Size, "bytes")

@@ -16,6 +16,7 @@ import (
 type rejects struct {
 	path   string // "-": stderr
 	stderr io.Writer
+	report func(line int, p *manifest.Problem) // instead of a file
 	header []string
 	file   *outfile.File // nil until the first row, and with stderr
 	out    *csv.Writer   // nil until the first row
@@ -27,13 +28,17 @@ const toStderr = "-"
 // textColumn has the row as it is in the manifest, which may not be valid UTF-8.
 const textColumn = "text"
 
-func newRejects(path string, stderr io.Writer, columns []string) *rejects {
+func newRejects(s *Source, columns []string) *rejects {
 	added := []string{"line", "code", "message"}
 	header := append(added, renameTaken(columns, "line", "code", "message", textColumn)...)
-	return &rejects{path: path, stderr: stderr, header: append(header, textColumn)}
+	return &rejects{path: s.RejectsPath(), stderr: s.Stderr, report: s.Rejected, header: append(header, textColumn)}
 }
 
 func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
+	if r.report != nil {
+		r.report(row.Line, p)
+		return nil
+	}
 	if r.out == nil {
 		to := r.stderr
 		if r.path != toStderr {
@@ -60,7 +65,7 @@ func (r *rejects) add(row *manifest.Row, p *manifest.Problem) error {
 
 // finish completes the file. Without rejects it removes the file of an earlier submission.
 func (r *rejects) finish() error {
-	if r.out == nil && r.path == toStderr {
+	if r.report != nil || r.out == nil && r.path == toStderr {
 		return nil
 	}
 	if r.out == nil {

@@ -43,6 +43,10 @@ type Options struct {
 	// Rejects is the path of the rejects file, or "-" for Stderr; if empty, it is next to the manifest.
 	Rejects string
 	Stderr  io.Writer
+	// Rejected, if it is set, is called for each rejected row, and no rejects file is written.
+	Rejected func(line int, p *manifest.Problem)
+	// StoredOnly rejects rows with a local image.
+	StoredOnly bool
 }
 
 // Progress receives the progress of each step. Its methods may be called concurrently.
@@ -59,13 +63,12 @@ type Source struct {
 	ID, Content string
 	Size        int64
 
-	file    *os.File
-	folder  *manifest.Folder
-	spooled bool
+	file   io.ReadSeekCloser
+	folder *manifest.Folder
 }
 
-// Open opens and hashes the manifest. Standard input is first copied to a temporary file that only this user can open. The
-// caller closes the Source.
+// Open opens and hashes the manifest. Standard input is first copied to an encrypted temporary file. The caller closes the
+// Source.
 func Open(ctx context.Context, opt Options, progress Progress) (*Source, error) {
 	s := &Source{Options: opt}
 	err := s.open()
@@ -79,31 +82,21 @@ func Open(ctx context.Context, opt Options, progress Progress) (*Source, error) 
 	return s, nil
 }
 
-func (s *Source) open() (err error) {
+func (s *Source) open() error {
 	if s.Path == "-" {
-		return s.spool()
+		spooled, size, err := newSpool(s.Stdin)
+		if err != nil {
+			return fmt.Errorf("copy the manifest: %w", err)
+		}
+		s.file, s.Size = spooled, size
+		return nil
 	}
-	if s.file, err = os.Open(s.Path); err != nil {
+	file, err := os.Open(s.Path)
+	if err != nil {
 		return fmt.Errorf("open the manifest: %w", err)
 	}
-	return nil
-}
-
-func (s *Source) spool() error {
-	f, err := os.CreateTemp("", "kycq-stdin-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("copy standard input: %w", err)
-	}
-	_ = os.Remove(f.Name()) // the open file stays usable on Unix; elsewhere Close removes it
-	s.file, s.spooled = f, true
-	if _, err := io.Copy(f, s.Stdin); err != nil {
-		return fmt.Errorf("copy standard input: %w", err)
-	}
-	return nil
-}
-
-func (s *Source) prepare(ctx context.Context, progress Progress) error {
-	info, err := s.file.Stat()
+	s.file = file
+	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s is not a regular file (- reads from standard input)", s.Path)
 	}
@@ -111,6 +104,10 @@ func (s *Source) prepare(ctx context.Context, progress Progress) error {
 		return fmt.Errorf("open the manifest: %w", err)
 	}
 	s.Size = info.Size()
+	return nil
+}
+
+func (s *Source) prepare(ctx context.Context, progress Progress) error {
 	if s.Name == "" {
 		s.Name = "stdin"
 		if s.Path != "-" {
@@ -131,7 +128,7 @@ func (s *Source) prepare(ctx context.Context, progress Progress) error {
 	}
 	s.Content = hex.EncodeToString(h.Sum(nil))
 	s.ID = batch.NewID(s.Name, s.Content)
-	if s.Kind == tasks.Aadhaar {
+	if s.Kind == tasks.Aadhaar && !s.StoredOnly {
 		s.folder, err = manifest.OpenFolder(s.imagesFolder())
 	}
 	return err
@@ -227,11 +224,10 @@ func (s *Source) Close() error {
 	if s.folder != nil {
 		_ = s.folder.Close()
 	}
-	err := s.file.Close()
-	if s.spooled {
-		_ = os.Remove(s.file.Name())
+	if s.file == nil {
+		return nil
 	}
-	return err
+	return s.file.Close()
 }
 
 // interruptible is a reader that fails when its context ends.

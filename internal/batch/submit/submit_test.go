@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -482,5 +483,32 @@ func TestTheSameInputUnderTwoIDsIsCounted(t *testing.T) {
 	c.image("c.png", 40)
 	if _, plan := c.check(); plan.Rows != 3 || plan.SameInput != 1 || plan.SameLines != [2]int{2, 4} {
 		t.Errorf("%d rows, %d same, lines %v", plan.Rows, plan.SameInput, plan.SameLines)
+	}
+}
+
+// What is copied from standard input is not readable in the temporary folder.
+func TestTheCopyOfStandardInputIsEncrypted(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("SPECIMEN Person\n", 5000)
+	s, size, err := newSpool(strings.NewReader(text))
+	if err != nil || size != int64(len(text)) {
+		t.Fatalf("%d bytes: %v", size, err)
+	}
+	defer func() { _ = s.Close() }()
+	for range 2 {
+		if _, err := s.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(s)
+		if err != nil || string(got) != text {
+			t.Errorf("read back %d bytes (%v)", len(got), err)
+		}
+	}
+	raw := make([]byte, size)
+	if _, err := s.file.ReadAt(raw, 0); err != nil || bytes.Contains(raw, []byte("SPECIMEN")) {
+		t.Errorf("the file is readable (%v)", err)
+	}
+	if _, err := os.Stat(s.file.Name()); !os.IsNotExist(err) {
+		t.Errorf("the file has a name: %v", err)
 	}
 }

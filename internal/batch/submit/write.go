@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,36 @@ type Writer struct {
 	checker *manifest.Checker
 	parts   *batch.Parts
 	slots   chan struct{} // limits the rows that are checked and uploaded at once
+}
+
+// Accept writes the parts, then the batch, and starts the feeding. audit is called before the batch is accepted. created is false if
+// the batch was accepted before.
+func (w *Writer) Accept(ctx context.Context, control *batch.Control, maxCalls int, audit func(*batch.Batch) error) (b *batch.Batch, created bool, err error) {
+	if b, err = w.Write(ctx); err != nil {
+		return nil, false, err
+	}
+	b.MaxCalls = maxCalls
+	if err := audit(b); err != nil {
+		return nil, false, err
+	}
+	if created, err = control.Batches.Accept(ctx, b); err != nil {
+		return nil, false, err
+	}
+	if err := control.Start(ctx, b, created); err != nil {
+		return b, created, fmt.Errorf("the batch is accepted, and workers start it within minutes: %w", err)
+	}
+	return b, created, nil
+}
+
+// CheckExisting compares the submission with a batch of the same id.
+func (s *Source) CheckExisting(b *batch.Batch) error {
+	switch {
+	case b.Kind != s.Kind, b.Content != s.Content, !maps.Equal(b.Mapping, s.Mapping), b.IDsFor != s.IDsFor, b.DateFormat != string(s.DateFormat):
+		return batch.ErrOtherManifest
+	case b.State == batch.Cancelled:
+		return batch.ErrCancelled
+	}
+	return nil
 }
 
 // Write writes every part and returns the batch that is to be accepted. It may be repeated after any error: stored parts are

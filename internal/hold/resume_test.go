@@ -1,4 +1,4 @@
-package main
+package hold_test
 
 import (
 	"slices"
@@ -25,12 +25,12 @@ func TestResumeKeepsAPauseBesideOtherHolds(t *testing.T) {
 		"cause operator":              {[]hold.Hold{pause, balance}, hold.Operator, "", []hold.Hold{pause}},
 		"cause balance":               {[]hold.Hold{pause, balance}, hold.Balance, "", []hold.Hold{balance}},
 		"cause balance, but none":     {[]hold.Hold{pause}, hold.Balance, "", nil},
-		"all":                         {[]hold.Hold{pause, balance}, allCauses, "", []hold.Hold{pause, balance}},
+		"all":                         {[]hold.Hold{pause, balance}, hold.All, "", []hold.Hold{pause, balance}},
 		"a kind":                      {[]hold.Hold{pause, balance, vendor}, "", "aadhaar", []hold.Hold{vendor}},
 		"a pause of the kind":         {[]hold.Hold{balance, ofPassport}, "", "passport", []hold.Hold{ofPassport}},
 		"a kind without a hold alone": {[]hold.Hold{pause, balance}, "", "aadhaar", nil},
 	} {
-		if got := toResume(slices.Clone(c.all), c.cause, c.kind); !slices.EqualFunc(got, c.want, hold.Hold.Same) {
+		if got := hold.ToResume(slices.Clone(c.all), c.cause, c.kind); !slices.EqualFunc(got, c.want, hold.Hold.Same) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
