@@ -59,7 +59,7 @@ func (n *jobName) find(ctx context.Context, store *storage.Store) (*storage.Reco
 		found = rec
 	}
 	if found == nil {
-		return nil, fmt.Errorf("no job %s: %w", n.id, storage.ErrNotFound)
+		return nil, fmt.Errorf("no job %s: %w; a row of a batch is there from its first call on: kycq batch status BATCH says what blocks it", n.id, storage.ErrNotFound)
 	}
 	return found, nil
 }
