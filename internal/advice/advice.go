@@ -67,7 +67,7 @@ const Retrying = "none: kycq tries again"
 const (
 	none      = "none: kycq continues by itself"
 	newID     = "submit the row under a new verification_id"
-	later     = "try again after some time"
+	Later     = "try again after some time"
 	seeAnswer = "see the answer with `kycq job show --reveal`, then run `kycq job retry`"
 )
 
@@ -100,8 +100,8 @@ var texts = map[string]Text{
 	"invalid_passport":                {"file number and date of birth do not belong to a passport", "enter the correct information"},
 
 	// Cashfree: the service.
-	"internal_error":                  {"an internal error occurred", later},
-	"verification_failed":             {"Cashfree could not process the request", later},
+	"internal_error":                  {"an internal error occurred", Later},
+	"verification_failed":             {"Cashfree could not process the request", Later},
 	"rate_limited":                    {"Cashfree's rate limit was reached", none},
 	"rate_limit_error":                {"Cashfree's rate limit was reached", none},
 	"too_many_requests":               {"Cashfree's rate limit was reached", none},

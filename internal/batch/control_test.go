@@ -175,7 +175,8 @@ func TestAPausedBatchMakesNoCallsUntilItIsResumed(t *testing.T) {
 		t.Run(fmt.Sprintf("wiped=%v", wiped), func(t *testing.T) {
 			t.Parallel()
 			h := newSetup(t)
-			b := h.batch("paused", 400)
+			h.rate = 10 // 64 rows in the queue
+			b := h.batch("paused", 120)
 			h.feed(b.ID)
 			h.work(10)
 			for _, by := range []string{"asha", "ravi"} {
@@ -189,7 +190,7 @@ func TestAPausedBatchMakesNoCallsUntilItIsResumed(t *testing.T) {
 				t.Errorf("%d rows were fed", n)
 			}
 			h.work(1000) // its rows are in the queue
-			for range 3 {
+			for range 5 {
 				h.feed(b.ID)
 				h.work(1000)
 			}
@@ -206,7 +207,7 @@ func TestAPausedBatchMakesNoCallsUntilItIsResumed(t *testing.T) {
 			if _, err := h.inspector.RunAllArchivedTasks(tasks.Queue(tasks.Passport, tasks.Bulk)); err != nil {
 				t.Fatal(err)
 			}
-			if s := h.finish(b.ID); s.Outcomes["valid"] != 400 || h.vendor.most() != 1 || s.Pause != nil {
+			if s := h.finish(b.ID); s.Outcomes["valid"] != 120 || h.vendor.most() != 1 || s.Pause != nil {
 				t.Errorf("%+v", s)
 			}
 			if _, err := h.control.Resume(t.Context(), b.ID); !errors.Is(err, ErrNotPaused) {

@@ -147,9 +147,14 @@ func (t *feed) feedNext(ctx context.Context, p *Progress, run Run) (fed int, del
 		return 0, 0, err
 	}
 	target := targetDepth(rate)
+	if t.b.State == Paused { // its rows are delayed, and are all pending once it is resumed
+		queue.delayed = 0
+	}
 	outstanding := p.openUpTo(run.Kind, p.Cursor) // the rows between cursor and Fed are fed again: they need no further room
 	room := queue.room(p, outstanding, target)
 	switch {
+	case room == 0 && t.b.State == Paused:
+		return 0, limitDelay, nil
 	case room == 0:
 		return 0, 0, nil
 	case p.MaxCalls == 0 && (p.rebuilding() || run.Kind == Amend):

@@ -154,7 +154,11 @@ func (f *Fleet) Kind(kind tasks.Kind) (*Reason, error) {
 	if queued > 1 {
 		who = fmt.Sprintf("all %d queued jobs wait", queued)
 	}
-	return mostOf(list, who), nil
+	r := mostOf(list, who)
+	if r.Code == "batch_paused" { // it still is, unless it was resumed within half a minute
+		r.Cause, r.Message, r.NextAction = BatchPause, who+": they are rows of paused batches", "see `kycq batch list`"
+	}
+	return r, nil
 }
 
 // paused returns a reason if a queue was paused on the dashboard. (A hold pauses the queues, too.)

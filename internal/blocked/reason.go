@@ -180,7 +180,7 @@ func delayed(d asynqx.Delayed, who string) *Reason {
 	if advice.Known(d.Code) {
 		r.Code = d.Code
 	}
-	if d.Decision == "retry" {
+	if d.Decision == "retry" || text.NextAction == advice.Later { // a task may also return early
 		text.NextAction = advice.Retrying
 	}
 	switch d.Code {

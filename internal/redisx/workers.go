@@ -13,9 +13,9 @@ import (
 
 const (
 	// HeartbeatEvery is how often a worker renews its entry.
-	HeartbeatEvery = 10 * time.Second
+	HeartbeatEvery = 5 * time.Second
 	// A worker whose entry is older is not alive.
-	heartbeatLife = 35 * time.Second
+	heartbeatLife = 16 * time.Second
 	// workersKept is how long it is known when and where a worker was last seen.
 	workersKept = 7 * 24 * time.Hour
 )
