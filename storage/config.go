@@ -39,6 +39,9 @@ type Config struct {
 	// ImageBuckets lists where images of jobs may come from, apart from uploads: each a bucket, or bucket/folder. Empty means
 	// nowhere. The three buckets above cannot be listed.
 	ImageBuckets []string
+	// AllowedRegions lists the regions where the three buckets may be; empty means all. Workers, `kycq serve` and commands that
+	// submit check it when they start.
+	AllowedRegions []string
 }
 
 const sseKMS = "aws:kms"
@@ -107,6 +110,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	b, err := objects.Open(ctx, objects.Config{
 		Endpoint: cfg.Endpoint, Region: cfg.Region, InboxBucket: cfg.InboxBucket, MaskedBucket: cfg.MaskedBucket, RecordsBucket: cfg.RecordsBucket,
 		AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey, InboxLifecycle: cfg.InboxLifecycle, SSE: cfg.SSE, SSEKMSKey: cfg.SSEKMSKey,
+		AllowedRegions: cfg.AllowedRegions,
 	})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/kycq/kycq/internal/cli"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
+	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -63,6 +64,11 @@ func (a *app) withDeps(cmd *cobra.Command, areas []config.Area, fn func(ctx cont
 	}
 	if d.redis != nil {
 		if err := wire.CheckInstallation(cmd.Context(), d.redis, d.store, cmd.Annotations[tolerantAnnotation] != ""); err != nil {
+			return err
+		}
+	}
+	if d.client != nil {
+		if err := d.store.Buckets().CheckRegions(cmd.Context()); err != nil && !errors.Is(err, objects.ErrUnreachable) {
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ func newDoctor(a *app) *cobra.Command {
 installation. It prints one line for each finding (ok, warn, fail or skip), and the fix on the next line. Checks that depend
 on a failed one are skipped.
 
-It creates and deletes a temporary object in each bucket, also tries anonymous access, and sends Cashfree one request
+It creates and deletes a temporary object in each bucket, also tries anonymous access, reads how the bucket is protected, and sends Cashfree one request
 without fields, which cannot be charged. It tries every permission that the role needs in the buckets and in Redis (from
 version 7 on), and names those that are missing. --role selects the role; what only workers need, such as Cashfree, is
 checked for workers only.

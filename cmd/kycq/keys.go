@@ -180,8 +180,8 @@ func (a *app) withKeyset(fn func(*cobra.Command, *config.Config, *seal.Keyset) e
 		if err != nil {
 			return err
 		}
-		if err := cfg.Require("keyset"); err != nil {
-			return err
+		if !cfg.HasKeyset() {
+			return cfg.Require("keyset")
 		}
 		keyset, err := wire.OpenKeyset(cfg)
 		if err != nil {

@@ -74,7 +74,7 @@ type grant struct{ bucket, actions, keys string }
 
 const (
 	// At AWS, GetBucketP* is GetBucketPolicy and GetBucketPublicAccessBlock; MinIO refuses policies with the latter.
-	look  = "ListBucket ListBucketVersions GetBucketVersioning GetLifecycleConfiguration GetBucketObjectLockConfiguration GetEncryptionConfiguration GetBucketP*"
+	look  = "ListBucket GetBucketLocation ListBucketVersions GetBucketVersioning GetLifecycleConfiguration GetBucketObjectLockConfiguration GetEncryptionConfiguration GetBucketP*"
 	purge = "DeleteObject DeleteObjectVersion" // MinIO asks for the first to delete a version
 	locks = "GetObjectVersion GetObjectRetention GetObjectLegalHold"
 )
@@ -94,10 +94,11 @@ var s3 = map[Role][]grant{
 		{Records, "AbortMultipartUpload", "batches/ probe/"},
 	},
 	Producer: {
-		{Inbox, "ListBucket", ""},
+		{Inbox, "ListBucket GetBucketLocation", ""},
 		{Inbox, "PutObject PutObjectTagging", "*"},
 		{Inbox, "GetObject DeleteObject", "single/"},
-		{Records, "ListBucket", ""},
+		{Masked, "GetBucketLocation", ""},
+		{Records, "ListBucket GetBucketLocation", ""},
 		{Records, "GetObject PutObject", "records/ open/ batches/ audit/ identity.json"},
 		{Records, "GetObject", "installation.json"},
 	},
@@ -117,12 +118,12 @@ var s3 = map[Role][]grant{
 		{Records, "GetObject PutObject", "audit/"},
 	},
 	Serve: {
-		{Inbox, "ListBucket", ""},
+		{Inbox, "ListBucket GetBucketLocation", ""},
 		{Inbox, "PutObject PutObjectTagging", "*"},
 		{Inbox, "GetObject DeleteObject", "single/ quarantine/"},
-		{Masked, "ListBucket", ""},
+		{Masked, "ListBucket GetBucketLocation", ""},
 		{Masked, "GetObject PutObject DeleteObject", "masked/"},
-		{Records, "ListBucket", ""},
+		{Records, "ListBucket GetBucketLocation", ""},
 		{Records, "GetObject PutObject", "records/ open/ batches/ audit/ identity.json holds.json"},
 		{Records, "GetObject", "installation.json"},
 		{Records, "DeleteObject", "open/"},

@@ -11,7 +11,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/kycq/kycq/internal/rate"
@@ -36,10 +38,12 @@ type Config struct {
 	CashfreePublicKey    string        // PEM; empty: no x-cf-signature is sent
 	CashfreeTimeout      time.Duration
 	ImageBuckets         []string
+	S3AllowedRegions     []string      // empty: all
 	ImageHosts           []string      // empty in production without ImageProxy
 	ImageProxy           redact.Secret // URL, may contain a password; empty: none
 
-	Keyset            redact.Secret // JSON; may be empty, see RequireSealing
+	Keyset            redact.Secret // JSON; may be empty, see ReadKeyset and RequireSealing
+	KeysetCommand     redact.Secret // prints the keyset; may be empty
 	InsecureNoSealing bool
 
 	Operator string // empty: the name of the user id
@@ -62,6 +66,7 @@ type Config struct {
 
 	DashboardUsers, DashboardToken redact.Secret // may be empty
 	DashboardPath, DashboardOrigin string
+	DashboardProxies               []netip.Prefix
 	PrometheusURL                  string // empty: none
 
 	APIKeys         redact.Secret // may be empty
@@ -73,6 +78,11 @@ type Config struct {
 	values   []Value
 	warnings []string
 	notes    []string // of Careless
+
+	environ    []string // of KeysetCommand
+	keysetOnce sync.Once
+	printed    redact.Secret // by KeysetCommand
+	printErr   error
 }
 
 // Value is a setting as Load found it.
@@ -140,12 +150,12 @@ func (c *Config) RequireCredentials() error {
 
 // ErrNoKeyset says that there is no keyset, and that InsecureNoSealing is not set.
 var ErrNoKeyset = errors.New("KYCQ_KEYSET is missing, and kycq does not store personal data unencrypted: " +
-	"run `kycq keys generate > keyset.json; chmod 600 keyset.json` once, keep a copy, and set KYCQ_KEYSET_FILE=keyset.json " +
+	"run `kycq keys generate > keyset.json; chmod 600 keyset.json` once, keep a copy, and set KYCQ_KEYSET_FILE=keyset.json, or KYCQ_KEYSET_COMMAND " +
 	"(for a trial on made-up data: --insecure-no-sealing)")
 
 // RequireSealing returns ErrNoKeyset if neither a keyset nor InsecureNoSealing is set.
 func (c *Config) RequireSealing() error {
-	if c.Keyset.Empty() && !c.InsecureNoSealing {
+	if !c.HasKeyset() && !c.InsecureNoSealing {
 		return ErrNoKeyset
 	}
 	return nil

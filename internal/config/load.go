@@ -273,7 +273,13 @@ func (l *loader) check(c *Config, areas []Area) {
 	if has(API) && c.TLSCert.Empty() != c.TLSKey.Empty() {
 		l.problem("%s and %s go together: set both, or none for plain HTTP", spelling("tls_cert"), spelling("tls_key"))
 	}
-	if has(Sealing) && !c.Keyset.Empty() && c.InsecureNoSealing {
-		l.problem("%s and %s contradict each other: drop one", spelling("keyset"), spelling("insecure_no_sealing"))
+	if has(Sealing) {
+		l.checkKeysetCommand(c)
+		if c.HasKeyset() && c.InsecureNoSealing {
+			l.problem("a keyset and %s contradict each other: drop one", spelling("insecure_no_sealing"))
+		}
+	}
+	if has(S3) && len(c.S3AllowedRegions) > 0 && !slices.Contains(c.S3AllowedRegions, c.S3Region) {
+		l.problem("%s: is %s, which %s does not list: correct one of them", spelling("s3_region"), c.S3Region, spelling("s3_allowed_regions"))
 	}
 }

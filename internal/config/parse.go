@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -125,6 +126,23 @@ func splitList(text string) []string {
 	}
 	return parts
 }
+
+func networks(text string) (all []netip.Prefix, err error) {
+	for _, part := range splitList(text) {
+		p, err := netip.ParsePrefix(part)
+		if err != nil {
+			ip, err := netip.ParseAddr(part)
+			if err != nil {
+				return nil, fmt.Errorf("%q is neither an address nor a network: write for example 10.0.0.7 or 10.0.0.0/24", part)
+			}
+			p = netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen())
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+func list(text string) ([]string, error) { return splitList(text), nil }
 
 // statuses returns an empty slice, not nil, for none.
 func statuses(text string) ([]int, error) {

@@ -101,6 +101,10 @@ func table(c *Config) []Setting {
 			Help: "AWS region of the buckets",
 		},
 		{
+			Name: "s3_allowed_regions", Area: S3, Form: "list", set: to(&c.S3AllowedRegions, list),
+			Help: "regions, separated by commas, where kycq's buckets may be; others are refused; empty means all",
+		},
+		{
 			Name: "s3_inbox_bucket", Area: S3, Form: "bucket", Default: "kycq-inbox", set: to(&c.S3InboxBucket, bucket),
 			Help: "bucket for images to be masked; they expire after 30 days",
 		},
@@ -155,6 +159,10 @@ func table(c *Config) []Setting {
 		{
 			Name: "keyset", Area: Sealing, Form: "json", Secret: true, File: true, set: to(&c.Keyset, secret),
 			Help: "keys that encrypt personal data, as printed by kycq keys generate",
+		},
+		{
+			Name: "keyset_command", Area: Sealing, Form: "program", Secret: true, set: to(&c.KeysetCommand, secret),
+			Help: "program with arguments, by spaces, that prints the keyset, such as a client of a KMS; from the environment, or a configuration file that only root may write",
 		},
 		{
 			Name: "insecure_no_sealing", Area: Sealing, Form: "bool", Default: "false", set: to(&c.InsecureNoSealing, boolean),
@@ -247,6 +255,10 @@ func table(c *Config) []Setting {
 		{
 			Name: "dashboard_origin", Area: Dashboard, Form: "url", set: to(&c.DashboardOrigin, baseURL),
 			Help: "further origin whose pages may request changes: https://host of a proxy under another name",
+		},
+		{
+			Name: "dashboard_proxies", Area: Dashboard, Form: "list", set: to(&c.DashboardProxies, networks),
+			Help: "addresses or networks, separated by commas, of proxies that say in X-Forwarded-For who their client is",
 		},
 		{
 			Name: "prometheus_url", Area: Dashboard, Form: "url", set: to(&c.PrometheusURL, baseURL),

@@ -123,6 +123,7 @@ func readBuckets(check string, buckets []objects.BucketCheck) []Finding {
 		lines = append(lines, checkBucket(check+"-"+t.Role, t))
 		if t.Err == nil {
 			lines = append(lines, checkRetention(check+"-"+t.Role+"-retention", t)...)
+			lines = append(lines, checkProtection(check+"-"+t.Role+"-protection", t)...)
 		}
 		switch {
 		case errors.Is(t.Err, objects.ErrDenied):
@@ -152,6 +153,8 @@ func checkBucket(check string, t objects.BucketCheck) Finding {
 		return unreachable(check, t.Err)
 	case errors.Is(t.Err, objects.ErrNoConditions):
 		return failure(check, Environment, name+": "+t.Err.Error(), "use a store that honours conditional writes, such as AWS S3 or MinIO")
+	case errors.Is(t.Err, objects.ErrRegion):
+		return failure(check, Environment, t.Err.Error(), "use buckets in an allowed region, or correct KYCQ_S3_ALLOWED_REGIONS")
 	case t.Err != nil:
 		return failure(check, Environment, name+": "+t.Err.Error(), "check the S3 server")
 	case t.Public:
@@ -166,6 +169,22 @@ func checkRetention(check string, t objects.BucketCheck) []Finding {
 	lines := []Finding{fine(check, fmt.Sprintf("bucket %s: %s", t.Bucket, t.Retention))}
 	for _, w := range t.Retention.Warnings {
 		lines = append(lines, warning(check, w.Message, w.Fix))
+	}
+	return lines
+}
+
+// checkProtection says how a bucket is protected. What the store does not tell is skipped, not fine.
+func checkProtection(check string, t objects.BucketCheck) (lines []Finding) {
+	for _, a := range t.Protection {
+		text := fmt.Sprintf("bucket %s: %s", t.Bucket, a.Text)
+		switch {
+		case a.Unknown:
+			lines = append(lines, skipped(check, text))
+		case a.Fix != "":
+			lines = append(lines, warning(check, text, a.Fix))
+		default:
+			lines = append(lines, fine(check, text))
+		}
 	}
 	return lines
 }

@@ -24,6 +24,7 @@ type Config struct {
 	SecretAccessKey                          redact.Secret
 	InboxLifecycle                           time.Duration
 	SSE, SSEKMSKey                           string
+	AllowedRegions                           []string
 }
 
 // Buckets are the three buckets of an installation. They are safe for concurrent use.
@@ -31,6 +32,7 @@ type Buckets struct {
 	Inbox, Masked, Records *Bucket
 	client                 *client
 	inboxLifecycle         time.Duration
+	regions                []string    // that are allowed; empty: all
 	untagged               atomic.Bool // the store refuses tags
 }
 
@@ -44,7 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Buckets, error) {
 	if cfg.SSEKMSKey != "" {
 		c.kmsKey = &cfg.SSEKMSKey
 	}
-	b := &Buckets{client: c, inboxLifecycle: cfg.InboxLifecycle}
+	b := &Buckets{client: c, inboxLifecycle: cfg.InboxLifecycle, regions: cfg.AllowedRegions}
 	b.Inbox, b.Masked = b.Bucket(cfg.InboxBucket, "object"), b.Bucket(cfg.MaskedBucket, "object")
 	b.Records = b.Bucket(cfg.RecordsBucket, "object")
 	return b, nil

@@ -111,6 +111,8 @@ func (b *Bucket) try(parent context.Context, action, key string) (err error) {
 		_, err = b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key, VersionId: null})
 	case "AbortMultipartUpload":
 		_, err = b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &b.name, Key: &key, UploadId: aws.String(NewWriteID())})
+	case "GetBucketLocation":
+		_, err = b.client.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: &b.name})
 	case "GetBucketVersioning":
 		_, err = b.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &b.name})
 	case "GetLifecycleConfiguration":

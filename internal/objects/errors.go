@@ -28,6 +28,8 @@ var (
 	ErrUncertain = errors.New("not known whether the write happened")
 	// ErrPublic: everybody can read the bucket, without credentials.
 	ErrPublic = errors.New("bucket is open to everybody")
+	// ErrRegion: the bucket is in a region that is not allowed.
+	ErrRegion = errors.New("bucket is outside of the allowed regions")
 	// ErrNoConditions: the store ignores or refuses conditional writes, without which kycq could pay twice.
 	ErrNoConditions = errors.New("the store does not honour conditional writes (If-None-Match, If-Match)")
 )

@@ -23,12 +23,15 @@ const probePrefix = "probe/"
 
 // SelfTest checks that the store can keep kycq's promises: the buckets exist, are accessible and not public, and honour
 // conditional writes. The error is one line that says what to do: ErrNoBucket, ErrDenied, ErrUnreachable, ErrNoConditions,
-// ErrPublic, or another failure of the store.
+// ErrPublic, ErrRegion, or another failure of the store.
 func (b *Buckets) SelfTest(ctx context.Context) error {
 	for _, bucket := range []*Bucket{b.Records, b.Inbox, b.Masked} {
 		if err := bucket.checkAccess(ctx); err != nil {
 			return err
 		}
+	}
+	if err := b.CheckRegions(ctx); err != nil {
+		return err
 	}
 	for _, bucket := range []*Bucket{b.Records, b.Inbox, b.Masked} {
 		public := false
@@ -51,10 +54,12 @@ type BucketCheck struct {
 	Public bool
 	// Denied is set by the caller if a missing permission explains Err.
 	Denied bool
-	// Err is the first failure: ErrNoBucket, ErrDenied, ErrUnreachable, ErrNoConditions or another.
+	// Err is the first failure: ErrNoBucket, ErrDenied, ErrUnreachable, ErrNoConditions, ErrRegion or another.
 	Err error
 	// Retention is what the bucket keeps and deletes by itself. Its warnings include what the store lacks.
 	Retention Retention
+	// Protection is how the bucket is protected.
+	Protection []Aspect
 }
 
 // Check performs the operations that kycq needs in every bucket, and tries anonymous access.
@@ -64,7 +69,10 @@ func (b *Buckets) Check(ctx context.Context) []BucketCheck {
 		bucket := b.all()[i]
 		check := BucketCheck{Role: role, Bucket: bucket.name, Err: bucket.checkAccess(ctx)}
 		if check.Err == nil {
-			check.Retention = b.retention(ctx, bucket)
+			check.Err = b.checkRegion(ctx, bucket)
+		}
+		if check.Err == nil {
+			check.Retention, check.Protection = b.retention(ctx, bucket), b.protection(ctx, bucket)
 			check.Err = b.checkWrites(ctx, bucket, &check)
 		}
 		checks = append(checks, check)

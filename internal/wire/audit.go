@@ -55,7 +55,7 @@ func AuditOfWorker(ctx context.Context, cfg *config.Config, store *storage.Store
 
 // AuditMAC returns the MAC of audit events; nil without a keyset.
 func AuditMAC(cfg *config.Config) (audit.MAC, error) {
-	if cfg.Keyset.Empty() {
+	if !cfg.HasKeyset() {
 		return nil, nil
 	}
 	keyset, err := OpenKeyset(cfg)

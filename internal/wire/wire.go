@@ -50,7 +50,7 @@ func OpenStore(ctx context.Context, cfg *config.Config) (*storage.Store, error) 
 	store, err := storage.Open(ctx, storage.Config{
 		Endpoint: cfg.S3Endpoint, Region: cfg.S3Region,
 		InboxBucket: cfg.S3InboxBucket, MaskedBucket: cfg.S3MaskedBucket, RecordsBucket: cfg.S3RecordsBucket,
-		SSE: cfg.S3SSE, SSEKMSKey: cfg.S3SSEKMSKey, ImageBuckets: cfg.ImageBuckets,
+		SSE: cfg.S3SSE, SSEKMSKey: cfg.S3SSEKMSKey, ImageBuckets: cfg.ImageBuckets, AllowedRegions: cfg.S3AllowedRegions,
 	})
 	if err != nil {
 		return nil, cli.UsageError(err)
@@ -58,18 +58,22 @@ func OpenStore(ctx context.Context, cfg *config.Config) (*storage.Store, error) 
 	return store, nil
 }
 
-// OpenKeyset parses the keyset. Without one it returns the insecure keyset if the settings allow that, else
+// OpenKeyset reads and parses the keyset. Without one it returns the insecure keyset if the settings allow that, else
 // config.ErrNoKeyset.
 func OpenKeyset(cfg *config.Config) (*tasks.Keyset, error) {
 	if err := cfg.RequireSealing(); err != nil {
 		return nil, err
 	}
-	if cfg.Keyset.Empty() {
+	if !cfg.HasKeyset() {
 		return seal.Insecure(), nil
 	}
-	keyset, err := tasks.ParseKeyset([]byte(cfg.Keyset.Reveal()))
+	text, err := cfg.ReadKeyset()
 	if err != nil {
-		return nil, cli.UsageError(fmt.Errorf("KYCQ_KEYSET: %w", err))
+		return nil, err
+	}
+	keyset, err := tasks.ParseKeyset([]byte(text.Reveal()))
+	if err != nil {
+		return nil, cli.UsageError(fmt.Errorf("keyset: %w", err))
 	}
 	return keyset, nil
 }
