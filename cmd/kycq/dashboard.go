@@ -26,13 +26,14 @@ func newDashboard(a *app) *cobra.Command {
 		Use:   "dashboard",
 		Short: "serve asynq's monitoring page, with a login",
 		Long: `dashboard serves asynqmon under /asynqmon (KYCQ_DASHBOARD_PATH): queues, tasks, workers and Redis. It hides payloads and
-errors that may contain personal data. Users log in with HTTP basic authentication (KYCQ_DASHBOARD_USERS_FILE) or a bearer
-token (KYCQ_DASHBOARD_TOKEN_FILE).
+errors that may contain personal data. Users (KYCQ_DASHBOARD_USERS_FILE) log in with a form, for 8 hours at most; programs use
+HTTP basic authentication or a bearer token (KYCQ_DASHBOARD_TOKEN_FILE).
 
 It is read-only without --operate. With it, each change is first entered into the audit trail in the records bucket, with
 the name of the login; if that fails, the change is refused.
 
-It serves plain HTTP. For access from other machines, put a TLS proxy in front of it.`,
+It serves plain HTTP. For access from other machines, put a TLS proxy in front of it, and list its address in
+KYCQ_DASHBOARD_PROXIES: failed logins are limited and logged by the address of the client then.`,
 		Example: `  kycq dashboard hash --user asha >> dashboard.users; chmod 600 dashboard.users
   KYCQ_DASHBOARD_USERS_FILE=dashboard.users kycq dashboard
   kycq dashboard --dashboard-users-file dashboard.users --operate --prometheus-url http://127.0.0.1:9090`,
@@ -72,7 +73,7 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 		return err
 	}
 	page, err := dashboard.New(dashboard.Config{
-		Redis: rdb, Path: cfg.DashboardPath, Origin: cfg.DashboardOrigin, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Audit: enter, Log: log,
+		Redis: rdb, Path: cfg.DashboardPath, Origin: cfg.DashboardOrigin, Proxies: cfg.DashboardProxies, Login: login, Operate: operate, PrometheusURL: cfg.PrometheusURL, Audit: enter, Log: log,
 	})
 	if err != nil {
 		return cli.UsageError(err)

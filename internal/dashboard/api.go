@@ -5,7 +5,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // maxPageSize is the most tasks in one answer. They are held in memory.
@@ -17,6 +22,14 @@ func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		q.Set("size", strconv.Itoa(maxPageSize))
 		r.URL.RawQuery = q.Encode()
+	}
+	if r.URL.Path == h.cfg.Path+"/api/metrics" {
+		query, ok := metricsQuery(r.URL.Query(), time.Now())
+		if !ok {
+			http.Error(w, "not a query of the metrics page", http.StatusBadRequest)
+			return
+		}
+		r.URL.RawQuery = query
 	}
 	answer := httptest.NewRecorder()
 	h.inner.ServeHTTP(answer, r)
@@ -38,6 +51,30 @@ func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(clean)
+}
+
+// maxMetrics is the longest time that the metrics page shows.
+const maxMetrics = 31 * 24 * time.Hour
+
+// queueName has no character with a meaning in PromQL or in regular expressions.
+var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// metricsQuery returns the parameters that the metrics page uses; ok is false if others, or other values, are given. asynqmon puts
+// the names of queues into PromQL as they are, so anything could be asked of Prometheus with them.
+func metricsQuery(given url.Values, now time.Time) (query string, ok bool) {
+	for name, values := range given {
+		n, err := strconv.ParseInt(values[0], 10, 64)
+		switch {
+		case len(values) != 1:
+			return "", false
+		case name == "duration" && err == nil && n > 0 && n <= int64(maxMetrics/time.Second):
+		case name == "endtime" && err == nil && n > 0 && n <= now.Add(time.Hour).Unix():
+		case name == "queues" && (values[0] == "" || !slices.ContainsFunc(strings.Split(values[0], ","), func(q string) bool { return !queueName.MatchString(q) })):
+		default:
+			return "", false
+		}
+	}
+	return given.Encode(), true
 }
 
 // serveError forwards the status only: the text of an error can hold addresses and queue names. The text of a server

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/hibiken/asynqmon"
@@ -34,6 +35,8 @@ type Config struct {
 	// Login checks credentials. If it is nil, every request to a loopback address is allowed; the caller must then listen
 	// on a loopback address only.
 	Login *Login
+	// Proxies are the addresses of proxies whose X-Forwarded-For is believed. May be empty.
+	Proxies []netip.Prefix
 	// Operate allows changes: pause, run, archive, delete. If it is false, only GET and HEAD are allowed.
 	Operate bool
 	// PrometheusURL is the server that asynqmon's metrics page queries. If it is empty, the page is hidden.
@@ -48,6 +51,11 @@ type Config struct {
 //
 //go:embed kycq.js
 var script []byte
+
+// logout is added to script for a browser with a session.
+//
+//go:embed logout.js
+var logout []byte
 
 const scriptPath = "/kycq.js"
 
@@ -99,6 +107,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, values := range h.headers {
 		w.Header()[name] = values
 	}
+	if h.serveSession(w, r) {
+		return
+	}
 	user, ok := h.authenticate(w, r)
 	if !ok || !h.allowed(w, r, user) {
 		return
@@ -107,6 +118,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == h.cfg.Path+scriptPath:
 		w.Header().Set("Content-Type", contentTypes[".js"])
 		_, _ = w.Write(script)
+		if h.cfg.Login != nil && h.cfg.Login.session(r) != "" {
+			_, _ = w.Write(logout)
+		}
 	case strings.HasPrefix(r.URL.Path, h.cfg.Path+"/api/"):
 		h.serveAPI(w, r)
 	case r.URL.Path == h.cfg.Path, strings.HasPrefix(r.URL.Path, h.cfg.Path+"/"):

@@ -17,7 +17,7 @@ func securityHeaders(policy string) http.Header {
 		"Content-Security-Policy":      {policy},
 		"X-Content-Type-Options":       {"nosniff"},
 		"X-Frame-Options":              {"DENY"},
-		"Referrer-Policy":              {"no-referrer"},
+		"Referrer-Policy":              {"same-origin"},
 		"Cross-Origin-Opener-Policy":   {"same-origin"},
 		"Cross-Origin-Resource-Policy": {"same-origin"},
 		"Permissions-Policy":           {"camera=(), geolocation=(), microphone=()"},
@@ -36,23 +36,16 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) (user str
 		}
 		return "anonymous", true
 	}
-	user, result := h.cfg.Login.check(r)
+	user, result := h.cfg.Login.check(r, h.address(r))
 	switch result {
 	case loggedIn:
-		h.cfg.Log.Info().Str("user", user).Str("from", r.RemoteAddr).Msg("login")
+		h.cfg.Log.Info().Str("user", user).Str("from", h.address(r)).Msg("login")
 		return user, true
 	case accepted:
 		return user, true
-	case limited:
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many login attempts: try again in a second", http.StatusTooManyRequests)
-		return "", false
-	case rejected:
-		h.cfg.Log.Warn().Str("user", user).Str("from", r.RemoteAddr).Msg("login failed")
-	case missing:
+	case missing, rejected, limited:
 	}
-	w.Header().Set("WWW-Authenticate", `Basic realm="kycq", charset="UTF-8"`)
-	http.Error(w, "login required", http.StatusUnauthorized)
+	h.refuse(w, r, user, result)
 	return "", false
 }
 

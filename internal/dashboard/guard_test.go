@@ -79,7 +79,7 @@ func TestAllResponsesHaveSecurityHeaders(t *testing.T) {
 		s.ask(http.MethodPost, "/asynqmon/"), s.ask(http.MethodGet, "/nowhere"),
 	} {
 		for name, want := range map[string]string{
-			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin", "Cache-Control": "no-store",
 			"Content-Security-Policy": "frame-ancestors 'none'",
 		} {
 			if got := w.Header().Get(name); !strings.Contains(got, want) {

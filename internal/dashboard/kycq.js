@@ -1,5 +1,7 @@
 "use strict";
-// asynqmon leaves its metrics page blank while Prometheus does not answer: say that.
+const kycqRoot = document.currentScript.src.replace(/[^/]*$/, "");
+// asynqmon leaves its metrics page blank while Prometheus does not answer: say that. It shows old data when the session has
+// ended: load the form.
 (() => {
   let banner;
   const show = (down) => {
@@ -18,6 +20,7 @@
   };
   const open = XMLHttpRequest.prototype.open;
   XMLHttpRequest.prototype.open = function (method, url, ...rest) {
+    this.addEventListener("loadend", () => { if (this.status === 401) location.reload(); });
     if (String(url).includes("/api/metrics")) {
       this.addEventListener("loadend", () => show(this.status === 0 || this.status >= 500));
     }

@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -46,11 +45,13 @@ type Login struct {
 	token []byte            // SHA-256; nil if there is no token
 	dummy []byte            // the most expensive hash, compared for unknown names
 
+	now      func() time.Time
 	allTries *rate.Limiter
 	mu       sync.Mutex
-	tries    map[string]*rate.Limiter // by name and address
+	tries    map[string]*rate.Limiter       // by name and address
+	sessions map[[sha256.Size]byte]*session // by the digest of the secret
 	salt     []byte
-	accepted sync.Map // set of the credentials that were accepted, salted and hashed; at most one per user
+	accepted sync.Map // set of the digests of credentials that were accepted; at most one per user, and the token
 }
 
 // NewLogin reads users, one NAME:HASH per line as `kycq dashboard hash` prints them (or htpasswd -nB -C 12), and a bearer
@@ -60,8 +61,9 @@ func NewLogin(users, token redact.Secret) (*Login, error) { return newLogin(user
 // newLogin allows tests to use cheap hashes: with the race detector bcrypt takes seconds.
 func newLogin(users, token redact.Secret, least int) (*Login, error) {
 	l := &Login{
-		users: map[string][]byte{}, allTries: rate.NewLimiter(allTriesPerSecond, allTriesBurst), tries: map[string]*rate.Limiter{},
-		salt: make([]byte, sha256.Size),
+		users: map[string][]byte{}, now: time.Now, allTries: rate.NewLimiter(allTriesPerSecond, allTriesBurst), tries: map[string]*rate.Limiter{},
+		sessions: map[[sha256.Size]byte]*session{},
+		salt:     make([]byte, sha256.Size),
 	}
 	_, _ = rand.Read(l.salt) // never fails
 	if err := l.readUsers(users.Reveal(), least); err != nil {
@@ -125,11 +127,7 @@ func HashUser(name, password string) (string, error) {
 
 // mayTry reports whether the password of a name may be checked for a client. If there are too many names and addresses, all
 // start anew; then the limit of all tries still holds.
-func (l *Login) mayTry(name, remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
+func (l *Login) mayTry(name, host string) bool {
 	key := name + "\x00" + host
 	l.mu.Lock()
 	if len(l.tries) >= maxLimiters {
@@ -141,7 +139,7 @@ func (l *Login) mayTry(name, remote string) bool {
 		l.tries[key] = own
 	}
 	l.mu.Unlock()
-	now := time.Now()
+	now := l.now()
 	return own.AllowN(now, 1) && l.allTries.AllowN(now, 1)
 }
 
@@ -158,24 +156,34 @@ const (
 // tokenUser is the logged user name of requests with the token.
 const tokenUser = "token"
 
-func (l *Login) check(r *http.Request) (user string, result loginResult) {
+// check checks the credentials, or the session, of a request from an address.
+func (l *Login) check(r *http.Request, host string) (user string, result loginResult) {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		sum := sha256.Sum256([]byte(token))
-		if l.token != nil && subtle.ConstantTimeCompare(sum[:], l.token) == 1 {
-			return tokenUser, accepted
+		switch {
+		case l.token != nil && subtle.ConstantTimeCompare(sum[:], l.token) == 1:
+			return tokenUser, l.note(l.digest(token))
+		case !l.mayTry(tokenUser, host):
+			return tokenUser, limited
 		}
-		return "", rejected
+		return tokenUser, rejected
 	}
-	name, password, ok := r.BasicAuth()
-	if !ok {
-		return "", missing
+	if name, password, ok := r.BasicAuth(); ok {
+		return l.checkPassword(name, password, host)
 	}
-	// The salt makes a copy of the set useless elsewhere.
-	key := sha256.Sum256([]byte(string(l.salt) + name + "\x00" + password))
+	if user := l.session(r); user != "" {
+		return user, accepted
+	}
+	return "", missing
+}
+
+// checkPassword returns the name, if it has the form of one.
+func (l *Login) checkPassword(name, password, host string) (user string, result loginResult) {
+	key := l.digest(name + "\x00" + password)
 	if _, ok := l.accepted.Load(key); ok {
 		return name, accepted
 	}
-	if !l.mayTry(name, r.RemoteAddr) {
+	if !l.mayTry(name, host) {
 		return loggable(name), limited
 	}
 	hash, known := l.users[name]
@@ -185,8 +193,20 @@ func (l *Login) check(r *http.Request) (user string, result loginResult) {
 	if bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil || !known {
 		return loggable(name), rejected
 	}
-	l.accepted.Store(key, true)
-	return name, loggedIn
+	return name, l.note(key)
+}
+
+// note notes credentials that were accepted.
+func (l *Login) note(key [sha256.Size]byte) loginResult {
+	if _, again := l.accepted.LoadOrStore(key, true); again {
+		return accepted
+	}
+	return loggedIn
+}
+
+// digest is salted, so that a copy is useless elsewhere.
+func (l *Login) digest(text string) [sha256.Size]byte {
+	return sha256.Sum256([]byte(string(l.salt) + text))
 }
 
 // loggable returns the name if it has the form of one: people type passwords into the wrong field.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/kycq/kycq/internal/dashboard"
 	"github.com/kycq/kycq/internal/redact"
@@ -75,6 +74,7 @@ func TestTriesAreLimitedByNameAndAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	login.Freeze()
 	s := open(t, func(c *dashboard.Config) { c.Login = login })
 	try := func(from, secret string) int {
 		return s.ask(http.MethodGet, "/asynqmon/", func(r *http.Request) { r.RemoteAddr = from; r.SetBasicAuth(user, secret) }).Code
@@ -92,7 +92,9 @@ func TestTriesAreLimitedByNameAndAddress(t *testing.T) {
 
 func TestGuessingIsRateLimitedWithoutLockingOutUsers(t *testing.T) {
 	t.Parallel()
-	s := open(t)
+	login := newLogin(t)
+	login.Freeze()
+	s := open(t, func(c *dashboard.Config) { c.Login = login })
 	enter := func() int {
 		return s.ask(http.MethodGet, "/asynqmon/", func(r *http.Request) { r.SetBasicAuth(user, password) }).Code
 	}
@@ -100,12 +102,11 @@ func TestGuessingIsRateLimitedWithoutLockingOutUsers(t *testing.T) {
 		t.Fatalf("status %d", got)
 	}
 	var got []int
-	began := time.Now()
 	for range 40 {
 		got = append(got, s.ask(http.MethodGet, "/asynqmon/", func(r *http.Request) { r.SetBasicAuth("unknown", "guess") }).Code)
 	}
-	if !slices.Contains(got, http.StatusTooManyRequests) && time.Since(began) < 10*time.Second {
-		t.Errorf("40 guesses in %s, all of them checked", time.Since(began))
+	if !slices.Contains(got, http.StatusTooManyRequests) {
+		t.Error("40 guesses, all of them checked")
 	}
 	if got := enter(); got != http.StatusOK {
 		t.Errorf("status %d after the guesses of another client", got)

@@ -52,7 +52,7 @@ func readPage(inner http.Handler, path string) (page, error) {
 		"font-src 'self'",
 		"connect-src 'self'",
 		"base-uri 'none'",
-		"form-action 'none'",
+		"form-action 'self'",
 		"frame-ancestors 'none'",
 	}, "; ")}, nil
 }

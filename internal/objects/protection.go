@@ -28,8 +28,12 @@ func (b *Buckets) protection(parent context.Context, bucket *Bucket) []Aspect {
 	return []Aspect{b.encryption(ctx, bucket), bucket.publicBlock(ctx), bucket.tlsOnly(ctx)}
 }
 
-// unknown is an aspect of which the store has told nothing; absent is its code if the bucket has no such configuration.
-func unknown(what string, err error, absent string) (a Aspect, isUnknown bool) {
+// unknown is an aspect of which the store has told nothing: it refuses the call, or answers another. absent is its code if the
+// bucket has no such configuration.
+func unknown(what string, err error, absent string, answered bool) (a Aspect, isUnknown bool) {
+	if err == nil && !answered {
+		return Aspect{Text: what + ": unknown (the answer does not say)", Unknown: true}, true
+	}
 	if err == nil {
 		return Aspect{}, false
 	}
@@ -46,10 +50,11 @@ func (b *Buckets) encryption(ctx context.Context, bucket *Bucket) Aspect {
 		return Aspect{Text: what + ": asked for with each write (" + string(sse) + ")"}
 	}
 	out, err := b.client.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: &bucket.name})
-	if a, is := unknown(what, err, "ServerSideEncryptionConfigurationNotFoundError"); is {
+	answered := err == nil && out.ServerSideEncryptionConfiguration != nil && len(out.ServerSideEncryptionConfiguration.Rules) > 0
+	if a, is := unknown(what, err, "ServerSideEncryptionConfigurationNotFoundError", answered); is {
 		return a
 	}
-	if err == nil && out.ServerSideEncryptionConfiguration != nil {
+	if answered {
 		for _, rule := range out.ServerSideEncryptionConfiguration.Rules {
 			if by := rule.ApplyServerSideEncryptionByDefault; by != nil {
 				return Aspect{Text: what + ": " + string(by.SSEAlgorithm)}
@@ -62,12 +67,12 @@ func (b *Buckets) encryption(ctx context.Context, bucket *Bucket) Aspect {
 func (b *Bucket) publicBlock(ctx context.Context) Aspect {
 	const what = "public-access block"
 	out, err := b.client.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: &b.name})
-	if a, is := unknown(what, err, "NoSuchPublicAccessBlockConfiguration"); is {
-		return a
-	}
 	c := new(types.PublicAccessBlockConfiguration)
 	if err == nil && out.PublicAccessBlockConfiguration != nil {
 		c = out.PublicAccessBlockConfiguration
+	}
+	if a, is := unknown(what, err, "NoSuchPublicAccessBlockConfiguration", c.BlockPublicAcls != nil); is {
+		return a
 	}
 	for _, on := range []*bool{c.BlockPublicAcls, c.BlockPublicPolicy, c.IgnorePublicAcls, c.RestrictPublicBuckets} {
 		if !aws.ToBool(on) {
@@ -83,10 +88,14 @@ func (b *Bucket) tlsOnly(ctx context.Context) Aspect {
 		return Aspect{Text: what + ": no, KYCQ_S3_ENDPOINT is plain http", Unknown: true} // Careless warns of it
 	}
 	out, err := b.client.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: &b.name})
-	if a, is := unknown(what, err, "NoSuchBucketPolicy"); is {
+	var policy []byte
+	if err == nil {
+		policy = []byte(aws.ToString(out.Policy))
+	}
+	if a, is := unknown(what, err, "NoSuchBucketPolicy", json.Valid(policy)); is {
 		return a
 	}
-	if err == nil && refusesPlainHTTP([]byte(aws.ToString(out.Policy)), b.name) {
+	if refusesPlainHTTP(policy, b.name) {
 		return Aspect{Text: what + ": the policy refuses plain HTTP"}
 	}
 	return Aspect{

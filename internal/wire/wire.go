@@ -73,7 +73,11 @@ func OpenKeyset(cfg *config.Config) (*tasks.Keyset, error) {
 	}
 	keyset, err := tasks.ParseKeyset([]byte(text.Reveal()))
 	if err != nil {
-		return nil, cli.UsageError(fmt.Errorf("keyset: %w", err))
+		name := "KYCQ_KEYSET"
+		if cfg.Keyset.Empty() {
+			name += "_COMMAND"
+		}
+		return nil, cli.UsageError(fmt.Errorf("%s: %w", name, err))
 	}
 	return keyset, nil
 }
