@@ -11,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/access"
+	"github.com/kycq/kycq/internal/asynqx"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/tasks"
@@ -37,6 +39,25 @@ func (r redisTarget) Workers(ctx context.Context) ([]redisx.Worker, error) {
 
 func (r redisTarget) Renewed(ctx context.Context) (bool, error) {
 	return redisx.Renewed(ctx, r.client)
+}
+
+func (r redisTarget) Paused(ctx context.Context) (map[string]string, error) {
+	kinds, paused := map[string]string{batch.Queue: ""}, map[string]string{}
+	for _, kind := range tasks.Kinds() {
+		for _, lane := range tasks.Lanes() {
+			kinds[tasks.Queue(kind, lane)] = string(kind)
+		}
+	}
+	for queue, kind := range kinds {
+		depth, err := asynqx.ReadDepth(ctx, r.client, queue)
+		if err != nil {
+			return nil, err
+		}
+		if depth.Paused {
+			paused[queue] = kind
+		}
+	}
+	return paused, nil
 }
 
 func (r redisTarget) Holds(ctx context.Context) ([]hold.Hold, error) {

@@ -25,6 +25,8 @@ type fleetStatus struct {
 	Restoring bool         `json:"restoring,omitempty"`
 	Workers   int          `json:"workers"` // alive
 	Kinds     []kindStatus `json:"kinds"`
+	// FeedBlocked says that the queue that feeds all batches was paused by hand.
+	FeedBlocked *blocked.Reason `json:"feed_blocked,omitempty"`
 	// Batches are those that are open, of fleet status only those that are paused or have reached their call limit.
 	Batches []*batchStatus `json:"batches"`
 }
@@ -86,7 +88,7 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 }
 
 func fleetStatusOf(fleet *blocked.Fleet) (fleetStatus, error) {
-	st := fleetStatus{holdStatus: holdStatusOf(fleet.Holds), Restoring: fleet.Restoring, Workers: fleet.Alive()}
+	st := fleetStatus{holdStatus: holdStatusOf(fleet.Holds), Restoring: fleet.Restoring, Workers: fleet.Alive(), FeedBlocked: fleet.Feed()}
 	for _, k := range fleet.Kinds {
 		ks := kindStatus{
 			KindStatus: k, Queues: map[tasks.Lane]asynqx.Depth{}, Configured: fleet.Configured(k),
@@ -141,7 +143,11 @@ func describeFleet(st fleetStatus) string {
 	if st.Restoring {
 		holds = "hold: not known: Redis is new or has lost data; no calls are made until a worker has read the pauses from S3\n"
 	}
-	return holds + fmt.Sprintf("workers: %d alive\n", st.Workers) + cli.Table(lines) + setRates(st.Kinds) + blockedKinds(st.Kinds)
+	text := holds + fmt.Sprintf("workers: %d alive\n", st.Workers) + cli.Table(lines) + setRates(st.Kinds) + blockedKinds(st.Kinds)
+	if st.FeedBlocked != nil {
+		text += "batches " + st.FeedBlocked.Line() + "\n"
+	}
+	return text
 }
 
 // setRates has a line for each kind whose rate was set for the fleet.

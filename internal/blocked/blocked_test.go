@@ -181,6 +181,10 @@ func TestTheCausesOfABatch(t *testing.T) {
 			change: func(f *Fleet) { f.Queues[queue] = asynqx.Depth{Paused: true} }, cause: QueuePaused,
 			message: "the queue passport-bulk is paused on the dashboard", next: "resume it on the dashboard",
 		},
+		"feed paused on the dashboard": {
+			change: func(f *Fleet) { f.Queues[batch.Queue] = asynqx.Depth{Paused: true} }, cause: QueuePaused,
+			message: "the queue feed is paused on the dashboard", next: "resume it on the dashboard",
+		},
 		"cancelled":                  {change: holds(hold.Hold{Cause: hold.Balance}), status: func(s *batch.Status) { s.State = batch.Cancelled }, delayed: []asynqx.Delayed{row("key_missing", "later", "b-00000000")}},
 		"cancelled without a worker": {change: func(f *Fleet) { f.Workers = nil }, status: func(s *batch.Status) { s.State = batch.Cancelled }, cause: NoWorker, message: "no worker is alive, and none was seen in the last week", next: "start one with `kycq worker`"},
 		"writing the report":         {change: holds(hold.Hold{Cause: hold.Balance}), status: func(s *batch.Status) { s.Ended = s.Rows }},

@@ -51,7 +51,7 @@ func Read(ctx context.Context, client redis.UniversalClient, g Gate) (*Fleet, er
 	if f.Workers, err = redisx.Workers(ctx, client); err != nil {
 		return nil, err
 	}
-	for _, queue := range tasks.Queues() {
+	for _, queue := range append(tasks.Queues(), batch.Queue) {
 		if f.Queues[queue], err = asynqx.ReadDepth(ctx, client, queue); err != nil {
 			return nil, err
 		}
@@ -170,6 +170,14 @@ func (f *Fleet) paused(kind tasks.Kind, lane tasks.Lane) []*Reason {
 	return nil
 }
 
+// Feed returns the reason if the queue that feeds all batches was paused on the dashboard, else nil. (No hold pauses it.)
+func (f *Fleet) Feed() *Reason {
+	if f.Queues[batch.Queue].Paused {
+		return queuePaused(batch.Queue)
+	}
+	return nil
+}
+
 // sampleSize is how many delayed tasks are read to find out why a batch waits.
 const sampleSize = 200
 
@@ -204,6 +212,9 @@ func (f *Fleet) withoutTasks(s *batch.Status) (r *Reason, unknown bool) {
 	default:
 		all = append(all, f.calls(s.Kind)...)
 		all = append(all, f.paused(s.Kind, tasks.Bulk)...)
+	}
+	if r := f.Feed(); r != nil { // rows are neither enqueued nor closed
+		all = append(all, r)
 	}
 	switch s.Reason {
 	case RedisFull:

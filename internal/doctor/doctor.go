@@ -58,6 +58,8 @@ type Redis interface {
 	// Clock returns how far this machine's clock is ahead of that of Redis.
 	Clock(ctx context.Context) (ahead time.Duration, err error)
 	Holds(ctx context.Context) ([]hold.Hold, error)
+	// Paused lists the queues that are paused in asynq, by a hold or by hand, by the kind of their jobs ("" for the feed).
+	Paused(ctx context.Context) (kinds map[string]string, err error)
 	Workers(ctx context.Context) ([]redisx.Worker, error)
 	// Renewed reports whether a renewal of images was complete lately.
 	Renewed(ctx context.Context) (bool, error)

@@ -33,7 +33,11 @@ type fakeRedis struct {
 	// alive are the workers, besides one that is not alive; none: one worker
 	alive []redisx.Worker
 	late  bool // images have not been renewed
+	// paused are kinds by queue
+	paused map[string]string
 }
+
+func (r fakeRedis) Paused(context.Context) (map[string]string, error) { return r.paused, r.err }
 
 func (r fakeRedis) Renewed(context.Context) (bool, error) { return !r.late, nil }
 
@@ -394,5 +398,25 @@ func TestTheClockThatIsWrongIsNamed(t *testing.T) {
 		if i < 0 || found[i].Status != c.status || !strings.Contains(found[i].Message, c.names) {
 			t.Errorf("%s: %+v", name, found)
 		}
+	}
+}
+
+// A hold pauses the queues of its kind, too, and is reported as a hold.
+func TestAQueueThatWasPausedByHandIsAWarning(t *testing.T) {
+	t.Parallel()
+	target := healthy(t)
+	target.Redis = fakeRedis{
+		holds:  []hold.Hold{{Cause: hold.Balance, Kind: "aadhaar", Reason: "no balance", NextAction: "top up"}},
+		paused: map[string]string{"aadhaar-bulk": "aadhaar", "passport-bulk": "passport", "feed": ""},
+	}
+	var got []string
+	for _, f := range doctor.Run(t.Context(), target) {
+		if f.Check == "queues" {
+			got = append(got, string(f.Status)+" "+f.Message)
+		}
+	}
+	want := "warn the queue feed is paused by hand: its tasks wait, warn the queue passport-bulk is paused by hand: its tasks wait"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("%q", got)
 	}
 }

@@ -3,9 +3,11 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/kycq/kycq/internal/access"
+	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/redisx"
 )
 
@@ -73,16 +75,31 @@ func checkHolds(ctx context.Context, r Redis) []Finding {
 	switch {
 	case err != nil:
 		return []Finding{failure(check, Unreachable, "Redis became unreachable: "+err.Error(), "check the Redis server")}
-	case len(holds) == 0:
-		return []Finding{fine(check, "the fleet is not on hold")}
 	}
-	var lines []Finding
+	lines := checkPaused(ctx, r, holds)
+	if len(holds) == 0 {
+		return append([]Finding{fine(check, "the fleet is not on hold")}, lines...)
+	}
 	for _, h := range holds {
 		what := "the fleet"
 		if h.Kind != "" {
 			what = h.Kind
 		}
 		lines = append(lines, warning(check, fmt.Sprintf("%s is on hold (%s): %s", what, h.Cause, h.Reason), h.NextAction))
+	}
+	return lines
+}
+
+// checkPaused returns a warning for each queue that is paused without a hold.
+func checkPaused(ctx context.Context, r Redis, holds []hold.Hold) (lines []Finding) {
+	paused, err := r.Paused(ctx)
+	if err != nil {
+		return []Finding{failure("queues", Unreachable, "Redis became unreachable: "+err.Error(), "check the Redis server")}
+	}
+	for _, queue := range slices.Sorted(maps.Keys(paused)) {
+		if kind := paused[queue]; kind == "" || hold.Of(kind, holds) == nil {
+			lines = append(lines, warning("queues", "the queue "+queue+" is paused by hand: its tasks wait", "resume it on the dashboard (kycq dashboard --operate)"))
+		}
 	}
 	return lines
 }
