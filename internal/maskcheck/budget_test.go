@@ -83,13 +83,14 @@ func TestCostFollowsWhatTheDecoderAllocates(t *testing.T) {
 		body []byte
 		want int64 // bytes a pixel, the search's two included
 	}{
-		"grey PNG":            {hollowPNG(1000, 1000, 8, 0), 3},
-		"PNG of 16 bits grey": {hollowPNG(1000, 1000, 16, 0), 5},
-		"PNG of colours":      {hollowPNG(1000, 1000, 8, 2), 10},
-		"PNG with alpha":      {hollowPNG(1000, 1000, 8, 6), 10},
-		"PNG of 64 bits":      {hollowPNG(1000, 1000, 16, 6), 14},
-		"JPEG":                {hollowJPEG(1000, 1000), 5},
-		"JPEG, progressive":   {bytes.Replace(hollowJPEG(1000, 1000), []byte{0xff, 0xc0}, []byte{0xff, 0xc2}, 1), 17},
+		"grey PNG":             {hollowPNG(1000, 1000, 8, 0), 3},
+		"PNG of 16 bits grey":  {hollowPNG(1000, 1000, 16, 0), 5},
+		"PNG of colours":       {hollowPNG(1000, 1000, 8, 2), 10},
+		"PNG with alpha":       {hollowPNG(1000, 1000, 8, 6), 10},
+		"PNG of 64 bits":       {hollowPNG(1000, 1000, 16, 6), 14},
+		"JPEG":                 {hollowJPEG(1000, 1000), 5},
+		"JPEG, progressive":    {bytes.Replace(hollowJPEG(1000, 1000), []byte{0xff, 0xc0}, []byte{0xff, 0xc2}, 1), 17},
+		"and behind a stray 0": {bytes.Replace(hollowJPEG(1000, 1000), []byte{0xff, 0xc0}, []byte{0, 0xff, 0xc2}, 1), 17}, // which decoders skip
 	} {
 		h, err := readHeader(test.body)
 		if err != nil || h.cost != test.want*pixels {

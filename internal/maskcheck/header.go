@@ -2,7 +2,6 @@ package maskcheck
 
 import (
 	"bytes"
-	"encoding/binary"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -72,31 +71,14 @@ func costJPEG(body []byte, model color.Model, pixels int64) (cost, least int64) 
 	case color.CMYKModel:
 		samples, held = 4, 12
 	}
-	if progressive(body) {
+	f, _ := parseJPEG(body)
+	if f.frameMarker != markSOF0 && f.frameMarker != markSOF1 { // progressive, or not known
 		held += 4 * samples
 	}
-	if f, _ := parseJPEG(body); f.icc != nil {
+	if f.icc != nil {
 		held += 4 // converted to RGBA
 	}
 	return pixels * (held + searching), pixels / 64 / 8
-}
-
-// progressive reports whether there is a progressive frame (SOF2) before the image data.
-func progressive(body []byte) bool {
-	for at := 2; at+4 <= len(body) && body[at] == 0xff; {
-		marker := body[at+1]
-		switch {
-		case marker == 0xff: // padding
-			at++
-			continue
-		case marker == 0xc2:
-			return true
-		case marker == 0xda: // the data begins
-			return false
-		}
-		at += 2 + int(binary.BigEndian.Uint16(body[at+2:]))
-	}
-	return false
 }
 
 // maxBlockVisits is how many blocks of 8×8 samples may be visited by the scans of one JPEG file. A progressive file of 40 MP
