@@ -47,11 +47,7 @@ func find(img image.Image, faintly bool) (codes []Code, busy bool) {
 	work := maxWork
 	g := Luma(img)
 	for scale := 1; ; scale *= 2 {
-		fields := localFields(g, faintly)
-		if scale > 1 {
-			fields = append(fields, globalField(g))
-		}
-		for _, f := range fields {
+		for _, f := range localFields(g, faintly) {
 			f.work = &work
 			codes = f.search(codes, float64(scale))
 		}

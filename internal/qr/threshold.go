@@ -138,37 +138,6 @@ func window(i, n int) (from, to int) {
 	return from, min(n, from+5)
 }
 
-// globalField uses one threshold for the plane (Otsu's method), for very large modules and dark frames.
-func globalField(g *image.Gray) *field {
-	f := &field{gray: g, w: g.Rect.Dx(), h: g.Rect.Dy(), cols: 1, rows: 1}
-	var histogram [256]int
-	for y := 0; y < f.h; y += 2 {
-		for _, v := range g.Pix[y*g.Stride:][:f.w] {
-			histogram[v]++
-		}
-	}
-	total, sum := 0.0, 0.0
-	for v, n := range histogram {
-		total += float64(n)
-		sum += float64(n * v)
-	}
-	best, below, sumBelow, threshold := -1.0, 0.0, 0.0, 127
-	for v, n := range histogram {
-		n := float64(n)
-		below += n
-		sumBelow += n * float64(v)
-		if below == 0 || below == total {
-			continue
-		}
-		gap := sumBelow/below - (sum-sumBelow)/(total-below)
-		if between := below * (total - below) * gap * gap; between > best {
-			best, threshold = between, v
-		}
-	}
-	f.grid = []int32{int32(threshold)*16 + 8}
-	return f
-}
-
 // level is how much lighter than the threshold a pixel is, in sixteenths of a grey level; dark is 0 or less.
 func (f *field) level(x, y int) int32 {
 	return int32(f.gray.Pix[y*f.gray.Stride+x])<<4 - f.threshold(x, y)
@@ -218,10 +187,6 @@ func between(x, n int) (a, b int, part int32) {
 // segments calls next for the parts of a row of pixels in which the threshold is linear: it begins at start and rises by step,
 // both in parts of unit. allLight and allDark report that the threshold divides no pixels of the part.
 func (f *field) segments(y int, next func(to int, start, step int32, allLight, allDark bool)) {
-	if len(f.grid) == 1 {
-		next(f.w, f.grid[0]*unit, 0, false, false)
-		return
-	}
 	r0, r1, fy := between(y, f.rows)
 	above := f.grid[r0*f.cols:][:f.cols]
 	below := f.grid[r1*f.cols:][:f.cols]
