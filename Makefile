@@ -27,6 +27,7 @@ test: ## run all tests with the race detector, a real Redis and a real MinIO (PK
 
 test-all: ## everything that is run before a release: lint, test, mutants, soak, upgrades, bench (about an hour)
 	$(MAKE) lint
+	scripts/lint-api.sh
 	$(MAKE) test
 	$(MAKE) test-deploy
 	$(MAKE) mutants

@@ -299,3 +299,28 @@ func TestTheFleetIsPausedAndResumed(t *testing.T) {
 		t.Error("the actions are not audited")
 	}
 }
+
+// A retry with the run that its client saw is paid for once, also if its answer was lost.
+func TestARetryOfAJobIsRepeatedSafely(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.want(s.post("/v1/passport", passport("P1", canary+"1")), http.StatusAccepted, "")
+	retry := func(run string) answer {
+		return s.post("/v1/jobs/passport/P1/retry", `{"reason":"trial","run":`+run+`}`)
+	}
+	s.want(retry("1"), http.StatusConflict, "not_finished")
+	s.edit(tasks.Passport, "P1", finish(storage.StateFailed))
+	s.want(retry("1"), http.StatusAccepted, "")
+	for _, state := range []storage.State{storage.StateQueued, storage.StateFailed} {
+		s.edit(tasks.Passport, "P1", finish(state))
+		a := retry("1")
+		s.want(a, http.StatusOK, "")
+		if a.number("run") != 2 {
+			t.Errorf("%s", a.body)
+		}
+	}
+	s.want(retry(`"0"`), http.StatusUnprocessableEntity, "invalid_input")
+	if n := s.events("job.retry"); n != 2 { // one was refused
+		t.Errorf("%d events", n)
+	}
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/kycq/kycq/internal/cli"
+)
+
+func TestTheHealthOfAServerIsCheckedByHTTPAndHTTPS(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(http.Handler) *httptest.Server{"HTTP": httptest.NewServer, "HTTPS": serveTLS} {
+		for path, want := range map[string]string{"/readyz": "200 ready\n", "/livez": "503 draining\n"} {
+			server := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/livez" {
+					w.WriteHeader(http.StatusServiceUnavailable)
+					_, _ = io.WriteString(w, "draining\n")
+					return
+				}
+				_, _ = io.WriteString(w, "ready\n")
+			}))
+			t.Cleanup(server.Close)
+			var stdout bytes.Buffer
+			a := &app{&cli.App{Out: &stdout, Err: io.Discard}}
+			err := a.checkHealth(t.Context(), "http://"+server.Listener.Addr().String()+path)
+			if stdout.String() != want || (err == nil) != (path == "/readyz") {
+				t.Errorf("%s %s: %q, %v", name, path, stdout.String(), err)
+			}
+		}
+	}
+}
+
+// serveTLS serves as cli.Serve does.
+func serveTLS(h http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(h)
+	certificate := httptest.NewTLSServer(nil)
+	defer certificate.Close()
+	server.Listener = wrapped{tls.NewListener(server.Listener, certificate.TLS)}
+	server.Start()
+	return server
+}
+
+// wrapped hides the type of connections from net/http, which would answer plain HTTP.
+type wrapped struct{ net.Listener }
+
+func (l wrapped) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return struct{ net.Conn }{c}, err
+}
