@@ -57,10 +57,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Durat
 	if closeHandler == nil {
 		closeHandler = func() error { return nil }
 	}
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes,
-	}
+	srv := newServer(h)
 	l = netutil.LimitListener(l, maxConnections)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
@@ -79,4 +76,11 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Durat
 		closed = errors.Join(closed, fmt.Errorf("serve: %w", err))
 	}
 	return closed
+}
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+	}
 }

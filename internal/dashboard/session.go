@@ -82,7 +82,10 @@ func (h *Handler) serveSession(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, "cross-site request refused", http.StatusForbidden)
 		return true
 	}
-	cookie := &http.Cookie{Name: sessionCookie, Path: h.cfg.Path, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: -1, Secure: strings.HasPrefix(r.Header.Get("Origin"), "https://")}
+	cookie := &http.Cookie{ //nolint:gosec // Secure behind TLS only: else the browser would not send it to plain HTTP on loopback
+		Name: sessionCookie, Path: h.cfg.Path, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: -1,
+		Secure: strings.HasPrefix(r.Header.Get("Origin"), "https://"),
+	}
 	if out {
 		if user := h.cfg.Login.end(r); user != "" {
 			h.cfg.Log.Info().Str("user", user).Str("from", h.address(r)).Msg("logout")
