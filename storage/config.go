@@ -42,6 +42,8 @@ type Config struct {
 	// AllowedRegions lists the regions where the three buckets may be; empty means all. Workers, `kycq serve` and commands that
 	// submit check it when they start.
 	AllowedRegions []string
+	// Webhooks makes writes that end a run or a batch put the event for the webhook endpoints first (Store.Owe).
+	Webhooks bool
 }
 
 const sseKMS = "aws:kms"
@@ -98,7 +100,9 @@ type Store struct {
 	cfg     Config
 	buckets *objects.Buckets
 
-	records, markers, holds, uploads, quarantine, masked *objects.Bucket
+	records, markers, owed, holds, uploads, quarantine, masked *objects.Bucket
+
+	subscribers subscribers
 }
 
 // Open checks the configuration and returns a Store. It does not connect.
@@ -117,7 +121,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	return &Store{
 		cfg: cfg, buckets: b,
-		records: b.Records.Within(recordsPrefix, "record"), markers: b.Records.Within(openPrefix, "marker"), holds: b.Records.Within(holdsPrefix, "legal hold"), masked: b.Masked.Within(maskedPrefix, "masked image"),
+		records: b.Records.Within(recordsPrefix, "record"), markers: b.Records.Within(openPrefix, "marker"), owed: b.Records.Within(owedPrefix, "owed event"), holds: b.Records.Within(holdsPrefix, "legal hold"), masked: b.Masked.Within(maskedPrefix, "masked image"),
 		uploads: b.Inbox.Within("", "upload"), quarantine: b.Inbox.Within(quarantinePrefix, "quarantine"),
 	}, nil
 }

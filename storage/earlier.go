@@ -1,6 +1,11 @@
 package storage
 
-import "slices"
+import (
+	"slices"
+	"time"
+
+	"github.com/kycq/kycq/internal/advice"
+)
 
 // EarlierRun is what an earlier run of a job ended with. A further run never takes it away.
 type EarlierRun struct {
@@ -49,4 +54,21 @@ func cloneEarlier(runs []EarlierRun) []EarlierRun {
 		runs[i].MaskedImage, runs[i].Passport = clonePtr(runs[i].MaskedImage), clonePtr(runs[i].Passport)
 	}
 	return runs
+}
+
+// AsOf returns the record as it was when an earlier run was completed, without its calls; nil if there is no such run.
+func (r *Record) AsOf(run int, completed time.Time) *Record {
+	i := slices.IndexFunc(r.Earlier, func(e EarlierRun) bool { return e.Run == run })
+	if i < 0 {
+		return nil
+	}
+	e, then := r.Earlier[i], NewRecord(r.JobSpec)
+	then.Run, then.State, then.Code, then.ReferenceID, then.MaskedImage, then.Passport = run, e.State, e.Code, e.ReferenceID, e.MaskedImage, e.Passport
+	if e.Code != "" {
+		text := advice.For(e.Code)
+		then.Message, then.NextAction = text.Message, text.NextAction
+	}
+	then.Earlier, then.Erased = cloneEarlier(r.Earlier[:i]), clonePtr(r.Erased)
+	then.CreatedAt, then.UpdatedAt, then.CompletedAt = r.CreatedAt, completed, completed
+	return then
 }

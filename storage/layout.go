@@ -14,7 +14,7 @@ import (
 //
 //	records bucket   records/<kind>/<id>.json   open/<kind>/<lane>/<id>/<run>   open/batch/<batch>/<run>   open/complete
 //	                 batches/<batch>/...   audit/...   legal-holds/<kind>/<id>.json   installation.json   identity.json
-//	                 holds.json   probe/<random>
+//	                 holds.json   webhooks.json   owed/<endpoint>/<event>/<kind>/<id>/<run>.<time>   probe/<random>
 //	masked bucket    masked/<id>/<run>.<jpg|png>, from earlier versions masked/<id>.<jpg|png>
 //	inbox bucket     <batch or "single">/<id>.<first 12 hex of the SHA-256>   quarantine/<id>
 //

@@ -99,6 +99,9 @@ type Record struct {
 	CreatedAt   time.Time `json:"created_at,omitzero"`
 	UpdatedAt   time.Time `json:"updated_at,omitzero"`
 	CompletedAt time.Time `json:"completed_at,omitzero"`
+
+	// Ending is set for the write that ends the run: webhook endpoints are owed it. The write resets it.
+	Ending bool `json:"-"`
 }
 
 // The values of Record.DigitCheck.

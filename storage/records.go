@@ -42,6 +42,9 @@ func (s *Store) Record(ctx context.Context, kind tasks.Kind, id string) (*Record
 // CreateRecord writes the first record of a job. It sets Version, WriteID and UpdatedAt, and CreatedAt if it is zero; if the
 // write fails, r is unchanged. Errors: ErrExists, ErrUncertain.
 func (s *Store) CreateRecord(ctx context.Context, r *Record) (Version, error) {
+	if err := s.oweEnd(ctx, r); err != nil {
+		return Version{}, fmt.Errorf("create record: %w", err)
+	}
 	return writeRecord("create record", r, *r, func(key string, body []byte) (string, error) {
 		return s.records.Create(ctx, key, body)
 	})
@@ -52,6 +55,9 @@ func (s *Store) CreateRecord(ctx context.Context, r *Record) (Version, error) {
 func (s *Store) SwapRecord(ctx context.Context, r *Record, v Version) (Version, error) {
 	if r.Version < 1 || r.Version > RecordVersion {
 		return Version{}, fmt.Errorf("swap record: %w: %d", ErrVersion, r.Version)
+	}
+	if err := s.oweEnd(ctx, r); err != nil {
+		return Version{}, fmt.Errorf("swap record: %w", err)
 	}
 	return writeRecord("swap record", r, *r, func(key string, body []byte) (string, error) {
 		return s.records.Swap(ctx, key, body, v.ETag)
@@ -78,7 +84,7 @@ func writeRecord(op string, r *Record, next Record, write func(key string, body 
 		return Version{}, fmt.Errorf("%s: a record needs a state and a run from 1", op)
 	}
 	next.Version, next.WriteID = next.formVersion(), objects.NewWriteID()
-	next.UpdatedAt = now()
+	next.UpdatedAt, next.Ending = now(), false
 	if next.CreatedAt.IsZero() {
 		next.CreatedAt = next.UpdatedAt
 	}

@@ -170,7 +170,7 @@ func end(rec *storage.Record, state storage.State, code string) {
 	text := advice.For(code)
 	rec.State, rec.Code, rec.Message, rec.NextAction = state, code, text.Message, text.NextAction
 	rec.NotBefore, rec.Reason = time.Time{}, ""
-	rec.CompletedAt = now()
+	rec.CompletedAt, rec.Ending = now(), true
 	noteCharge(rec)
 }
 

@@ -43,7 +43,7 @@ kycq config print shows the values in force. The file is that of --config, else 
 	}
 	root.AddCommand(
 		newOverview(a), newWorker(a), newEnqueue(a), newJob(a), newBatch(a), newFleet(a), newStorage(a), newKeys(a), newConfig(a),
-		newErase(a), newLegalHold(a), newRetention(a), newReview(a), newAudit(a), newDashboard(a), newServe(a), newDoctor(a), newHealthcheck(a), newMan(a),
+		newErase(a), newLegalHold(a), newRetention(a), newReview(a), newAudit(a), newDashboard(a), newServe(a), newWebhooks(a), newDoctor(a), newHealthcheck(a), newMan(a),
 		cli.NewVersion(shared),
 	)
 	return root

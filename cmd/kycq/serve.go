@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -39,12 +40,14 @@ keys is read again every 2 seconds: a removed line revokes its key.
 It serves plain HTTP unless KYCQ_TLS_CERT_FILE and KYCQ_TLS_KEY_FILE name a certificate. Any number of processes may serve
 beside each other.
 
+If KYCQ_WEBHOOKS_FILE names endpoints, it also delivers events to them: see kycq webhooks.
+
 On SIGTERM or Ctrl-C it answers the requests that wait, and finishes the others.`,
 		Example: `  kycq serve key --name app1 --scope submit,read --file api.keys
   KYCQ_API_KEYS_FILE=api.keys kycq serve
   kycq serve --api-keys-file api.keys --listen :8443 --tls-cert-file cert.pem --tls-key-file key.pem --max-pending 1000`,
 		Args: cobra.NoArgs,
-	}, []config.Area{config.Redis, config.S3, config.Sealing, config.Rates, config.Listen, config.API, config.Log}, func(ctx context.Context, d *deps, _ []string) error {
+	}, []config.Area{config.Redis, config.S3, config.Sealing, config.Rates, config.Listen, config.API, config.Webhooks, config.Log}, func(ctx context.Context, d *deps, _ []string) error {
 		if maxPending < 0 {
 			return cli.Usagef("--max-pending: must be 0 (no limit) or more")
 		}
@@ -68,8 +71,17 @@ func (a *app) serve(ctx context.Context, d *deps, maxPending int) error {
 	if err != nil {
 		return err
 	}
+	hooks, err := a.deliverer(d, log)
+	if err != nil {
+		return err
+	}
+	var metrics func(prometheus.Registerer)
+	if hooks != nil {
+		metrics = hooks.Register
+	}
 	handler, err := api.New(api.Config{
-		Store: d.store, Client: d.client, Keyset: d.keyset, Redis: d.redis, Gate: d.gate, Pauses: d.pauses(), Keys: keys, MaxPending: maxPending, Log: log,
+		Metrics: metrics,
+		Store:   d.store, Client: d.client, Keyset: d.keyset, Redis: d.redis, Gate: d.gate, Pauses: d.pauses(), Keys: keys, MaxPending: maxPending, Log: log,
 		Audit: func(ctx context.Context, user string, act audit.Act) error {
 			_, err := wire.AppendAudit(ctx, d.cfg, d.store, user, host, act)
 			return err
@@ -101,6 +113,9 @@ func (a *app) serve(ctx context.Context, d *deps, maxPending int) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { handler.Run(background) })
+	if hooks != nil {
+		running.Go(func() { hooks.Run(background) })
+	}
 	log.Info().Str("version", a.Build.Version).Str("url", url).Msg("serving the API")
 	err = cli.Serve(ctx, l, handler, cli.ShutdownTimeout, handler.Close)
 	stop()

@@ -23,6 +23,7 @@ type overview struct {
 	Failures []endedJobs      `json:"failures_last_day"`
 	Reviews  int              `json:"reviews_waiting"` // images in quarantine
 	Dead     map[string]int64 `json:"dead_letters"`    // archived tasks, by queue
+	Webhooks []webhookStatus  `json:"webhooks"`        // endpoints that fail or are stopped
 }
 
 // endedJobs are the jobs of a kind, and of a batch if they are rows of one, that ended with a code.
@@ -101,6 +102,11 @@ func readOverview(ctx context.Context, d *batchDeps) (*overview, error) {
 	slices.SortFunc(o.Failures, func(x, y endedJobs) int {
 		return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Code, y.Code), cmp.Compare(x.Batch, y.Batch))
 	})
+	endpoints, err := redisx.Endpoints(ctx, d.redis)
+	if err != nil {
+		return nil, err
+	}
+	o.Webhooks = brokenEndpoints(endpoints)
 	for _, err := range d.store.QuarantinedIDs(ctx) {
 		if err != nil {
 			return nil, err
@@ -146,6 +152,9 @@ func (o *overview) text() string {
 		dead += n
 	}
 	_, _ = fmt.Fprintf(&text, "dead letters: %d\n", dead)
+	for _, w := range o.Webhooks {
+		text.WriteString(w.text())
+	}
 	return text.String()
 }
 

@@ -58,6 +58,11 @@ var surface = []struct {
 	{"batch resume", []string{"BATCH", "--max-calls", "5", "--yes"}, cli.ExitOK},
 	{"batch cancel", []string{"BATCH", "--yes"}, cli.ExitOK},
 	{"batch amend", []string{"people.csv"}, cli.ExitUsage},
+	{"webhooks secret", nil, cli.ExitOK},
+	{"webhooks list", nil, cli.ExitUsage}, // there is no file of endpoints
+	{"webhooks deliveries", nil, cli.ExitUsage},
+	{"webhooks test", []string{"app1"}, cli.ExitUsage},
+	{"webhooks resend", []string{"--since", "1h"}, cli.ExitUsage},
 	{"status", nil, cli.ExitOK},
 	{"batch watch", []string{"people-00000000"}, cli.ExitFailure},
 	{"batch images", []string{"BATCH", "--out", "images"}, cli.ExitUsage}, // passports have none

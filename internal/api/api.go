@@ -16,6 +16,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
@@ -27,7 +28,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Config configures an API. All fields are required but MaxPending and Version.
+// Config configures an API. All fields are required but MaxPending, Metrics and Version.
 type Config struct {
 	Store  *storage.Store
 	Client *tasks.Client
@@ -40,8 +41,10 @@ type Config struct {
 	Audit func(ctx context.Context, user string, act audit.Act) error
 	// MaxPending is how many unfinished jobs that it has submitted a key may have, and how many rows a batch; 0: any number.
 	MaxPending int
-	Version    string
-	Log        zerolog.Logger
+	// Metrics adds further metrics to those at /metrics; it may be nil.
+	Metrics func(prometheus.Registerer)
+	Version string
+	Log     zerolog.Logger
 }
 
 // API is an http.Handler. It is safe for concurrent use.
@@ -68,6 +71,9 @@ func New(cfg Config) (*API, error) {
 		large:   make(places, maxLarge), checking: make(places, 1),
 	}
 	a.metrics = newCounts(a)
+	if cfg.Metrics != nil {
+		cfg.Metrics(a.metrics.registry)
+	}
 	a.huma = humago.New(a.mux, a.describe())
 	a.huma.UseMiddleware(a.checkScope)
 	a.registerJobs()

@@ -96,6 +96,15 @@ func view(rec *storage.Record, holds []hold.Hold) *Job {
 	return j
 }
 
+// WebhookData returns a record as webhooks show it: a job without attempts.
+func WebhookData(rec *storage.Record) any {
+	return struct {
+		*Job
+		Attempts []Attempt `json:"attempts,omitempty"` // hides those of the job
+		Erased   bool      `json:"erased,omitempty"`
+	}{Job: view(rec, nil), Erased: rec.Erased != nil}
+}
+
 // show returns a record as the API shows it.
 func (a *API) show(ctx context.Context, rec *storage.Record) (*Job, error) {
 	holds, err := a.cfg.Gate.Holds(ctx)

@@ -47,6 +47,7 @@ var ownImports = map[string][]string{
 	"internal/objects/":      {"./internal/access"},
 	"internal/redisx/":       {"./internal/access", "./internal/asynqx"},
 	"internal/single/":       {"./storage", "./tasks"},
+	"internal/webhooks/":     {"./internal/batch", "./internal/redisx", "./storage", "./tasks"},
 
 	// Test kits and development tools.
 	"bench/":                  {"./internal/dev/specimen", "./internal/maskcheck", "./storage", "./tasks"},
@@ -92,7 +93,7 @@ var rules = []rule{
 		only: []string{
 			"tasks/client.go", "worker/server", "worker/erase.go", "worker/queuepause.go", "internal/asynqx/", "internal/batch/",
 			"internal/api/", "internal/blocked/", "internal/cli/", "internal/dashboard/", "internal/gate/", "internal/hold/", "internal/installation/", "internal/janitor/",
-			"internal/metrics/", "internal/pauses/",
+			"internal/metrics/", "internal/pauses/", "internal/webhooks/",
 			"internal/redisx/", "internal/wire/", "internal/dev/", "internal/faults/", "internal/testenv/", "cmd/", "examples/", "bench/",
 		},
 		because: "other packages use internal/redisx",
@@ -102,7 +103,7 @@ var rules = []rule{
 	{
 		imports: []string{"net/http"},
 		only: []string{
-			"internal/cashfree/",
+			"internal/cashfree/", "internal/webhooks/",
 			"internal/admin/", "internal/api/", "internal/cli/", "internal/dashboard/", "internal/metrics/", "internal/wire/", // servers
 			"internal/objects/", "storage/storagetest/", // the client of the AWS SDK; a proxy for tests
 			"worker/", // constants and headers

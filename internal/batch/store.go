@@ -26,11 +26,14 @@ import (
 //	open/batch/<id>/<run>                marks a batch whose run is not done, so that listing those is cheap
 //
 // The marker of a run is written before batch.json opens the run, and deleted last.
-type Store struct{ objects, markers *objects.Bucket }
+type Store struct {
+	objects, markers *objects.Bucket
+	owe              func(ctx context.Context, e storage.Event, data []byte) error
+}
 
 // NewStore returns a Store for the records bucket of s3.
 func NewStore(s3 *storage.Store) *Store {
-	return &Store{objects: objectsOf(s3), markers: s3.Buckets().Records.Within(openFolder, "marker")}
+	return &Store{objects: objectsOf(s3), markers: s3.Buckets().Records.Within(openFolder, "marker"), owe: s3.Owe}
 }
 
 func objectsOf(s3 *storage.Store) *objects.Bucket { return s3.Buckets().Records.Within(root, "object") }
@@ -142,6 +145,7 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 		if err != nil {
 			return nil, err
 		}
+		done := b.Done()
 		if err := change(b); errors.Is(err, errUnchanged) {
 			return b, nil
 		} else if err != nil {
@@ -155,7 +159,12 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 				return err
 			}
 			if b.Done() {
-				err = write()
+				if !done {
+					err = s.owe(ctx, b.Finished(), nil)
+				}
+				if err == nil {
+					err = write()
+				}
 			} else {
 				err = storage.WriteMarked(func() error { return s.mark(ctx, b) }, write)
 			}
@@ -167,6 +176,11 @@ func (s *Store) Edit(ctx context.Context, id string, change func(*Batch) error) 
 			return nil, fmt.Errorf("change batch %s: %w", id, err)
 		}
 	}
+}
+
+// Finished is the event that the batch has ended.
+func (b *Batch) Finished() storage.Event {
+	return storage.Event{Name: storage.EventBatchFinished, Kind: string(b.Kind), ID: b.ID, Run: len(b.Runs), At: b.EndedAt}
 }
 
 // mark writes the marker of the batch's last run.

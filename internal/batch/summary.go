@@ -76,6 +76,15 @@ func (s *Summary) progress() *Progress {
 	return p
 }
 
+// Summary reads the counts of a batch that has ended.
+func (s *Store) Summary(ctx context.Context, id string) (*Summary, error) {
+	sum, err := s.summary(ctx, id)
+	if err == nil && sum == nil {
+		err = ErrNotFound
+	}
+	return sum, err
+}
+
 // summary reads the summary of the batch's last end, nil if there is none.
 func (s *Store) summary(ctx context.Context, id string) (*Summary, error) {
 	sum := new(Summary)

@@ -112,6 +112,11 @@ func isNumeric(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
+// PublicOnly is a net.Dialer hook that refuses addresses which are not public.
+func PublicOnly(network, address string, c syscall.RawConn) error {
+	return control(network, address, c)
+}
+
 // control is a net.Dialer hook. It gets the address after name lookup, immediately before the connect, which defeats DNS
 // rebinding.
 func control(_, address string, _ syscall.RawConn) error {

@@ -71,6 +71,7 @@ type Config struct {
 
 	APIKeys         redact.Secret // may be empty
 	TLSCert, TLSKey redact.Secret // PEM; both or none
+	Webhooks        redact.Secret // YAML; empty: none
 
 	LogFormat, LogLevel string
 

@@ -24,12 +24,13 @@ const (
 	Listen    Area = "listen"
 	Dashboard Area = "dashboard"
 	API       Area = "api"
+	Webhooks  Area = "webhooks"
 	Log       Area = "log"
 )
 
 // Areas lists all areas.
 func Areas() []Area {
-	return []Area{Redis, S3, Cashfree, Sealing, Audit, Retention, Rates, Work, Listen, Dashboard, API, Log}
+	return []Area{Redis, S3, Cashfree, Sealing, Audit, Retention, Rates, Work, Listen, Dashboard, API, Webhooks, Log}
 }
 
 // Setting describes one setting. Its name is the YAML key.
@@ -275,6 +276,10 @@ func table(c *Config) []Setting {
 		{
 			Name: "tls_key", Area: API, Form: "pem", Secret: true, File: true, set: to(&c.TLSKey, secret),
 			Help: "private key of the certificate (PEM)",
+		},
+		{
+			Name: "webhooks", Area: Webhooks, Form: "yaml", Secret: true, File: true, set: to(&c.Webhooks, secret),
+			Help: "endpoints of webhooks: a list of name, url, secret_file, events, kinds, allow_private; the file is read again when it changes",
 		},
 		{
 			Name: "log_format", Area: Log, Form: "auto|json|console", Default: "auto", set: to(&c.LogFormat, choice("auto", "json", "console")),

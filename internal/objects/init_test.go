@@ -31,11 +31,13 @@ func TestInitCreatesWhatIsMissingAndMayBeRepeated(t *testing.T) {
 				{Bucket: cfg.InboxBucket, What: "lifecycle", Existed: existed},
 				{Bucket: cfg.InboxBucket, What: "lifecycle", Existed: existed},
 				{Bucket: cfg.RecordsBucket, What: "lifecycle", Existed: existed},
+				{Bucket: cfg.RecordsBucket, What: "lifecycle", Existed: existed},
 			}
 			if lifecycle.Warning != "" { // gofakes3 has no lifecycle rules, which is not a failure
 				want[3].Existed, want[3].Warning = false, lifecycle.Warning
 				want[4].Existed, want[4].Warning = false, steps[4].Warning
 				want[5].Existed, want[5].Warning = false, steps[5].Warning
+				want[6].Existed, want[6].Warning = false, steps[6].Warning
 			}
 			if diff := cmp.Diff(want, steps); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

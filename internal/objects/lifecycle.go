@@ -28,7 +28,7 @@ type lifecycle struct {
 }
 
 func (b *Buckets) lifecycles() []lifecycle {
-	return []lifecycle{b.inboxUploads(), b.quarantine(), b.openMarkers()}
+	return []lifecycle{b.inboxUploads(), b.quarantine(), b.openMarkers(), b.owedEvents()}
 }
 
 // inboxUploads deletes uploads that a crash, a cancelled batch or a failed job has left. The rule selects by the tag that Upload
@@ -64,6 +64,18 @@ func (b *Buckets) openMarkers() lifecycle {
 		Expiration:                  &types.LifecycleExpiration{ExpiredObjectDeleteMarker: aws.Bool(true)},
 		NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(1)},
 	}, "if the bucket keeps versions, remove the old versions under open/ yourself"}
+}
+
+// owedEvents ends what is owed to webhook endpoints that are gone or stopped.
+func (b *Buckets) owedEvents() lifecycle {
+	const days = 30
+	return lifecycle{b.Records, types.LifecycleRule{
+		ID:                          aws.String("kycq-owed-events"),
+		Status:                      types.ExpirationStatusEnabled,
+		Filter:                      &types.LifecycleRuleFilter{Prefix: aws.String("owed/")},
+		Expiration:                  &types.LifecycleExpiration{Days: aws.Int32(days)},
+		NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: aws.Int32(1)},
+	}, fmt.Sprintf("remove objects below owed/ that are older than %d days yourself", days)}
 }
 
 // set adds the rule to the bucket's others, which are the user's. The rule is a safeguard: a store that does not accept it

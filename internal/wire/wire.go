@@ -50,7 +50,7 @@ func OpenStore(ctx context.Context, cfg *config.Config) (*storage.Store, error) 
 	store, err := storage.Open(ctx, storage.Config{
 		Endpoint: cfg.S3Endpoint, Region: cfg.S3Region,
 		InboxBucket: cfg.S3InboxBucket, MaskedBucket: cfg.S3MaskedBucket, RecordsBucket: cfg.S3RecordsBucket,
-		SSE: cfg.S3SSE, SSEKMSKey: cfg.S3SSEKMSKey, ImageBuckets: cfg.ImageBuckets, AllowedRegions: cfg.S3AllowedRegions,
+		SSE: cfg.S3SSE, SSEKMSKey: cfg.S3SSEKMSKey, ImageBuckets: cfg.ImageBuckets, AllowedRegions: cfg.S3AllowedRegions, Webhooks: true,
 	})
 	if err != nil {
 		return nil, cli.UsageError(err)

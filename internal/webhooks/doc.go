@@ -1,0 +1,16 @@
+// Package webhooks delivers events to HTTP endpoints by the Standard Webhooks specification
+// (https://www.standardwebhooks.com).
+//
+// Endpoints are registered in a file that only `kycq serve` reads; webhooks.json in the records bucket lists their names, and
+// which events they want. Whoever makes an event true, a worker or a command, first puts an object for each endpoint
+// (storage.Event). Deliverer lists these objects, and deletes each after an endpoint has answered 2xx. Redis holds only which
+// server delivers, and the backoff of failing endpoints. So each event arrives at least once, whatever is killed or wiped; a
+// repeated one has the same webhook-id, which is a hash of the object's key.
+//
+// The body is made from the record or batch at the time of the delivery. It holds no personal data. Of data that was erased
+// meanwhile, it says `erased`. An object whose run did not end at the time in its key belongs to a write that did not happen
+// and is deleted.
+//
+// Invariants: an endpoint that fails delays no other; while it fails, one event is tried at a time. Requests go to public
+// addresses over TLS, unless the endpoint allows private ones. Neither addresses nor secrets are logged.
+package webhooks
