@@ -128,8 +128,8 @@ func TestARowOfAPausedBatchMakesNoCallAndCountsNoAttempt(t *testing.T) {
 			t.Errorf("%d calls, record: %v", len(w.vendor.calls), err)
 		}
 		b.paused = false
-		if v := p.Process(t.Context(), job); v.Decision != Final || len(w.vendor.calls) != 1 {
-			t.Errorf("%+v, %d calls", v, len(w.vendor.calls))
+		if v := p.Process(t.Context(), job); v.Decision != Final || len(w.vendor.calls) != 1 || w.hints.paid != 1 {
+			t.Errorf("%+v, %d calls, %d paid", v, len(w.vendor.calls), w.hints.paid)
 		}
 	})
 }

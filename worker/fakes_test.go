@@ -327,6 +327,7 @@ type fakeHints struct {
 	crashes  map[string]int64
 	kept     map[string]string
 	reissues int
+	paid     int // calls
 }
 
 func newFakeHints(c *chaos) *fakeHints {
@@ -391,7 +392,12 @@ func (h *fakeHints) KeptAnswer(_ context.Context, kind, id string) (string, bool
 	return sealed, ok, h.fault()
 }
 
-func (h *fakeHints) CountEnd(context.Context, string, string, string) error { return nil }
+func (h *fakeHints) CountEnd(_ context.Context, _, _, _ string, paid int) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.paid += paid
+	return nil
+}
 
 func (h *fakeHints) DropAnswer(_ context.Context, kind, id string) error {
 	h.mu.Lock()

@@ -34,15 +34,24 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 	return err
 }
 
-// countEnd counts a job that did not end valid.
+// countEnd counts the code of a job that did not end valid, and the calls of its run that may have been paid for.
 func (d *delivery) countEnd(ctx context.Context, rec *storage.Record) {
 	code := advice.Listed(rec.Code)
-	if code == "" || code == "cancelled" {
+	if code == "cancelled" {
+		code = ""
+	}
+	paid := 0
+	for _, at := range rec.Attempts {
+		if at.Run == rec.Run && at.MayHavePaid() {
+			paid++
+		}
+	}
+	if code == "" && paid == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countPatience)
 	defer cancel()
-	if err := d.Hints.CountEnd(ctx, string(rec.Kind), code, rec.Batch); err != nil {
+	if err := d.Hints.CountEnd(ctx, string(rec.Kind), code, rec.Batch, paid); err != nil {
 		d.log.Debug().Err(err).Msg("the end of the job was not counted")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type overview struct {
 	fleetStatus
 	CallsOut int              `json:"calls_in_flight"`
 	Failures []endedJobs      `json:"failures_last_day"`
+	Paid     paidCalls        `json:"paid_calls"`
 	Reviews  int              `json:"reviews_waiting"` // images in quarantine
 	Dead     map[string]int64 `json:"dead_letters"`    // archived tasks, by queue
 	Webhooks []webhookStatus  `json:"webhooks"`        // endpoints that fail or are stopped
@@ -33,6 +35,12 @@ type endedJobs struct {
 	failure
 }
 
+// paidCalls counts the calls that were, or may have been, paid for, by kind, of the jobs that ended on a day (UTC).
+type paidCalls struct {
+	Today     map[string]int `json:"today"`
+	Yesterday map[string]int `json:"yesterday"`
+}
+
 // overviewEvery is the time between two overviews: each lists the open batches and the quarantine in S3.
 const overviewEvery = 2 * time.Second
 
@@ -41,9 +49,9 @@ func newOverview(a *app) *cobra.Command {
 	var patience time.Duration
 	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:   "status",
-		Short: "show workers, holds, rates, open batches, failures, reviews and dead letters on one screen",
+		Short: "show workers, holds, rates, open batches, failures, reviews, paid calls and dead letters on one screen",
 		Long: `status shows the workers that are alive, the holds, the rates and their use, the open batches with their progress and what
-blocks them, the failures of the last day by code with the command for each, the images that wait for a review, and the dead
+blocks them, the paid calls of today and yesterday, the failures of the last day by code with the command for each, the images that wait for a review, and the dead
 letters (archived tasks).`,
 		Example: "  kycq status\n  kycq status --watch\n  kycq status --json | jq .failures_last_day",
 		Args:    cobra.NoArgs,
@@ -92,6 +100,13 @@ func readOverview(ctx context.Context, d *batchDeps) (*overview, error) {
 	if o.Batches, err = listBatches(ctx, d.control, fleet, false); err != nil {
 		return nil, err
 	}
+	now := time.Now()
+	if o.Paid.Today, err = redisx.ReadPaid(ctx, d.redis, now); err != nil {
+		return nil, err
+	}
+	if o.Paid.Yesterday, err = redisx.ReadPaid(ctx, d.redis, now.AddDate(0, 0, -1)); err != nil {
+		return nil, err
+	}
 	ends, err := redisx.ReadEnds(ctx, d.redis)
 	if err != nil {
 		return nil, err
@@ -122,7 +137,7 @@ const shownFailures = 8
 func (o *overview) text() string {
 	var text strings.Builder
 	text.WriteString(describeFleet(o.fleetStatus))
-	_, _ = fmt.Fprintf(&text, "calls in flight: %d\n\n", o.CallsOut)
+	_, _ = fmt.Fprintf(&text, "calls in flight: %d\npaid calls: yesterday %s; today %s (UTC)\n\n", o.CallsOut, paidText(o.Paid.Yesterday), paidText(o.Paid.Today))
 	if len(o.Batches) == 0 {
 		text.WriteString("no open batches\n")
 	} else {
@@ -156,6 +171,15 @@ func (o *overview) text() string {
 		text.WriteString(w.text())
 	}
 	return text.String()
+}
+
+// paidText is "12 aadhaar, 300 passport", or "none".
+func paidText(paid map[string]int) string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(paid)) {
+		parts = append(parts, fmt.Sprintf("%d %s", paid[kind], kind))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "none")
 }
 
 // progressTable lists open batches with their progress.

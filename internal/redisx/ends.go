@@ -20,14 +20,36 @@ const endsHours = 25
 
 func endsKey(at time.Time) string { return accountKey("ends:" + at.UTC().Format("2006010215")) }
 
-// CountEnd counts a job that has ended with a code. It is a hint: an end may be missing.
-func (h *Hints) CountEnd(ctx context.Context, kind, code, batch string) error {
-	key := endsKey(time.Now())
+// paidLife is how long the paid calls of a day are kept.
+const paidLife = 8 * 24 * time.Hour
+
+func paidKey(at time.Time) string { return accountKey("paid:" + at.UTC().Format("20060102")) }
+
+// CountEnd counts a job that has ended with a code, if that is not empty, and the calls of its run that were or may have been
+// paid for. It is a hint: an end may be missing.
+func (h *Hints) CountEnd(ctx context.Context, kind, code, batch string, paid int) error {
+	at := time.Now()
 	pipe := h.client.Pipeline()
-	pipe.HIncrBy(ctx, key, strings.TrimSpace(kind+" "+code+" "+batch), 1)
-	pipe.Expire(ctx, key, (endsHours+1)*time.Hour)
+	if code != "" {
+		pipe.HIncrBy(ctx, endsKey(at), strings.TrimSpace(kind+" "+code+" "+batch), 1)
+		pipe.Expire(ctx, endsKey(at), (endsHours+1)*time.Hour)
+	}
+	if paid > 0 {
+		pipe.HIncrBy(ctx, paidKey(at), kind, int64(paid))
+		pipe.Expire(ctx, paidKey(at), paidLife)
+	}
 	_, err := pipe.Exec(ctx)
 	return wrap("count the end of a job", err)
+}
+
+// ReadPaid returns the paid calls of the jobs that ended on a day (UTC), by kind.
+func ReadPaid(ctx context.Context, client redis.UniversalClient, day time.Time) (map[string]int, error) {
+	fields, err := client.HGetAll(ctx, paidKey(day)).Result()
+	paid := map[string]int{}
+	for kind, value := range fields {
+		paid[kind], _ = strconv.Atoi(value)
+	}
+	return paid, wrap("read the paid calls", err)
 }
 
 // ReadEnds returns what CountEnd has counted in the last day, in no order.

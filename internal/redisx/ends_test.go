@@ -19,9 +19,12 @@ func TestTheEndsOfADayAreCountedByKindCodeAndBatch(t *testing.T) {
 		{"passport", "provider_error", ""},
 		{"aadhaar", "unsafe_mask", ""},
 	} {
-		if err := hints.CountEnd(t.Context(), end[0], end[1], end[2]); err != nil {
+		if err := hints.CountEnd(t.Context(), end[0], end[1], end[2], 2); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := hints.CountEnd(t.Context(), "passport", "", "", 1); err != nil {
+		t.Fatal(err)
 	}
 	hour := func(ago time.Duration) string {
 		return "kycq:{account}:ends:" + time.Now().Add(-ago).UTC().Format("2006010215")
@@ -32,6 +35,19 @@ func TestTheEndsOfADayAreCountedByKindCodeAndBatch(t *testing.T) {
 	client.HSet(t.Context(), hour(23*time.Hour), "aadhaar unsafe_mask", 3)
 	client.HSet(t.Context(), hour(26*time.Hour), "aadhaar unsafe_mask", 5)
 	got, err := redisx.ReadEnds(t.Context(), client)
+	paid := map[string]int{}
+	for _, day := range []time.Time{time.Now(), time.Now().AddDate(0, 0, -1)} { // it may be midnight
+		some, err := redisx.ReadPaid(t.Context(), client, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, n := range some {
+			paid[kind] += n
+		}
+	}
+	if paid["passport"] != 7 || paid["aadhaar"] != 2 {
+		t.Errorf("paid calls: %v", paid)
+	}
 	want := []redisx.Ended{
 		{"passport", "provider_error", "b-00000000", 2},
 		{"passport", "provider_error", "", 1},
