@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 // BatchRetryRequest is the body of a retry of a batch.
 type BatchRetryRequest struct {
 	ReasonRequest
-	Codes []string `json:"codes,omitempty" nullable:"false" maxItems:"20" doc:"retry the rows that ended with one of these codes; without it the failed rows, except those whose answer was lost"`
+	Codes []string `json:"codes,omitempty" nullable:"false" maxItems:"20" minItems:"1" doc:"retry the rows that ended with one of these codes; without it the failed rows, except those whose answer was lost"`
 	Run   int      `json:"run,omitempty" minimum:"1" doc:"the run of the batch that you saw: if it is at another one, nothing changes"`
 }
 
@@ -129,10 +130,8 @@ func (a *API) retryBatch(ctx context.Context, c *call, b *batch.Batch) (int, *ba
 		return 0, nil, err
 	}
 	chosen := batch.Selection{Failed: len(in.codes) == 0, Code: strings.Join(in.codes, "+")}
-	for _, code := range in.codes {
-		if len(in.codes) > 20 || !codeForm.MatchString(code) {
-			return 0, nil, invalid(FieldError{Pointer: "/codes", Code: "codes_invalid", Message: "codes: want at most 20 codes as reports show them"})
-		}
+	if in.codes != nil && (len(in.codes) == 0 || len(in.codes) > 20 || slices.ContainsFunc(in.codes, func(code string) bool { return !codeForm.MatchString(code) })) {
+		return 0, nil, invalid(FieldError{Pointer: "/codes", Code: "codes_invalid", Message: "codes: want 1 to 20 codes as reports show them"})
 	}
 	switch {
 	case b.State == batch.Cancelled:
@@ -151,5 +150,9 @@ func (a *API) retryBatch(ctx context.Context, c *call, b *batch.Batch) (int, *ba
 	}
 	// The rows were selected in this run, so that a run that has begun since ends the retry.
 	after, err := a.control().Retry(ctx, b.ID, len(b.Runs), selected.Rows, chosen.String())
+	if errors.Is(err, batch.ErrOtherRun) {
+		after, err = a.batch(ctx, b.ID)
+		return http.StatusOK, after, err
+	}
 	return http.StatusAccepted, after, err
 }

@@ -264,7 +264,9 @@ func TestARetryOfABatchIsRepeatedSafely(t *testing.T) {
 	s.failedRow(job)
 	s.want(retry(`{"reason":"trial","codes":["not_found"]}`), http.StatusOK, "")
 	s.want(retry(`{"reason":"trial","codes":["`+canary+` "]}`), http.StatusUnprocessableEntity, "invalid_input")
-	s.want(retry(`{"reason":"trial","codes":{}}`), http.StatusUnprocessableEntity, "invalid_input")
+	for _, codes := range []string{`{}`, `[]`, `[["provider_error"]]`, `["a+b"]`} {
+		s.want(retry(`{"reason":"trial","codes":`+codes+`}`), http.StatusUnprocessableEntity, "invalid_input")
+	}
 	for i, status := range []int{http.StatusAccepted, http.StatusOK, http.StatusOK} {
 		a := retry(`{"reason":"trial","run":1,"codes":["not_found","provider_error"]}`)
 		s.want(a, status, "")

@@ -162,6 +162,7 @@ func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.want(s.post("/v1/passport", passport("P1", "SPECIMEN1")), http.StatusAccepted, "")
+	batchID := s.upload("kind=passport&name=b", "file_number,dob\nSPECIMEN2,1990-01-31\n").field("id")
 	bodies := []string{
 		"", canary, `"` + canary + `"`, "[]", "{}", "{", `{"` + canary + `":1}`, `{"reason":"` + canary + `\u0000"}`, `{"reason":["` + canary + `"]}`,
 		`{"reason":{"` + canary + `":1}}`, `{"reason":true}`, `{"reason":"a","reason":"` + canary + `"}`, `{"reason":"` + strings.Repeat(canary, 100) + `"}`,
@@ -194,6 +195,7 @@ func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
 		}
 	}
 	for _, r := range s.routes() {
+		r.path = strings.Replace(r.path, "b-00000000", batchID, 1)
 		for _, query := range queries {
 			check(r, s.send(r.method, r.path+query, nil))
 		}

@@ -111,6 +111,7 @@ var (
 	ErrCancelled     = errors.New("the batch is cancelled: to continue it, run: kycq batch amend FILE")
 	ErrStillOpen     = errors.New("the batch is cancelled, and some of its rows are still being closed: try again in a minute")
 	ErrDone          = errors.New("the batch has ended: no rows are left to stop")
+	ErrOtherRun      = errors.New("the batch is at another run")
 	ErrNotPaused     = errors.New("the batch is not paused")
 )
 

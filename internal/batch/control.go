@@ -126,8 +126,8 @@ func (c *Control) Amend(ctx context.Context, id string, maxCalls int) (*Batch, e
 	})
 }
 
-// Retry runs rows again, as the next run of their job. With an ifRuns other than 0, a batch that has had another number of runs is
-// not changed, so that a repeated request pays once.
+// Retry runs rows again, as the next run of their job. With an ifRuns other than 0, the error is ErrOtherRun if the batch has had
+// another number of runs, so that a repeated request pays once.
 func (c *Control) Retry(ctx context.Context, id string, ifRuns int, rows []Rerun, why string) (*Batch, error) {
 	list, err := c.Batches.writeList(ctx, id, rows)
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *Control) Retry(ctx context.Context, id string, ifRuns int, rows []Rerun
 			return fmt.Errorf("%s: %w", id, ErrCancelled)
 		}
 		if ifRuns != 0 && ifRuns != len(b.Runs) {
-			return errUnchanged
+			return ErrOtherRun
 		}
 		b.addRun(Run{Kind: SomeRows, Rows: len(rows), List: list, Why: why, At: now()})
 		return nil

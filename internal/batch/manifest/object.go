@@ -18,6 +18,7 @@ func DecodeObject(text []byte, names []string, list string) (fields map[string]s
 	fields = map[string]string{}
 	problem = decodeObject(text, func(key string, value any) (problem *Problem) {
 		if values, isList := value.([]any); isList && key == list && items == nil {
+			items = []string{}
 			for _, v := range values {
 				text, problem := inputText(v)
 				if problem != nil {
