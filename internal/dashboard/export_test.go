@@ -15,3 +15,10 @@ func (l *Login) Freeze() (forward func(time.Duration)) {
 	l.now = func() time.Time { return now }
 	return func(d time.Duration) { now = now.Add(d) }
 }
+
+// HashCheaply is HashUser with another cost.
+func HashCheaply(name, password string, cost int) (string, error) {
+	return hashUser(name, password, cost)
+}
+
+const HashCost, MinCost, MaxCost = hashCost, minCost, maxCost

@@ -111,14 +111,16 @@ func (l *Login) readUsers(text string, least int) error {
 }
 
 // HashUser returns a line for NewLogin.
-func HashUser(name, password string) (string, error) {
+func HashUser(name, password string) (string, error) { return hashUser(name, password, hashCost) }
+
+func hashUser(name, password string, cost int) (string, error) {
 	switch {
 	case !userName.MatchString(name):
 		return "", errors.New("the name must be 1 to 64 of A-Z a-z 0-9 . _ @ -")
 	case len(password) < minPassword || len(password) > maxPassword:
 		return "", fmt.Errorf("the password must have %d to %d bytes", minPassword, maxPassword)
 	}
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), hashCost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}

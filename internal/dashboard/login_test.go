@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/kycq/kycq/internal/dashboard"
 	"github.com/kycq/kycq/internal/redact"
 )
@@ -146,17 +148,20 @@ func TestACheapHashIsRefused(t *testing.T) {
 
 func TestAHashedUserCanLogIn(t *testing.T) {
 	t.Parallel()
-	line, err := dashboard.HashUser("asha@example.in", password)
+	line, err := dashboard.HashCheaply("asha@example.in", password, bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
 	}
-	login, err := dashboard.NewLogin(redact.NewSecret(line), redact.Secret{})
+	login, err := dashboard.NewCheapLogin(redact.NewSecret(line), redact.Secret{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, func(c *dashboard.Config) { c.Login = login })
 	if w := s.ask(http.MethodGet, "/asynqmon/", func(r *http.Request) { r.SetBasicAuth("asha@example.in", password) }); w.Code != http.StatusOK {
 		t.Errorf("status %d", w.Code)
+	}
+	if cost := dashboard.HashCost; cost < dashboard.MinCost || cost > dashboard.MaxCost {
+		t.Errorf("HashUser uses cost %d, which NewLogin refuses", cost)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kycq/kycq/internal/dashboard"
-	"github.com/kycq/kycq/internal/redact"
 )
 
 // browser has no credentials of its own.
@@ -129,34 +128,31 @@ func TestTheForwardedAddressCountsFromListedProxiesOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		from      string
 		forwarded func(i string) string
-		want      int // for a user at another address, after many guesses
+		want      int // for a guess from another address, after many
 		logged    string
 	}{
-		"a listed proxy":        {"10.0.0.7:999", func(string) string { return "198.51.100.1" }, http.StatusOK, "198.51.100.1"},
-		"two listed proxies":    {"10.0.0.7:999", func(string) string { return "198.51.100.1, 10.0.0.8" }, http.StatusOK, "198.51.100.1"},
-		"an address of its own": {"10.0.0.7:999", func(i string) string { return "203.0.113." + i + ", 198.51.100.1" }, http.StatusOK, "198.51.100.1"},
+		"a listed proxy":        {"10.0.0.7:999", func(string) string { return "198.51.100.1" }, http.StatusUnauthorized, "198.51.100.1"},
+		"two listed proxies":    {"10.0.0.7:999", func(string) string { return "198.51.100.1, 10.0.0.8" }, http.StatusUnauthorized, "198.51.100.1"},
+		"an address of its own": {"10.0.0.7:999", func(i string) string { return "203.0.113." + i + ", 198.51.100.1" }, http.StatusUnauthorized, "198.51.100.1"},
 		"not listed":            {"192.0.2.9:999", func(i string) string { return "203.0.113." + i }, http.StatusTooManyRequests, "192.0.2.9"},
 	} {
-		login, err := dashboard.NewCheapLogin(redact.NewSecret(userLine), redact.Secret{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		login := newLogin(t)
 		login.Freeze()
 		var log bytes.Buffer
 		s := open(t, func(c *dashboard.Config) {
 			c.Login, c.Log, c.Proxies = login, zerolog.New(&log), []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}
 		})
-		try := func(secret, forwarded string) int {
-			return s.ask(http.MethodGet, "/asynqmon/", header("X-Forwarded-For", forwarded), func(r *http.Request) { r.RemoteAddr = c.from; r.SetBasicAuth(user, secret) }).Code
+		try := func(forwarded string) int {
+			return s.ask(http.MethodGet, "/asynqmon/", header("X-Forwarded-For", forwarded), header("Authorization", "Bearer guess"), func(r *http.Request) { r.RemoteAddr = c.from }).Code
 		}
 		var last int
 		for i := range 11 {
-			last = try("guess", c.forwarded(string(rune('0'+i%10))))
+			last = try(c.forwarded(string(rune('0' + i%10))))
 		}
 		if last != http.StatusTooManyRequests {
 			t.Errorf("%s: the last guess: status %d", name, last)
 		}
-		if got := try(password, "198.51.100.2"); got != c.want {
+		if got := try("198.51.100.2"); got != c.want {
 			t.Errorf("%s: another client: status %d, want %d", name, got, c.want)
 		}
 		if !strings.Contains(log.String(), `"from":"`+c.logged+`"`) {
