@@ -24,22 +24,35 @@ import (
 
 func newDemo(a *app) *cobra.Command {
 	var dir string
-	var keep bool
+	var keep, serve bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "run an end-to-end demo with invented data",
 		Long: `demo starts an embedded Redis, an S3 store, a simulator of Cashfree and one worker in this process, processes 24 invented
 Aadhaar cards and 40 invented passports, and prints the outcomes. Some rows fail on purpose (a PDF, an unreadable card,
 malformed passports), and some calls fail first and are retried. It needs nothing installed, sends nothing beyond this
-machine, and takes about ten seconds. Images, records and the log remain in a folder.`,
-		Example: "  kycq-dev demo\n  kycq-dev demo --dir /tmp/kycq-demo --keep",
+machine, and takes about ten seconds. Images, records and the log remain in a folder.
+
+With --serve, programs can try the HTTP API. The URL and the token of a key are in the folder's file env, as KYCQ_DEMO_URL and
+KYCQ_DEMO_TOKEN. The end of a passport's file_number decides its result:
+
+  ...0000          invalid
+  ...0001          valid, with another name
+  ...0002          valid, with another date of birth
+  ...0003          valid, with another name and another date of birth
+  anything else    valid
+
+Passports that are not 1 to 20 letters and digits, or have a dob in the future, are refused with 422. Images: the files
+in examples/cards; unreadable.jpg ends invalid, another one valid.`,
+		Example: "  kycq-dev demo\n  kycq-dev demo --dir /tmp/kycq-demo --keep\n  kycq-dev demo --serve",
 		Args:    cobra.NoArgs,
 		RunE: a.Command(func(cmd *cobra.Command, _ []string) error {
-			return a.demo(cmd.Context(), dir, keep)
+			return a.demo(cmd.Context(), dir, keep || serve, serve)
 		}),
 	}
 	cmd.Flags().StringVar(&dir, "dir", "kycq-demo", "folder for images, records and the log; that of an earlier demo is overwritten")
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep everything running until Ctrl-C, to try other commands")
+	cmd.Flags().BoolVar(&serve, "serve", false, "serve the HTTP API, too, until Ctrl-C; it implies --keep")
 	return cmd
 }
 
@@ -64,7 +77,7 @@ type demo struct {
 	log    *os.File
 }
 
-func (a *app) demo(ctx context.Context, dir string, keep bool) error {
+func (a *app) demo(ctx context.Context, dir string, keep, serve bool) error {
 	rows, err := exampleRows()
 	if err != nil {
 		return err
@@ -81,7 +94,7 @@ func (a *app) demo(ctx context.Context, dir string, keep bool) error {
 	go func() { worked <- d.worker.Run(working) }()
 	err = a.runDemo(ctx, d, rows)
 	if err == nil && keep {
-		err = a.keepDemo(ctx, d)
+		err = a.keepDemo(ctx, d, serve)
 	}
 	stop()
 	return errors.Join(err, <-worked, d.Close())
@@ -206,7 +219,14 @@ func (d *demo) Close() error {
 }
 
 // keepDemo writes the settings of the stack to a file and waits for Ctrl-C.
-func (a *app) keepDemo(ctx context.Context, d *demo) error {
+func (a *app) keepDemo(ctx context.Context, d *demo, serve bool) (err error) {
+	if serve {
+		stop, serveErr := d.serve(ctx, a)
+		if serveErr != nil {
+			return fmt.Errorf("serve the API: %w", serveErr)
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+	}
 	path := filepath.Join(d.dir, "env")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -220,6 +240,9 @@ func (a *app) keepDemo(ctx context.Context, d *demo) error {
 		return fmt.Errorf("write the demo's environment: %w", err)
 	}
 	a.Note("\neverything keeps running until Ctrl-C. In another terminal:\n\n  . %s\n  kycq job show specimen-01-pvc-scan", path)
+	if serve {
+		a.Note("\nthe API: curl -H \"Authorization: Bearer $KYCQ_DEMO_TOKEN\" $KYCQ_DEMO_URL/v1/jobs/passport/passport-01\n(also $KYCQ_DEMO_URL/docs)")
+	}
 	<-ctx.Done()
 	return nil
 }
