@@ -1,20 +1,17 @@
 #!/usr/bin/env bash
-# Runs tests with the race detector, in random order, against a real Redis and a real MinIO. For all packages it also runs the
-# fuzz targets of the mask check for some seconds, and the tests of pictures without the race detector: they take ten times as
-# long with it, and the code starts no goroutines.
+# Runs tests with the race detector, in random order, against a real Redis and a real MinIO.
 #
 #   scripts/test.sh [go test ARGUMENT...]     default: ./...
+#
+# For all packages:
+#   - internal/e2e and internal/faults run beside the rest and without the race detector: they wait for most of the time, and
+#     what they test are programs of their own, which are built without it.
+#   - The tests of pictures run without the race detector: they take ten times as long with it, and the code starts no goroutines.
+#   - The fuzz targets of the mask check run for some seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/tools.sh cc redis minio >/dev/null # prints its progress on stderr
-fuzz=() pictures=()
-if [[ ${*:-./...} == ./... ]]; then
-	fuzz=(maskcheck:FuzzCheck maskcheck:FuzzStrip maskcheck:FuzzCompare qr:FuzzFind)
-	pictures=(./internal/maskcheck ./internal/qr ./internal/dev/specimen/...)
-	mapfile -t rest < <(go list ./... | grep -Ev '/internal/(maskcheck|qr|dev/specimen(/.*)?)$')
-	set -- "${rest[@]}"
-fi
 
 race=(-race)
 if [[ $(go env CGO_ENABLED) != 1 ]] || ! command -v "$(go env CC)" >/dev/null; then
@@ -26,12 +23,31 @@ room=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1) || room=0
 if ((${room:-0} > 4000000)) && [[ -w /dev/shm ]]; then
 	export KYCQ_TEST_DATA=/dev/shm
 fi
-# The timeout is per package. The end-to-end tests, which build the binary and start processes, are the slowest.
-scripts/with-servers.sh go test "${race[@]}" -shuffle=on -timeout 15m "$@"
-if ((${#pictures[@]})); then
-	go test -shuffle=on "${pictures[@]}"
-	go test "${race[@]}" -run 'Budget|Alone|Cancelled|Panic|ItselfIsStored' ./internal/maskcheck
+
+# with_servers tests packages with a Redis and a MinIO of their own. make lint includes go vet. The timeout is per package.
+with_servers() { scripts/with-servers.sh go test -vet=off -shuffle=on -timeout 20m "$@"; }
+
+if [[ ${*:-./...} != ./... ]]; then
+	with_servers "${race[@]}" "$@"
+	exit
 fi
-for target in "${fuzz[@]}"; do
-	go test -run '^$' -fuzz "^${target#*:}\$" -fuzztime 3s "./internal/${target%:*}"
+
+pictures=(./internal/maskcheck ./internal/qr ./internal/dev/specimen/...)
+mapfile -t rest < <(go list ./... | grep -Ev '/internal/(maskcheck|qr|e2e|faults|dev/specimen(/.*)?)$')
+
+processes_log=$(mktemp)
+trap 'kill "$processes" 2>/dev/null || true; rm -f "$processes_log"' EXIT
+echo "internal/e2e and internal/faults run beside the other packages; their output follows after these."
+with_servers -p 1 ./internal/faults ./internal/e2e >"$processes_log" 2>&1 &
+processes=$!
+
+status=0
+with_servers "${race[@]}" "${rest[@]}" || status=$?
+go test -vet=off -shuffle=on "${pictures[@]}" || status=$?
+go test -vet=off "${race[@]}" -run 'Budget|Alone|Cancelled|Panic|ItselfIsStored' ./internal/maskcheck || status=$?
+for target in maskcheck:FuzzCheck maskcheck:FuzzStrip maskcheck:FuzzCompare qr:FuzzFind; do
+	go test -vet=off -run '^$' -fuzz "^${target#*:}\$" -fuzztime 3s "./internal/${target%:*}" || status=$?
 done
+wait "$processes" || status=$?
+cat "$processes_log"
+exit "$status"
