@@ -246,10 +246,10 @@ var mutants = []mutant{
 	},
 	{
 		name:  "resume-ends-pause", // a pause ends when another hold is resumed
-		pkg:   "cmd/kycq",
+		pkg:   "internal/hold",
 		old:   `return cause == "" && others && h.Paused()`,
 		new:   `return false && others && h.Paused()`,
-		tests: []testName{{"cmd/kycq", "TestResumeKeepsAPauseBesideOtherHolds"}},
+		tests: []testName{{"internal/hold", "TestResumeKeepsAPauseBesideOtherHolds"}},
 	},
 	{
 		name:  "cancel-in-flight", // cancels a job whose call is in flight
@@ -599,10 +599,10 @@ var mutants = []mutant{
 	{
 		name: "drop-reference", // loses the vendor's number of a result when the job ends
 		pkg:  "worker",
-		old: `	rec.CompletedAt = now()
+		old: `	rec.CompletedAt, rec.Ending = now(), true
 	noteCharge(rec)
 `,
-		new: `	rec.CompletedAt, rec.ReferenceID = now(), 0
+		new: `	rec.CompletedAt, rec.Ending, rec.ReferenceID = now(), true, 0
 	noteCharge(rec)
 `,
 		tests: []testName{{faults, "TestS3RepliesLost/valid"}},
