@@ -155,6 +155,7 @@ func TestAPanicIsAnInternalErrorWithoutItsValue(t *testing.T) {
 	if _, body, err := get("/late"); err == nil {
 		t.Errorf("an answer that is cut off looks whole: %s", body)
 	}
+	front.Close() // the handlers have ended, and the log is complete
 	if !strings.Contains(text.String(), "panicked") || strings.Contains(text.String(), "CANARYBIRD") {
 		t.Errorf("log: %s", &text)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,13 +53,13 @@ type server struct {
 	queues *asynq.Inspector
 	tokens map[api.Scope]string
 	all    string // token for all scopes
-	log    *bytes.Buffer
+	log    *logBuffer
 	http   *http.Client
 }
 
 func start(t *testing.T, change ...func(*api.Config)) *server {
 	t.Helper()
-	s := &server{t: t, redis: miniredis.RunT(t), s3: storagetest.StartFake(t), tokens: map[api.Scope]string{}, log: &bytes.Buffer{}}
+	s := &server{t: t, redis: miniredis.RunT(t), s3: storagetest.StartFake(t), tokens: map[api.Scope]string{}, log: &logBuffer{}}
 	s.s3.Store(t) // creates the buckets
 	places := s.s3.Config()
 	places.ImageBuckets = []string{"cards/march"}
@@ -140,6 +141,24 @@ func (s *server) run() {
 		stop()
 		<-ended
 	})
+}
+
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // answer is an answer of the API.
