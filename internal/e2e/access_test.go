@@ -108,8 +108,8 @@ func TestEachRoleWorksWithItsOwnUsers(t *testing.T) {
 	for _, role := range access.Roles() {
 		out, _, _ := as[role].run(nil, "doctor", "--role", string(role))
 		for line := range strings.Lines(out) {
-			// The vendor of these tests is not Cashfree, Redis is started without a log, and the buckets of MinIO are not protected.
-			if !strings.Contains(line, "-protection ") && !strings.HasPrefix(line, "ok") && !strings.HasPrefix(line, " ") && !strings.Contains(line, "redis-persistence") && !strings.Contains(line, " cashfree ") {
+			// The vendor of these tests is not Cashfree, Redis is started without a log, and MinIO does not tell how buckets are protected.
+			if (!strings.HasPrefix(line, "skip") || !strings.Contains(line, "-protection ")) && !strings.HasPrefix(line, "ok") && !strings.HasPrefix(line, " ") && !strings.Contains(line, "redis-persistence") && !strings.Contains(line, " cashfree ") {
 				t.Errorf("doctor of %s: %s", role, line)
 			}
 		}

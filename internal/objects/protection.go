@@ -61,7 +61,10 @@ func (b *Buckets) encryption(ctx context.Context, bucket *Bucket) Aspect {
 			}
 		}
 	}
-	return Aspect{Text: what + ": the bucket has no default encryption", Fix: "set one, or KYCQ_S3_SSE, unless the server's disks are encrypted"}
+	if b.client.Options().BaseEndpoint != nil {
+		return Aspect{Text: what + ": unknown (the bucket has no default encryption; this server's disks may be encrypted)", Unknown: true}
+	}
+	return Aspect{Text: what + ": the bucket has no default encryption", Fix: "set one, or KYCQ_S3_SSE"}
 }
 
 func (b *Bucket) publicBlock(ctx context.Context) Aspect {

@@ -45,7 +45,7 @@ func TestTheProtectionOfABucketIsFineBadOrUnknown(t *testing.T) {
 		want    string // of each aspect: fine, bad or unknown
 	}{
 		"protected":   {map[string]string{"encryption": "200 " + rules, "publicAccessBlock": "200 " + fmt.Sprintf(block, "true")}, "fine fine unknown"},
-		"open":        {map[string]string{"encryption": "404 " + refusal("ServerSideEncryptionConfigurationNotFoundError"), "publicAccessBlock": "404 " + refusal("NoSuchPublicAccessBlockConfiguration")}, "bad bad unknown"},
+		"open":        {map[string]string{"encryption": "404 " + refusal("ServerSideEncryptionConfigurationNotFoundError"), "publicAccessBlock": "404 " + refusal("NoSuchPublicAccessBlockConfiguration")}, "unknown bad unknown"},
 		"half":        {map[string]string{"encryption": "200 <ListBucketResult/>", "publicAccessBlock": "200 " + fmt.Sprintf(block, "false")}, "unknown bad unknown"},
 		"not told":    {map[string]string{"encryption": "501 " + refusal("NotImplemented"), "publicAccessBlock": "403 " + refusal("AccessDenied")}, "unknown unknown unknown"},
 		"another 404": {map[string]string{"encryption": "404 " + refusal("NoSuchKey"), "publicAccessBlock": "200 <ListBucketResult/>"}, "unknown unknown unknown"},
