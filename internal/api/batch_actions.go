@@ -144,7 +144,12 @@ func (a *API) retryBatch(ctx context.Context, c *call, b *batch.Batch) (int, *ba
 	if err != nil || len(selected.Rows) == 0 {
 		return http.StatusOK, b, err
 	}
-	detail := map[string]string{"rows": strconv.Itoa(len(selected.Rows)), "choice": strings.Replace(chosen.String(), "=", ":", 1)}
+	detail := map[string]string{"rows": strconv.Itoa(len(selected.Rows)), "choice": chosen.String()}
+	name := "choice"
+	for some := range slices.Chunk(in.codes, 3) { // a word of the audit trail has at most 200 characters
+		detail[name] = "code:" + strings.Join(some, "+")
+		name = "choice_" + strconv.Itoa(len(detail))
+	}
 	if err := a.auditBatch(ctx, c, "batch.retry", b, in.reason, detail); err != nil {
 		return 0, nil, err
 	}

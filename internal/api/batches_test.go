@@ -239,7 +239,9 @@ func TestABatchIsCancelledOnce(t *testing.T) {
 	}
 	s.want(s.post("/v1/batches/"+id+"/retry", `{"reason":"trial"}`), http.StatusConflict, "batch_cancelled")
 	s.want(s.upload("kind=passport&name=c", manifestOf(3)), http.StatusConflict, "batch_cancelled")
-	s.want(s.post("/v1/batches/"+id+"/cancel", `{"reason":""}`), http.StatusUnprocessableEntity, "invalid_input")
+	for _, body := range []string{`{"reason":""}`, `{"reason":"trial","":["now"]}`} {
+		s.want(s.post("/v1/batches/"+id+"/cancel", body), http.StatusUnprocessableEntity, "invalid_input")
+	}
 }
 
 // A retry with the run that its client saw is paid for once, however often it is repeated.
@@ -267,8 +269,9 @@ func TestARetryOfABatchIsRepeatedSafely(t *testing.T) {
 	for _, codes := range []string{`{}`, `[]`, `[["provider_error"]]`, `["a+b"]`} {
 		s.want(retry(`{"reason":"trial","codes":`+codes+`}`), http.StatusUnprocessableEntity, "invalid_input")
 	}
+	most := `"not_found","provider_error"` + strings.Repeat(`,"`+strings.Repeat("x", 64)+`"`, 18)
 	for i, status := range []int{http.StatusAccepted, http.StatusOK, http.StatusOK} {
-		a := retry(`{"reason":"trial","run":1,"codes":["not_found","provider_error"]}`)
+		a := retry(`{"reason":"trial","run":1,"codes":[` + most + `]}`)
 		s.want(a, status, "")
 		if a.number("run") != 2 {
 			t.Errorf("retry %d: %s", i, a.body)

@@ -100,7 +100,7 @@ var problems = map[string]kindOfProblem{
 	"internal_error":      {500, "internal error", "repeat the request; if it fails again, look for the request_id in the server's log", 0},
 	"busy":                {503, "busy", "other uploads or reports are in progress: repeat the request", 5 * time.Second},
 	"redis_full":          {503, "Redis is full", "Redis uses most of its memory; nothing was accepted: repeat the request later", 30 * time.Second},
-	"redis_unreachable":   {503, "Redis unreachable", "Redis cannot be reached: repeat the request, nothing is done twice", 5 * time.Second},
+	"redis_unreachable":   {503, "Redis unreachable", "Redis cannot be reached: repeat the request, a retry with the run that you saw", 5 * time.Second},
 	"storage_unreachable": {503, "storage unreachable", "S3 cannot be reached, or did not say whether it wrote: repeat the request, a retry with the run that you saw", 5 * time.Second},
 	"misconfigured":       {503, "misconfigured", "the server's settings, credentials or permissions are wrong: its log and `kycq doctor` say which", time.Minute},
 	"shutting_down":       {503, "shutting down", "the server is shutting down: repeat the request", time.Second},

@@ -17,7 +17,7 @@ var keyTwice = &Problem{"key_twice", "a key appears twice in the object"}
 func DecodeObject(text []byte, names []string, list string) (fields map[string]string, items []string, problem *Problem) {
 	fields = map[string]string{}
 	problem = decodeObject(text, func(key string, value any) (problem *Problem) {
-		if values, isList := value.([]any); isList && key == list && items == nil {
+		if values, isList := value.([]any); isList && list != "" && key == list && items == nil {
 			items = []string{}
 			for _, v := range values {
 				text, problem := inputText(v)
