@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/tasks"
@@ -42,6 +44,8 @@ type Event struct {
 	// At is when the run was completed, or the hold began, in milliseconds. It tells a run that ends twice, for example by a
 	// late answer, from one that ended once.
 	At time.Time
+	// Age is how long ago the object was put, by the store's clock; set by Owed only.
+	Age time.Duration
 }
 
 // AllKinds is the kind of events that concern every kind.
@@ -112,26 +116,39 @@ func (s *Store) SetSubscribers(ctx context.Context, subscribers []Subscriber) er
 	return nil
 }
 
-// subscribers caches webhooks.json.
+// subscribers caches webhooks.json. All that need it anew share one request, so that a slow store delays each of them once, and
+// not one after the other: they may have paid answers to store.
 type subscribers struct {
-	mu   sync.Mutex
-	list []Subscriber
-	read time.Time
+	mu      sync.Mutex
+	list    []Subscriber
+	began   time.Time // when list was asked for; zero: never
+	request singleflight.Group
 }
 
-func (s *Store) cachedSubscribers(ctx context.Context) ([]Subscriber, error) {
-	c := &s.subscribers
+func (c *subscribers) get(ctx context.Context, read func(context.Context) ([]Subscriber, error)) ([]Subscriber, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.read.IsZero() && sleep.Elapsed(c.read) < subscribersAge {
-		return c.list, nil
+	list, fresh := c.list, !c.began.IsZero() && sleep.Elapsed(c.began) < subscribersAge
+	c.mu.Unlock()
+	if fresh {
+		return list, nil
 	}
-	began := time.Now()
-	list, err := s.Subscribers(ctx)
-	if err == nil {
-		c.list, c.read = list, began
+	shared := c.request.DoChan("", func() (any, error) {
+		began := time.Now()
+		list, err := read(context.WithoutCancel(ctx)) // the others need it still
+		if err == nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.list, c.began = list, began
+		}
+		return list, err
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case result := <-shared:
+		list, _ := result.Val.([]Subscriber)
+		return list, result.Err
 	}
-	return list, err
 }
 
 // Owe puts the event for each endpoint that wants it. data is the body of an event that is stored nowhere else. It does
@@ -140,7 +157,7 @@ func (s *Store) Owe(ctx context.Context, e Event, data []byte) error {
 	if !s.cfg.Webhooks {
 		return nil
 	}
-	list, err := s.cachedSubscribers(ctx)
+	list, err := s.subscribers.get(ctx, s.Subscribers)
 	if err != nil {
 		return err
 	}
@@ -167,7 +184,8 @@ func (s *Store) Owed(ctx context.Context, endpoint string) iter.Seq2[Event, erro
 				yield(Event{}, err)
 				return
 			}
-			if _, e, ok := parseOwed(info.Key); ok && !yield(e, nil) {
+			_, e, ok := parseOwed(info.Key)
+			if e.Age = info.Age; ok && !yield(e, nil) {
 				return
 			}
 		}

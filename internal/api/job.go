@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kycq/kycq/internal/advice"
@@ -96,13 +97,20 @@ func view(rec *storage.Record, holds []hold.Hold) *Job {
 	return j
 }
 
-// WebhookData returns a record as webhooks show it: a job without attempts.
+// WebhookData returns a record as webhooks show it: a job without attempts, and of a decided review without who has decided and
+// why, which is free text.
 func WebhookData(rec *storage.Record) any {
+	j := view(rec, nil)
+	for _, decided := range []string{storage.ReviewApproved, storage.ReviewRejected} {
+		if strings.HasPrefix(j.Review, decided) {
+			j.Review = strings.TrimSuffix(decided, " by ")
+		}
+	}
 	return struct {
 		*Job
 		Attempts []Attempt `json:"attempts,omitempty"` // hides those of the job
 		Erased   bool      `json:"erased,omitempty"`
-	}{Job: view(rec, nil), Erased: rec.Erased != nil}
+	}{Job: j, Erased: rec.Erased != nil}
 }
 
 // show returns a record as the API shows it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -30,6 +31,10 @@ const (
 	leadFor   = roundTime + requestTimeout + 5*time.Second
 	// parallel is how many requests an endpoint gets at once.
 	parallel = 8
+	// maxDue limits the events that a round lists and delivers. A round has no time for more.
+	maxDue = 5000
+	// idleLook is how often the events of an endpoint are counted while none is tried.
+	idleLook = time.Minute
 
 	firstBackoff = 5 * time.Second
 	// maxBackoff is the longest pause between two tries of an event, maxEndpointBackoff between two tries of any event.
@@ -64,12 +69,14 @@ type lane struct {
 	mu     sync.Mutex // held by a round
 	tries  map[string]try
 	failed bool // at the last look
+	listed time.Time
 }
 
 // try is the backoff of an event that was not delivered.
 type try struct {
 	first, next time.Time
 	n           int
+	recoveries  int // how often the endpoint has worked again since, for other events
 }
 
 // backoff returns the pause after n failures.
@@ -172,32 +179,51 @@ func (l *lane) round(ctx context.Context) error {
 		clear(l.tries)
 	}
 	l.failed = state.Failures > 0
-	var due []storage.Event
+	idle := state.Stopped != "" || state.Next.After(began)
+	if idle && began.Sub(l.listed) < idleLook {
+		return nil
+	}
+	due, err := l.list(ctx, began, maxDue, state.Stopped != "")
+	if err != nil || idle {
+		return err
+	}
+	slices.SortFunc(due, func(a, b storage.Event) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
+	if state.Failures > 0 {
+		slices.SortStableFunc(due, func(a, b storage.Event) int {
+			return cmp.Compare(l.tries[a.Key(l.Name)].n, l.tries[b.Key(l.Name)].n)
+		})
+	}
+	return l.deliverAll(ctx, began, due, state)
+}
+
+// list returns up to most of the events that are due, the first in key order.
+func (l *lane) list(ctx context.Context, began time.Time, most int, stopped bool) (due []storage.Event, err error) {
 	oldest, owed, seen := began, 0, map[string]bool{}
 	for e, err := range l.Store.Owed(ctx, l.Name) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		owed++
 		if e.At.Before(oldest) {
 			oldest = e.At
 		}
-		seen[e.Key(l.Name)] = true
-		if !l.tries[e.Key(l.Name)].next.After(began) {
+		t, tried := l.tries[e.Key(l.Name)]
+		if tried {
+			seen[e.Key(l.Name)] = true
+		}
+		if !t.next.After(began) {
 			due = append(due, e)
 		}
-	}
-	l.metrics.set(l.Name, owed, began.Sub(oldest), state.Stopped != "")
-	for key := range l.tries {
-		if !seen[key] {
-			delete(l.tries, key)
+		if len(due) == most {
+			break
 		}
 	}
-	if state.Stopped != "" || state.Next.After(began) {
-		return nil
+	l.listed = began
+	l.metrics.set(l.Name, owed, began.Sub(oldest), stopped)
+	if len(due) < most {
+		maps.DeleteFunc(l.tries, func(key string, _ try) bool { return !seen[key] })
 	}
-	slices.SortFunc(due, func(a, b storage.Event) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
-	return l.deliverAll(ctx, began, due, state)
+	return due, nil
 }
 
 // deliverAll delivers events until one fails. While the endpoint fails, one is tried alone.
@@ -221,6 +247,7 @@ func (l *lane) deliverAll(ctx context.Context, began time.Time, due []storage.Ev
 			state = l.note(ctx, due[i], r, state)
 		}
 		if state != before {
+			l.failed = state.Failures > 0
 			if err := redisx.SetEndpoint(ctx, l.Redis, l.Name, state); err != nil {
 				return err
 			}
@@ -266,6 +293,17 @@ func (l *lane) deliver(ctx context.Context, e storage.Event) result {
 	return r
 }
 
+// recover makes what failed meanwhile due soon. What fails again and again while the endpoint works waits longer each time.
+func (l *lane) recover(now time.Time) {
+	for key, t := range l.tries {
+		t.recoveries++
+		if next := now.Add(backoff(t.recoveries, maxBackoff)); next.Before(t.next) {
+			t.next = next
+		}
+		l.tries[key] = t
+	}
+}
+
 // note counts a result for the event and for the endpoint.
 func (l *lane) note(ctx context.Context, e storage.Event, r result, state redisx.EndpointState) redisx.EndpointState {
 	key, now := e.Key(l.Name), time.Now().UTC().Truncate(time.Second)
@@ -283,7 +321,7 @@ func (l *lane) note(ctx context.Context, e storage.Event, r result, state redisx
 	case r.failure == "":
 		if state.Failures > 0 {
 			l.Log.Info().Str("endpoint", l.Name).Msg("the webhook endpoint works again")
-			clear(l.tries) // what failed meanwhile is due
+			l.recover(now)
 		}
 		delete(l.tries, key)
 		return redisx.EndpointState{}

@@ -9,8 +9,9 @@
 //
 // The body is made from the record or batch at the time of the delivery. It holds no personal data. Of data that was erased
 // meanwhile, it says `erased`. An object whose run did not end at the time in its key belongs to a write that did not happen
-// and is deleted.
+// and is deleted, as soon as that write is not to be expected any more.
 //
-// Invariants: an endpoint that fails delays no other; while it fails, one event is tried at a time. Requests go to public
+// Invariants: an endpoint that fails delays no other; while it fails, one event is tried at a time, and those that have failed
+// least come first, so that an event that is always refused delays no other. A round lists at most maxDue events. Requests go to public
 // addresses over TLS, unless the endpoint allows private ones. Neither addresses nor secrets are logged.
 package webhooks

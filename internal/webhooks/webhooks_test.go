@@ -42,6 +42,7 @@ type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
 	status int
+	refuse string // messages with this text get 400
 	got    []got
 }
 
@@ -53,6 +54,10 @@ func newReceiver(t *testing.T) *receiver {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.got = append(r.got, got{req.Header.Get("Webhook-Id"), string(body), req.Header})
+		if r.refuse != "" && strings.Contains(string(body), r.refuse) {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
 		w.WriteHeader(r.status)
 	}))
 	t.Cleanup(r.Close)
@@ -77,6 +82,7 @@ func (r *receiver) take() []got {
 // fixture is a store with webhooks, a Redis, and endpoints.
 type fixture struct {
 	t         *testing.T
+	s3        *storagetest.Server
 	store     *storage.Store
 	redis     *redis.Client
 	endpoints []Endpoint
@@ -92,7 +98,7 @@ func newFixture(t *testing.T, names ...string) (*fixture, []*receiver) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, store: store, redis: testenv.RedisClient(t)}
+	f := &fixture{t: t, s3: server, store: store, redis: testenv.RedisClient(t)}
 	var receivers []*receiver
 	var subscribers []storage.Subscriber
 	for _, name := range names {
@@ -241,6 +247,8 @@ func TestAnEventArrivesAfterACrashAtEachStep(t *testing.T) {
 	}
 	f.deliver()
 	first := receivers[0].take()
+	f.s3.Advance(2 * overtakenAfter)
+	f.deliver() // the event of the first worker did not happen
 	if len(first) != 1 || len(f.owed("app1")) != 0 {
 		t.Fatalf("got %v, owed %v; want one message, and nothing owed", first, f.owed("app1"))
 	}
@@ -255,6 +263,101 @@ func TestAnEventArrivesAfterACrashAtEachStep(t *testing.T) {
 	want := `{"type":"job.finished","timestamp":"2026-11-01T12:00:01.005Z","data":{"erased":false,"id":"P1","run":1,"state":"valid"}}`
 	if first[0].body != want {
 		t.Errorf("body %s, want %s", first[0].body, want)
+	}
+}
+
+// A late answer, or an approved review, ends a run that has ended already. A server may look between the object and the record.
+func TestARunThatEndsAgainIsDelivered(t *testing.T) {
+	t.Parallel()
+	f, receivers := newFixture(t, "app1")
+	rec := job("P1")
+	finish(rec, ended)
+	v := f.create(rec)
+	f.deliver()
+	receivers[0].take()
+	finish(rec, ended.Add(time.Hour))
+	again := storage.EventsOf(rec)[0]
+	if err := f.store.Owe(t.Context(), again, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.s3.Advance(2 * overtakenAfter)
+	f.deliver()
+	if n := receivers[0].take(); len(n) != 0 || len(f.owed("app1")) != 1 {
+		t.Fatalf("delivered %v before the write, owed %v", n, f.owed("app1"))
+	}
+	rec.Ending = false // the object is there
+	f.swap(rec, v)
+	f.deliver()
+	if n := receivers[0].take(); len(n) != 1 || n[0].id != messageID(again.Key("app1")) {
+		t.Errorf("got %v", n)
+	}
+	never := again
+	never.At = never.At.Add(time.Hour)
+	if err := f.store.Owe(t.Context(), never, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.s3.Advance(writePending)
+	f.deliver()
+	if n := receivers[0].take(); len(n) != 0 || len(f.owed("app1")) != 0 {
+		t.Errorf("an event that did not happen: got %v, owed %v", n, f.owed("app1"))
+	}
+}
+
+func TestAnEventThatIsAlwaysRefusedDelaysNoOtherAndIsGivenUp(t *testing.T) {
+	t.Parallel()
+	f, receivers := newFixture(t, "app1")
+	receivers[0].refuse = `"bad"`
+	add := func(id string, at time.Time) storage.Event {
+		rec := job(id)
+		finish(rec, at)
+		e := storage.EventsOf(rec)[0]
+		f.create(rec)
+		return e
+	}
+	bad := add("bad", ended).Key("app1")
+	add("good1", ended.Add(time.Second))
+	server := f.server()
+	server.round(t, f.endpoints[0])
+	l := server.lane(f.endpoints[0])
+	tried := l.tries[bad]
+	if tried.n != 1 || tried.recoveries != 1 {
+		t.Fatalf("%+v is known of its tries", tried)
+	}
+	tried.first, tried.next = time.Now().Add(-giveUpAfter-time.Hour), time.Time{} // 3 days later
+	l.tries[bad] = tried
+	receivers[0].take()
+	add("good2", ended.Add(time.Minute))
+	failing := redisx.EndpointState{Failures: 1, Since: time.Now(), Last: "it answered 400"}
+	if err := redisx.SetEndpoint(t.Context(), f.redis, "app1", failing); err != nil {
+		t.Fatal(err)
+	}
+	server.round(t, f.endpoints[0])
+	if got := receivers[0].take(); len(got) != 2 || !strings.Contains(got[0].body, `"good2"`) {
+		t.Errorf("got %v, want good2 first", got)
+	}
+	for _, e := range f.owed("app1") {
+		if e.Key("app1") == bad {
+			t.Error("it is not given up after 3 days")
+		}
+	}
+}
+
+func TestARoundListsALimitedNumberOfEvents(t *testing.T) {
+	t.Parallel()
+	f, _ := newFixture(t, "app1")
+	for _, id := range []string{"P1", "P2", "P3"} {
+		rec := job(id)
+		finish(rec, ended)
+		f.create(rec)
+	}
+	l := f.server().lane(f.endpoints[0])
+	l.Endpoint = f.endpoints[0]
+	l.tries["beyond"] = try{n: 1}
+	if due, err := l.list(t.Context(), time.Now(), 2, false); err != nil || len(due) != 2 || len(l.tries) != 1 {
+		t.Errorf("%v, %v, tries %v", due, err, l.tries)
+	}
+	if due, err := l.list(t.Context(), time.Now(), maxDue, false); err != nil || len(due) != 3 || len(l.tries) != 0 {
+		t.Errorf("%v, %v, tries %v", due, err, l.tries)
 	}
 }
 
@@ -326,7 +429,12 @@ func TestAnEndpointThatIsDownDelaysNoOther(t *testing.T) {
 		t.Errorf("state %+v, %v", s, err)
 	}
 	receivers[0].take()
-	f.deliver() // its pause is not over
+	paused := states["down"]
+	paused.Next = time.Now().Add(time.Hour)
+	if err := redisx.SetEndpoint(t.Context(), f.redis, "down", paused); err != nil {
+		t.Fatal(err)
+	}
+	f.deliver()
 	if n := receivers[0].take(); len(n) != 0 {
 		t.Errorf("tried during the pause: %v", n)
 	}
