@@ -19,7 +19,8 @@ const (
 	keysetCommandTimeout = 30 * time.Second
 	keysetCommandKill    = time.Second // how long its children may keep the pipes open after that
 	maxKeyset            = 1 << 20
-	maxKeysetError       = 500
+	maxKeysetError       = 64 << 10
+	maxKeysetMessage     = 500 // of that is shown
 )
 
 // HasKeyset reports whether the settings name a keyset, or a command that prints it.
@@ -43,11 +44,11 @@ func (c *Config) runKeysetCommand(timeout time.Duration) (redact.Secret, error) 
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...) //nolint:gosec // the operator's own command
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = append([]string{}, c.environ...), &out, &stderr, keysetCommandKill
 	err := cmd.Run()
-	text := strings.TrimSpace(out.String())
+	text := strings.TrimSpace(out.text.String())
 	switch {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("it took longer than %s", timeout)
-	case err == nil && out.Len() > maxKeyset:
+	case err == nil && out.text.Len() > maxKeyset:
 		err = errors.New("it printed more than 1 MiB")
 	case err == nil && text == "":
 		err = errors.New("it printed nothing")
@@ -55,8 +56,9 @@ func (c *Config) runKeysetCommand(timeout time.Duration) (redact.Secret, error) 
 		return redact.NewSecret(text), nil
 	}
 	problem := fmt.Sprintf("KYCQ_KEYSET_COMMAND (%s): %v", words[0], err)
-	if said := strings.TrimSpace(stderr.String()); said != "" {
-		problem += ": " + printable.Text(keyLike.ReplaceAllString(said, "[secret]"))
+	if said := strings.TrimSpace(stderr.text.String()); said != "" {
+		said = keyLike.ReplaceAllString(said, "[secret]") // before it is cut: a part of a key may not look like one
+		problem += ": " + printable.Text(said[:min(len(said), maxKeysetMessage)])
 	}
 	return redact.Secret{}, &Error{Problems: []string{problem + ": run the command by hand as this user; it must print the keyset on stdout"}}
 }
@@ -64,14 +66,15 @@ func (c *Config) runKeysetCommand(timeout time.Duration) (redact.Secret, error) 
 // keyLike matches what may be a key, a token or a password that a program repeats in its messages.
 var keyLike = regexp.MustCompile(`[A-Za-z0-9+/_=-]{20,}|(?i:(?:password|token|secret|key)["']?\s*[=:]\s*)\S+`)
 
-// capped keeps the first bytes of what a program prints, and discards the others.
+// capped keeps the first bytes of what a program prints, and discards the others. It does not embed the buffer: io.Copy would
+// use its ReadFrom, which has no limit.
 type capped struct {
-	bytes.Buffer
+	text bytes.Buffer
 	most int
 }
 
 func (c *capped) Write(p []byte) (int, error) {
-	c.Buffer.Write(p[:min(len(p), c.most-c.Len())])
+	c.text.Write(p[:min(len(p), c.most-c.text.Len())])
 	return len(p), nil
 }
 

@@ -61,6 +61,26 @@ func TestAKeysetCommandThatFailsIsExplainedWithoutSecrets(t *testing.T) {
 
 const zero = "/dev/zero"
 
+// Nothing of what a command prints at length may fill the memory, or the message.
+func TestOnlyTheFirstBytesOfAKeysetCommandAreKept(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(script, []byte("head -c 1000000 /dev/zero | tr '\\0' '.' >&2; exit 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := commanded("sh " + script).mustLoad(t).ReadKeyset(); err == nil || len(err.Error()) > 1000 {
+		t.Errorf("a message of %d bytes", len(fmt.Sprint(err)))
+	}
+	// Nor may a key show that the limit cuts.
+	said := strings.Repeat(".", 490) + " " + strings.Repeat("A", 30)
+	if err := os.WriteFile(script, []byte("echo '"+said+"' >&2; exit 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := commanded("sh " + script).mustLoad(t).ReadKeyset(); err == nil || strings.Contains(err.Error(), "AA") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Who can write a configuration file must not make an operator, or root, run a program.
 func TestAKeysetCommandOfAFileThatOthersMayWriteIsRefused(t *testing.T) {
 	t.Parallel()
