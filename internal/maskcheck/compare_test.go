@@ -235,6 +235,8 @@ func TestWhichEarlierMasksAreRecognised(t *testing.T) {
 		"a number out of focus":           {faded(0.15), false},
 		"a number that was painted white": {changed(func(image.Image) image.Image { return image.White }), true},
 		"a number beside a code":          {beside(card), false},
+		"a light number on a dark ground": {changed(negative), false},
+		"a negative":                      {negative(plain), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -249,6 +251,14 @@ func TestWhichEarlierMasksAreRecognised(t *testing.T) {
 			t.Errorf("%d: an open number is taken for a mask", i)
 		}
 	}
+}
+
+func negative(img image.Image) image.Image {
+	out := distort.Grey(img)
+	for i, v := range out.Pix {
+		out.Pix[i] = 255 - v
+	}
+	return out
 }
 
 // beside is a card with an open number and, behind it, something as large as four more digits.

@@ -20,8 +20,8 @@ type writing struct {
 	glyphs []image.Rectangle
 }
 
-// hidesNumber reports whether the writing of a card is legible, but no number shows: a customer masked it. That is looked for in
-// three sizes, so digits that are blurred, noisy or broken count as long as a person could read them.
+// hidesNumber reports whether the writing of a card is legible, but no number shows: a customer masked it. Dark and light digits are
+// looked for in three sizes, so those that are blurred, noisy or broken count as long as a person could read them.
 func (p plane) hidesNumber() bool {
 	if min(p.w, p.h) < 2 {
 		return false
@@ -33,12 +33,21 @@ func (p plane) hidesNumber() bool {
 	w.erase(w.crossed())
 	p = w.plane
 	for _, high := range []int{0, 10, 8} { // less are words of small print
-		if p.writing().showsNumber(high) {
+		if p.writing().showsNumber(high) || p.negative().writing().showsNumber(high) {
 			return false
 		}
 		p = p.halved()
 	}
 	return true
+}
+
+// negative is light where the plane is dark.
+func (p plane) negative() plane {
+	out := plane{p.w, p.h, make([]int32, len(p.pix))}
+	for i, v := range p.pix {
+		out.pix[i] = 255*16 - v
+	}
+	return out
 }
 
 // halved averages blocks of four pixels.
