@@ -141,7 +141,7 @@ func TestAPaidAnswerGoesOnWhileItsBatchIsPaused(t *testing.T) {
 		p.Batches = b
 		w.vendor.fetched = []error{&cashfree.LinkError{HTTPStatus: 500}}
 		job := w.payload(tasks.Aadhaar, "A")
-		job.Batch, job.Row = "b-00000000", 1
+		job.Batch, job.Row, job.Base.None = "b-00000000", 1, true // as the feeder enqueues it
 		p.Process(t.Context(), job)
 		wantState(t, w, tasks.Aadhaar, "A", storage.StateAnswered, "")
 		b.paused = true

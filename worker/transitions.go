@@ -155,6 +155,8 @@ func (d *delivery) stopWithBatch(ctx context.Context) (t transition, stop bool) 
 	switch cancelled, paused, err := d.Batches.Stopped(ctx, d.rec.Batch); {
 	case err != nil:
 		return d.infraFault(err, "redis"), true
+	case paused && d.unread: // the record may have an answer, which goes on
+		return goTo(stepClaim), true
 	case paused:
 		return done(later(batchPausedDelay, "batch_paused")), true
 	case !cancelled:
