@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/rs/zerolog"
 
-	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/wire"
@@ -26,26 +24,6 @@ func newJobView(cfg *config.Config, store *storage.Store) (*jobView, error) {
 	return v, err
 }
 
-// viewPatience is how long Redis is waited for.
-const viewPatience = 3 * time.Second
-
 func (v *jobView) blocked(ctx context.Context, rec *storage.Record) *blocked.Reason {
-	if rec.State.Final() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, viewPatience)
-	defer cancel()
-	fleet, err := v.fleet(ctx)
-	if err != nil {
-		return blocked.NoRedis()
-	}
-	var status *batch.Status
-	if rec.Batch != "" {
-		status, _, _ = batch.NewControl(v.redis, v.store).Status(ctx, rec.Batch) // without it, the line says less
-	}
-	reason, err := fleet.Job(rec, status)
-	if err != nil {
-		return blocked.NoRedis()
-	}
-	return reason
+	return (&blocked.Jobs{Redis: v.redis, Gate: v.gate, Store: v.store}).Of(ctx, rec)
 }

@@ -86,11 +86,7 @@ func (a *API) act(ctx context.Context, c *call, in *JobPath, names []string, do 
 	if err != nil {
 		return nil, err
 	}
-	holds, err := a.cfg.Gate.Holds(ctx)
-	if err != nil { // the action is done: an error would make clients repeat it
-		a.cfg.Log.Warn().Err(err).Str("request_id", c.id).Msg("the answer to an action does not say whether the job is on hold")
-	}
-	return &AcceptedJob{status, *view(rec, holds)}, nil
+	return &AcceptedJob{status, show(ctx, rec, a.causes())}, nil
 }
 
 func checkReason(pointer, text string) error {

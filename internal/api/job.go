@@ -6,8 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kycq/kycq/internal/advice"
-	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -68,8 +67,8 @@ type Blocked struct {
 
 func jobPath(kind tasks.Kind, id string) string { return fmt.Sprintf("/v1/jobs/%s/%s", kind, id) }
 
-// view returns a record as the API shows it. Image and comparisons are those of the best result of all runs.
-func view(rec *storage.Record, holds []hold.Hold) *Job {
+// view returns a record as the API shows it, without what blocks the job. Image and comparisons are those of the best result of all runs.
+func view(rec *storage.Record) *Job {
 	best := rec.Best()
 	j := &Job{
 		Kind: string(rec.Kind), VerificationID: rec.VerificationID, Lane: string(rec.Lane), Batch: rec.Batch, Row: rec.Row, Run: rec.Run,
@@ -91,16 +90,13 @@ func view(rec *storage.Record, holds []hold.Hold) *Job {
 	for _, at := range rec.Attempts {
 		j.Attempts = append(j.Attempts, Attempt{SentAt: at.SentAt, HTTPStatus: at.HTTPStatus, Result: at.Result})
 	}
-	if !rec.State.Final() {
-		j.Blocked = blockedJob(rec, holds)
-	}
 	return j
 }
 
 // WebhookData returns a record as webhooks show it: a job without attempts, and of a decided review without who has decided and
 // why, which is free text.
 func WebhookData(rec *storage.Record) any {
-	j := view(rec, nil)
+	j := view(rec)
 	for _, decided := range []string{storage.ReviewApproved, storage.ReviewRejected} {
 		if strings.HasPrefix(j.Review, decided) {
 			j.Review = strings.TrimSuffix(decided, " by ")
@@ -113,21 +109,16 @@ func WebhookData(rec *storage.Record) any {
 	}{Job: j, Erased: rec.Erased != nil}
 }
 
-// show returns a record as the API shows it.
-func (a *API) show(ctx context.Context, rec *storage.Record) (*Job, error) {
-	holds, err := a.cfg.Gate.Holds(ctx)
-	return view(rec, holds), err
+// causes returns what finds out why the jobs of one answer make no progress.
+func (a *API) causes() *blocked.Jobs {
+	return &blocked.Jobs{Redis: a.cfg.Redis, Gate: a.cfg.Gate, Store: a.cfg.Store}
 }
 
-// blockedJob returns the hold that covers an unfinished job, or what the job waits for; nil if neither.
-func blockedJob(rec *storage.Record, holds []hold.Hold) *Blocked {
-	if h := hold.Of(string(rec.Kind), holds); h != nil {
-		return &Blocked{Reason: h.Code, Since: &h.Since, NextAction: h.NextAction}
-	}
-	if rec.State == storage.StateWaiting && rec.Reason != "" {
-		return &Blocked{Reason: rec.Reason, Since: &rec.UpdatedAt, NextAction: advice.For(rec.Reason).NextAction}
-	}
-	return nil
+// show returns a record as the API shows it, with what blocks the job.
+func show(ctx context.Context, rec *storage.Record, causes *blocked.Jobs) Job {
+	j := view(rec)
+	j.Blocked = blockedBy(causes.Of(ctx, rec))
+	return *j
 }
 
 // jobID are the parameters that name a job.

@@ -71,11 +71,7 @@ func (a *API) getJob(ctx context.Context, c *call, in *GetJobParams) (*GetJobAns
 	if err != nil {
 		return nil, err
 	}
-	view, err := a.show(ctx, rec)
-	if err != nil {
-		return nil, err
-	}
-	return &GetJobAnswer{*view}, nil
+	return &GetJobAnswer{show(ctx, rec, a.causes())}, nil
 }
 
 // ImagePath names an aadhaar job.

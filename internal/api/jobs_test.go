@@ -288,13 +288,42 @@ func TestListsHaveEveryJobOnce(t *testing.T) {
 	}
 	s.edit(tasks.Passport, "P3", func(rec *storage.Record) { rec.State, rec.Reason = storage.StateWaiting, "answer_unknown" })
 	waiting := s.list("/v1/jobs?open=true&state=waiting&kind=passport")
-	if len(waiting.Items) != 1 || waiting.Items[0].VerificationID != "P3" || waiting.Items[0].Blocked == nil || waiting.Items[0].Blocked.Reason != "answer_unknown" {
+	if len(waiting.Items) != 1 || waiting.Items[0].VerificationID != "P3" || waiting.Items[0].Blocked == nil || waiting.Items[0].Blocked.Reason != "no_worker" {
 		t.Errorf("waiting jobs: %+v", waiting)
 	}
 	for _, query := range []string{"", "?open=true&review=true", "?state=valid", "?open=true&limit=201", "?open=true&after=%7E", "?open=true&after=eA", "?batch=x-00000000&after=eA"} {
 		s.want(s.send(http.MethodGet, "/v1/jobs"+query, nil), http.StatusUnprocessableEntity, "invalid_input")
 	}
 	s.want(s.send(http.MethodGet, "/v1/jobs?batch=x-00000000", nil), http.StatusNotFound, "not_found")
+}
+
+// The reasons are those of the command line. Records are in S3, so a job can be read without Redis.
+func TestABlockedJobNamesTheCause(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	id := s.upload("kind=passport&name=p", manifestOf(1)).field("id")
+	s.want(s.post("/v1/batches/"+id+"/pause", `{"reason":"trial"}`), http.StatusAccepted, "")
+	for job, row := range map[string]string{"P1": "", "P2": id} {
+		s.want(s.post("/v1/passport", passport(job, canary+"1")), http.StatusAccepted, "")
+		s.edit(tasks.Passport, job, func(rec *storage.Record) { rec.Batch = row })
+	}
+	want := func(reason string, a answer) {
+		t.Helper()
+		if a.status != http.StatusOK || !strings.Contains(string(a.body), `"blocked":{"reason":"`+reason+`"`) {
+			t.Errorf("want %s: %d %s", reason, a.status, a.body)
+		}
+	}
+	want("no_worker", s.send(http.MethodGet, "/v1/jobs/passport/P1", nil))
+	want("batch_paused", s.send(http.MethodGet, "/v1/jobs/passport/P2", nil))
+	if jobs := s.list("/v1/jobs?open=true").Items; len(jobs) != 2 || jobs[0].Blocked.Reason != "no_worker" || jobs[1].Blocked.Reason != "batch_paused" {
+		t.Errorf("open jobs: %+v", jobs)
+	}
+	s.redis.SetError("LOADING Redis is loading the dataset in memory")
+	want("unreachable", s.send(http.MethodGet, "/v1/jobs/passport/P1", nil))
+	s.edit(tasks.Passport, "P1", finish(storage.StateValid))
+	if a := s.send(http.MethodGet, "/v1/jobs/passport/P1", nil); a.status != http.StatusOK || strings.Contains(string(a.body), "blocked") {
+		t.Errorf("a final job: %d %s", a.status, a.body)
+	}
 }
 
 type silent struct{}

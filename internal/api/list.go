@@ -12,7 +12,7 @@ import (
 
 	"github.com/kycq/kycq/internal/advice"
 	"github.com/kycq/kycq/internal/batch"
-	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
@@ -51,8 +51,9 @@ const (
 
 // candidate is a job of a list before the selection.
 type candidate struct {
-	job    *Job   // nil if there is none any more
-	cursor string // of the page that begins after it
+	job    *Job            // nil if there is none any more
+	rec    *storage.Record // of the job; nil if it has none
+	cursor string          // of the page that begins after it
 }
 
 // source returns the next candidates of a list, at most n; none at its end.
@@ -72,26 +73,22 @@ func (a *API) listJobs(ctx context.Context, _ *call, in *ListJobsParams) (*ListJ
 	if err != nil {
 		return nil, err
 	}
-	holds, err := a.cfg.Gate.Holds(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var next source
 	var stop func()
 	switch {
 	case in.Batch != "":
-		next, err = a.rowsOf(ctx, in.Batch, after, holds)
+		next, err = a.rowsOf(ctx, in.Batch, after)
 		stop = func() {}
 	case in.Review:
-		next, stop = a.records(a.inReview(ctx, after), holds)
+		next, stop = a.records(a.inReview(ctx, after))
 	default:
-		next, stop = a.records(a.open(ctx, in.Kind, after), holds)
+		next, stop = a.records(a.open(ctx, in.Kind, after))
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
-	list, err := page(ctx, in.Limit, next, in.selects)
+	list, err := page(ctx, in.Limit, next, in.selects, a.causes())
 	return &ListJobsAnswer{list}, err
 }
 
@@ -105,7 +102,7 @@ func (in *ListJobsParams) selects(j *Job) bool {
 const no = string(storage.MatchNo)
 
 // page collects jobs until it has limit of them, or has read pageReads records.
-func page(ctx context.Context, limit int, next source, selects func(*Job) bool) (JobList, error) {
+func page(ctx context.Context, limit int, next source, selects func(*Job) bool, causes *blocked.Jobs) (JobList, error) {
 	list := JobList{Items: []Job{}}
 	for read := 0; read < pageReads; {
 		chunk, err := next(ctx, pageChunk)
@@ -118,6 +115,9 @@ func page(ctx context.Context, limit int, next source, selects func(*Job) bool) 
 		}
 		for _, c := range chunk {
 			if c.job != nil && selects(c.job) {
+				if c.rec != nil {
+					c.job.Blocked = blockedBy(causes.Of(ctx, c.rec))
+				}
 				list.Items = append(list.Items, *c.job)
 			}
 			if list.Next = encodeCursor(c.cursor); len(list.Items) == limit {
@@ -151,7 +151,7 @@ type name struct {
 }
 
 // records returns a source that reads the records of names.
-func (a *API) records(names iter.Seq[name], holds []hold.Hold) (source, func()) {
+func (a *API) records(names iter.Seq[name]) (source, func()) {
 	pull, stop := iter.Pull(names)
 	return func(ctx context.Context, n int) ([]candidate, error) {
 		var chunk []candidate
@@ -174,7 +174,7 @@ func (a *API) records(names iter.Seq[name], holds []hold.Hold) (source, func()) 
 					return nil
 				}
 				if err == nil {
-					found[i].job = view(rec, holds)
+					found[i].job, found[i].rec = view(rec), rec
 				}
 				return err
 			})
@@ -227,7 +227,7 @@ func (a *API) open(ctx context.Context, only, after string) iter.Seq[name] {
 }
 
 // rowsOf returns a source of the rows of a batch. A row without a record of its own is shown as far as the batch knows it.
-func (a *API) rowsOf(ctx context.Context, id, after string, holds []hold.Hold) (source, error) {
+func (a *API) rowsOf(ctx context.Context, id, after string) (source, error) {
 	at, err := strconv.Atoi("0" + after)
 	if err != nil || strings.HasPrefix(after, "-") {
 		return nil, badCursor()
@@ -242,15 +242,18 @@ func (a *API) rowsOf(ctx context.Context, id, after string, holds []hold.Hold) (
 		chunk := make([]candidate, len(rows))
 		for i, row := range rows {
 			at = row.Item.Row
-			chunk[i] = candidate{job: rowView(b, row, holds), cursor: strconv.Itoa(at)}
+			chunk[i] = candidate{job: rowView(b, row), cursor: strconv.Itoa(at)}
+			if row.Own() {
+				chunk[i].rec = row.Record
+			}
 		}
 		return chunk, err
 	}, nil
 }
 
-func rowView(b *batch.Batch, row *batch.Row, holds []hold.Hold) *Job {
+func rowView(b *batch.Batch, row *batch.Row) *Job {
 	if row.Own() {
-		return view(row.Record, holds)
+		return view(row.Record)
 	}
 	j := &Job{
 		Kind: string(b.Kind), VerificationID: row.Item.ID, Lane: string(tasks.Bulk), Batch: b.ID, Row: row.Item.Row, Run: 1,

@@ -207,11 +207,7 @@ func (a *API) submit(ctx context.Context, c *call, job tasks.Job, image io.ReadS
 	if err != nil {
 		return nil, err
 	}
-	view, err := a.show(ctx, rec)
-	if err != nil {
-		return nil, err
-	}
-	answer := &JobAnswer{Status: http.StatusOK, Body: *view}
+	answer := &JobAnswer{Status: http.StatusOK, Body: show(ctx, rec, a.causes())}
 	if receipt.Status == tasks.Enqueued && rec.Lane == job.Lane { // else the job waits in the other lane
 		answer.Status, answer.Location = http.StatusAccepted, jobPath(job.Kind, job.VerificationID)
 	}

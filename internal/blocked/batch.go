@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/batch"
+	"github.com/kycq/kycq/tasks"
 )
 
 // BatchStatus is the status of a batch with what the fleet tells about its end.
@@ -19,15 +20,17 @@ type BatchStatus struct {
 // StatusOf adds to the status of a batch what blocks it and when it ends.
 func (f *Fleet) StatusOf(s *batch.Status) (*BatchStatus, error) {
 	st := &BatchStatus{Status: s, PerMinute: s.EndPerMinute}
-	if st.PerMinute == 0 {
+	left := s.Rows - s.Ended
+	if st.PerMinute == 0 { // rows of other batches that are queued already come first
 		st.PerMinute = f.PerMinute(s.Kind)
+		left += max(0, int(f.Queues[tasks.Queue(s.Kind, tasks.Bulk)].Waiting())-s.Open)
 	}
 	var err error
 	if st.Blocked, err = f.Batch(s); err != nil {
 		return nil, err
 	}
 	if st.Moving() {
-		st.ETASeconds = int64(batch.TimeFor(st.Rows-st.Ended, st.PerMinute) / time.Second)
+		st.ETASeconds = int64(batch.TimeFor(left, st.PerMinute) / time.Second)
 	}
 	return st, nil
 }

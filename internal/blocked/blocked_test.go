@@ -210,6 +210,27 @@ func TestTheCausesOfABatch(t *testing.T) {
 	}
 }
 
+func TestTheTimeLeftOfABatch(t *testing.T) {
+	t.Parallel()
+	f := fleet(func(f *Fleet) {
+		f.Kinds = []gate.KindStatus{{Kind: "passport", PerMinute: 100}}
+		f.Queues[tasks.Queue(tasks.Passport, tasks.Bulk)] = asynqx.Depth{Pending: 490, Active: 10}
+	})
+	for name, c := range map[string]struct {
+		status batch.Status
+		want   int64
+	}{
+		"400 rows of other batches are first":    {batch.Status{Rows: 1000, Open: 100}, 14 * 60},
+		"the queue was counted before the batch": {batch.Status{Rows: 1000, Open: 600}, 10 * 60},
+		"the pace shows what else is queued":     {batch.Status{Rows: 1000, Open: 100, Ended: 200, EndPerMinute: 50}, 16 * 60},
+	} {
+		c.status.Kind, c.status.State = tasks.Passport, batch.Running
+		if st, err := f.StatusOf(&c.status); err != nil || st.ETASeconds != c.want {
+			t.Errorf("%s: %+v, %v, want %d s", name, st, err, c.want)
+		}
+	}
+}
+
 func TestAKindIsNotBlockedWhileJobsArePending(t *testing.T) {
 	t.Parallel()
 	f := fleet(func(f *Fleet) {
