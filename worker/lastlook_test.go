@@ -122,7 +122,7 @@ func (v *timedVendor) MaskAadhaar(ctx context.Context, r cashfree.MaskRequest) *
 
 func TestASlotIsUsedOnTimeOrGivenBack(t *testing.T) {
 	t.Parallel()
-	for name, stall := range map[string]time.Duration{"in time": 0, "a moment": time.Second, "S3 stands still": 4 * time.Second, "longer than the intent": 7 * time.Second} {
+	for name, stall := range map[string]time.Duration{"in time": 0, "a moment": time.Second, "S3 stalls": 4 * time.Second, "longer than the intent": 7 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {

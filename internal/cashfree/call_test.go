@@ -327,7 +327,7 @@ func TestAnOversizedAnswerIsClassifiedByItsStatus(t *testing.T) {
 	}
 }
 
-// Servers and proxies add a byte order mark, or compress although nobody asked for it.
+// Servers and proxies add a byte order mark, or compress without being asked.
 func TestGzipAndAByteOrderMarkAreUndone(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{"bom": "\ufeff" + okMasked, "gzip": zip(okMasked), "both": zip("\ufeff" + okMasked), "blank": "\r\n " + okMasked} {

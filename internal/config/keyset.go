@@ -86,7 +86,7 @@ func (l *loader) checkKeysetCommand(c *Config) {
 	}
 	if g.source == l.file {
 		if err := onlyRootWrites(l.file); err != nil {
-			l.problem("%s: %v: give the file and its folders to root, writable by nobody else, or set KYCQ_KEYSET_COMMAND in the environment", g.spelling, err)
+			l.problem("%s: %v: give the file and its folders to root, writable by no other user, or set KYCQ_KEYSET_COMMAND in the environment", g.spelling, err)
 		}
 	}
 	if !c.Keyset.Empty() {

@@ -122,7 +122,7 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
-// Who guesses behind a proxy locks out nobody else there, and cannot choose another address for each guess.
+// A client that guesses behind a proxy does not lock out the others there, and cannot choose another address for each guess.
 func TestTheForwardedAddressCountsFromListedProxiesOnly(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

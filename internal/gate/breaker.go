@@ -62,7 +62,7 @@ func (g *Gate) log(p *Permit, breaker, limit int64) {
 	}
 }
 
-// jobHash stands for a job in Redis.
+// jobHash identifies a job in Redis.
 func jobHash(id string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(id))

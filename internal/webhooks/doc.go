@@ -2,7 +2,7 @@
 // (https://www.standardwebhooks.com).
 //
 // Endpoints are registered in a file that only `kycq serve` reads; webhooks.json in the records bucket lists their names, and
-// which events they want. Whoever makes an event true, a worker or a command, first puts an object for each endpoint
+// which events they want. The worker or command that makes an event true first puts an object for each endpoint
 // (storage.Event). Deliverer lists these objects, and deletes each after an endpoint has answered 2xx. Redis holds only which
 // server delivers, and the backoff of failing endpoints. So each event arrives at least once, whatever is killed or wiped; a
 // repeated one has the same webhook-id, which is a hash of the object's key.

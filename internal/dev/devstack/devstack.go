@@ -96,7 +96,7 @@ func signedOnly(next http.Handler) http.Handler {
 	})
 }
 
-// advanceClock advances the clock of miniredis, which stands still otherwise: keys would not expire.
+// advanceClock advances the clock of miniredis, which does not run by itself: keys would not expire.
 func (s *Stack) advanceClock(ctx context.Context) {
 	const step = time.Second
 	ticker := time.NewTicker(step)

@@ -33,7 +33,7 @@ type Fault struct {
 	Count int `json:"count,omitempty"`
 	// After is the number of matching calls before the first that can be hit.
 	After int `json:"after,omitempty"`
-	// Probability that a matching call is hit, 0 to 1; 0 stands for 1.
+	// Probability that a matching call is hit, 0 to 1; 0 means 1.
 	Probability float64 `json:"probability,omitempty"`
 	// Code replaces the vendor's code in the body of a status fault, as in 429 too_many_requests_per_ip.
 	Code string `json:"code,omitempty"`
