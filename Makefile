@@ -36,8 +36,8 @@ test-all: ## everything that is run before a release: lint, test, mutants, soak,
 	KYCQ_TEST_MASK_CARDS=200 KYCQ_TEST_QR_CARDS=200 go test -count=1 -timeout 60m -run 'Masks|Find|Codes' ./internal/maskcheck ./internal/qr
 	$(MAKE) bench ARGS='-benchtime 1x'
 
-test-deploy: ## evaluate the alerts with Prometheus, and the chart with Helm, where these can be had
-	KYCQ_TEST_TOOLS="$$(scripts/tools.sh promtool helm)" scripts/with-servers.sh go test -count=1 -v -run 'Alert|Chart' ./internal/e2e ./deploy
+test-deploy: ## run the alerts in Prometheus, the chart in Helm, and the example clients, where these can be had
+	KYCQ_TEST_TOOLS="$$(scripts/tools.sh promtool helm tsx)" scripts/with-servers.sh go test -count=1 -v -run 'Alert|Chart|ExampleClients' ./internal/e2e ./deploy
 
 dist: ## build the archives of a release for three targets into dist/ (ARGS=--twice: build twice and compare)
 	scripts/dist.sh "$(VERSION)" "$(COMMIT)" $(ARGS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the tools that the tests and linters need, if they are missing, and prints their folder.
 #
-#   scripts/tools.sh [NAME...]     cc redis minio gofumpt golangci-lint gitleaks (default: all these), promtool helm
+#   scripts/tools.sh [NAME...]     cc redis minio gofumpt golangci-lint gitleaks (default: all these), promtool helm tsx
 #
 # Go programs are built with `go install` at the versions below into a folder outside the tree. A tool that is there in
 # the right version is not built again. redis-server and a C compiler (for the race detector) are expected on the system;
@@ -19,6 +19,7 @@ gofumpt        mvdan.cc/gofumpt                                        mvdan.cc/
 gitleaks       github.com/zricethezav/gitleaks/v8                      github.com/zricethezav/gitleaks/v8      v8.30.1
 helm           helm.sh/helm/v3/cmd/helm                                helm.sh/helm/v3                         v3.22.0
 '
+tsx_version=4.23.15
 redis_minimum=6.2 # required by asynq
 
 tools=${KYCQ_TOOLS:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/kycq/tools}
@@ -111,6 +112,17 @@ promtool() {
 # helm checks the chart. Without it, the tests of the chart are skipped.
 helm() { (go_tool helm) || say "NOTICE: no helm: the chart is not checked"; }
 
+# tsx runs TypeScript with any Node from 18 on. Without it, the clients in TypeScript are not tested.
+tsx() {
+	local folder=$tools/tsx-$tsx_version
+	if [[ -x $folder/node_modules/.bin/tsx ]] || npm install --prefix "$folder" --no-audit --no-fund --ignore-scripts "tsx@$tsx_version" >&2; then
+		ln -sfn "$folder/node_modules/.bin/tsx" "$tools/tsx"
+	else
+		rm -rf "$folder"
+		say "NOTICE: no tsx: npm cannot install it; the clients in TypeScript are not tested"
+	fi
+}
+
 # cc installs a C compiler if possible. Without one, scripts/test.sh runs without the race detector.
 cc() {
 	command -v "$(go env CC)" >/dev/null || apt_install gcc libc6-dev || say "no C compiler, and it could not be installed"
@@ -120,7 +132,7 @@ command -v go >/dev/null || die "no go: install Go $(sed -n 's/^go //p' "$(dirna
 [[ $# -gt 0 ]] || set -- cc redis minio gofumpt golangci-lint gitleaks
 for name; do
 	case $name in
-	cc | redis | promtool | helm) "$name" ;;
+	cc | redis | promtool | helm | tsx) "$name" ;;
 	minio | gofumpt | golangci-lint | gitleaks) go_tool "$name" ;;
 	*) die "unknown tool: $name" ;;
 	esac

@@ -94,14 +94,19 @@ type process struct {
 	log string // the file of its output
 }
 
-// start starts a process. It is killed at the end of the test.
+// start starts kycq. It is killed at the end of the test.
 func (s *stack) start(args ...string) *process {
+	s.t.Helper()
+	return s.startProgram(binary, args...)
+}
+
+func (s *stack) startProgram(program string, args ...string) *process {
 	s.t.Helper()
 	log, err := os.CreateTemp(s.dir, "worker-*.log")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{cmd: exec.CommandContext(context.Background(), binary, args...), log: log.Name()}
+	p := &process{cmd: exec.CommandContext(context.Background(), program, args...), log: log.Name()}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.env, log, log
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
