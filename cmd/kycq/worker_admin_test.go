@@ -103,6 +103,7 @@ func wantExported(t *testing.T, exported string) {
 	later := []string{
 		"kycq_hold_started_timestamp_seconds", "kycq_oldest_open_job_timestamp_seconds", "kycq_redis_memory_used_bytes",
 		"kycq_redis_memory_max_bytes", "kycq_redis_persistence", "kycq_clock_offset_seconds", "kycq_open_batches", "kycq_open_jobs",
+		"kycq_webhook_lag_seconds",
 	}
 	for _, file := range []string{"prometheus/kycq.rules.yaml", "grafana/kycq.json"} {
 		text, err := os.ReadFile("../../deploy/" + file)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"image"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kycq/kycq/internal/dev/specimen/distort"
 	"github.com/kycq/kycq/internal/testenv"
 )
 
@@ -91,7 +93,9 @@ func TestEachAlertFires(t *testing.T) {
 // produceConditions returns a scrape for each alert, and one of a calm stack.
 func produceConditions(t *testing.T) map[string]scrape {
 	found := map[string]scrape{"KycqNoWorker": {at: time.Now()}} // without a worker nothing is scraped
-	images := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(cardJPEG()) }))
+	images := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(distort.JPEG(image.NewGray(image.Rect(0, 0, 600, 400)), 70)) // not the card
+	}))
 	t.Cleanup(images.Close)
 	address := testenv.FreeAddress(t)
 	s := newStack(t)
@@ -102,6 +106,7 @@ func produceConditions(t *testing.T) map[string]scrape {
 	t.Cleanup(func() { _ = client.Close() })
 	client.ConfigSet(ctx, "maxmemory", "1gb")
 
+	serve := s.serveWebhooks("app1", "http://"+testenv.FreeAddress(t)) // nothing receives them
 	first := s.start("worker")
 	found["calm"] = s.becomes(address, `kycq_open_batches\{state="running"\} 0`, `kycq_clock_offset_seconds\{server="s3"\}`, `kycq_redis_persistence 1`)
 	found["KycqClockWrong"] = scrape{regexp.MustCompile(`(?m)^(kycq_clock_offset_seconds\S+) .*`).ReplaceAllString(found["calm"].text, "$1 30"), found["calm"].at}
@@ -153,6 +158,9 @@ func produceConditions(t *testing.T) map[string]scrape {
 	s.vendor.plan("broke", problem(422, "insufficient_balance", "Insufficient balance to process this request."))
 	s.enqueuePassports("broke")
 	found["KycqHold"] = s.becomes(address, `kycq_hold_started_timestamp_seconds\{cause="balance"`)
+	late := s.becomes(strings.TrimPrefix(serve.url, "http://"), `kycq_webhook_lag_seconds\{endpoint="app1"\} [1-9]`)
+	found["KycqWebhookLag"] = scrape{regexp.MustCompile(`(?m)^(kycq_webhook_lag_seconds\S+) .*`).ReplaceAllString(late.text, "$1 1000"), late.at}
+	serve.process.terminate(t)
 	first.terminate(t)
 
 	s.enqueuePassports("forgotten", "waits")

@@ -150,6 +150,9 @@ func (d *Deliverer) refresh(ctx context.Context) {
 		return
 	}
 	d.Log.Info().Int("endpoints", len(list)).Msg("webhook endpoints read")
+	for _, e := range d.endpoints {
+		d.metrics.forget(e.Name)
+	}
 	d.endpoints, d.published = list, true
 }
 
@@ -168,6 +171,7 @@ func (d *Deliverer) publish(ctx context.Context, list []Endpoint) error {
 // round delivers what is due, if this server leads for the endpoint.
 func (l *lane) round(ctx context.Context) error {
 	if leads, err := l.leader.Lead(ctx); err != nil || !leads {
+		l.metrics.forget(l.Name)
 		return err
 	}
 	states, err := redisx.Endpoints(ctx, l.Redis)

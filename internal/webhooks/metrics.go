@@ -42,6 +42,15 @@ func (m *metrics) set(endpoint string, owed int, lag time.Duration, stopped bool
 	m.stopped.WithLabelValues(endpoint).Set(value)
 }
 
+// forget removes what this process no longer sees: another server delivers to the endpoint, or it is gone.
+func (m *metrics) forget(endpoint string) {
+	if m != nil {
+		for _, gauge := range []*prometheus.GaugeVec{m.owed, m.oldest, m.stopped} {
+			gauge.DeleteLabelValues(endpoint)
+		}
+	}
+}
+
 func (m *metrics) delivered(endpoint string, r result) {
 	switch {
 	case m == nil:
