@@ -15,6 +15,8 @@ import (
 
 const chart = "helm/kycq"
 
+type envVar struct{ Name, Value string }
+
 // A manifest is the part of a Kubernetes object that the tests look at.
 type manifest struct {
 	Kind     string
@@ -27,6 +29,9 @@ type manifest struct {
 				Grace           int            `yaml:"terminationGracePeriodSeconds"`
 				SecurityContext map[string]any `yaml:"securityContext"`
 				Volumes         []struct {
+					Secret struct {
+						SecretName string `yaml:"secretName"`
+					}
 					Projected struct {
 						Sources []struct {
 							Secret struct{ Items []struct{ Path string } }
@@ -36,7 +41,7 @@ type manifest struct {
 				Containers []struct {
 					Name, Image     string
 					Args            []string
-					Env             []struct{ Name, Value string }
+					Env             []envVar
 					LivenessProbe   map[string]any `yaml:"livenessProbe"`
 					ReadinessProbe  map[string]any `yaml:"readinessProbe"`
 					SecurityContext map[string]any `yaml:"securityContext"`
@@ -75,7 +80,7 @@ func TestTheChartIsWellFormed(t *testing.T) {
 		t.Errorf("helm lint: %v\n%s", err, out)
 	}
 	for _, bad := range []string{
-		"worker.replica=3", "settings.KYCQ_KEYSET=x", "settings.KYCQ_LISTEN=x", "secrets.keyset.name=", "image.digest=latest", "worker.terminationGracePeriodSeconds=10",
+		"worker.replica=3", "settings.KYCQ_KEYSET=x", "settings.KYCQ_LISTEN=x", "secrets.keyset.name=", "image.digest=latest", "serve.webhooksSecret.name=x", "worker.terminationGracePeriodSeconds=10",
 	} {
 		if _, out, err := render(t, bad); err == nil || !strings.Contains(out, "values don't meet the specifications of the schema") {
 			t.Errorf("%s: %v %s", bad, err, out)
@@ -85,7 +90,7 @@ func TestTheChartIsWellFormed(t *testing.T) {
 
 func TestTheChartRunsWhatExistsWithFewRights(t *testing.T) {
 	t.Parallel()
-	found, output, err := render(t, "dashboard.enabled=true", "serve.enabled=true", "settings.KYCQ_S3_ENDPOINT=http://s3:9000")
+	found, output, err := render(t, "dashboard.enabled=true", "serve.enabled=true", "serve.webhooksSecret=hooks", "settings.KYCQ_S3_ENDPOINT=http://s3:9000")
 	if err != nil {
 		t.Fatal(err, output)
 	}
@@ -106,10 +111,17 @@ func TestTheChartRunsWhatExistsWithFewRights(t *testing.T) {
 			t.Errorf("%s: %+v", m.Metadata.Name, c)
 		}
 		var files []string
+		hooks := 0
 		for _, v := range pod.Volumes {
+			if v.Secret.SecretName == "hooks" {
+				hooks++
+			}
 			for _, s := range v.Projected.Sources {
 				files = append(files, s.Secret.Items[0].Path)
 			}
+		}
+		if slices.Contains(c.Env, envVar{"KYCQ_WEBHOOKS_FILE", "/webhooks/webhooks.yaml"}) != (hooks == 1) || (hooks == 1) != (c.Name == "serve") {
+			t.Errorf("%s: webhooks in %d volumes, environment %v", m.Metadata.Name, hooks, c.Env)
 		}
 		for _, e := range c.Env {
 			if strings.HasPrefix(e.Name, "KYCQ_") && !config.KnownVariable(e.Name) {

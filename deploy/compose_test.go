@@ -38,7 +38,7 @@ func load(t *testing.T, profiles []string, env ...string) *types.Project {
 
 func everything(t *testing.T) *types.Project {
 	t.Helper()
-	return load(t, []string{"sim", "cli"})
+	return load(t, []string{"sim", "api", "cli"})
 }
 
 func TestUpStartsTheStackAndSimTheSimulatorToo(t *testing.T) {
@@ -65,7 +65,7 @@ func TestServicesStartInTheOrderInWhichTheyNeedEachOther(t *testing.T) {
 		"redis": {}, "minio": {}, "keys": {},
 		"storage-init":  {"keys": done, "minio": types.ServiceConditionStarted},
 		"storage-users": {"storage-init": done},
-		"worker":        ready, "cli": {"redis": healthy},
+		"worker":        ready, "serve": ready, "cli": {"redis": healthy},
 		"dashboard": {"keys": done, "redis": healthy},
 		"simulator": {"keys": done}, "example-passports": withSim, "example-cards": withSim,
 	}
@@ -169,7 +169,7 @@ func TestServicesHaveUsersAndNetworksOfTheirRole(t *testing.T) {
 				t.Errorf("%s is in the network of the data", name)
 			}
 		}
-		role := map[string]string{"worker": "worker", "dashboard": "dashboard", "cli": "operator", "example-passports": "producer", "example-cards": "producer"}[name]
+		role := map[string]string{"worker": "worker", "serve": "serve", "dashboard": "dashboard", "cli": "operator", "example-passports": "producer", "example-cards": "producer"}[name]
 		for _, secret := range s.Secrets {
 			of, isURL := strings.CutPrefix(secret.Source, "redis_url_")
 			if user, isUser := strings.CutPrefix(secret.Source, "s3_"); isUser && !isURL {

@@ -175,7 +175,7 @@ func (d *demo) start(ctx context.Context, build cli.Build) error {
 		return err
 	}
 	if d.store, err = storage.Open(ctx, storage.Config{
-		Endpoint: cfg.S3Endpoint, AccessKeyID: devstack.Credentials, SecretAccessKey: redact.NewSecret(devstack.Credentials),
+		Endpoint: cfg.S3Endpoint, AccessKeyID: devstack.Credentials, SecretAccessKey: redact.NewSecret(devstack.Credentials), Webhooks: true,
 	}); err != nil {
 		return err
 	}

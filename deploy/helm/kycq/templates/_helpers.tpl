@@ -93,6 +93,9 @@ spec:
             - { name: {{ $name }}, value: {{ printf "/secrets/%s" $name | quote }} }
             {{- end }}
             {{- end }}
+            {{- if .values.webhooksSecret }}
+            - { name: KYCQ_WEBHOOKS_FILE, value: /webhooks/webhooks.yaml }
+            {{- end }}
           ports:
             - { name: http, containerPort: {{ .port }} }
           livenessProbe:
@@ -108,7 +111,14 @@ spec:
           volumeMounts:
             - { name: tmp, mountPath: /tmp }
             - { name: secrets, mountPath: /secrets, readOnly: true }
+            {{- if .values.webhooksSecret }}
+            - { name: webhooks, mountPath: /webhooks, readOnly: true }
+            {{- end }}
       volumes:
+        {{- with .values.webhooksSecret }}
+        - name: webhooks
+          secret: { secretName: {{ . }}, defaultMode: 0440 }
+        {{- end }}
         - name: tmp
           emptyDir: { sizeLimit: 256Mi }
         - name: secrets
