@@ -134,7 +134,7 @@ func (a *apiServer) operate(s *stack) {
 	s.wait("passport", "P1")
 	want(http.StatusAccepted, http.MethodPost, "/v1/fleet/pause", reason)
 	want(http.StatusAccepted, http.MethodPost, "/v1/passport", `{"verification_id":"P2","file_number":"`+canary+`00002","dob":"1990-01-31"}`)
-	if text := want(http.StatusOK, http.MethodGet, "/v1/jobs?open=true", ""); !bytes.Contains(text, []byte(`"P2"`)) {
+	if text := want(http.StatusOK, http.MethodGet, "/v1/jobs?open=true", ""); !bytes.Contains(text, []byte(`"P2"`)) || !bytes.Contains(text, []byte(`"blocked":{"reason":"paused"`)) {
 		a.t.Errorf("open jobs: %s", text)
 	}
 	want(http.StatusAccepted, http.MethodPost, "/v1/jobs/passport/P2/cancel", reason)
