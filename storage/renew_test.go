@@ -3,11 +3,9 @@ package storage_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 	"github.com/kycq/kycq/tasks"
@@ -104,27 +102,5 @@ func TestImagesAreRenewedWhenHalfOfTheirLifeHasPassed(t *testing.T) {
 		if n, err := store.RenewImages(t.Context(), nil); err != nil || n != step.want {
 			t.Errorf("%s later: %d renewed, %v, want %d", step.passes, n, err, step.want)
 		}
-	}
-}
-
-func TestARenewalDoesNotBringBackAnUploadThatWasDeleted(t *testing.T) {
-	t.Parallel()
-	store := storagetest.StartFake(t).Store(t)
-	rec := storage.NewRecord(tasks.JobSpec{Kind: tasks.Aadhaar, VerificationID: "A", Lane: tasks.Bulk, Run: 1})
-	rec.State, rec.UploadDeletedAt = storage.StateValid, time.Now()
-	if _, err := store.CreateRecord(t.Context(), rec); err != nil {
-		t.Fatal(err)
-	}
-	const key = "single/A.0123456789ab"
-	if err := store.Buckets().Upload(t.Context(), key, objects.Upload{
-		Body: strings.NewReader(""), SHA256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", ContentType: "image/png",
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := storage.Renew(store, t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Buckets().Inbox.Get(t.Context(), key); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("the upload is there: %v", err)
 	}
 }
