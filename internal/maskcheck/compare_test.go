@@ -20,6 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/opentype"
+	fixedpoint "golang.org/x/image/math/fixed"
+
 	"github.com/kycq/kycq/internal/dev/specimen"
 	"github.com/kycq/kycq/internal/dev/specimen/distort"
 	"github.com/kycq/kycq/internal/qr"
@@ -237,6 +242,11 @@ func TestWhichEarlierMasksAreRecognised(t *testing.T) {
 		"a number beside a code":          {beside(card), false},
 		"a light number on a dark ground": {changed(negative), false},
 		"a negative":                      {negative(plain), false},
+		"digits without spaces":           {unspaced(number, "912345678901", 40), false},
+		"digits without spaces, tilted":   {distort.Turn(unspaced(number, "911171118111", 40), 6), false},
+		"digits without spaces, touching": {distort.Blur(unspaced(number, "988888801234", 30), 1), false},
+		"ten digits":                      {unspaced(number, "9123456789", 40), true},
+		"a word in capitals":              {unspaced(number, "NORTHERNHEIGHTS", 30), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -251,6 +261,23 @@ func TestWhichEarlierMasksAreRecognised(t *testing.T) {
 			t.Errorf("%d: an open number is taken for a mask", i)
 		}
 	}
+}
+
+// unspaced is a card with another text in place of its number.
+func unspaced(number image.Rectangle, text string, size float64) *image.RGBA {
+	out := specimen.Draw(specimen.Card{Layout: specimen.PVC, Person: specimen.NewPerson(7), Scale: 0.8, Uncoded: true})
+	draw.Draw(out, number, image.White, image.Point{}, draw.Src)
+	f, err := opentype.Parse(goregular.TTF)
+	if err != nil {
+		panic(err)
+	}
+	face, err := opentype.NewFace(f, &opentype.FaceOptions{Size: size, DPI: 72})
+	if err != nil {
+		panic(err)
+	}
+	d := font.Drawer{Dst: out, Src: image.Black, Face: face, Dot: fixedpoint.P(number.Min.X+4, number.Max.Y-8)}
+	d.DrawString(text)
+	return out
 }
 
 func negative(img image.Image) image.Image {

@@ -4,7 +4,7 @@
 // they that are covered.
 //
 // If nothing was covered, the image passes with a review if the source was masked already: its writing is legible, but no number
-// of twelve digits in three groups shows in it. If the writing cannot be told apart letter by letter, such a number could be overlooked, so
+// of twelve digits, in three groups or without spaces, shows in it. If the writing cannot be told apart letter by letter, such a number could be overlooked, so
 // the image is refused.
 //
 // What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,

@@ -222,17 +222,20 @@ func (w writing) erase(glyphs []image.Rectangle) {
 }
 
 // showsNumber reports whether something like a number of twelve digits in three groups shows, of at least a height in
-// pixels. Four groups are another number.
+// pixels, or twelve digits without spaces. Four groups are another number.
 func (w writing) showsNumber(high int) bool {
 	if len(w.glyphs) > maxGlyphs {
 		return true
 	}
 	var threes, longer []image.Rectangle
-	for i := range w.glyphs {
+	for i, g := range w.glyphs {
+		row := w.row(i)
+		if g.Dy() >= high && isEven(row) {
+			return true
+		}
 		if !w.isFirst(i) {
 			continue
 		}
-		row := w.row(i)
 		for _, part := range []int{3, 4, 5, 7, 10} { // gaps between groups, in parts of sixteen of the height
 			switch area, n := groups(row, part); {
 			case n == 3:
@@ -245,6 +248,47 @@ func (w writing) showsNumber(high int) bool {
 	return slices.ContainsFunc(threes, func(three image.Rectangle) bool {
 		return three.Dy() >= high && !slices.ContainsFunc(longer, three.In)
 	})
+}
+
+// isEven reports whether a row begins with twelve glyphs of one height and one pitch, as the digits of nearly all prints have and
+// the letters of few. Some may touch another one, and one may be missing.
+func isEven(row []image.Rectangle) bool {
+	high := row[0].Dy()
+	var at, steps []int // centres and the steps between them, in half pixels
+	for _, g := range row {
+		switch {
+		case 100*max(high, g.Dy()) > 112*min(high, g.Dy())+100: // no digit
+		case 100*g.Dx() > 115*high: // two that touch
+			at = append(at, 2*g.Min.X+g.Dx()/2, 2*g.Max.X-g.Dx()/2)
+		default:
+			at = append(at, g.Min.X+g.Max.X)
+		}
+	}
+	if len(at) < 11 {
+		return false
+	}
+	for i := range min(11, len(at)-1) {
+		steps = append(steps, at[i+1]-at[i])
+	}
+	pitch := slices.Sorted(slices.Values(steps))[len(steps)/2]
+	if 10*pitch < 9*high { // bars rather than digits
+		return false
+	}
+	places := 1
+	for i, step := range steps {
+		if step > pitch*3/2 {
+			step -= pitch
+			places++
+		}
+		places++
+		if places > i+3 || 100*max(step-pitch, pitch-step) > 12*pitch+100 {
+			return false
+		}
+		if places >= 12 {
+			return true
+		}
+	}
+	return false
 }
 
 // groups counts the groups at the start of a row that may belong to one number: about as wide and as far from each other, of
