@@ -43,7 +43,8 @@ func (l *loader) checkExposure(c *Config, s Setting, g given) {
 
 // checkLive refuses exceptions for development together with the live API.
 func (l *loader) checkLive(c *Config) {
-	if u, err := url.Parse(c.CashfreeURL); err == nil && u.Hostname() == live && len(c.ImageHosts) > 0 && c.ImageProxy.Empty() {
+	u, err := url.Parse(c.CashfreeURL)
+	if err == nil && strings.EqualFold(strings.TrimSuffix(u.Hostname(), "."), live) && len(c.ImageHosts) > 0 && c.ImageProxy.Empty() {
 		l.problem("%s allows image links to private addresses and plain http, which the live API has none of: remove it (it goes with %s only)",
 			l.given["image_hosts"].spelling, l.given["image_proxy"].spelling)
 	}

@@ -347,10 +347,13 @@ func TestCarelessSettingsAreNamed(t *testing.T) {
 			t.Errorf("%s: %v, %v", setting, c.Careless(), err)
 		}
 	}
-	environ := []string{"KYCQ_CASHFREE_URL=https://api.cashfree.com/verification", "KYCQ_IMAGE_HOSTS=10.0.0.1"}
-	_, err := config.Load(config.Sources{Environ: environ}, config.Cashfree)
-	if err == nil || !strings.Contains(err.Error(), "KYCQ_IMAGE_HOSTS") {
-		t.Errorf("image hosts with the live API: %v", err)
+	var environ []string
+	for _, host := range []string{"api.cashfree.com", "API.Cashfree.com:443", "api.cashfree.com."} {
+		environ = []string{"KYCQ_CASHFREE_URL=https://" + host + "/verification", "KYCQ_IMAGE_HOSTS=10.0.0.1"}
+		_, err := config.Load(config.Sources{Environ: environ}, config.Cashfree)
+		if err == nil || !strings.Contains(err.Error(), "KYCQ_IMAGE_HOSTS") {
+			t.Errorf("image hosts with the live API, %s: %v", host, err)
+		}
 	}
 	if _, err := config.Load(config.Sources{Environ: append(environ, "KYCQ_IMAGE_PROXY=http://proxy:3128")}, config.Cashfree); err != nil {
 		t.Errorf("with a proxy: %v", err)
