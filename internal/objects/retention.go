@@ -76,6 +76,9 @@ func (b *Buckets) readRules(parent context.Context, bucket *Bucket, r *Retention
 	rules, err := bucket.rules(ctx)
 	if err != nil {
 		r.Rules = []string{"unknown (" + refusal(err) + ")"}
+		if isDenied(err) { // the rules may be there
+			return
+		}
 	}
 	for _, rule := range rules {
 		if rule.Status != types.ExpirationStatusEnabled {
