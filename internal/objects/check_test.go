@@ -32,7 +32,7 @@ func TestCheckWorksInEveryBucketAndLeavesNothing(t *testing.T) {
 // Anonymous read access and anonymous list access are separate grants: each one is found.
 func TestCheckFindsAPublicBucket(t *testing.T) {
 	t.Parallel()
-	for _, action := range []string{"s3:GetObject", "s3:ListBucket"} {
+	for _, action := range []string{"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:DeleteObject"} {
 		server := storagetest.StartMinIO(t)
 		store := server.Store(t)
 		masked := store.Config().MaskedBucket

@@ -26,7 +26,7 @@ var (
 	// ErrUncertain: a conditional write got no response, and the stored object did not show whether it happened; it may still
 	// happen. Treat it as a failure of S3 and start again with a new read.
 	ErrUncertain = errors.New("not known whether the write happened")
-	// ErrPublic: everybody can read the bucket, without credentials.
+	// ErrPublic: everybody can read or change the bucket, without credentials.
 	ErrPublic = errors.New("bucket is open to everybody")
 	// ErrRegion: the bucket is in a region that is not allowed.
 	ErrRegion = errors.New("bucket is outside of the allowed regions")

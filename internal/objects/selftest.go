@@ -21,6 +21,9 @@ import (
 // probePrefix is the folder of the temporary objects of SelfTest and Check, in every bucket.
 const probePrefix = "probe/"
 
+// conditional ends the key of the second temporary object of selfTest.
+const conditional = "-conditional"
+
 // SelfTest checks that the store can keep kycq's promises: the buckets exist, are accessible and not public, and honour
 // conditional writes. The error is one line that says what to do: ErrNoBucket, ErrDenied, ErrUnreachable, ErrNoConditions,
 // ErrPublic, ErrRegion, or another failure of the store.
@@ -50,7 +53,7 @@ func (b *Buckets) SelfTest(ctx context.Context) error {
 type BucketCheck struct {
 	// Role is inbox, masked or records.
 	Role, Bucket string
-	// Public is true if the bucket can be read or listed without credentials.
+	// Public is true if the bucket can be read, listed or changed without credentials.
 	Public bool
 	// Denied is set by the caller if a missing permission explains Err.
 	Denied bool
@@ -144,14 +147,14 @@ func (b *Bucket) selfTest(ctx context.Context, use func(key string)) error {
 		err = fmt.Errorf("%w (it was asked for KYCQ_S3_SSE=%s)", err, b.client.sse)
 	}
 	if err == nil {
-		err = test.testConditions(ctx, key+"-conditional")
+		err = test.testConditions(ctx, key+conditional)
 	}
 	if err == nil {
 		use(key)
 	}
 	// The objects are deleted also after a failure, and if ctx has ended.
 	var remains RemainsError
-	for _, k := range []string{key, key + "-conditional"} {
+	for _, k := range []string{key, key + conditional} {
 		if removed := remains.Take(test.Purge(context.WithoutCancel(ctx), k)); err == nil {
 			err = removed
 		}
@@ -228,8 +231,8 @@ func (b *Bucket) testRead(parent context.Context, key, body, etag, writeID strin
 	return nil
 }
 
-// isPublic reports whether the bucket or the object can be read without credentials. Every failure counts as denied, since
-// the same requests have just succeeded with credentials.
+// isPublic reports whether the bucket or the object can be read, written or deleted without credentials. Every other answer counts
+// as denied, since the same requests have just succeeded with credentials.
 func (b *Bucket) isPublic(ctx context.Context, key string) bool {
 	// A separate client: the SDK ignores anonymous credentials as an option of a single call.
 	anonymous := s3.New(b.client.Options(), func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} })
@@ -237,6 +240,15 @@ func (b *Bucket) isPublic(ctx context.Context, key string) bool {
 	if _, err := open.listOne(ctx); err == nil {
 		return true
 	}
-	_, err := open.Get(ctx, key)
+	if _, err := open.Get(ctx, key); err == nil {
+		return true
+	}
+	err := open.try(ctx, "PutObject", key+conditional)
+	if status, _ := answerOf(err); err == nil || status == http.StatusPreconditionFailed { // denials come before conditions
+		return true
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err = open.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: aws.String(key + conditional)})
 	return err == nil
 }
