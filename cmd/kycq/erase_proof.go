@@ -34,15 +34,20 @@ type proof struct {
 
 func proofOf(cfg storage.Config, rec *storage.Record, entry audit.Event, parts []string, remains *storage.RemainsError) proof {
 	id, record := rec.VerificationID, fmt.Sprintf("s3://%s/records/%s/%s.json", cfg.RecordsBucket, rec.Kind, rec.VerificationID)
+	but := ""
+	if remains.Result() != nil {
+		but = ", but those that remain"
+	}
 	p := proof{
 		Version: 1, Kind: rec.Kind, VerificationID: id, Erased: rec.Erased, WrittenAt: time.Now().UTC().Truncate(time.Second),
 		Removed: []string{
-			record + ": input, answers, masked values, fingerprint, and all older versions",
+			record + ": input, answers, masked values, fingerprint, and all older versions" + but,
 			"Redis: the tasks of all runs, and an answer that waited for S3",
 		},
 		Kept: []string{
 			record + ": a tombstone with id, outcome, codes, attempts and times",
 			fmt.Sprintf("s3://%s/audit/: the events about this id", cfg.RecordsBucket),
+			fmt.Sprintf("s3://%s/batches/: report.csv of ended batches with the id, outcome, reference and comparisons, without the input", cfg.RecordsBucket),
 		},
 		Remains: []string{},
 		NotReached: []string{
@@ -56,12 +61,12 @@ func proofOf(cfg storage.Config, rec *storage.Record, entry audit.Event, parts [
 	p.Audit.Writer, p.Audit.Seq, p.Audit.MAC = entry.Writer, entry.Seq, entry.MAC
 	if rec.Kind == tasks.Aadhaar {
 		p.Removed = append(p.Removed,
-			fmt.Sprintf("s3://%s/masked/%s/: the masked images of %s, with all versions", cfg.MaskedBucket, id, count(rec.Run, "run")),
-			fmt.Sprintf("s3://%s/quarantine/%s: the image in quarantine, with all versions", cfg.InboxBucket, id),
-			fmt.Sprintf("s3://%s/: the upload of this job, with all versions", cfg.InboxBucket))
+			fmt.Sprintf("s3://%s/masked/%s/: the masked images of %s, with all versions%s", cfg.MaskedBucket, id, count(rec.Run, "run"), but),
+			fmt.Sprintf("s3://%s/quarantine/%s: the image in quarantine, with all versions%s", cfg.InboxBucket, id, but),
+			fmt.Sprintf("s3://%s/: the upload of this job, with all versions%s", cfg.InboxBucket, but))
 	}
 	for _, key := range parts {
-		p.Removed = append(p.Removed, fmt.Sprintf("s3://%s/%s: the row of this id, and all older versions of the part", cfg.RecordsBucket, key))
+		p.Removed = append(p.Removed, fmt.Sprintf("s3://%s/%s: the row of this id, and all older versions of the part%s", cfg.RecordsBucket, key, but))
 	}
 	for _, r := range remains.Remnants {
 		p.Remains = append(p.Remains, r.String())
