@@ -564,6 +564,18 @@ func TestPrivateAddressesAreRefusedUnlessAllowed(t *testing.T) {
 	}
 }
 
+func TestARedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	f, receivers := newFixture(t, "app1", "elsewhere")
+	redirect := httptest.NewServer(http.RedirectHandler(receivers[1].URL, http.StatusTemporaryRedirect))
+	t.Cleanup(redirect.Close)
+	e := f.endpoints[0]
+	e.URL = redirect.URL
+	if err := f.server().Client.Test(t.Context(), e, time.Now()); err == nil || len(receivers[1].take()) != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestBadFilesOfEndpointsAreRefusedWithoutQuotingThem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
