@@ -2,6 +2,7 @@ package blocked
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -253,14 +255,33 @@ func TestMostDelayedJobsNameTheCauseAndTheFirstTheTime(t *testing.T) {
 
 func TestTheConfiguredRateIsThatOfTheWorkersAlive(t *testing.T) {
 	t.Parallel()
-	rate := func(r string, ago time.Duration) redisx.Worker {
+	with := func(r string, ago time.Duration) redisx.Worker {
 		return redisx.Worker{Settings: map[string]string{"passport_rate": r}, SeenAgo: ago}
 	}
 	f := fleet(func(f *Fleet) {
-		f.Workers = []redisx.Worker{rate("200/m", 0), rate("50/m", time.Hour), rate("100/m", 0), rate("200/m", 0)}
+		f.Workers = []redisx.Worker{with("200/m", 0), with("50/m", time.Hour), with("100/m", 0), with("200/m", 0)}
 	})
 	if got := f.Configured(free); got != "200/m, 100/m" {
 		t.Error(got)
+	}
+}
+
+// The settings of a command on another machine say nothing about the pace of the workers.
+func TestThePaceIsThatOfTheWorkersRate(t *testing.T) {
+	t.Parallel()
+	own, workers, half := rate.Rate{Calls: 100, Per: time.Minute}, rate.Rate{Calls: 50, Per: time.Second}, rate.Rate{Calls: 50, Per: time.Minute}
+	for name, tt := range map[string]struct {
+		k    gate.KindStatus
+		want float64
+	}{
+		"not set": {gate.KindStatus{Configured: own, PerMinute: 98}, 2940},
+		"set":     {gate.KindStatus{Configured: own, Set: &gate.SetRate{Rate: half}, PerMinute: 49}, 49},
+		"vendor":  {gate.KindStatus{Configured: own, VendorLimit: 10, PerMinute: 9.8}, 588},
+	} {
+		configure(&tt.k, workers)
+		if tt.k.Configured != workers || math.Abs(tt.k.PerMinute-tt.want) > 1e-6 {
+			t.Errorf("%s: %s, %f a minute, want %f", name, tt.k.Configured, tt.k.PerMinute, tt.want)
+		}
 	}
 }
 

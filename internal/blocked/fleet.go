@@ -13,6 +13,7 @@ import (
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -51,12 +52,31 @@ func Read(ctx context.Context, client redis.UniversalClient, g Gate) (*Fleet, er
 	if f.Workers, err = redisx.Workers(ctx, client); err != nil {
 		return nil, err
 	}
+	for i, k := range f.Kinds {
+		if r, err := rate.Parse(f.Configured(k)); err == nil { // not if the workers differ
+			configure(&f.Kinds[i], r)
+		}
+	}
 	for _, queue := range append(tasks.Queues(), batch.Queue) {
 		if f.Queues[queue], err = asynqx.ReadDepth(ctx, client, queue); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+// configure puts the workers' rate in the place of that in the settings of this process, which makes no calls.
+func configure(k *gate.KindStatus, r rate.Rate) {
+	pace := func() float64 {
+		limit := k.Limit()
+		if k.VendorLimit > 0 {
+			limit.Calls = k.VendorLimit
+		}
+		return limit.PerMinute()
+	}
+	before := pace()
+	k.Configured = r
+	k.PerMinute *= pace() / before
 }
 
 // PerMinute returns the rate of a kind, in calls a minute.
