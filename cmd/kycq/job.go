@@ -59,7 +59,11 @@ func (n *jobName) find(ctx context.Context, store *storage.Store) (*storage.Reco
 		found = rec
 	}
 	if found == nil {
-		return nil, fmt.Errorf("no job %s: %w; a row of a batch is there from its first call on: kycq batch status BATCH says what blocks it", n.id, storage.ErrNotFound)
+		what := "job"
+		if len(n.kinds) == 1 {
+			what = string(n.kinds[0]) + " job"
+		}
+		return nil, fmt.Errorf("no %s %s: %w; a row of a batch is there from its first call on: kycq batch status BATCH says what blocks it", what, n.id, storage.ErrNotFound)
 	}
 	return found, nil
 }

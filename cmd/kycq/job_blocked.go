@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/blocked"
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/wire"
@@ -26,4 +31,26 @@ func newJobView(cfg *config.Config, store *storage.Store) (*jobView, error) {
 
 func (v *jobView) blocked(ctx context.Context, rec *storage.Record) *blocked.Reason {
 	return (&blocked.Jobs{Redis: v.redis, Gate: v.gate, Store: v.store}).Of(ctx, rec)
+}
+
+// noRecord adds to the error about a job without a record what blocks open batches: it may be a row of one of them.
+func (v *jobView) noRecord(ctx context.Context, name jobName, err error) error {
+	if !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // Redis may be down
+	defer cancel()
+	fleet, failed := v.fleet(ctx)
+	if failed != nil {
+		return err
+	}
+	batches, failed := listBatches(ctx, batch.NewControl(v.redis, v.store), fleet, false)
+	if failed != nil {
+		return err
+	}
+	batches = slices.DeleteFunc(batches, func(s *batchStatus) bool { return !slices.Contains(name.kinds, s.Kind) })
+	if text := blockedBatches(batches); text != "" {
+		return fmt.Errorf("%w\n%s", err, text)
+	}
+	return err
 }

@@ -37,12 +37,17 @@ masked. With --reveal it decrypts and prints input and answer, after an event in
 			if err != nil {
 				return err
 			}
-			rec, err := name.find(cmd.Context(), store)
+			view, err := newJobView(cfg, store)
 			if err != nil {
 				return err
 			}
+			defer view.Close()
+			rec, err := name.find(cmd.Context(), store)
+			if err != nil {
+				return view.noRecord(cmd.Context(), name, err)
+			}
 			if !reveal {
-				return a.printOpenRecord(cmd.Context(), cfg, store, rec)
+				return a.printOpenRecord(cmd.Context(), view, rec)
 			}
 			act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID, Reason: reason}
 			if err := (&deps{cfg: cfg, store: store}).appendAudit(cmd.Context(), act); err != nil {
@@ -68,12 +73,7 @@ func (a *app) printRecord(rec *storage.Record) error {
 }
 
 // printOpenRecord prints a record, and what blocks the job.
-func (a *app) printOpenRecord(ctx context.Context, cfg *config.Config, store *storage.Store, rec *storage.Record) error {
-	view, err := newJobView(cfg, store)
-	if err != nil {
-		return err
-	}
-	defer view.Close()
+func (a *app) printOpenRecord(ctx context.Context, view *jobView, rec *storage.Record) error {
 	reason := view.blocked(ctx, rec)
 	if reason == nil {
 		return a.printRecord(rec)

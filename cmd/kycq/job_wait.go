@@ -40,7 +40,7 @@ reached, and exits with 6 after --give-up-after. Exit code 0: the outcome is val
 			defer w.view.Close()
 			rec, err := w.record(cmd.Context())
 			if err != nil {
-				return err
+				return w.view.noRecord(cmd.Context(), name, err)
 			}
 			if err := a.printRecord(rec); err != nil {
 				return err

@@ -143,9 +143,9 @@ func (o *overview) text() string {
 	} else {
 		text.WriteString(progressTable(o.Batches) + blockedBatches(o.Batches))
 	}
-	text.WriteString("\nfailures of the last 24 hours: ")
+	text.WriteString("\nfailures of the last 24 hours:")
 	if len(o.Failures) == 0 {
-		text.WriteString("none\n")
+		text.WriteString(" none\n")
 	} else {
 		text.WriteString("\n")
 	}
