@@ -33,7 +33,7 @@ func (v *jobView) blocked(ctx context.Context, rec *storage.Record) *blocked.Rea
 	return (&blocked.Jobs{Redis: v.redis, Gate: v.gate, Store: v.store}).Of(ctx, rec)
 }
 
-// noRecord adds to the error about a job without a record what blocks open batches: it may be a row of one of them.
+// noRecord adds the open batches, and what blocks them, to the error about a job without a record: it may be a row of one.
 func (v *jobView) noRecord(ctx context.Context, name jobName, err error) error {
 	if !errors.Is(err, storage.ErrNotFound) {
 		return err
@@ -48,9 +48,17 @@ func (v *jobView) noRecord(ctx context.Context, name jobName, err error) error {
 	if failed != nil {
 		return err
 	}
+	const shown = 5
 	batches = slices.DeleteFunc(batches, func(s *batchStatus) bool { return !slices.Contains(name.kinds, s.Kind) })
-	if text := blockedBatches(batches); text != "" {
-		return fmt.Errorf("%w\n%s", err, text)
+	for i, s := range batches {
+		switch {
+		case i == shown:
+			return fmt.Errorf("%w\nand %d further open batches (kycq batch list)", err, len(batches)-shown)
+		case s.Blocked != nil:
+			err = fmt.Errorf("%w\n%s %s", err, s.Batch, s.Blocked.Line())
+		default:
+			err = fmt.Errorf("%w\n%s is %s: %d of %d rows ended", err, s.Batch, s.State, s.Ended, s.Rows)
+		}
 	}
 	return err
 }
