@@ -37,7 +37,6 @@ the report.csv that the batch stores in S3 does not. Cells that a spreadsheet wo
 	})
 	cli.ChoiceFlag(cmd, &f.only.Outcome, "outcome", "only rows with this outcome", batchreport.Any, "valid", "invalid", "failed", "cancelled", "queued",
 		"waiting", "sent", "answered")
-	cmd.Flags().BoolVar(&f.only.Mismatch, "mismatch", false, "only passports whose name, date of birth or file number differs from the input")
 	return cmd
 }
 
@@ -46,12 +45,13 @@ func newBatchFailures(a *app) *cobra.Command {
 	cmd := a.reportCommand(f, &cobra.Command{
 		Use:   "failures BATCH",
 		Short: "write the failed and invalid rows, to be corrected and submitted again",
-		Long: `failures writes the input columns of the rows that ended failed or invalid, with code and message. To submit rows again, run it
-with --new-ids, which gives each row a verification_id that no job has, and the old one in the column previous_id: an id belongs to
-its input for good. Remove the rows that cannot be corrected, correct the others, and submit the file as a new batch, with the
-same --map, --date-format and --images.`,
+		Long: `failures writes the input columns of the rows that ended failed or invalid, with code and message, or with --mismatch those of
+passports that differ from the input. To submit rows again, run it with --new-ids, which gives each row a verification_id that no
+job has, and the old one in the column previous_id: an id belongs to its input for good. Remove the rows that cannot be corrected,
+correct the others, and submit the file as a new batch, with the same --map, --date-format and --images.`,
 		Example: "  kycq batch failures customers-1f00c3aa --new-ids --out fix.csv\n  kycq batch failures customers-1f00c3aa --format jsonl",
 	})
+	cli.ChoiceFlag(cmd, &f.only.Outcome, "outcome", "only rows with this outcome", batchreport.Any, "invalid", "failed")
 	cmd.Flags().BoolVar(&f.newIDs, "new-ids", false, "give each row a new verification_id, to be corrected and submitted again")
 	return cmd
 }
@@ -65,6 +65,7 @@ func (a *app) reportCommand(f *reportFlags, cmd *cobra.Command) *cobra.Command {
 		return a.writeReport(ctx, d, args[0], f)
 	})
 	cli.ChoiceFlag(cmd, &f.format, "format", "form of the rows", string(batchreport.CSV), string(batchreport.JSONL))
+	cmd.Flags().BoolVar(&f.only.Mismatch, "mismatch", false, "only passports whose name, date of birth or file number differs from the input")
 	cmd.Flags().BoolVar(&f.only.Review, "review", false, "only rows whose image a person should look at")
 	cmd.Flags().StringVar(&f.only.Code, "code", "", "only rows with this code")
 	completeCode(cmd)

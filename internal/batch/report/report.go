@@ -38,7 +38,7 @@ type Report struct {
 	Client  batch.Preparer
 	Columns []string // of the manifest
 	Format  Format
-	// FailuresOnly limits the report to failed and invalid rows, and to the columns of the input with code and message, so
+	// FailuresOnly limits the report to failed and invalid rows (with Only.Mismatch to passports that differ from the input), and to the columns of the input with code and message, so
 	// that they can be corrected and submitted again.
 	FailuresOnly bool
 	// NewIDs, with FailuresOnly, gives each row a verification_id that no job has, so that it can be submitted again. The old one
@@ -91,7 +91,7 @@ func (r *Report) Write(ctx context.Context, w io.Writer) (rows int, err error) {
 	}
 	err = r.Batch.Walk(ctx, r.Parts, r.Records, r.Client, func(row *batch.Row) error {
 		defer r.Visited()
-		if r.FailuresOnly && (!failed(row) || row.Erased()) || !r.Only.matches(row) {
+		if r.FailuresOnly && (!failed(row) && !r.Only.Mismatch || row.Erased()) || !r.Only.matches(row) {
 			return nil
 		}
 		rows++

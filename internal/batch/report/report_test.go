@@ -100,6 +100,7 @@ func TestAReportCanBeLimited(t *testing.T) {
 		"outcome":              {Filter{Outcome: "failed"}, false, "ID2 ID3"},
 		"code and outcome":     {Filter{Outcome: "valid", Code: "different_input"}, false, ""},
 		"mismatch":             {Filter{Mismatch: true}, false, "ID1"},
+		"failures of mismatch": {Filter{Mismatch: true}, true, "ID1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
