@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -42,6 +43,9 @@ func (a *app) runSubmission(ctx context.Context, d *batchDeps, f submitFlags, fn
 func (s *submission) open(ctx context.Context) (err error) {
 	s.source, err = submit.Open(ctx, s.flags.Options, s.shown)
 	s.shown.Clear()
+	if errors.Is(err, fs.ErrNotExist) {
+		return cli.UsageError(err)
+	}
 	if err != nil {
 		return err
 	}
