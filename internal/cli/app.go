@@ -45,7 +45,7 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
-		err = UsageError(err) // cobra did not find the command, or could not parse its flags
+		err = UsageError(nearestCommand(root, err)) // cobra did not find the command, or could not parse its flags
 		a.JSON = a.JSON || slices.Contains(args, "--json")
 	}
 	return a.report(ctx, cmd, err)
@@ -79,6 +79,7 @@ func (a *App) configure(root *cobra.Command) {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(nearestFlag)
+	root.DisableSuggestions, root.SuggestionsMinimumDistance = true, 2 // see nearestCommand
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveDefault)
 	root.PersistentFlags().BoolVar(&a.JSON, "json", false, "print answers and errors as JSON")
 	root.PersistentFlags().BoolVarP(&a.Quiet, "quiet", "q", false, "print no remarks and no progress")

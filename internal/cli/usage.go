@@ -46,6 +46,18 @@ func nearestFlag(cmd *cobra.Command, err error) error {
 	return fmt.Errorf("%w%s", err, config.Nearest("--"+unknown.GetSpecifiedName(), names))
 }
 
+// nearestCommand adds similar commands to cobra's error about an unknown one, which is no type of its own.
+func nearestCommand(root *cobra.Command, err error) error {
+	var unknown string
+	if n, _ := fmt.Sscanf(err.Error(), "unknown command %q for", &unknown); n == 0 {
+		return err
+	}
+	if similar := root.SuggestionsFor(unknown); len(similar) > 0 {
+		return fmt.Errorf("%w: did you mean %s?", err, strings.Join(similar, " or "))
+	}
+	return err
+}
+
 func section(text *strings.Builder, title, body string) {
 	if body = strings.TrimRight(body, "\n"); body == "" {
 		return
