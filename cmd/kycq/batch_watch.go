@@ -74,6 +74,9 @@ func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFl
 // endingEvery is the time between updates while the report is being written.
 const endingEvery = 500 * time.Millisecond
 
+// outageEvery is the time between attempts in an outage: at a slower pace --give-up-after would end late.
+const outageEvery = time.Second
+
 // follow returns the status when the batch is done.
 func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every time.Duration) (*batchStatus, error) {
 	defer w.Clear()
@@ -83,7 +86,9 @@ func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every tim
 			return nil, err
 		}
 		wait := every
-		if err == nil {
+		if err != nil {
+			wait = min(every, outageEvery)
+		} else {
 			if st.Done {
 				return st, nil
 			}
