@@ -38,8 +38,8 @@ type Report struct {
 	Client  batch.Preparer
 	Columns []string // of the manifest
 	Format  Format
-	// FailuresOnly limits the report to failed and invalid rows (with Only.Mismatch to passports that differ from the input), and to the columns of the input with code and message, so
-	// that they can be corrected and submitted again.
+	// FailuresOnly limits the report to failed and invalid rows (with Only.Mismatch to passports that differ from the input), and
+	// to the columns of the input with code and message, so that they can be corrected and submitted again.
 	FailuresOnly bool
 	// NewIDs, with FailuresOnly, gives each row a verification_id that no job has, so that it can be submitted again. The old one
 	// is in a column of its own.
