@@ -136,6 +136,7 @@ func tombstone(rec *storage.Record, by, reason string, upload *tasks.Image) *sto
 	rec = rec.Clone()
 	rec.SealedInput, rec.Sealed, rec.Fingerprint = "", "", ""
 	rec.MaskedImage, rec.Passport = nil, nil
+	rec.NextAction = "" // a retry and a review are refused
 	for i := range rec.Earlier {
 		rec.Earlier[i].MaskedImage, rec.Earlier[i].Passport, rec.Earlier[i].Sealed = nil, nil, ""
 	}

@@ -160,6 +160,9 @@ func TestAnErasureRemovesUploadAndQuarantineButNoObjectOfTheUsers(t *testing.T) 
 		if _, there := w.s3.inbox[own.Key]; !there || len(w.s3.inbox) != 1 || len(w.s3.quar) != 0 {
 			t.Errorf("inbox %d, quarantine %d, the user's own is there: %t", len(w.s3.inbox), len(w.s3.quar), there)
 		}
+		if rec := w.record(tasks.Aadhaar, "A"); rec.NextAction != "" {
+			t.Errorf("what to do about an erased job: %s", rec.NextAction)
+		}
 	})
 }
 
