@@ -114,6 +114,7 @@ type fakeS3 struct {
 	// markers are the open runs, with the time of the put; unmarked are the records written while they had none.
 	markers  map[storage.OpenRun]time.Time
 	unmarked []string
+	unowed   []string // runs that a write has ended without Ending: no webhook event would be owed
 	complete bool
 	history  []*storage.Record // as they were written
 }
@@ -180,6 +181,9 @@ func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (s
 		}
 		return storage.Version{}, storage.ErrConflict
 	}
+	if was, _, err := s.read(rec.Kind, rec.VerificationID); !rec.CompletedAt.IsZero() && !rec.Ending && (err != nil || !was.CompletedAt.Equal(rec.CompletedAt)) {
+		s.unowed = append(s.unowed, fmt.Sprintf("%s %s run %d, %s", rec.Kind, rec.VerificationID, rec.Run, rec.State))
+	}
 	rec.UpdatedAt = now()
 	raw, err := json.Marshal(rec)
 	if err != nil {
@@ -198,6 +202,7 @@ func (s *fakeS3) write(ctx context.Context, rec *storage.Record, etag string) (s
 	if s.chaos.hit(faultRate) { // written, but the reply was lost
 		return storage.Version{}, storage.ErrUnreachable
 	}
+	rec.Ending = false
 	return storage.Version{ETag: d.etag}, nil
 }
 

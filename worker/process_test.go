@@ -47,6 +47,9 @@ func withWorld(t *testing.T, policy Policy, test func(t *testing.T, w *world, p 
 		}
 		test(t, w, p)
 		p.Drain()
+		if len(w.s3.unowed) > 0 {
+			t.Errorf("runs ended without an event for webhooks: %q", w.s3.unowed)
+		}
 	})
 }
 
