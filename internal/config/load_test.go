@@ -317,6 +317,9 @@ func TestAFileOfASecretThatOthersCanReadIsRefused(t *testing.T) {
 		if _, err := config.Load(config.Sources{Environ: []string{"KYCQ_CASHFREE_PUBLIC_KEY_FILE=" + keyset}}, config.Cashfree); err == nil || strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("a public key of mode %o: %v", c.mode, err)
 		}
+		if _, err := config.Load(config.Sources{Environ: []string{"KYCQ_TLS_CERT_FILE=" + keyset}}, config.API); err == nil || strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("a certificate of mode %o: %v", c.mode, err)
+		}
 	}
 }
 

@@ -270,7 +270,7 @@ func table(c *Config) []Setting {
 			Help: "keys of the HTTP API, one line each, as written by kycq serve key; the file is read again when it changes",
 		},
 		{
-			Name: "tls_cert", Area: API, Form: "pem", Secret: true, File: true, set: to(&c.TLSCert, secret),
+			Name: "tls_cert", Area: API, Form: "pem", File: true, set: to(&c.TLSCert, secret),
 			Help: "certificate of kycq serve with its chain (PEM); the file is read again when it changes",
 		},
 		{
