@@ -120,7 +120,7 @@ spec:
           secret: { secretName: {{ . }}, defaultMode: 0440 }
         {{- end }}
         - name: tmp
-          emptyDir: { sizeLimit: 256Mi }
+          emptyDir: { sizeLimit: 1200Mi } # kycq serve keeps up to four manifests of 256 MiB
         - name: secrets
           projected:
             defaultMode: 0440
