@@ -28,7 +28,7 @@ type payload struct {
 var (
 	// ErrPayloadVersion means that a newer kycq wrote the payload: upgrade the workers before the producers.
 	ErrPayloadVersion = errors.New("payload of a newer version: upgrade the workers before the producers")
-	// ErrPayloadUnsealed means that an earlier kycq wrote the payload, or that somebody else did: it is not authenticated. The
+	// ErrPayloadUnsealed means that an earlier kycq or another program wrote the payload: it is not authenticated. The
 	// leader enqueues the job again from its record.
 	ErrPayloadUnsealed = errors.New("payload of an earlier version, which is not authenticated")
 	// ErrPayloadForged means that the payload was not written with the keyset for this task of this installation.

@@ -34,7 +34,7 @@ func macTrail(t *testing.T, bucket audit.Bucket, user string, mac audit.MAC) *au
 
 const indexKey = "audit/index.json"
 
-// rewrite makes a chain anew from event from on, as somebody would who knows the form but not the key.
+// rewrite makes a chain anew from event from on, as a forger does who knows the form but not the key.
 func rewrite(m *memory, from, to int, edit func(string) string) {
 	hash := func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
 	prev := regexp.MustCompile(`"prev":"[0-9a-f]*"`)

@@ -38,7 +38,7 @@ func TestAFileAppearsWholeAndForItsOwnerAlone(t *testing.T) {
 	if err := write(t, path, "new"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(path, 0o666); err != nil { // as somebody else may leave it
+	if err := os.Chmod(path, 0o666); err != nil { // as another program may leave it
 		t.Fatal(err)
 	}
 	if err := write(t, path, "newer"); err != nil {

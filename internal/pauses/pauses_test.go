@@ -347,7 +347,7 @@ func TestS3OverridesThePausesInRedis(t *testing.T) {
 	}
 }
 
-// Somebody deletes holds.json, or restores an old version of it: Redis keeps the pause, and a new pause is obeyed.
+// After holds.json was deleted, or an old version restored, Redis keeps the pause, and a new pause is obeyed.
 func TestAPauseSurvivesTheLossOfHoldsJSON(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
