@@ -220,6 +220,14 @@ func TestWhichEarlierMasksAreRecognised(t *testing.T) {
 	// The letters of this card cannot be told apart, so its digits could not be seen either.
 	blurred := barred(card, 1, true)
 	draw.Draw(blurred, image.Rect(0, 0, blurred.Rect.Dx(), digits.Min.Y-20), distort.Blur(blurred, 6), image.Point{}, draw.Src)
+	// Open numbers that are not seen as numbers.
+	struck, lines, upright := specimen.Draw(card), unspaced(number, "9123 4567", 30), unspaced(number, "", 40)
+	distort.Cover(struck, image.Rect(number.Min.X, number.Min.Y+16, number.Max.X, number.Min.Y+19), color.Black)
+	changePart(lines, number, func(image.Image) image.Image {
+		return unspaced(number, "8901", 30).SubImage(number.Sub(image.Pt(0, 30)))
+	})
+	turned := distort.Turn(plain.SubImage(number), 90)
+	draw.Draw(upright, image.Rectangle{Max: turned.Bounds().Size()}.Add(image.Pt(740, 100)), turned, turned.Bounds().Min, draw.Src)
 	for name, test := range map[string]struct {
 		source image.Image
 		want   bool
@@ -235,18 +243,21 @@ func TestWhichEarlierMasksAreRecognised(t *testing.T) {
 		"0000 0000":                       {crossed(card, "0"), false},
 		"8888 8888":                       {crossed(card, "8"), false},
 		"a bar over all, letters blurred": {blurred, false},
-		"**** ****":                       {crossed(card, "*"), true},
-		"a blurred number":                {faded(0.5), true},
+		"**** ****":                       {crossed(card, "*"), false},
+		"a blurred number":                {faded(0.5), false},
 		"a number out of focus":           {faded(0.15), false},
-		"a number that was painted white": {changed(func(image.Image) image.Image { return image.White }), true},
+		"a number that was painted white": {changed(func(image.Image) image.Image { return image.White }), false},
 		"a number beside a code":          {beside(card), false},
 		"a light number on a dark ground": {changed(negative), false},
 		"a negative":                      {negative(plain), false},
 		"digits without spaces":           {unspaced(number, "912345678901", 40), false},
 		"digits without spaces, tilted":   {distort.Turn(unspaced(number, "911171118111", 40), 6), false},
 		"digits without spaces, touching": {distort.Blur(unspaced(number, "988888801234", 30), 1), false},
-		"ten digits":                      {unspaced(number, "9123456789", 40), true},
-		"a word in capitals":              {unspaced(number, "NORTHERNHEIGHTS", 30), true},
+		"struck through":                  {struck, false},
+		"in two lines":                    {lines, false},
+		"upright on a card that lies":     {upright, false},
+		"a thin mask":                     {shining(specimen.Draw(card), number, 0.02), false},
+		"a thin mask over eight digits":   {shining(specimen.Draw(card), digits.Inset(-4), 0.02), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -259,6 +270,18 @@ func TestWhichEarlierMasksAreRecognised(t *testing.T) {
 	for i, img := range stillShown(card, rand.New(rand.NewPCG(1, 2))) {
 		if reduce(distort.Grey(img), img.Rect.Dx(), img.Rect.Dy()).hidesNumber() {
 			t.Errorf("%d: an open number is taken for a mask", i)
+		}
+	}
+}
+
+func TestWordsAreNoNumbers(t *testing.T) {
+	t.Parallel()
+	digits := specimen.DigitAreas(specimen.PVC, 0.8)[0]
+	number := image.Rect(digits.Min.X-4, digits.Min.Y-4, digits.Min.X+digits.Dx()*14/9+4, digits.Max.Y+4)
+	for text, size := range map[string]float64{"9123456789": 40, "NORTHERNHEIGHTS": 30} {
+		img := unspaced(number, text, size)
+		if reduce(distort.Grey(img), img.Rect.Dx(), img.Rect.Dy()).writing().showsNumber(0) {
+			t.Errorf("%s is taken for a number", text)
 		}
 	}
 }

@@ -3,9 +3,9 @@
 // codes, and show no QR code itself, whether it can be read or not. It does not read digits, so it cannot check that it is
 // they that are covered.
 //
-// If nothing was covered, the image passes with a review if the source was masked already: its writing is legible, but no number
-// of twelve digits, in three groups or without spaces, shows in it. If the writing cannot be told apart letter by letter, such a number could be overlooked, so
-// the image is refused.
+// If nothing was covered, the image passes with a review if the source was masked already: its writing is legible, crosses or an
+// opaque bar cover digits, and no number of twelve digits, in three groups or without spaces, shows in it. Anything else may show
+// a number that the check overlooks, so the image is refused.
 //
 // What is stored is made from the pixels that were checked: Check returns a file without metadata but an orientation,
 // without a second image, hidden colours, a colour profile (colours are converted to sRGB) or trailing bytes.
@@ -51,7 +51,7 @@ const (
 	ReviewColourProfile = "colour_profile"
 	// ReviewSourceUnknown: the hash or dimensions of the source are unknown.
 	ReviewSourceUnknown = "source_unknown"
-	// ReviewAlreadyMasked: nothing was masked, since the source shows legible writing, but no number.
+	// ReviewAlreadyMasked: nothing was masked, since the source shows a mask and no number.
 	ReviewAlreadyMasked = "already_masked"
 )
 

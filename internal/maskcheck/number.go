@@ -20,14 +20,15 @@ type writing struct {
 	glyphs []image.Rectangle
 }
 
-// hidesNumber reports whether the writing of a card is legible, but no number shows: a customer masked it. Dark and light digits are
-// looked for in three sizes, so those that are blurred, noisy or broken count as long as a person could read them.
+// hidesNumber reports whether a customer masked a card: its writing is legible, something opaque covers digits, and no number shows.
+// Dark and light digits are looked for in three sizes, so those that are blurred, noisy or broken count as long as a person could
+// read them.
 func (p plane) hidesNumber() bool {
 	if min(p.w, p.h) < 2 {
 		return false
 	}
 	w := p.turned(p.writing().direction()).writing()
-	if !w.isLegible() {
+	if !w.isLegible() || !w.isMasked() {
 		return false
 	}
 	w.erase(w.crossed())
