@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"time"
@@ -88,7 +87,7 @@ func writeRecord(op string, r *Record, next Record, write func(key string, body 
 	if next.CreatedAt.IsZero() {
 		next.CreatedAt = next.UpdatedAt
 	}
-	body, err := json.Marshal(next)
+	body, err := next.MarshalJSON() // json.Marshal would check and copy it again
 	if err != nil {
 		return Version{}, fmt.Errorf("%s: %w", op, err)
 	}

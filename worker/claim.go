@@ -19,7 +19,7 @@ func (d *delivery) claim(ctx context.Context) transition {
 	if d.claimUnread() {
 		return goTo(stepCheck)
 	}
-	d.unread = false
+	d.unread, d.fresh = false, false
 	seen := time.Now()
 	rec, version, err := d.Records.Record(ctx, d.job.Kind, d.job.VerificationID)
 	switch {
@@ -62,7 +62,7 @@ func (d *delivery) claimUnread() bool {
 		base.CreatedAt = now()
 	}
 	d.rec, d.version, d.seen = storage.NewRecord(d.job), storage.Version{ETag: base.ETag}, time.Now()
-	d.rec.CreatedAt, d.unread = base.CreatedAt, true
+	d.rec.CreatedAt, d.unread, d.fresh = base.CreatedAt, true, true
 	return true
 }
 

@@ -397,7 +397,7 @@ func (h *fakeHints) KeptAnswer(_ context.Context, kind, id string) (string, bool
 	return sealed, ok, h.fault()
 }
 
-func (h *fakeHints) CountEnd(_ context.Context, _, _, _ string, paid int) error {
+func (h *fakeHints) CountEnd(_ context.Context, _, _, _, _ string, paid int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.paid += paid

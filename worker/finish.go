@@ -38,8 +38,11 @@ func (d *delivery) finish(ctx context.Context) transition {
 	if d.rec.Run != d.job.Run || !d.rec.State.Final() {
 		return done(Verdict{Decision: Final, Reason: "superseded"}) // the rest belongs to the next run
 	}
-	err := errors.Join(d.reportRows(ctx), d.countMask(ctx), d.stored(ctx, d.job.Kind, d.job.VerificationID))
-	if err == nil && (d.rec.Erased != nil || !d.rec.MaybeCharged()) { // else an answer may be kept at this moment: it expires
+	err := errors.Join(d.reportRows(ctx), d.countMask(ctx))
+	if err == nil && !d.fresh {
+		err = d.stored(ctx, d.job.Kind, d.job.VerificationID)
+	}
+	if err == nil && !d.fresh && (d.rec.Erased != nil || !d.rec.MaybeCharged()) { // else an answer may be kept at this moment: it expires
 		err = d.Hints.DropAnswer(ctx, string(d.job.Kind), d.job.VerificationID)
 	}
 	if err != nil {

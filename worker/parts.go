@@ -79,8 +79,8 @@ type Hints interface {
 	DropAnswer(ctx context.Context, kind, id string) error
 	// TakeReissue takes one of the day's reissues; it returns false if none is left.
 	TakeReissue(ctx context.Context, perDay int) (bool, error)
-	// CountEnd counts how a job has ended, and its paid calls, for the operators' overview.
-	CountEnd(ctx context.Context, kind, code, batch string, paid int) error
+	// CountEnd announces that a job has ended, and counts its code and its paid calls for the operators' overview.
+	CountEnd(ctx context.Context, kind, id, code, batch string, paid int) error
 }
 
 // Batches tracks the rows and the calls of batches. The methods that report a row may be repeated.

@@ -148,6 +148,8 @@ type delivery struct {
 	reopened bool
 	// unread is whether rec was not read, and not written since.
 	unread bool
+	// fresh is whether this delivery is the only one that has worked on the job, and no answer was kept: Redis has nothing of it.
+	fresh bool
 	// conflicts counts lost compare-and-swaps.
 	conflicts int
 }

@@ -31,6 +31,7 @@ func (d *delivery) recordAnswer(ctx context.Context) transition {
 			return t
 		}
 		if !kept {
+			d.fresh = false
 			d.log.Error().Err(err).Msg("the answer cannot be written into the record: keeping it sealed in Redis")
 			kept = d.keepAnswer(ctx)
 		}
@@ -115,9 +116,12 @@ func (d *delivery) applyRuling(rec *storage.Record, r ruling, a answer) error {
 		rec.Code, rec.Message, rec.NextAction, rec.CompletedAt = "", "", "", time.Time{} // of answer_lost, if it replaces that
 	case toFinal:
 		if r.state == storage.StateValid {
-			in, err := openInput(d.Keyset, rec)
-			if err != nil {
-				return err
+			in := d.input
+			if in.Passport == nil { // the answer was found in Redis
+				var err error
+				if in, err = openInput(d.Keyset, rec); err != nil {
+					return err
+				}
 			}
 			rec.Passport = a.view(in.Passport)
 		}

@@ -34,7 +34,8 @@ func (d *delivery) save(ctx context.Context, rec *storage.Record) error {
 	return err
 }
 
-// countEnd counts the code of a job that did not end valid, and the calls of its run that may have been paid for.
+// countEnd announces the end of a job, and counts its code unless it is valid, and the calls of its run that may have been paid
+// for.
 func (d *delivery) countEnd(ctx context.Context, rec *storage.Record) {
 	code := advice.Listed(rec.Code)
 	if code == "cancelled" {
@@ -46,12 +47,9 @@ func (d *delivery) countEnd(ctx context.Context, rec *storage.Record) {
 			paid++
 		}
 	}
-	if code == "" && paid == 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countPatience)
 	defer cancel()
-	if err := d.Hints.CountEnd(ctx, string(rec.Kind), code, rec.Batch, paid); err != nil {
+	if err := d.Hints.CountEnd(ctx, string(rec.Kind), rec.VerificationID, code, rec.Batch, paid); err != nil {
 		d.log.Debug().Err(err).Msg("the end of the job was not counted")
 	}
 }
@@ -88,7 +86,7 @@ func (d *delivery) reread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.rec, d.version, d.seen = rec, version, seen
+	d.rec, d.version, d.seen, d.fresh = rec, version, seen, false
 	return nil
 }
 

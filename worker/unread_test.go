@@ -150,3 +150,32 @@ func TestAnIntentWithoutAnAnswerIsNotSent(t *testing.T) {
 		wantState(t, w, tasks.Passport, "A", storage.StateValid, "")
 	})
 }
+
+func TestAKeptAnswerOfANewJobIsDroppedByTheDeliveryThatStoresIt(t *testing.T) {
+	t.Parallel()
+	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+		job := w.payload(tasks.Passport, "A")
+		job.Base = tasks.Base{None: true}
+		p.Records = &failingOnce{fakeS3: w.s3}
+		if v := p.Process(t.Context(), job); v.Decision != Final {
+			t.Fatalf("%+v", v)
+		}
+		if len(w.hints.kept) != 0 {
+			t.Error("the answer is still in Redis")
+		}
+	})
+}
+
+// failingOnce fails the first swap, which has the answer.
+type failingOnce struct {
+	*fakeS3
+	failed bool
+}
+
+func (f *failingOnce) SwapRecord(ctx context.Context, rec *storage.Record, v storage.Version) (storage.Version, error) {
+	if !f.failed {
+		f.failed = true
+		return storage.Version{}, errInjected
+	}
+	return f.fakeS3.SwapRecord(ctx, rec, v)
+}

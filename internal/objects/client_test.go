@@ -2,6 +2,9 @@ package objects
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,7 +55,8 @@ func TestTheBuiltClientHoldsItsSettingsAgainstTheEnvironment(t *testing.T) {
 func TestTheBuiltTransportEndsEverySilence(t *testing.T) {
 	t.Setenv("AWS_DEFAULTS_MODE", "mobile") // would set 30 s to dial
 	o := builtOptions(t, Config{Region: "ap-south-1"})
-	client, ok := o.HTTPClient.(*awshttp.BuildableClient)
+	whole, _ := o.HTTPClient.(wholeRequests)
+	client, ok := whole.HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
 		t.Fatalf("the HTTP client is a %T, want the SDK's buildable one", o.HTTPClient)
 	}
@@ -64,7 +68,7 @@ func TestTheBuiltTransportEndsEverySilence(t *testing.T) {
 		transport.IdleConnTimeout != 30*time.Second {
 		t.Errorf("TLS %s, header %s, idle %s", transport.TLSHandshakeTimeout, transport.ResponseHeaderTimeout, transport.IdleConnTimeout)
 	}
-	if transport.MaxIdleConnsPerHost != 64 || !transport.DisableCompression {
+	if transport.MaxIdleConnsPerHost != 256 || !transport.DisableCompression {
 		t.Errorf("idle connections %d, compression off %v", transport.MaxIdleConnsPerHost, transport.DisableCompression)
 	}
 }
@@ -84,4 +88,30 @@ func builtOptions(t *testing.T, cfg Config) s3.Options {
 		t.Fatal(err)
 	}
 	return buckets.client.Options()
+}
+
+type heldRequest struct{ body io.Reader }
+
+func (h *heldRequest) Do(r *http.Request) (*http.Response, error) {
+	h.body = r.Body
+	return nil, errors.New("not sent")
+}
+
+func TestASmallBodyIsGivenToNetHTTPFromMemory(t *testing.T) {
+	t.Parallel()
+	for size, inMemory := range map[int]bool{1: true, smallBody: true, smallBody + 1: false} {
+		var held heldRequest
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://s3.example/", io.MultiReader(strings.NewReader(strings.Repeat("a", size))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = int64(size)
+		given := r.Body
+		if _, err := (wholeRequests{&held}).Do(r); err == nil || (held.body != given) != inMemory {
+			t.Errorf("%d bytes: %v, a body of its own: %v", size, err, held.body != given)
+		}
+		if got, err := io.ReadAll(held.body); err != nil || len(got) != size {
+			t.Errorf("%d bytes: %d, %v", size, len(got), err)
+		}
+	}
 }

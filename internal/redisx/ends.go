@@ -25,11 +25,12 @@ const paidLife = 8 * 24 * time.Hour
 
 func paidKey(at time.Time) string { return accountKey("paid:" + at.UTC().Format("20060102")) }
 
-// CountEnd counts a job that has ended with a code, if that is not empty, and the calls of its run that were or may have been
-// paid for. It is a hint: an end may be missing.
-func (h *Hints) CountEnd(ctx context.Context, kind, code, batch string, paid int) error {
+// CountEnd announces a job that has ended (WatchFinished), and counts it if its code is not empty, and the calls of its run that
+// were or may have been paid for. It is a hint: an end may be missing.
+func (h *Hints) CountEnd(ctx context.Context, kind, id, code, batch string, paid int) error {
 	at := time.Now()
 	pipe := h.client.Pipeline()
+	pipe.Publish(ctx, finishedChannel, kind+"/"+id)
 	if code != "" {
 		pipe.HIncrBy(ctx, endsKey(at), strings.TrimSpace(kind+" "+code+" "+batch), 1)
 		pipe.Expire(ctx, endsKey(at), (endsHours+1)*time.Hour)

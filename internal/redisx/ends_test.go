@@ -19,12 +19,20 @@ func TestTheEndsOfADayAreCountedByKindCodeAndBatch(t *testing.T) {
 		{"passport", "provider_error", ""},
 		{"aadhaar", "unsafe_mask", ""},
 	} {
-		if err := hints.CountEnd(t.Context(), end[0], end[1], end[2], 2); err != nil {
+		if err := hints.CountEnd(t.Context(), end[0], "job", end[1], end[2], 2); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := hints.CountEnd(t.Context(), "passport", "", "", 1); err != nil {
+	watch := client.Subscribe(t.Context(), "asynq:kycq:finished")
+	defer func() { _ = watch.Close() }()
+	if _, err := watch.Receive(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if err := hints.CountEnd(t.Context(), "passport", "job-2", "", "", 1); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := watch.ReceiveMessage(t.Context()); err != nil || m.Payload != "passport/job-2" {
+		t.Errorf("announced: %v, %v", m, err)
 	}
 	hour := func(ago time.Duration) string {
 		return "kycq:{account}:ends:" + time.Now().Add(-ago).UTC().Format("2006010215")

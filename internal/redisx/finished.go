@@ -17,11 +17,6 @@ import (
 // reads its record. The name begins like those of asynq's channels, so that Redis users need no further permission.
 const finishedChannel = "asynq:kycq:finished"
 
-// PublishFinished announces that a job is final.
-func PublishFinished(ctx context.Context, client redis.UniversalClient, kind, id string) error {
-	return wrap("announce a final job", client.Publish(ctx, finishedChannel, kind+"/"+id).Err())
-}
-
 const resubscribePause = 5 * time.Second
 
 // WatchFinished calls finished for each job that becomes final, until ctx ends. While Redis cannot be reached, or refuses the

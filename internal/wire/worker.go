@@ -52,9 +52,8 @@ type Worker struct {
 	keeper  *installation.Keeper
 	qrCheck string
 	// finished are the jobs that became final and are not announced yet.
-	finished chan jobName
-	self     redisx.Worker
-	log      zerolog.Logger
+	self redisx.Worker
+	log  zerolog.Logger
 
 	retention *worker.Retention
 }
@@ -82,7 +81,7 @@ func NewWorker(ctx context.Context, cfg *config.Config, store *storage.Store, bu
 		return nil, err
 	}
 	w := &Worker{
-		finished: make(chan jobName, finishedBacklog), redis: rdb, store: store, vendor: &countedVendor{Client: vendor}, qrCheck: cfg.QRCheck, log: log, DigitCheck: "off",
+		redis: rdb, store: store, vendor: &countedVendor{Client: vendor}, qrCheck: cfg.QRCheck, log: log, DigitCheck: "off",
 	}
 	if number != nil {
 		w.DigitCheck = number.Version
@@ -135,7 +134,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	pause := worker.NewQueuePause(w.redis)
 	parts := worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
-		CheckMask: checkMask(cfg), Hints: redisx.NewHints(w.redis), Batches: progress, Observer: &announcer{Metrics: w.metrics, finished: w.finished},
+		CheckMask: checkMask(cfg), Hints: redisx.NewHints(w.redis), Batches: progress, Observer: w.metrics,
 		OnHold: func(ctx context.Context) {
 			if err := pause.Sync(ctx, w.gate); err != nil {
 				w.log.Warn().Err(err).Msg("cannot pause the queues; the gate is closed nevertheless")
@@ -305,7 +304,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Go(func() error { w.pauses.Watch(background); return nil })
 	group.Go(func() error { w.beat(background); return nil })
 	group.Go(func() error { w.watchEvents(background); return nil })
-	group.Go(func() error { w.announce(background); return nil })
 	w.clocks.Compare(ctx)
 	group.Go(func() error { w.clocks.Run(background); return nil })
 	err := w.clocks.While(ctx, w.work)
