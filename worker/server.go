@@ -13,7 +13,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
-	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/logx"
 	"github.com/kycq/kycq/internal/seal"
 	"github.com/kycq/kycq/tasks"
@@ -36,6 +35,8 @@ type ServerConfig struct {
 	// Ahead is how far this machine's clock is ahead of Redis'. asynq schedules delayed tasks by this machine's. Default: 0.
 	Ahead func() time.Duration
 	Log   zerolog.Logger
+	// AsynqLog is shared by all asynq servers of the process: it thins what they repeat.
+	AsynqLog asynq.Logger
 }
 
 // WithDefaults replaces zero values by defaults.
@@ -67,11 +68,11 @@ func NewServer(cfg ServerConfig) *Server {
 }
 
 func (s *Server) newServers() map[string]*asynq.Server {
-	servers, log := map[string]*asynq.Server{}, asynqx.NewLogger(s.cfg.Log) // one: it thins what all of them repeat
+	servers := map[string]*asynq.Server{}
 	for _, k := range tasks.Kinds() {
 		live, bulk := tasks.Queue(k, tasks.Live), tasks.Queue(k, tasks.Bulk)
-		servers[live] = s.newServer(live, s.cfg.LiveConcurrency, livePoll, log)
-		servers[bulk] = s.newServer(bulk, s.cfg.BulkConcurrency[k], bulkPoll, log)
+		servers[live] = s.newServer(live, s.cfg.LiveConcurrency, livePoll)
+		servers[bulk] = s.newServer(bulk, s.cfg.BulkConcurrency[k], bulkPoll)
 	}
 	return servers
 }
@@ -85,7 +86,7 @@ const (
 	lostTaskDelay = time.Second
 )
 
-func (s *Server) newServer(queue string, concurrency int, poll time.Duration, log asynq.Logger) *asynq.Server {
+func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *asynq.Server {
 	return asynq.NewServerFromRedisClient(s.cfg.Redis, asynq.Config{
 		Queues:                   map[string]int{queue: 1},
 		Concurrency:              concurrency,
@@ -94,7 +95,7 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration, lo
 		RetryDelayFunc:           s.retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          s.cfg.ShutdownTimeout,
-		Logger:                   log,
+		Logger:                   s.cfg.AsynqLog,
 		LogLevel:                 asynq.WarnLevel,
 	})
 }

@@ -29,7 +29,7 @@ func newFleetWorkers(a *app) *cobra.Command {
 		Use:   "workers",
 		Short: "list the workers",
 		Long: `workers lists the workers that are alive, and those of the last week that are not with --all: a worker that was not stopped
-but is not seen any more has crashed or lost Redis. Each worker writes a heartbeat to Redis every 10 seconds.`,
+but is not seen any more has crashed or lost Redis. Each worker writes a heartbeat to Redis every second.`,
 		Example: "  kycq fleet workers\n  kycq fleet workers --all --json | jq '.workers[] | select(.alive | not)'",
 		Args:    cobra.NoArgs,
 	}), fleetAreas, func(ctx context.Context, d *deps, _ []string) error {
@@ -61,7 +61,7 @@ func workerTable(list []workerStatus) string {
 	}
 	lines := []string{"HOST\tPID\tVERSION\tSINCE\tSEEN\tCALLS\tCONCURRENCY"}
 	for _, w := range list {
-		seen := fmt.Sprintf("%s ago", w.SeenAgo)
+		seen := fmt.Sprintf("%s ago", w.SeenAgo.Truncate(time.Second))
 		if w.Stopped {
 			seen = "stopped " + seen
 		}

@@ -37,6 +37,8 @@ type FeederConfig struct {
 	// Ahead is how far this machine's clock is ahead of Redis'. asynq schedules delayed tasks by this machine's.
 	Ahead func() time.Duration
 	Log   zerolog.Logger
+	// AsynqLog is shared by all asynq servers of the process: it thins what they repeat.
+	AsynqLog asynq.Logger
 }
 
 // Feeder feeds batches. Each batch that is not done has one task in the queue `feed`. Its handler runs one feed step and
@@ -114,7 +116,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 		// The handler returns an error to be called again; that must not count as a retry.
 		IsFailure:       func(error) bool { return false },
 		ShutdownTimeout: shutdownTimeout,
-		Logger:          asynqx.NewLogger(f.Log),
+		Logger:          f.AsynqLog,
 		LogLevel:        asynq.WarnLevel,
 	})
 	if err := srv.Start(f.handler(draining)); err != nil {

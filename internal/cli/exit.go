@@ -128,6 +128,8 @@ func problemOf(cmd *cobra.Command, err error, code int) problem {
 		p.NextAction = f.Fix
 	case code == ExitUsage:
 		p.NextAction = fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	case p.Code == "not_found":
+		p.NextAction = "check the id: `kycq batch list --all` lists the batches, `kycq batch report BATCH` the rows of one"
 	case code == ExitCredentials, code == ExitBalance, code == ExitUnreachable:
 		p.NextAction = "run `kycq doctor`, which names the fault and the fix"
 	}

@@ -13,9 +13,9 @@ import (
 
 const (
 	// HeartbeatEvery is how often a worker renews its entry.
-	HeartbeatEvery = 5 * time.Second
-	// A worker whose entry is older is not alive.
-	heartbeatLife = 16 * time.Second
+	HeartbeatEvery = time.Second
+	// A worker whose entry is older is not alive: operators see within 5 s that it crashed.
+	heartbeatLife = 4500 * time.Millisecond
 	// workersKept is how long it is known when and where a worker was last seen.
 	workersKept = 7 * 24 * time.Hour
 )
@@ -40,9 +40,10 @@ func (w Worker) Alive() bool { return !w.Stopped && w.SeenAgo < heartbeatLife }
 
 // heartbeatScript: KEYS[1] hash of workers, KEYS[2] when each was seen. ARGV: id, description, seconds to keep.
 var heartbeatScript = redis.NewScript(`
-local now = tonumber(redis.call('TIME')[1])
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1e6
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], now, ARGV[1])
+if redis.call('ZADD', KEYS[2], now, ARGV[1]) == 0 then return end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[3])) do
   redis.call('HDEL', KEYS[1], id)
   redis.call('ZREM', KEYS[2], id)
@@ -79,7 +80,7 @@ func Workers(ctx context.Context, client redis.UniversalClient) ([]Worker, error
 		if json.Unmarshal([]byte(texts.Val()[id]), &w) != nil {
 			continue // of another version
 		}
-		w.SeenAgo = max(0, now.Val().Sub(time.Unix(int64(z.Score), 0)).Truncate(time.Second))
+		w.SeenAgo = max(0, now.Val().Sub(time.UnixMicro(int64(z.Score*1e6))))
 		workers = append(workers, w)
 	}
 	slices.SortFunc(workers, func(a, b Worker) int {

@@ -20,13 +20,17 @@ func TestWorkersAreAliveWhileTheirHeartbeatIsRecent(t *testing.T) {
 		t.Helper()
 		got := ""
 		for _, w := range must[[]redisx.Worker](t)(redisx.Workers(t.Context(), client)) {
-			got += fmt.Sprintf("%s %v %s %d; ", w.Host, w.Alive(), w.SeenAgo, w.CallsOut)
+			got += fmt.Sprintf("%s %v %s %d; ", w.Host, w.Alive(), w.SeenAgo.Round(time.Second), w.CallsOut)
 		}
 		if got != list {
 			t.Errorf("%s: %s\nwant %s", what, got, list)
 		}
 	}
 	want("both alive", "one true 0s 2; three true 0s 0; ")
+	server.SetTime(at.Add(4 * time.Second))
+	want("4 s later", "one true 4s 2; three true 4s 0; ")
+	server.SetTime(at.Add(5 * time.Second))
+	want("5 s later", "one false 5s 2; three false 5s 0; ")
 	server.SetTime(at.Add(time.Minute))
 	beat(redisx.Worker{ID: "b", Host: "two", PID: 2})
 	beat(redisx.Worker{ID: "c", Host: "three", PID: 3, Stopped: true})

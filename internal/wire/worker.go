@@ -13,6 +13,7 @@ import (
 
 	"github.com/kycq/kycq/internal/access"
 	"github.com/kycq/kycq/internal/admin"
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/audit"
 	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/cli"
@@ -149,10 +150,11 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	if err != nil {
 		return cli.UsageError(err)
 	}
+	asynqLog := asynqx.NewLogger(w.log)
 	w.server = worker.NewServer(worker.ServerConfig{
 		Redis: w.redis, Processor: processor, OpenPayload: w.Client.OpenPayload, LiveConcurrency: cfg.LiveConcurrency,
 		BulkConcurrency: map[tasks.Kind]int{tasks.Aadhaar: cfg.AadhaarConcurrency, tasks.Passport: cfg.PassportConcurrency},
-		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Ahead: w.aheadOfRedis, Log: w.log,
+		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Ahead: w.aheadOfRedis, Log: w.log, AsynqLog: asynqLog,
 	})
 	w.janitor = janitor.New(w.redis, queues(), w.log)
 	w.batches = batches
@@ -163,7 +165,7 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	}
 	w.feeder = batch.NewFeeder(batch.FeederConfig{
 		Redis: w.redis, Store: w.store, Keyset: keyset, Client: w.Client, Progress: progress, Gate: w.gate, Finish: w.sweeper.Finish,
-		Ahead: w.aheadOfRedis, Log: w.log,
+		Ahead: w.aheadOfRedis, Log: w.log, AsynqLog: asynqLog,
 	})
 	w.sweeper.EnsureFeeds = w.feeder.ScheduleAll
 	return nil
