@@ -9,13 +9,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -36,18 +39,22 @@ type options struct {
 	megabytes   []float64
 	concurrency []int
 	rows        int
+	feed        []int
+	results     string
 	chart       string
 }
 
 func parse() (options, error) {
 	var o options
-	var megabytes, concurrency string
+	var megabytes, concurrency, feed string
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each case; the systems alternate")
 	flag.IntVar(&o.passports, "passports", 3000, "passport jobs of a round; 0: none")
 	flag.IntVar(&o.images, "images", 128, "Aadhaar jobs of a round; 0: none")
 	flag.IntVar(&o.rows, "rows", 5000, "rows to enqueue; 0: neither this nor the idle worker is measured")
 	flag.StringVar(&megabytes, "megabytes", "0.5,2,10", "sizes of the images")
 	flag.StringVar(&concurrency, "concurrency", "8,64", "jobs that a worker processes at once")
+	flag.StringVar(&feed, "feed", "10000,100000,1000000", "rows of the batches that are fed; empty: none")
+	flag.StringVar(&o.results, "results", "", "file for the results, beside the standard output")
 	flag.StringVar(&o.chart, "chart", "", "file for the chart (SVG)")
 	flag.Parse()
 	for _, text := range strings.Split(megabytes, ",") {
@@ -57,14 +64,21 @@ func parse() (options, error) {
 		}
 		o.megabytes = append(o.megabytes, size)
 	}
-	for _, text := range strings.Split(concurrency, ",") {
+	var errs [2]error
+	o.concurrency, errs[0] = numbers("concurrency", concurrency)
+	o.feed, errs[1] = numbers("feed", feed)
+	return o, errors.Join(errs[:]...)
+}
+
+func numbers(name, list string) (all []int, err error) {
+	for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return o, fmt.Errorf("concurrency: %w", err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		o.concurrency = append(o.concurrency, n)
+		all = append(all, n)
 	}
-	return o, nil
+	return all, nil
 }
 
 // work is one case: what every system has to do.
@@ -99,6 +113,9 @@ func (o options) cases() []work {
 	return all
 }
 
+// feedWindow is how many rows of each batch are measured.
+const feedWindow = 1500
+
 func run(ctx context.Context) error {
 	o, err := parse()
 	if err != nil {
@@ -118,10 +135,28 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer b.close()
-	if o.rows > 0 {
-		if err := errors.Join(b.producers(ctx, os.Stdout, o.rows), b.idle(ctx, os.Stdout)); err != nil {
+	out := io.Writer(os.Stdout)
+	if o.results != "" {
+		file, err := os.Create(o.results)
+		if err != nil {
 			return err
 		}
+		defer func() { _ = file.Close() }()
+		out = io.MultiWriter(out, file)
+	}
+	fmt.Fprintf(out, "%s, %d CPUs, %s\n\n", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
+	if o.rows > 0 {
+		if err := errors.Join(b.producers(ctx, out, o.rows), b.idle(ctx, out)); err != nil {
+			return err
+		}
+	}
+	var batches []fed
+	for _, rows := range o.feed {
+		f, err := b.feeding(ctx, out, rows, feedWindow)
+		if err != nil {
+			return fmt.Errorf("feed %d rows: %w", rows, err)
+		}
+		batches = append(batches, f)
 	}
 	var results []result
 	for _, w := range o.cases() {
@@ -143,15 +178,16 @@ func run(ctx context.Context) error {
 		if w.kind == "aadhaar" {
 			r.check = b.checkCPU(ctx)
 		}
+		w.jobs = min(w.jobs, 64)
 		r.requests, err = b.requests(ctx, w)
 		if err != nil {
 			return fmt.Errorf("count requests: %w", err)
 		}
-		r.print(os.Stdout)
+		r.print(out)
 		results = append(results, r)
 	}
 	if o.chart == "" {
 		return nil
 	}
-	return errors.Join(os.MkdirAll(filepath.Dir(o.chart), 0o750), os.WriteFile(o.chart, chart(results), 0o644))
+	return errors.Join(os.MkdirAll(filepath.Dir(o.chart), 0o750), os.WriteFile(o.chart, chart(results, batches), 0o644))
 }

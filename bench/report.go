@@ -88,28 +88,39 @@ func (r result) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// chart draws kycq's ratios to the plain worker as bars. A bar that ends at the line costs as much.
-func chart(results []result) []byte {
+// chart draws kycq's ratios to the plain worker, and those of batches to the first one, as bars. A bar that ends at the line
+// costs as much.
+func chart(results []result, batches []fed) []byte {
 	const left, scale, bar, gap = 290, 120.0, 14, 26
-	drawn := []metric{metrics[1], metrics[2], metrics[4]}
-	height := 40 + len(results)*(len(drawn)*(bar+2)+gap)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="900" height="%d" font-family="sans-serif" font-size="12">`+"\n", height)
-	fmt.Fprintln(&b, `<rect width="100%" height="100%" fill="#fff"/>`)
-	fmt.Fprintln(&b, `<text x="10" y="18" font-size="14">kycq divided by the plain worker (shorter is better; the line is 1)</text>`)
 	y := 34
-	for _, r := range results {
-		fmt.Fprintf(&b, `<text x="10" y="%d" font-weight="bold">%s</text>`+"\n", y+12, r.work)
+	title := func(text string) {
+		fmt.Fprintf(&b, `<text x="10" y="%d" font-weight="bold">%s</text>`+"\n", y+12, text)
 		y += gap - 8
-		for i, m := range drawn {
-			ratio := r.ratio(m)
-			width := min(ratio*scale, 560)
-			fmt.Fprintf(&b, `<text x="30" y="%d">%s</text><rect x="%d" y="%d" width="%.0f" height="%d" fill="%s"/><text x="%.0f" y="%d">%.2f</text>`+"\n",
-				y+11, m.name, left, y, width, bar, []string{"#3465a4", "#73a946", "#b58900"}[i], left+width+6, y+11, ratio)
-			y += bar + 2
-		}
+	}
+	draw := func(name string, ratio float64, colour string) {
+		width := min(ratio*scale, 560)
+		fmt.Fprintf(&b, `<text x="30" y="%d">%s</text><rect x="%d" y="%d" width="%.0f" height="%d" fill="%s"/><text x="%.0f" y="%d">%.2f</text>`+"\n",
+			y+11, name, left, y, width, bar, colour, left+width+6, y+11, ratio)
+		y += bar + 2
+	}
+	for _, r := range results {
+		title(r.work.String())
+		draw(metrics[1].name, r.ratio(metrics[1]), "#3465a4")
+		draw(metrics[2].name, r.ratio(metrics[2]), "#73a946")
+		draw(metrics[4].name, r.ratio(metrics[4]), "#b58900")
 		y += 8
 	}
-	fmt.Fprintf(&b, `<line x1="%.0f" y1="28" x2="%.0f" y2="%d" stroke="#a00" stroke-dasharray="4"/>`+"\n</svg>\n", left+scale, left+scale, height-8)
-	return b.Bytes()
+	if len(batches) > 0 {
+		title(fmt.Sprintf("time a row, divided by that in a batch of %d rows", batches[0].rows))
+	}
+	for _, f := range batches {
+		draw(fmt.Sprintf("batch of %d rows", f.rows), f.row/batches[0].row, "#75507b")
+	}
+	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="900" height="%d" font-family="sans-serif" font-size="12">
+<rect width="100%%" height="100%%" fill="#fff"/>
+<text x="10" y="18" font-size="14">kycq divided by the plain worker (shorter is better; the line is 1)</text>
+`, y+10)
+	fmt.Fprintf(&b, `<line x1="%.0f" y1="28" x2="%.0f" y2="%d" stroke="#a00" stroke-dasharray="4"/>`+"\n</svg>\n", left+scale, left+scale, y)
+	return append([]byte(head), b.Bytes()...)
 }
