@@ -118,7 +118,7 @@ const (
 
 // NeedsReview reports whether a person should check the masked image, and none has.
 func (r *Record) NeedsReview() bool {
-	return r.Review != "" && !strings.HasPrefix(r.Review, ReviewApproved) && !strings.HasPrefix(r.Review, ReviewRejected)
+	return r.Review != "" && r.Erased == nil && !strings.HasPrefix(r.Review, ReviewApproved) && !strings.HasPrefix(r.Review, ReviewRejected)
 }
 
 // MaskedImage locates the image in which the number and the QR code are masked.

@@ -80,6 +80,11 @@ func (a *app) erase(ctx context.Context, d *deps, kind tasks.Kind, id string, f 
 	if err = remains.Take(err); err != nil || rec == nil {
 		return errors.Join(err, remains.Result())
 	}
+	if rec.Batch != "" && rec.Review != "" {
+		if err := batch.NewControl(d.redis, d.store).Decided(ctx, rec); err != nil {
+			return fmt.Errorf("the job is erased, but its batch still counts its review; run the command again: %w", err)
+		}
+	}
 	parts, err := batch.EraseRows(ctx, d.store, d.keyset, kind, map[string]bool{id: true})
 	if err = remains.Take(err); err != nil {
 		return fmt.Errorf("the job is erased, but not its rows in manifests; run the command again: %w", err)

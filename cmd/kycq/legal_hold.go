@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -48,6 +49,10 @@ func newLegalHoldChange(a *app, add bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		_, _, missing := d.store.Record(ctx, tasks.Kind(args[0]), args[1])
+		if missing != nil && !errors.Is(missing, storage.ErrNotFound) {
+			return missing
+		}
 		if err := d.appendAudit(ctx, audit.Act{Action: action, Kind: args[0], VerificationID: args[1], Reason: reason}); err != nil {
 			return err
 		}
@@ -61,6 +66,9 @@ func newLegalHoldChange(a *app, add bool) *cobra.Command {
 		}
 		if err != nil {
 			return err
+		}
+		if add && missing != nil {
+			a.Note("no %s job with the id %s yet: the hold applies from its first record on; if the id is wrong, run kycq legal-hold remove", args[0], args[1])
 		}
 		return a.Answer(h, func() string {
 			if !add {

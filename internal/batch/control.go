@@ -145,7 +145,7 @@ func (c *Control) Retry(ctx context.Context, id string, ifRuns int, rows []Rerun
 	})
 }
 
-// Decided corrects the counts of the batch of a record whose review was decided. Summary and report of a batch that has ended
+// Decided corrects the counts of the batch of a record whose review was decided or erased. Summary and report of a batch that has ended
 // are written again; if it is just ending, that happens after the decision. It may be repeated.
 func (c *Control) Decided(ctx context.Context, rec *storage.Record) error {
 	if err := c.Progress.RowFinished(ctx, rec); err != nil {
@@ -154,7 +154,7 @@ func (c *Control) Decided(ctx context.Context, rec *storage.Record) error {
 	_, err := c.reopen(ctx, rec.Batch, func(b *Batch) error {
 		b.Decisions++
 		if b.State == Ended {
-			b.State, b.Reason = Running, "a review was decided: the report is being written again"
+			b.State, b.Reason = Running, "a review was decided or erased: the report is being written again"
 		}
 		b.EndedAt = time.Time{}
 		return nil

@@ -96,6 +96,37 @@ func TestADecisionAfterTheEndCorrectsCountsAndReport(t *testing.T) {
 	}
 }
 
+// The image of an erased job is gone: its batch counts no review, also in the summary.
+func TestAnErasedReviewIsNotCounted(t *testing.T) {
+	t.Parallel()
+	h := newSetup(t)
+	b := h.batch("erased", 4)
+	h.feed(b.ID)
+	h.work(4)
+	id := h.walk(b.ID)[2].Item.ID
+	rec := h.review(id, "visible_qr", storage.StateFailed)
+	if before := h.finish(b.ID); before.Reviews != 1 {
+		t.Fatalf("before: %+v", before)
+	}
+	_, version, err := h.store.Record(t.Context(), rec.Kind, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.Erased = &storage.Erasure{By: "asha", Reason: "a request"}
+	if _, err := h.store.SwapRecord(t.Context(), rec, version); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.control.Decided(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if after := h.finish(b.ID); after.State != Ended || after.Reviews != 0 || after.Outcomes["failed"] != 1 {
+		t.Errorf("after: %+v", after)
+	}
+	if summary := h.object(summaryKey(b.ID)); strings.Contains(summary, "reviews") {
+		t.Errorf("summary:\n%s", summary)
+	}
+}
+
 // A retry opens a row that a person should look at: it is no longer counted, also if the progress was rebuilt from the summary.
 func TestARetryOpensAReviewedRow(t *testing.T) {
 	t.Parallel()
