@@ -164,6 +164,6 @@ var texts = map[string]Text{
 	"breaker":                {"Cashfree keeps failing: calls of this kind are paused for a while", none},
 	"restoring":              {"Redis is new or has lost data: workers restore the installation's name and the pauses before any call", "none if it passes; else run `kycq doctor`"},
 	"panic":                  {"the worker failed on this job", "see the worker's log"},
-	"payload_version":        {"a newer kycq enqueued the job", "upgrade the workers"},
+	"payload_version":        {"the task in Redis has a newer version than this worker knows", "upgrade the workers; if no newer kycq is in use, find out who else can write to Redis"},
 	"feed_continues":         {"the batch has more rows to feed", none},
 }
