@@ -33,8 +33,8 @@ Aadhaar cards and 40 invented passports, and prints the outcomes. Some rows fail
 malformed passports), and some calls fail first and are retried. It needs nothing installed, sends nothing beyond this
 machine, and takes about ten seconds. Images, records and the log remain in a folder.
 
-With --serve, programs can try the HTTP API. The URL and the token of a key are in the folder's file env, as KYCQ_DEMO_URL and
-KYCQ_DEMO_TOKEN. The end of a passport's file_number decides its result:
+With --serve, programs can try the HTTP API. The URL and the token of a key are in the folder's file env, as DEMO_URL and
+DEMO_TOKEN. The end of a passport's file_number decides its result:
 
   ...0000          invalid
   ...0001          valid, with another name
@@ -241,7 +241,7 @@ func (a *app) keepDemo(ctx context.Context, d *demo, serve bool) (err error) {
 	}
 	a.Note("\neverything keeps running until Ctrl-C. In another terminal:\n\n  . %s\n  kycq job show specimen-01-pvc-scan", path)
 	if serve {
-		a.Note("\nthe API: curl -H \"Authorization: Bearer $KYCQ_DEMO_TOKEN\" $KYCQ_DEMO_URL/v1/jobs/passport/passport-01\n(also $KYCQ_DEMO_URL/docs)")
+		a.Note("\nthe API: curl -H \"Authorization: Bearer $DEMO_TOKEN\" $DEMO_URL/v1/jobs/passport/passport-01\n(also $DEMO_URL/docs)")
 	}
 	<-ctx.Done()
 	return nil

@@ -60,7 +60,7 @@ func (d *demo) serve(ctx context.Context, a *app) (stop func() error, err error)
 		_ = rdb.Close()
 		return nil, err
 	}
-	d.env = append(d.env, "KYCQ_DEMO_URL=http://"+l.Addr().String(), "KYCQ_DEMO_TOKEN="+token)
+	d.env = append(d.env, "DEMO_URL=http://"+l.Addr().String(), "DEMO_TOKEN="+token)
 	serving, end := context.WithCancel(ctx)
 	var group errgroup.Group
 	group.Go(func() error { handler.Run(serving); return nil })
