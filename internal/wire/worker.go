@@ -52,9 +52,8 @@ type Worker struct {
 	clocks  *clocks.Watch
 	keeper  *installation.Keeper
 	qrCheck string
-	// finished are the jobs that became final and are not announced yet.
-	self redisx.Worker
-	log  zerolog.Logger
+	self    redisx.Worker
+	log     zerolog.Logger
 
 	retention *worker.Retention
 }
