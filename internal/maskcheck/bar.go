@@ -82,8 +82,10 @@ func (w writing) coversNumber(bar image.Rectangle) bool {
 	shade := w.pix[(bar.Min.Y+bar.Dy()/2)*w.w+bar.Min.X+bar.Dx()/2]
 	far := 3 + bar.Dy()/5
 	for _, at := range []image.Point{
-		{bar.Min.X - far, bar.Min.Y + bar.Dy()/2}, {bar.Max.X + far, bar.Min.Y + bar.Dy()/2},
-		{bar.Min.X + bar.Dx()/2, bar.Min.Y - far}, {bar.Min.X + bar.Dx()/2, bar.Max.Y + far},
+		{bar.Min.X - far, bar.Min.Y + bar.Dy()/2},
+		{bar.Max.X + far, bar.Min.Y + bar.Dy()/2},
+		{bar.Min.X + bar.Dx()/2, bar.Min.Y - far},
+		{bar.Min.X + bar.Dx()/2, bar.Max.Y + far},
 	} {
 		if !at.In(image.Rect(0, 0, w.w, w.h)) || w.pix[at.Y*w.w+at.X] < shade+barDark {
 			return false
