@@ -14,14 +14,13 @@ import (
 
 // watchFlags are the flags of batch watch.
 type watchFlags struct {
-	exit     bool
-	progress string
-	every    time.Duration
-	outage   outage
+	exit            bool
+	progress        string
+	every, patience time.Duration
 }
 
 func newBatchWatch(a *app) *cobra.Command {
-	f := &watchFlags{outage: outage{note: a.Note}}
+	var f watchFlags
 	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:   "watch BATCH",
 		Short: "follow a batch until it ends",
@@ -35,9 +34,8 @@ func newBatchWatch(a *app) *cobra.Command {
 	})
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "exit with code 3 unless all rows are valid")
 	cmd.Flags().DurationVar(&f.every, "every", 0, "time between updates; by default 1s at a terminal and 10s elsewhere")
-	addPatienceFlag(cmd, &f.outage.patience)
+	addPatienceFlag(cmd, &f.patience)
 	addProgressFlag(cmd, &f.progress)
-	cmd.RunE = f.outage.restart(cmd.RunE)
 	return cmd
 }
 
@@ -48,9 +46,9 @@ type watcher struct {
 	blocked string // the reason that was printed last
 }
 
-func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f *watchFlags) error {
+func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
 	w := &watcher{progress: a.newProgress(f.progress)}
-	w.outage, f.outage.note = &f.outage, w.note
+	w.outage = &outage{patience: f.patience, note: w.note}
 	every := f.every
 	if every <= 0 {
 		every = plainEvery

@@ -20,22 +20,6 @@ type outage struct {
 	patience time.Duration // 0: without end
 	note     func(format string, args ...any)
 	since    time.Time // zero: there is none
-	gaveUp   bool
-}
-
-// restart makes the code of a command that cannot start in an outage start again.
-func (o *outage) restart(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		for {
-			err := run(cmd, args)
-			if failed := o.pass(cmd.Context(), err); err == nil || failed != nil {
-				return failed
-			}
-			if err := sleep.For(cmd.Context(), outageEvery); err != nil {
-				return err
-			}
-		}
-	}
 }
 
 // pass returns nil if err is nil or that of an outage which is not over patience; it notes where an outage begins and ends.
@@ -45,7 +29,7 @@ func (o *outage) pass(ctx context.Context, err error) error {
 		o.note("reachable again, after %s", sleep.Elapsed(o.since).Round(time.Second))
 		o.since = time.Time{}
 		return nil
-	case err == nil, ctx.Err() != nil, o.gaveUp, !cli.Unreachable(err):
+	case err == nil, ctx.Err() != nil, !cli.Unreachable(err):
 		return err
 	case o.since.IsZero():
 		o.since = time.Now()
@@ -55,7 +39,6 @@ func (o *outage) pass(ctx context.Context, err error) error {
 		}
 		o.note("%v; waiting %s. Jobs are not lost", err, until)
 	case o.patience > 0 && sleep.Elapsed(o.since) >= o.patience:
-		o.gaveUp = true
 		return fmt.Errorf("gave up after %s (--give-up-after): %w", o.patience, err)
 	}
 	return nil

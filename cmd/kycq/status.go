@@ -46,7 +46,7 @@ const overviewEvery = 2 * time.Second
 
 func newOverview(a *app) *cobra.Command {
 	var watch bool
-	outage := &outage{note: a.Note}
+	var patience time.Duration
 	cmd := a.batchCommand(tolerant(&cobra.Command{
 		Use:   "status",
 		Short: "show workers, holds, rates, open batches, failures, reviews, paid calls and dead letters on one screen",
@@ -56,6 +56,7 @@ letters (archived tasks).`,
 		Example: "  kycq status\n  kycq status --watch\n  kycq status --json | jq .failures_last_day",
 		Args:    cobra.NoArgs,
 	}), func(ctx context.Context, d *batchDeps, _ []string) error {
+		outage := outage{patience: patience, note: a.Note}
 		for {
 			o, err := readOverview(ctx, d)
 			if watch {
@@ -75,14 +76,7 @@ letters (archived tasks).`,
 		}
 	})
 	cmd.Flags().BoolVar(&watch, "watch", false, "refresh every 2 seconds until Ctrl-C")
-	addPatienceFlag(cmd, &outage.patience)
-	run := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if watch {
-			return outage.restart(run)(cmd, args)
-		}
-		return run(cmd, args)
-	}
+	addPatienceFlag(cmd, &patience)
 	return cmd
 }
 

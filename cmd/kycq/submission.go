@@ -227,5 +227,5 @@ func (s *submission) finish(ctx context.Context) error {
 		s.app.Note("next: kycq batch watch %s", s.answer.Batch)
 		return nil
 	}
-	return s.app.watchBatch(ctx, s.deps, s.answer.Batch, &watchFlags{exit: true, progress: s.flags.progress, outage: outage{patience: s.flags.patience}})
+	return s.app.watchBatch(ctx, s.deps, s.answer.Batch, watchFlags{exit: true, progress: s.flags.progress, patience: s.flags.patience})
 }
