@@ -28,7 +28,7 @@ func (p plane) hidesNumber() bool {
 		return false
 	}
 	w := p.turned(p.writing().direction()).writing()
-	if !w.isLegible() || !w.isMasked() {
+	if len(w.glyphs) > maxGlyphs || !w.isLegible() || !w.isMasked() {
 		return false
 	}
 	w.erase(w.crossed())
