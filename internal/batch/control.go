@@ -86,7 +86,7 @@ func (c *Control) Pause(ctx context.Context, id string, p Pause) (*Batch, error)
 	return b, nil
 }
 
-// Resume ends the pause of a batch. Its rows go on within half a minute.
+// Resume ends the pause of a batch. Its rows go on within 15 seconds.
 func (c *Control) Resume(ctx context.Context, id string) (*Batch, error) {
 	return c.reopen(ctx, id, func(b *Batch) error {
 		if b.State != Paused {

@@ -175,7 +175,7 @@ func (f *Fleet) Kind(kind tasks.Kind) (*Reason, error) {
 		who = fmt.Sprintf("all %d queued jobs wait", queued)
 	}
 	r := mostOf(list, who)
-	if r.Code == "batch_paused" { // it still is, unless it was resumed within half a minute
+	if r.Code == "batch_paused" { // it still is, unless it was resumed within 15 seconds
 		r.Cause, r.Message, r.NextAction = BatchPause, who+": they are rows of paused batches", "see `kycq batch list`"
 	}
 	return r, nil
