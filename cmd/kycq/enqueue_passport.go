@@ -114,7 +114,7 @@ func readPassports(stdin io.Reader, lane string) ([]tasks.Job, error) {
 
 // readPassport reads one object by the rules for manifests.
 func readPassport(object []byte, lane string) (tasks.Job, error) {
-	text, _, problem := manifest.DecodeObject(object, passportFieldNames, "")
+	text, problem := manifest.TextFields(object, passportFieldNames)
 	if problem != nil {
 		return tasks.Job{}, errors.New(problem.Message)
 	}

@@ -53,7 +53,7 @@ On SIGTERM or Ctrl-C it answers the requests that wait, and finishes the others.
 		}
 		return a.serve(ctx, d, maxPending)
 	})
-	cmd.Flags().IntVar(&maxPending, "max-pending", 0, "how many unfinished jobs each key may have, and rows a batch; 0: any number")
+	cmd.Flags().IntVar(&maxPending, "max-pending", 0, "how many unfinished jobs each key may have, with the rows of its batches; 0: any number")
 	cmd.AddCommand(newServeKey(a))
 	return cmd
 }

@@ -34,7 +34,7 @@ func (a *API) registerActions() {
 	for _, action := range []struct {
 		operation
 		names []string // of fields beside the reason
-		do    func(ctx context.Context, c *call, job jobID, in action) (*storage.Record, error)
+		do    func(ctx context.Context, c *call, job jobID, in object) (*storage.Record, error)
 	}{
 		{operation{
 			name: "retryJob", path: "/v1/jobs/{kind}/{id}/retry", summary: "Run a finished job again",
@@ -68,12 +68,12 @@ func (a *API) registerActions() {
 }
 
 // act reads and audits an action, does it, and answers with the job.
-func (a *API) act(ctx context.Context, c *call, in *JobPath, names []string, do func(context.Context, *call, jobID, action) (*storage.Record, error)) (*AcceptedJob, error) {
+func (a *API) act(ctx context.Context, c *call, in *JobPath, names []string, do func(context.Context, *call, jobID, object) (*storage.Record, error)) (*AcceptedJob, error) {
 	job, err := named(in.Kind, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	of, err := c.action("", names...)
+	of, err := c.action(names...)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +109,11 @@ func (a *API) auditJob(ctx context.Context, c *call, action string, job jobID, r
 	})
 }
 
-func (a *API) retry(ctx context.Context, c *call, job jobID, in action) (*storage.Record, error) {
+func (a *API) retry(ctx context.Context, c *call, job jobID, in object) (*storage.Record, error) {
 	if seen, _, err := a.cfg.Store.Record(ctx, job.kind, job.id); err == nil && in.run != 0 && in.run != seen.Run {
 		return nil, worker.ErrOtherRun // nothing to audit
 	}
-	if err := a.auditJob(ctx, c, "job.retry", job, in.reason); err != nil {
+	if err := a.auditJob(ctx, c, "job.retry", job, in.text["reason"]); err != nil {
 		return nil, err
 	}
 	next, err := worker.Rerun(ctx, a.cfg.Store, a.cfg.Client.Push, job.kind, job.id, in.run)
@@ -127,8 +127,8 @@ func (a *API) retry(ctx context.Context, c *call, job jobID, in action) (*storag
 	return rec, err
 }
 
-func (a *API) cancel(ctx context.Context, c *call, job jobID, in action) (*storage.Record, error) {
-	if err := a.auditJob(ctx, c, "job.cancel", job, in.reason); err != nil {
+func (a *API) cancel(ctx context.Context, c *call, job jobID, in object) (*storage.Record, error) {
+	if err := a.auditJob(ctx, c, "job.cancel", job, in.text["reason"]); err != nil {
 		return nil, err
 	}
 	rec, err := worker.Cancel(ctx, a.cfg.Store, job.kind, job.id)
@@ -138,8 +138,8 @@ func (a *API) cancel(ctx context.Context, c *call, job jobID, in action) (*stora
 	return rec, worker.EndTask(ctx, a.cfg.Store, worker.FreeInRedis(a.cfg.Redis), a.cfg.Client.Push, rec)
 }
 
-func (a *API) decide(approve bool) func(context.Context, *call, jobID, action) (*storage.Record, error) {
-	return func(ctx context.Context, c *call, job jobID, in action) (*storage.Record, error) {
+func (a *API) decide(approve bool) func(context.Context, *call, jobID, object) (*storage.Record, error) {
+	return func(ctx context.Context, c *call, job jobID, in object) (*storage.Record, error) {
 		if job.kind != tasks.Aadhaar {
 			return nil, worker.ErrNoReview
 		}
@@ -147,15 +147,15 @@ func (a *API) decide(approve bool) func(context.Context, *call, jobID, action) (
 		if approve {
 			action = "review.approve"
 		}
-		if err := a.auditJob(ctx, c, action, job, in.reason); err != nil {
+		if err := a.auditJob(ctx, c, action, job, in.text["reason"]); err != nil {
 			return nil, err
 		}
 		var rec *storage.Record
 		var err error
 		if approve {
-			rec, err = worker.Approve(ctx, a.cfg.Store, a.cfg.Client.Push, job.id, auditUser(c.key), in.reason)
+			rec, err = worker.Approve(ctx, a.cfg.Store, a.cfg.Client.Push, job.id, auditUser(c.key), in.text["reason"])
 		} else {
-			rec, err = worker.Reject(ctx, a.cfg.Store, job.id, auditUser(c.key), in.reason)
+			rec, err = worker.Reject(ctx, a.cfg.Store, job.id, auditUser(c.key), in.text["reason"])
 		}
 		var remains storage.RemainsError
 		err = remains.Take(err)

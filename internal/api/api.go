@@ -67,9 +67,9 @@ type API struct {
 func New(cfg Config) (*API, error) {
 	a := &API{
 		cfg: cfg, mux: http.NewServeMux(), bodies: newBodies(), waiters: newWaiters(), stopping: make(chan struct{}),
-		pending: pending{redis: cfg.Redis, store: cfg.Store, limit: cfg.MaxPending},
-		large:   make(places, maxLarge), checking: make(places, 1),
+		large: make(places, maxLarge), checking: make(places, 1),
 	}
+	a.pending = pending{redis: cfg.Redis, store: cfg.Store, control: a.control, limit: cfg.MaxPending}
 	a.metrics = newCounts(a)
 	if cfg.Metrics != nil {
 		cfg.Metrics(a.metrics.registry)

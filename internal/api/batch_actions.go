@@ -78,14 +78,14 @@ func (a *API) auditBatch(ctx context.Context, c *call, action string, b *batch.B
 }
 
 func (a *API) cancelBatch(ctx context.Context, c *call, b *batch.Batch) (int, *batch.Batch, error) {
-	in, err := c.action("")
+	in, err := c.action()
 	if err != nil {
 		return 0, nil, err
 	}
 	if b.Done() && b.State != batch.Cancelled {
 		return 0, nil, batch.ErrDone
 	}
-	if err := a.auditBatch(ctx, c, "batch.cancel", b, in.reason, nil); err != nil {
+	if err := a.auditBatch(ctx, c, "batch.cancel", b, in.text["reason"], nil); err != nil {
 		return 0, nil, err
 	}
 	b, err = a.control().Cancel(ctx, b.ID)
@@ -93,26 +93,26 @@ func (a *API) cancelBatch(ctx context.Context, c *call, b *batch.Batch) (int, *b
 }
 
 func (a *API) pauseBatch(ctx context.Context, c *call, b *batch.Batch) (int, *batch.Batch, error) {
-	in, err := c.action("")
+	in, err := c.action()
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := a.auditBatch(ctx, c, "batch.pause", b, in.reason, nil); err != nil {
+	if err := a.auditBatch(ctx, c, "batch.pause", b, in.text["reason"], nil); err != nil {
 		return 0, nil, err
 	}
-	b, err = a.control().Pause(ctx, b.ID, batch.Pause{By: auditUser(c.key), Reason: in.reason})
+	b, err = a.control().Pause(ctx, b.ID, batch.Pause{By: auditUser(c.key), Reason: in.text["reason"]})
 	return http.StatusAccepted, b, err
 }
 
 func (a *API) resumeBatch(ctx context.Context, c *call, b *batch.Batch) (int, *batch.Batch, error) {
-	in, err := c.action("")
+	in, err := c.action()
 	if err != nil {
 		return 0, nil, err
 	}
 	if b.State == batch.CallLimitReached {
 		return 0, nil, failure("call_limit_reached", nil)
 	}
-	if err := a.auditBatch(ctx, c, "batch.resume", b, in.reason, nil); err != nil {
+	if err := a.auditBatch(ctx, c, "batch.resume", b, in.text["reason"], nil); err != nil {
 		return 0, nil, err
 	}
 	after, err := a.control().Resume(ctx, b.ID)
@@ -150,7 +150,7 @@ func (a *API) retryBatch(ctx context.Context, c *call, b *batch.Batch) (int, *ba
 		detail[name] = "code:" + strings.Join(some, "+")
 		name = "choice_" + strconv.Itoa(len(detail))
 	}
-	if err := a.auditBatch(ctx, c, "batch.retry", b, in.reason, detail); err != nil {
+	if err := a.auditBatch(ctx, c, "batch.retry", b, in.text["reason"], detail); err != nil {
 		return 0, nil, err
 	}
 	// The rows were selected in this run, so that a run that has begun since ends the retry.

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,46 +128,80 @@ func isUTF8(parameters map[string]string) bool {
 	return charset == "" || strings.EqualFold(charset, "utf-8")
 }
 
-// object reads a JSON object of strings with the given names. Fields that are missing are "".
-func (c *call) object(names ...string) (map[string]string, error) {
-	fields, _, err := c.objectWith("", names...)
-	return fields, err
+// object is what a JSON body has. Fields that are missing are "".
+type object struct {
+	text  map[string]string
+	codes []string
+	run   int // 0: any
 }
 
-// objectWith is object with a list of strings.
-func (c *call) objectWith(list string, names ...string) (fields map[string]string, items []string, err error) {
+// object reads a JSON object of the given fields: codes is a list of strings, run a number from 1, each other one a string.
+func (c *call) object(names ...string) (in object, err error) {
 	if name, parameters := c.mediaType(); name != jsonType || !isUTF8(parameters) {
-		return nil, nil, failure("media_type", nil)
+		return in, failure("media_type", nil)
 	}
-	text, err := io.ReadAll(c.body(maxJSON))
+	body, err := io.ReadAll(c.body(maxJSON))
 	if err != nil {
-		return nil, nil, badBody(err)
+		return in, badBody(err)
 	}
-	fields, items, problem := manifest.DecodeObject(text, names, list)
+	in.text = map[string]string{}
+	seen, pointer := map[string]bool{}, ""
+	problem := manifest.DecodeObject(body, func(key string, value any) *manifest.Problem {
+		if pointer = ""; !slices.Contains(names, key) { // its name is not repeated
+			return &manifest.Problem{Code: "key_unknown", Message: "the body has an unknown field: use " + strings.Join(names, ", ")}
+		}
+		if pointer = "/" + key; seen[key] {
+			return &manifest.Problem{Code: "key_twice", Message: key + " appears twice in the body"}
+		}
+		seen[key] = true
+		return in.set(key, value)
+	})
 	if problem != nil {
-		return nil, nil, invalid(FieldError{Code: problem.Code, Message: "the body: " + problem.Message})
+		return in, invalid(FieldError{Pointer: pointer, Code: problem.Code, Message: problem.Message})
 	}
-	return fields, items, nil
+	return in, nil
 }
 
-// action is the body of what operators do.
-type action struct {
-	reason string
-	run    int // 0: any
-	codes  []string
-	fields map[string]string
+// set takes over the value of a field. null is the same as no field.
+func (in *object) set(key string, value any) *manifest.Problem {
+	wrong := func(want string) *manifest.Problem {
+		return &manifest.Problem{Code: "value_type_wrong", Message: key + " must be " + want}
+	}
+	if value == nil {
+		return nil
+	}
+	switch key {
+	case "run":
+		number, _ := value.(json.Number)
+		run, err := strconv.Atoi(number.String())
+		if err != nil || run < 1 {
+			return &manifest.Problem{Code: "run_invalid", Message: "run must be a number from 1: the run that you saw"}
+		}
+		in.run = run
+	case "codes":
+		items, isList := value.([]any)
+		in.codes = make([]string, len(items))
+		for i, item := range items {
+			text, isText := item.(string)
+			in.codes[i], isList = text, isList && isText
+		}
+		if !isList {
+			return wrong("a list of strings")
+		}
+	default:
+		text, isText := value.(string)
+		if !isText {
+			return wrong("a string")
+		}
+		in.text[key] = strings.TrimSpace(text)
+	}
+	return nil
 }
 
-// action reads the body of an action: a reason, and fields with the given names. list may be "codes" or empty.
-func (c *call) action(list string, names ...string) (in action, err error) {
-	if in.fields, in.codes, err = c.objectWith(list, append(names, "reason")...); err != nil {
+// action reads the body of what operators do: a reason, and the given fields.
+func (c *call) action(names ...string) (in object, err error) {
+	if in, err = c.object(append(names, "reason")...); err != nil {
 		return in, err
 	}
-	in.reason = in.fields["reason"]
-	if text := in.fields["run"]; text != "" {
-		if in.run, err = strconv.Atoi(text); err != nil || in.run < 1 {
-			return in, invalid(FieldError{Pointer: "/run", Code: "run_invalid", Message: "run must be a number from 1: the run that you saw"})
-		}
-	}
-	return in, checkReason("/reason", in.reason)
+	return in, checkReason("/reason", in.text["reason"])
 }

@@ -124,10 +124,10 @@ func (a *API) fleetAnswer(ctx context.Context, status int) (*FleetAnswer, error)
 }
 
 // fleetAction reads the body of an action on the fleet. Its kind may be empty.
-func (c *call) fleetAction(names ...string) (action, error) {
-	in, err := c.action("", append(names, "kind")...)
-	if err == nil && in.fields["kind"] != "" {
-		if _, kindErr := tasks.ParseKind(in.fields["kind"]); kindErr != nil {
+func (c *call) fleetAction(names ...string) (object, error) {
+	in, err := c.action(append(names, "kind")...)
+	if err == nil && in.text["kind"] != "" {
+		if _, kindErr := tasks.ParseKind(in.text["kind"]); kindErr != nil {
 			err = invalid(FieldError{Pointer: "/kind", Code: "kind_invalid", Message: "kind must be aadhaar or passport, or missing for both"})
 		}
 	}
@@ -139,11 +139,11 @@ func (a *API) pauseFleet(ctx context.Context, c *call) (*FleetAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.audit(ctx, c, audit.Act{Action: "fleet.pause", Kind: in.fields["kind"], Reason: in.reason}); err != nil {
+	if err := a.audit(ctx, c, audit.Act{Action: "fleet.pause", Kind: in.text["kind"], Reason: in.text["reason"]}); err != nil {
 		return nil, err
 	}
 	_, err = a.cfg.Pauses.Pause(ctx, hold.Hold{
-		Kind: in.fields["kind"], Reason: in.reason, Code: "paused", NextAction: "run `kycq fleet resume`", By: auditUser(c.key),
+		Kind: in.text["kind"], Reason: in.text["reason"], Code: "paused", NextAction: "run `kycq fleet resume`", By: auditUser(c.key),
 		Since: time.Now().UTC().Truncate(time.Second),
 	})
 	if err != nil {
@@ -157,7 +157,7 @@ func (a *API) resumeFleet(ctx context.Context, c *call) (*FleetAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	cause, act := in.fields["cause"], audit.Act{Action: "fleet.resume", Kind: in.fields["kind"], Reason: in.reason}
+	cause, act := in.text["cause"], audit.Act{Action: "fleet.resume", Kind: in.text["kind"], Reason: in.text["reason"]}
 	if cause != "" {
 		if cause != hold.All && !slices.Contains(hold.Causes, cause) {
 			return nil, invalid(FieldError{Pointer: "/cause", Code: "cause_invalid", Message: "cause must be one of " + strings.Join(hold.Causes, ", ") + ", all"})

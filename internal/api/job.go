@@ -25,7 +25,7 @@ type Job struct {
 	NextAction     string       `json:"next_action" doc:"what to do about it"`
 	Review         string       `json:"review,omitempty" doc:"why a person should look at the masked image, or what one has decided"`
 	ReferenceID    int64        `json:"reference_id,omitempty" doc:"Cashfree's id of the verification"`
-	Matches        *Matches     `json:"matches,omitempty" doc:"whether Cashfree's data equals the input"`
+	Matches        *Matches     `json:"matches,omitempty" doc:"whether Cashfree's data equals the input; of the best run"`
 	MaskedImage    *MaskedImage `json:"masked_image,omitempty"`
 	Attempts       []Attempt    `json:"attempts" nullable:"false" doc:"the calls of all runs, oldest first"`
 	Blocked        *Blocked     `json:"blocked,omitempty" doc:"why the job makes no progress"`

@@ -4,23 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
-// pending counts the unfinished jobs that each key has submitted, in a set in Redis. A job leaves the set only when the set is
-// full: then some of its jobs are looked up. If Redis loses the set, the count begins anew.
+// pending counts, in Redis, the unfinished jobs that each key has submitted: single jobs in a set, and the rows of batches in a
+// hash by batch. What has ended is noticed only when the limit is reached: then some of the jobs and all batches are looked up.
+// If Redis loses the counts, they begin anew.
 type pending struct {
-	redis redis.UniversalClient
-	store *storage.Store
-	limit int // 0: none
+	redis   redis.UniversalClient
+	store   *storage.Store
+	control func() *batch.Control
+	limit   int // 0: none
 }
 
 const (
@@ -31,28 +34,45 @@ const (
 
 func pendingKey(name string) string { return "kycq:{api}:pending:" + name }
 
-// take counts a job; refund takes the count back. The problem is too_many_pending if the key may have no further job. A job that is
-// counted already is not counted twice.
-func (p pending) take(ctx context.Context, name string, job tasks.Job) (refund func(context.Context), err error) {
+func batchesKey(key string) string { return key + ":batches" }
+
+// takeJob counts a job; refund takes the count back. The problem is too_many_pending if the key may have no further job. A job that
+// is counted already is not counted twice.
+func (p pending) takeJob(ctx context.Context, name string, job tasks.Job) (refund func(context.Context), err error) {
+	key, member := pendingKey(name), string(job.Kind)+"/"+job.VerificationID
+	return p.take(ctx, key, member, func() (bool, error) {
+		added, err := p.redis.SAdd(ctx, key, member).Result()
+		return added > 0, err
+	}, func(ctx context.Context) { _ = p.redis.SRem(ctx, key, member).Err() })
+}
+
+// takeBatch is takeJob for the rows of a batch.
+func (p pending) takeBatch(ctx context.Context, name, id string, rows int) (refund func(context.Context), err error) {
+	key := pendingKey(name)
+	return p.take(ctx, key, id, func() (bool, error) { return p.redis.HSetNX(ctx, batchesKey(key), id, rows).Result() },
+		func(ctx context.Context) { _ = p.redis.HDel(ctx, batchesKey(key), id).Err() })
+}
+
+func (p pending) take(ctx context.Context, key, newest string, add func() (bool, error), refund func(context.Context)) (func(context.Context), error) {
 	nothing := func(context.Context) {}
 	if p.limit == 0 {
 		return nothing, nil
 	}
-	key, member := pendingKey(name), string(job.Kind)+"/"+job.VerificationID
-	added, err := p.redis.SAdd(ctx, key, member).Result()
+	added, err := add()
 	if err != nil {
 		return nil, fmt.Errorf("count the jobs of a key: %w", err)
 	}
-	if added == 0 {
+	if !added {
 		return nothing, nil
 	}
-	refund = func(ctx context.Context) { _ = p.redis.SRem(ctx, key, member).Err() }
-	_ = p.redis.Expire(ctx, key, pendingLife).Err()
-	n, err := p.redis.SCard(ctx, key).Result()
-	if err == nil && n > int64(p.limit) {
-		if n, err = p.prune(ctx, key, member, n); err == nil && n > int64(p.limit) {
-			err = failure("too_many_pending", nil)
+	full, err := p.full(ctx, key)
+	if full && err == nil {
+		if err = p.prune(ctx, key, newest); err == nil {
+			full, err = p.full(ctx, key)
 		}
+	}
+	if full && err == nil {
+		err = failure("too_many_pending", nil)
 	}
 	if err != nil {
 		refund(context.WithoutCancel(ctx))
@@ -61,13 +81,33 @@ func (p pending) take(ctx context.Context, name string, job tasks.Job) (refund f
 	return refund, nil
 }
 
-// prune removes jobs that have ended, out of some of the n jobs of a set, and returns how many remain.
-func (p pending) prune(ctx context.Context, key, newest string, n int64) (int64, error) {
+// full reports whether more is counted for a key than it may have.
+func (p pending) full(ctx context.Context, key string) (bool, error) {
+	pipe := p.redis.Pipeline()
+	jobs, batches := pipe.SCard(ctx, key), pipe.HVals(ctx, batchesKey(key))
+	pipe.Expire(ctx, key, pendingLife)
+	pipe.Expire(ctx, batchesKey(key), pendingLife)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false, fmt.Errorf("count the jobs of a key: %w", err)
+	}
+	n := jobs.Val()
+	for _, rows := range batches.Val() {
+		count, _ := strconv.ParseInt(rows, 10, 64)
+		n += count
+	}
+	return n > int64(p.limit), nil
+}
+
+// prune removes what has ended from a key's counts, except what is being submitted.
+func (p pending) prune(ctx context.Context, key, newest string) error {
 	members, err := p.redis.SRandMemberN(ctx, key, lookUp).Result()
 	if err != nil {
-		return n, fmt.Errorf("count the jobs of a key: %w", err)
+		return fmt.Errorf("count the jobs of a key: %w", err)
 	}
-	var removed atomic.Int64
+	batches, err := p.redis.HKeys(ctx, batchesKey(key)).Result()
+	if err != nil {
+		return fmt.Errorf("count the jobs of a key: %w", err)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(lookUpParallel)
 	for _, member := range members {
@@ -84,11 +124,24 @@ func (p pending) prune(ctx context.Context, key, newest string, n int64) (int64,
 			case !rec.State.Final():
 				return nil
 			}
-			gone, err := p.redis.SRem(ctx, key, member).Result()
-			removed.Add(gone)
-			return err
+			return p.redis.SRem(ctx, key, member).Err()
 		})
 	}
-	err = group.Wait()
-	return n - removed.Load(), err
+	for _, id := range batches {
+		if id == newest {
+			continue
+		}
+		group.Go(func() error {
+			s, _, err := p.control().Status(ctx, id)
+			switch {
+			case errors.Is(err, batch.ErrNotFound): // its submission was cut off
+			case err != nil:
+				return err
+			case !s.Done:
+				return p.redis.HSet(ctx, batchesKey(key), id, s.Rows-s.Ended).Err()
+			}
+			return p.redis.HDel(ctx, batchesKey(key), id).Err()
+		})
+	}
+	return group.Wait()
 }

@@ -96,7 +96,7 @@ var problems = map[string]kindOfProblem{
 	"rows_rejected":       {422, "rows rejected", "correct the rows that errors names, or add allow_rejects=true to submit the others; nothing was submitted", 0},
 	"same_inputs":         {422, "same inputs", "rows have the input of other rows under another verification_id and would be paid for twice: remove them; nothing was submitted", 0},
 	"file_invalid":        {422, "file invalid", "the file cannot be read to its end: errors says why; nothing was submitted", 0},
-	"too_many_pending":    {429, "too many pending jobs", "the key has as many unfinished jobs as it may have, or the batch more rows: repeat the request later, or split the batch", 10 * time.Second},
+	"too_many_pending":    {429, "too many pending jobs", "the key has as many unfinished jobs as it may have, with the rows of its batches: repeat the request later, or split the batch", 10 * time.Second},
 	"internal_error":      {500, "internal error", "repeat the request; if it fails again, look for the request_id in the server's log", 0},
 	"busy":                {503, "busy", "other uploads or reports are in progress: repeat the request", 5 * time.Second},
 	"redis_full":          {503, "Redis is full", "Redis uses most of its memory; nothing was accepted: repeat the request later", 30 * time.Second},
@@ -203,6 +203,9 @@ func humaProblem(ctx huma.Context, status int, _ string, errs ...error) huma.Sta
 			continue
 		}
 		place, name, _ := strings.Cut(detail.Location, ".")
+		if place == "path" {
+			return failure("not_found", nil)
+		}
 		f := FieldError{Code: "parameter_unknown", Message: "unknown parameter of the query"}
 		for _, p := range ctx.Operation().Parameters {
 			if p.In == place && p.Name == name {

@@ -82,17 +82,17 @@ func (a *API) registerSubmissions() {
 }
 
 func (a *API) submitPassport(ctx context.Context, c *call) (*JobAnswer, error) {
-	fields, err := c.object(fieldID, "file_number", "dob", "name", fieldLane)
+	in, err := c.object(fieldID, "file_number", "dob", "name", fieldLane)
 	if err != nil {
 		return nil, err
 	}
-	number, dob, id := fields["file_number"], fields["dob"], fields[fieldID]
+	number, dob, id := in.text["file_number"], in.text["dob"], in.text[fieldID]
 	if id == "" { // as in manifests
 		number = strings.ToUpper(number)
 		id = a.cfg.Keyset.DeriveID(string(tasks.Passport), "", number, dob)
 	}
-	job := tasks.Job{Kind: tasks.Passport, VerificationID: id, Lane: laneOf(fields[fieldLane]), Input: tasks.Input{Passport: &tasks.PassportInput{
-		FileNumber: tasks.NewPersonal(number), DOB: tasks.NewPersonal(dob), Name: tasks.NewPersonal(fields["name"]),
+	job := tasks.Job{Kind: tasks.Passport, VerificationID: id, Lane: laneOf(in.text[fieldLane]), Input: tasks.Input{Passport: &tasks.PassportInput{
+		FileNumber: tasks.NewPersonal(number), DOB: tasks.NewPersonal(dob), Name: tasks.NewPersonal(in.text["name"]),
 	}}}
 	return a.submit(ctx, c, job, nil)
 }
@@ -144,17 +144,17 @@ func (a *API) submitAadhaar(ctx context.Context, c *call, in *AadhaarParams) (*J
 
 // submitObject accepts a job whose image is in S3. It does not read the image, so the answer does not show whether it exists.
 func (a *API) submitObject(ctx context.Context, c *call) (*JobAnswer, error) {
-	fields, err := c.object(fieldID, fieldLane, "image")
+	in, err := c.object(fieldID, fieldLane, "image")
 	if err != nil {
 		return nil, err
 	}
-	place, ok := strings.CutPrefix(fields["image"], "s3://")
+	place, ok := strings.CutPrefix(in.text["image"], "s3://")
 	if !ok {
 		return nil, invalid(FieldError{Pointer: "/image", Code: "image_place_invalid", Message: "image must be of the form s3://bucket/key"})
 	}
 	bucket, key, _ := strings.Cut(place, "/")
 	return a.submit(ctx, c, tasks.Job{
-		Kind: tasks.Aadhaar, VerificationID: fields[fieldID], Lane: laneOf(fields[fieldLane]), Input: tasks.Input{Image: &tasks.Image{Bucket: bucket, Key: key}},
+		Kind: tasks.Aadhaar, VerificationID: in.text[fieldID], Lane: laneOf(in.text[fieldLane]), Input: tasks.Input{Image: &tasks.Image{Bucket: bucket, Key: key}},
 	}, nil)
 }
 
@@ -189,7 +189,7 @@ func (a *API) submit(ctx context.Context, c *call, job tasks.Job, image io.ReadS
 	if err := job.Validate(); err != nil { // before anything is written
 		return nil, err
 	}
-	refund, err := a.pending.take(ctx, c.key.Name, job)
+	refund, err := a.pending.takeJob(ctx, c.key.Name, job)
 	if err != nil {
 		return nil, err
 	}

@@ -182,14 +182,16 @@ func (a *API) submitSource(ctx context.Context, c *call, in *BatchParams, source
 	if in.DryRun {
 		return a.dryRun(ctx, source, plan)
 	}
-	if limit := a.cfg.MaxPending; limit > 0 && plan.Rows > limit {
-		return nil, failure("too_many_pending", nil)
+	refund, err := a.pending.takeBatch(ctx, c.key.Name, source.ID, plan.Rows)
+	if err != nil {
+		return nil, err
 	}
 	w := &submit.Writer{Source: source, Plan: plan, Store: a.cfg.Store, Progress: quiet{}}
 	b, created, err := w.Accept(ctx, a.control(), 0, func(b *batch.Batch) error {
 		return a.audit(ctx, c, audit.Act{Action: "batch.submit", Kind: string(b.Kind), Batch: b.ID, Detail: map[string]string{"rows": strconv.Itoa(b.Rows)}})
 	})
 	if b == nil {
+		refund(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	if err != nil { // workers start it

@@ -11,8 +11,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/api"
+	"github.com/kycq/kycq/internal/batch"
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
@@ -37,6 +41,7 @@ func TestAPassportIsAcceptedOnceAndBelongsToItsInput(t *testing.T) {
 	}
 	s.want(s.send(http.MethodGet, "/v1/jobs/passport/P1", nil), http.StatusOK, "")
 	s.want(s.send(http.MethodGet, "/v1/jobs/aadhaar/P1", nil), http.StatusNotFound, "not_found")
+	s.want(s.send(http.MethodGet, "/v1/jobs/pan/P1", nil), http.StatusNotFound, "not_found")
 	for _, a := range []answer{first, again} {
 		if strings.Contains(string(a.body), canary) {
 			t.Errorf("the answer holds personal data: %s", a.body)
@@ -52,6 +57,29 @@ func TestFieldsAreRefusedTogether(t *testing.T) {
 	for _, pointer := range []string{"/verification_id", "/file_number", "/dob", "/lane"} {
 		if !strings.Contains(string(a.body), `"pointer":"`+pointer+`"`) {
 			t.Errorf("%s is not named: %s", pointer, a.body)
+		}
+	}
+}
+
+// The document says string for each of these, and the vendor's fields and reasons are never guessed from other types.
+func TestFieldsOfTheWrongTypeAreRefusedByName(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, c := range []struct{ path, body, pointer, code string }{
+		{"/v1/passport", `{"file_number":12345678,"dob":"1990-01-31"}`, "/file_number", "value_type_wrong"},
+		{"/v1/passport", `{"dob":"1990-01-31","dob":"1990-01-31"}`, "/dob", "key_twice"},
+		{"/v1/passport", `{"file_number":"X1","` + canary + `":"1"}`, "", "key_unknown"},
+		{"/v1/aadhaar", `{"verification_id":"A1","image":["s3://b/k"]}`, "/image", "value_type_wrong"},
+		{"/v1/fleet/pause", `{"reason":5}`, "/reason", "value_type_wrong"},
+		{"/v1/fleet/pause", `{"reason":true}`, "/reason", "value_type_wrong"},
+		{"/v1/jobs/passport/P1/retry", `{"reason":"x","run":"1"}`, "/run", "run_invalid"},
+		{"/v1/jobs/passport/P1/retry", `{"reason":"x","run":1.5}`, "/run", "run_invalid"},
+	} {
+		a := s.post(c.path, c.body)
+		s.want(a, http.StatusUnprocessableEntity, "invalid_input")
+		want := `"pointer":"` + c.pointer + `","code":"` + c.code + `"`
+		if !strings.Contains(string(a.body), want) || strings.Contains(string(a.body), canary) {
+			t.Errorf("%s %s: want %s: %s", c.path, c.body, want, a.body)
 		}
 	}
 }
@@ -336,6 +364,32 @@ func TestAKeyHasAsManyPendingJobsAsItMay(t *testing.T) {
 	s.edit(tasks.Passport, "P0", finish(storage.StateValid))
 	s.want(s.post("/v1/passport", passport("P2", canary+"1")), http.StatusAccepted, "")
 	s.want(s.post("/v1/passport", passport("P3", canary+"1")), http.StatusTooManyRequests, "too_many_pending")
+}
+
+// The limit of a key is one for its jobs and for the rows of all its batches.
+func TestRowsOfBatchesArePendingJobs(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *api.Config) { c.MaxPending = 5 })
+	first := s.upload("kind=passport&name=one", manifestOf(2))
+	s.want(first, http.StatusAccepted, "")
+	s.want(s.post("/v1/passport", passport("P1", canary+"1")), http.StatusAccepted, "")
+	s.want(s.upload("kind=passport&name=two", manifestOf(3)), http.StatusTooManyRequests, "too_many_pending")
+	s.want(s.upload("kind=passport&name=one", manifestOf(2)), http.StatusOK, "")
+	s.want(s.upload("kind=passport&name=three", manifestOf(2)), http.StatusAccepted, "")
+	s.want(s.post("/v1/passport", passport("P2", canary+"1")), http.StatusTooManyRequests, "too_many_pending")
+	rdb := redis.NewClient(&redis.Options{Addr: s.redis.Addr()})
+	t.Cleanup(func() { _ = rdb.Close() })
+	control := batch.NewControl(rdb, s.store)
+	if _, err := control.Batches.Edit(t.Context(), first.field("id"), func(b *batch.Batch) error {
+		b.State, b.EndedAt = batch.Ended, time.Now()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.want(s.post("/v1/passport", passport("P2", canary+"1")), http.StatusAccepted, "")
+	s.want(s.upload("kind=passport&name=two", manifestOf(3)), http.StatusTooManyRequests, "too_many_pending")
+	s.redis.FlushAll() // begins the counts anew
+	s.want(s.upload("kind=passport&name=two", manifestOf(3)), http.StatusAccepted, "")
 }
 
 func TestOutagesSayWhatToDo(t *testing.T) {

@@ -57,7 +57,7 @@ func beginsObject(text []byte) bool {
 func (r *jsonlReader) decode(text []byte) ([]string, *Problem) {
 	fields := make([]string, len(r.columns.names), len(r.columns.names)+4)
 	var seen [MaxColumns]bool
-	problem := decodeObject(text, func(key string, value any) (problem *Problem) {
+	problem := DecodeObject(text, func(key string, value any) (problem *Problem) {
 		at, problem := r.column(key)
 		switch {
 		case problem != nil:

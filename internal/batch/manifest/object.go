@@ -7,45 +7,34 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 var keyTwice = &Problem{"key_twice", "a key appears twice in the object"}
 
-// DecodeObject reads a JSON object with the given keys, by the rules for the columns that kycq reads: each key at most once,
-// a string or a plain integer. Keys are compared like headings. The key list, unless it is empty, has a list of such values.
-func DecodeObject(text []byte, names []string, list string) (fields map[string]string, items []string, problem *Problem) {
+// TextFields reads a JSON object with the given keys, by the rules for the columns that kycq reads: each key at most once, a
+// string or a plain integer. Keys are compared like headings.
+func TextFields(text []byte, names []string) (fields map[string]string, problem *Problem) {
 	fields = map[string]string{}
-	problem = decodeObject(text, func(key string, value any) (problem *Problem) {
-		if values, isList := value.([]any); isList && list != "" && key == list && items == nil {
-			items = []string{}
-			for _, v := range values {
-				text, problem := inputText(v)
-				if problem != nil {
-					return problem
-				}
-				items = append(items, text)
-			}
-			return nil
+	problem = DecodeObject(text, func(key string, value any) (problem *Problem) {
+		at := slices.IndexFunc(names, func(name string) bool { return normalize(name) == normalize(key) })
+		if at < 0 {
+			return &Problem{"key_unknown", "unknown field: use " + strings.Join(names, ", ")}
 		}
-		for _, name := range names {
-			if normalize(key) != normalize(name) {
-				continue
-			}
-			if _, found := fields[name]; found {
-				return keyTwice
-			}
-			text, problem := inputText(value)
-			fields[name] = strings.TrimSpace(text)
-			return problem
+		if _, found := fields[names[at]]; found {
+			return keyTwice
 		}
-		return &Problem{"key_unknown", "unknown field: use " + strings.Join(names, ", ")}
+		text, problem := inputText(value)
+		fields[names[at]] = strings.TrimSpace(text)
+		return problem
 	})
-	return fields, items, problem
+	return fields, problem
 }
 
-// decodeObject calls visit for each key in order, which a map would not keep, until it returns a Problem.
-func decodeObject(text []byte, visit func(key string, value any) *Problem) *Problem {
+// DecodeObject calls visit for each key of a JSON object in order, which a map would not keep, until it returns a Problem. Numbers
+// are of type json.Number.
+func DecodeObject(text []byte, visit func(key string, value any) *Problem) *Problem {
 	notJSON := &Problem{codeSyntax, "not one JSON object"}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
