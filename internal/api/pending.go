@@ -104,7 +104,7 @@ func (p pending) prune(ctx context.Context, key, newest string) error {
 	if err != nil {
 		return fmt.Errorf("count the jobs of a key: %w", err)
 	}
-	batches, err := p.redis.HKeys(ctx, batchesKey(key)).Result()
+	batches, err := p.redis.HGetAll(ctx, batchesKey(key)).Result()
 	if err != nil {
 		return fmt.Errorf("count the jobs of a key: %w", err)
 	}
@@ -127,7 +127,7 @@ func (p pending) prune(ctx context.Context, key, newest string) error {
 			return p.redis.SRem(ctx, key, member).Err()
 		})
 	}
-	for _, id := range batches {
+	for id := range batches {
 		if id == newest {
 			continue
 		}
