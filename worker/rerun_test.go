@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/kycq/kycq/internal/vendorid"
@@ -64,27 +66,44 @@ func TestARunThatIsNotFinishedOrWasErasedIsNotRunAgain(t *testing.T) {
 	})
 }
 
-func TestOnlyOneOfTwoOperatorsBeginsTheRun(t *testing.T) {
+// readTogether returns a record only once all callers have read it.
+type readTogether struct {
+	Records
+	reads *sync.WaitGroup
+}
+
+func (r readTogether) Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error) {
+	rec, version, err := r.Records.Record(ctx, kind, id)
+	r.reads.Done()
+	r.reads.Wait()
+	return rec, version, err
+}
+
+// Two retries that have read the same record begin one run, whether they name the run that they have seen or none.
+func TestOnlyOneOfTwoRetriesBeginsTheRun(t *testing.T) {
 	t.Parallel()
-	withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
-		p.Process(t.Context(), w.payload(tasks.Passport, "A"))
-		r := newFakeRedis()
-		results := make(chan error, 2)
-		for range 2 {
-			go func() {
-				_, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A", 0)
-				results <- err
-			}()
-		}
-		first, second := <-results, <-results
-		if (first == nil) == (second == nil) {
-			t.Fatalf("%v, %v", first, second)
-		}
-		if err := errors.Join(first, second); !errors.Is(err, storage.ErrConflict) && !errors.Is(err, ErrNotFinal) {
-			t.Errorf("%v", err)
-		}
-		if rec := w.record(tasks.Passport, "A"); rec.Run != 2 || len(r.queued()) != 1 {
-			t.Errorf("run %d, tasks %v", rec.Run, r.queued())
-		}
-	})
+	for _, ifRun := range []int{0, 1} {
+		withWorld(t, Policy{}, func(t *testing.T, w *world, p *Processor) {
+			p.Process(t.Context(), w.payload(tasks.Passport, "A"))
+			r, both := newFakeRedis(), readTogether{w.s3, &sync.WaitGroup{}}
+			both.reads.Add(2)
+			results := make(chan error, 2)
+			for range 2 {
+				go func() {
+					_, err := Rerun(t.Context(), both, r.Push, tasks.Passport, "A", ifRun)
+					results <- err
+				}()
+			}
+			first, second := <-results, <-results
+			if (first == nil) == (second == nil) || !errors.Is(errors.Join(first, second), storage.ErrConflict) {
+				t.Errorf("%v, %v", first, second)
+			}
+			if rec := w.record(tasks.Passport, "A"); rec.Run != 2 || len(r.queued()) != 1 {
+				t.Errorf("run %d, tasks %v", rec.Run, r.queued())
+			}
+			if _, err := Rerun(t.Context(), w.s3, r.Push, tasks.Passport, "A", 1); !errors.Is(err, ErrOtherRun) {
+				t.Errorf("repeated: %v", err)
+			}
+		})
+	}
 }
