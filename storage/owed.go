@@ -54,6 +54,8 @@ const AllKinds = "all"
 const (
 	owedPrefix     = "owed/"
 	subscribersKey = "webhooks.json"
+	// everyEndpoint stands for all endpoints while webhooks.json is damaged. It is not the name of one.
+	everyEndpoint = "_every"
 	// subscribersAge is how old the list of subscribers may be that decides what is owed.
 	subscribersAge = 10 * time.Second
 )
@@ -89,6 +91,9 @@ func (s Subscriber) Wants(e Event) bool {
 	return kind && (len(s.Events) == 0 || slices.Contains(s.Events, e.Name))
 }
 
+// ErrDamagedSubscribers means that webhooks.json cannot be parsed. Jobs go on, and their events are owed to every endpoint.
+var ErrDamagedSubscribers = errors.New(subscribersKey + " is damaged: events wait until kycq serve, which writes it, runs")
+
 // Subscribers reads webhooks.json, which `kycq serve` writes. A missing one is empty.
 func (s *Store) Subscribers(ctx context.Context) ([]Subscriber, error) {
 	found, err := s.buckets.Records.Get(ctx, subscribersKey)
@@ -99,7 +104,7 @@ func (s *Store) Subscribers(ctx context.Context) ([]Subscriber, error) {
 	}
 	var subscribers []Subscriber
 	if err := json.Unmarshal(found.Body, &subscribers); err != nil {
-		return nil, fmt.Errorf("%s is damaged: restart kycq serve: %w", subscribersKey, err)
+		return nil, ErrDamagedSubscribers
 	}
 	return subscribers, nil
 }
@@ -135,6 +140,9 @@ func (c *subscribers) get(ctx context.Context, read func(context.Context) ([]Sub
 	shared := c.request.DoChan("", func() (any, error) {
 		began := time.Now()
 		list, err := read(context.WithoutCancel(ctx)) // the others need it still
+		if errors.Is(err, ErrDamagedSubscribers) {
+			list, err = []Subscriber{{Name: everyEndpoint}}, nil
+		}
 		if err == nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -190,6 +198,32 @@ func (s *Store) Owed(ctx context.Context, endpoint string) iter.Seq2[Event, erro
 			}
 		}
 	}
+}
+
+// Distribute owes to the endpoints in the list what was owed to all while webhooks.json was damaged.
+func (s *Store) Distribute(ctx context.Context, list []Subscriber) error {
+	for e, err := range s.Owed(ctx, everyEndpoint) {
+		if err != nil {
+			return err
+		}
+		data, err := s.OwedData(ctx, everyEndpoint, e)
+		if errors.Is(err, objects.ErrNotFound) {
+			continue // another server was faster
+		} else if err != nil {
+			return err
+		}
+		for _, to := range list {
+			if to.Wants(e) {
+				if err := s.OweTo(ctx, to.Name, e, data); err != nil {
+					return err
+				}
+			}
+		}
+		if err := s.Delivered(ctx, everyEndpoint, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // OwedData returns the data that Owe was given.

@@ -56,7 +56,7 @@ type Deliverer struct {
 
 	metrics   *metrics
 	endpoints []Endpoint
-	published bool
+	published time.Time // when the list in S3 was last checked
 	loadErr   string
 	lanes     map[string]*lane
 }
@@ -142,18 +142,22 @@ func (d *Deliverer) refresh(ctx context.Context) {
 		return
 	}
 	d.loadErr = ""
-	if d.published && reflect.DeepEqual(list, d.endpoints) {
+	changed := d.published.IsZero() || !reflect.DeepEqual(list, d.endpoints)
+	if !changed && time.Since(d.published) < idleLook {
 		return
 	}
 	if err := d.publish(ctx, list); err != nil {
-		d.Log.Warn().Err(err).Msg("the webhook endpoints are not in S3 yet: retrying")
+		d.Log.Warn().Err(err).Msg("the webhook endpoints could not be compared with those in S3: retrying")
+		return
+	}
+	if d.published = time.Now(); !changed {
 		return
 	}
 	d.Log.Info().Int("endpoints", len(list)).Msg("webhook endpoints read")
 	for _, e := range d.endpoints {
 		d.metrics.forget(e.Name)
 	}
-	d.endpoints, d.published = list, true
+	d.endpoints = list
 }
 
 func (d *Deliverer) publish(ctx context.Context, list []Endpoint) error {
@@ -162,10 +166,15 @@ func (d *Deliverer) publish(ctx context.Context, list []Endpoint) error {
 		want[i] = list[i].subscriber()
 	}
 	stored, err := d.Store.Subscribers(ctx)
-	if err == nil && len(stored) == len(want) && (len(want) == 0 || reflect.DeepEqual(stored, want)) {
-		return nil
+	if errors.Is(err, storage.ErrDamagedSubscribers) {
+		d.Log.Error().Err(err).Msg("the list of webhook endpoints in S3 is written again: find out what has changed it")
 	}
-	return d.Store.SetSubscribers(ctx, want) // also over a damaged one
+	if err != nil || len(stored) != len(want) || len(want) > 0 && !reflect.DeepEqual(stored, want) {
+		if err := d.Store.SetSubscribers(ctx, want); err != nil {
+			return err
+		}
+	}
+	return d.Store.Distribute(ctx, want)
 }
 
 // round delivers what is due, if this server leads for the endpoint.

@@ -382,6 +382,34 @@ func TestOnlyTheWriteThatEndsARunOwesAnEvent(t *testing.T) {
 	}
 }
 
+// Jobs end while webhooks.json is damaged, and the endpoints that want their events receive them once a server has written it again.
+func TestADamagedListOfEndpointsStopsNoJobAndLosesNoEvent(t *testing.T) {
+	t.Parallel()
+	f, receivers := newFixture(t, "app1", "app2")
+	f.endpoints[1].Events = []string{storage.EventFleetHeld}
+	if err := f.store.Buckets().Records.Put(t.Context(), "webhooks.json", []byte(`[{"name":`), "application/json"); err != nil {
+		t.Fatal(err)
+	}
+	rec := job("P1")
+	v := f.create(rec)
+	finish(rec, ended)
+	f.swap(rec, v)
+	held := storage.Event{Name: storage.EventFleetHeld, Kind: storage.AllKinds, ID: "balance", Run: 1, At: ended}
+	if err := f.store.Owe(t.Context(), held, []byte(`{"cause":"balance"}`)); err != nil {
+		t.Fatal(err)
+	}
+	d := f.server()
+	d.Load = func() ([]Endpoint, error) { return f.endpoints, nil }
+	d.refresh(t.Context())
+	f.deliver()
+	if one, two := receivers[0].take(), receivers[1].take(); len(one) != 2 || len(two) != 1 {
+		t.Errorf("%d and %d events, want 2 and 1", len(one), len(two))
+	}
+	if list, err := f.store.Subscribers(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 func TestAnEventOfAnEarlierRunAndOfErasedDataIsDelivered(t *testing.T) {
 	t.Parallel()
 	f, receivers := newFixture(t, "app1")
