@@ -123,6 +123,21 @@ func TestABodyThatArrivesTooSlowlyIsCutOff(t *testing.T) {
 }
 
 // The value of a panic may hold input.
+// A manifest that waits for the check of another one is answered 503, and nothing of it is kept.
+func TestAManifestWaitsForTheCheckOfAnotherOneForALimitedTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := open(t, zerolog.Nop())
+		a.checking <- struct{}{}
+		began := time.Now()
+		_, err := a.submitSource(t.Context(), nil, &BatchParams{}, nil)
+		var p *Problem
+		if !errors.As(err, &p) || p.Code != "busy" || time.Since(began) != bodyPatience {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+	})
+}
+
 func TestAPanicIsAnInternalErrorWithoutItsValue(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer

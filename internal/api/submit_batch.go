@@ -151,12 +151,11 @@ func (a *API) untilShutdown(ctx context.Context, dryRun bool) (context.Context, 
 }
 
 func (a *API) submitSource(ctx context.Context, c *call, in *BatchParams, source *submit.Source) (*BatchAnswer, error) {
-	select {
-	case a.checking <- struct{}{}:
-		defer func() { <-a.checking }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	release, err := a.checking.take(ctx, a)
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	existing, err := a.control().Batches.Load(ctx, source.ID)
 	if err != nil && !errors.Is(err, batch.ErrNotFound) {
 		return nil, err
