@@ -92,7 +92,7 @@ func (s Subscriber) Wants(e Event) bool {
 }
 
 // ErrDamagedSubscribers means that webhooks.json cannot be parsed. Jobs go on, and their events are owed to every endpoint.
-var ErrDamagedSubscribers = errors.New(subscribersKey + " is damaged: events wait until kycq serve, which writes it, runs")
+var ErrDamagedSubscribers = errors.New(subscribersKey + " is damaged: webhooks of new events wait until kycq serve writes it again")
 
 // Subscribers reads webhooks.json, which `kycq serve` writes. A missing one is empty.
 func (s *Store) Subscribers(ctx context.Context) ([]Subscriber, error) {

@@ -102,7 +102,7 @@ func (a *app) openTarget(cmd *cobra.Command, role access.Role) (t doctor.Target,
 	open(func(cfg *config.Config) error {
 		opened, err := wire.OpenStore(cmd.Context(), cfg)
 		if err == nil {
-			store, t.Store = opened, opened.Buckets()
+			store, t.Store, t.Subscribers = opened, opened.Buckets(), opened.Subscribers
 			t.Inbox = func(ctx context.Context) iter.Seq2[objects.Info, error] { return store.Buckets().Inbox.List(ctx, "") }
 		}
 		return err

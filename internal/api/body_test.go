@@ -122,7 +122,6 @@ func TestABodyThatArrivesTooSlowlyIsCutOff(t *testing.T) {
 	})
 }
 
-// The value of a panic may hold input.
 // A manifest that waits for the check of another one is answered 503, and nothing of it is kept.
 func TestAManifestWaitsForTheCheckOfAnotherOneForALimitedTime(t *testing.T) {
 	t.Parallel()
@@ -138,6 +137,7 @@ func TestAManifestWaitsForTheCheckOfAnotherOneForALimitedTime(t *testing.T) {
 	})
 }
 
+// The value of a panic may hold input.
 func TestAPanicIsAnInternalErrorWithoutItsValue(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer

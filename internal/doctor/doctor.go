@@ -16,6 +16,7 @@ import (
 	"github.com/kycq/kycq/internal/installation"
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -93,6 +94,8 @@ type Target struct {
 	KeysetErr          error // why Keyset is nil
 	// Inbox lists the images in the inbox bucket; nil without a store.
 	Inbox func(ctx context.Context) iter.Seq2[objects.Info, error]
+	// Subscribers reads the list of webhook endpoints in S3; nil without a store.
+	Subscribers func(ctx context.Context) ([]storage.Subscriber, error)
 	// Prometheus asks the dashboard's Prometheus whether it has metrics of kycq; nil if none is set.
 	Prometheus func(ctx context.Context) (found bool, err error)
 	Vendor     Vendor
@@ -111,6 +114,9 @@ func Run(ctx context.Context, t Target) []Finding {
 	checks := []func(context.Context, Target) []Finding{checkSettings, checkZone, checkRedis, checkStore}
 	if t.Role != access.Dashboard {
 		checks = append(checks, checkKeyset)
+		if t.Role != access.Producer {
+			checks = append(checks, checkSubscribers)
+		}
 	}
 	if t.Role == access.Worker {
 		checks = append(checks, checkInbox, checkDigits, checkVendor, checkInstallation, checkPrometheus)

@@ -18,6 +18,7 @@ import (
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/seal"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
 )
 
@@ -418,5 +419,15 @@ func TestAQueueThatWasPausedByHandIsAWarning(t *testing.T) {
 	want := "warn the queue feed is paused by hand: its tasks wait, warn the queue passport-bulk is paused by hand: its tasks wait"
 	if strings.Join(got, ", ") != want {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestADamagedListOfWebhookEndpointsIsAWarning(t *testing.T) {
+	t.Parallel()
+	target := doctor.Target{Role: access.Worker, Subscribers: func(context.Context) ([]storage.Subscriber, error) { return nil, storage.ErrDamagedSubscribers }}
+	if !slices.ContainsFunc(doctor.Run(t.Context(), target), func(f doctor.Finding) bool {
+		return f.Check == "webhooks" && f.Status == doctor.Warning && strings.Contains(f.Fix, "kycq serve")
+	}) {
+		t.Error("no warning")
 	}
 }

@@ -2,11 +2,13 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/kycq/kycq/internal/redisx"
+	"github.com/kycq/kycq/storage"
 )
 
 // The inbox may hold a million images: the first ones of the listing suffice.
@@ -65,4 +67,15 @@ func checkRenewal(ctx context.Context, r Redis) []Finding {
 	return []Finding{warning("inbox-renewal", fmt.Sprintf("no worker has completed the daily renewal of images in the last %d days: the lifecycle rule "+
 		"deletes images 30 days after their last one, also those in review or under a legal hold", redisx.RenewalLate/day),
 		"start a worker, and read its log for \"the daily work is incomplete\"")}
+}
+
+// checkSubscribers warns of a damaged webhooks.json, until which events wait.
+func checkSubscribers(ctx context.Context, t Target) []Finding {
+	if t.Subscribers == nil {
+		return nil
+	}
+	if _, err := t.Subscribers(ctx); errors.Is(err, storage.ErrDamagedSubscribers) {
+		return []Finding{warning("webhooks", err.Error(), "start `kycq serve`, which writes it again within a minute, and find out what has changed it")}
+	}
+	return nil // other errors are those of the store
 }
