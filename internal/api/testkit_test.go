@@ -99,7 +99,7 @@ func start(t *testing.T, change ...func(*api.Config)) *server {
 	s.keys.Set(lines.String())
 	cfg := api.Config{
 		Store: s.store, Client: s.client, Keyset: s.keyset, Redis: rdb, Gate: g, Keys: s.keys,
-		Pauses: &pauses.Pauses{Bucket: s.store.Buckets().Records, Holds: g.Set, Log: zerolog.Nop()},
+		Pauses: &pauses.Pauses{Bucket: s.store.Buckets().Records, Holds: g.Set, Owe: s.store.Owe, Log: zerolog.Nop()},
 		Audit:  s.audit, Log: zerolog.New(s.log),
 	}
 	for _, c := range change {

@@ -18,6 +18,7 @@ import (
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/objects"
 	"github.com/kycq/kycq/internal/sleep"
+	"github.com/kycq/kycq/storage"
 )
 
 const (
@@ -32,6 +33,8 @@ type document struct {
 	Version  int         `json:"version"`
 	Revision int64       `json:"revision"`
 	Holds    []hold.Hold `json:"holds"`
+	// Announced are the holds of all causes of which the webhook endpoints are owed that they began, and not yet that they ended.
+	Announced []hold.Hold `json:"announced,omitempty"`
 }
 
 // Bucket is the records bucket: *objects.Bucket.
@@ -47,18 +50,23 @@ type Pauses struct {
 	Holds  *hold.Set
 	// Server identifies the Redis server; nil, or an error, if that is unknown. Only Watch uses it.
 	Server func(ctx context.Context) (string, error)
-	Log    zerolog.Logger
+	// Owe owes an event to the webhook endpoints.
+	Owe func(ctx context.Context, e storage.Event, data []byte) error
+	Log zerolog.Logger
+
+	announced []hold.Hold // by this process; nil: not known
 }
 
 // Pause stops all calls, or those of one kind. first is false if they are paused already; then that pause stays as it is.
 func (p *Pauses) Pause(ctx context.Context, h hold.Hold) (first bool, err error) {
 	h.Cause = hold.Operator
-	err = p.change(ctx, func(holds []hold.Hold) []hold.Hold {
-		first = !slices.ContainsFunc(holds, h.Same)
-		if first {
-			holds = append(holds, h)
+	err = p.change(ctx, func(doc *document) error {
+		if first = !slices.ContainsFunc(doc.Holds, h.Same); !first {
+			return nil
 		}
-		return holds
+		doc.Holds = append(doc.Holds, h)
+		doc.Announced = append(doc.Announced, hold.Hold{Cause: h.Cause, Kind: h.Kind, Code: h.Code, Since: h.Since})
+		return p.owe(ctx, storage.EventFleetHeld, []hold.Hold{h})
 	})
 	if err != nil {
 		return false, fmt.Errorf("pause: %w", err)
@@ -85,8 +93,9 @@ func (p *Pauses) Resume(ctx context.Context, selected func(all []hold.Hold) []ho
 		return nil, hold.ErrNotHeld
 	}
 	if slices.ContainsFunc(resumed, hold.Hold.Paused) {
-		err := p.change(ctx, func(holds []hold.Hold) []hold.Hold {
-			return slices.DeleteFunc(holds, func(h hold.Hold) bool { return slices.ContainsFunc(resumed, h.Same) })
+		err := p.change(ctx, func(doc *document) error {
+			doc.Holds = slices.DeleteFunc(doc.Holds, func(h hold.Hold) bool { return slices.ContainsFunc(resumed, h.Same) })
+			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("resume: %w", err)
@@ -174,29 +183,38 @@ func (p *Pauses) read(ctx context.Context) (doc document, etag string, err error
 }
 
 // change writes the document with the edited pauses, unless that changes nothing.
-func (p *Pauses) change(ctx context.Context, edit func([]hold.Hold) []hold.Hold) error {
+func (p *Pauses) change(ctx context.Context, edit func(*document) error) error {
 	for range tries {
 		doc, etag, err := p.read(ctx)
 		if err != nil {
 			return err
 		}
 		before := len(doc.Holds)
-		if doc.Holds = edit(doc.Holds); len(doc.Holds) == before {
-			return nil
-		}
-		doc.Revision = max(doc.Revision+1, time.Now().UnixMilli())
-		body, err := json.Marshal(doc)
-		if err != nil {
+		if err := edit(&doc); err != nil || len(doc.Holds) == before {
 			return err
 		}
-		if etag == "" {
-			_, err = p.Bucket.Create(ctx, key, body)
-		} else {
-			_, err = p.Bucket.Swap(ctx, key, body, etag)
-		}
-		if !errors.Is(err, objects.ErrConflict) && !errors.Is(err, objects.ErrExists) {
+		doc.Revision = max(doc.Revision+1, time.Now().UnixMilli())
+		if err := p.write(ctx, doc, etag); !conflict(err) {
 			return err
 		}
 	}
 	return fmt.Errorf("%s is being changed by others: try again", key)
+}
+
+// write replaces the document that was read with this ETag.
+func (p *Pauses) write(ctx context.Context, doc document, etag string) error {
+	body, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	if etag == "" {
+		_, err = p.Bucket.Create(ctx, key, body)
+	} else {
+		_, err = p.Bucket.Swap(ctx, key, body, etag)
+	}
+	return err
+}
+
+func conflict(err error) bool {
+	return errors.Is(err, objects.ErrConflict) || errors.Is(err, objects.ErrExists)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/sleep"
 	"github.com/kycq/kycq/internal/testenv"
+	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/storage/storagetest"
 )
 
@@ -31,6 +32,18 @@ type fleet struct {
 	t     *testing.T
 	redis *redis.Client
 	s3    *storagetest.Server
+	mu    sync.Mutex
+	owed  []string // events
+	down  error    // no event can be owed
+}
+
+func (f *fleet) owe(_ context.Context, e storage.Event, _ []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down == nil {
+		f.owed = append(f.owed, strings.TrimPrefix(e.Name, "fleet.")+" "+e.ID)
+	}
+	return f.down
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -55,7 +68,7 @@ func (f *fleet) process() *process {
 	f.t.Cleanup(g.Close)
 	return &process{
 		t: f.t, gate: g,
-		Pauses: &Pauses{Bucket: f.s3.Store(f.t).Buckets().Records, Holds: g.Set},
+		Pauses: &Pauses{Bucket: f.s3.Store(f.t).Buckets().Records, Holds: g.Set, Owe: f.owe},
 	}
 }
 
@@ -407,4 +420,51 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// Each beginning and each end of a hold is owed to the webhook endpoints, by one process, also if the hold ends while no worker is alive.
+func TestEachHoldIsAnnounced(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	one, other := f.worker(), f.worker()
+	announce := func(p *process, want string) {
+		t.Helper()
+		holds, err := p.gate.Holds(t.Context())
+		if err == nil {
+			err = p.Announce(t.Context(), holds)
+		}
+		if got := strings.Join(f.owed, ", "); got != want || !errors.Is(err, f.down) {
+			t.Errorf("%q, want %q; %v", got, want, err)
+		}
+		f.owed = nil
+	}
+	balance := hold.Hold{Cause: hold.Balance}
+	clear := func(h hold.Hold) {
+		t.Helper()
+		if err := one.gate.ClearHold(t.Context(), h.Cause, h.Kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	announce(one, "")
+	one.raise(balance)
+	f.down = errors.New("S3 is down")
+	announce(one, "")
+	f.down = nil
+	announce(one, "held balance")
+	announce(one, "")
+	announce(other, "")
+	clear(balance)
+	one.raise(balance) // another one
+	announce(other, "held balance, resumed balance")
+	announce(one, "")
+	clear(balance)
+	f.flush() // no worker is alive
+	f.process().pause("passport")
+	f.process().resume(hold.Operator)
+	clear(hold.Hold{Cause: hold.Operator, Kind: "passport"})
+	announce(f.worker(), "held operator, resumed balance, resumed operator")
+	one.restore()
+	one.pause("")
+	f.flush() // Redis lacks the pause for a while
+	announce(f.process(), "held operator")
 }

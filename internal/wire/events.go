@@ -1,9 +1,7 @@
 package wire
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,7 +14,6 @@ import (
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/hold"
 	"github.com/kycq/kycq/internal/sleep"
-	"github.com/kycq/kycq/storage"
 )
 
 // LogStart logs what this worker works with.
@@ -48,16 +45,16 @@ const (
 // events logs changes of the fleet, apart from those that this process has caused and logged.
 type events struct {
 	log   zerolog.Logger
-	self  func(hold.Hold) bool           // whether this process has raised a hold, and thus logged it
-	owe   func(name string, h hold.Hold) // for the webhook endpoints
+	self  func(hold.Hold) bool // whether this process has raised a hold, and thus logged it
 	holds []hold.Hold
 	kinds map[string]gate.KindStatus
 	lost  map[string]time.Time // since when a server does not answer
+	late  bool                 // events of holds are not owed yet
 }
 
 // watchEvents logs holds, resumptions, rates, 429s, and servers that are lost and found again, until ctx ends.
 func (w *Worker) watchEvents(ctx context.Context) {
-	e := &events{log: w.log, owe: func(name string, h hold.Hold) { w.oweFleet(ctx, name, h) }, kinds: map[string]gate.KindStatus{}, lost: map[string]time.Time{}, self: func(h hold.Hold) bool {
+	e := &events{log: w.log, kinds: map[string]gate.KindStatus{}, lost: map[string]time.Time{}, self: func(h hold.Hold) bool {
 		return h.By == "worker" && h.Host == w.self.Host && h.Worker == strconv.Itoa(w.self.PID)
 	}}
 	for round := 0; ; round++ {
@@ -71,6 +68,11 @@ func (w *Worker) watchEvents(ctx context.Context) {
 		}
 		if e.answers("Redis", err) {
 			e.compare(kinds, holds)
+			err := w.pauses.Announce(ctx, holds)
+			if err != nil && !e.late && ctx.Err() == nil {
+				w.log.Warn().Err(err).Msg("the webhook endpoints are not owed the events of a hold yet: retrying; if that lasts, run `kycq doctor`")
+			}
+			e.late = err != nil
 		}
 		if round%storeEvery == 0 {
 			e.answers("S3", storeErr)
@@ -98,9 +100,6 @@ func (e *events) answers(server string, err error) bool {
 func (e *events) compare(kinds []gate.KindStatus, holds []hold.Hold) {
 	for _, h := range holds {
 		i := slices.IndexFunc(e.holds, h.Same)
-		if i < 0 {
-			e.owe(storage.EventFleetHeld, h)
-		}
 		switch {
 		case i < 0 && !e.self(h):
 			about(e.log.Warn(), h).Str("reason", h.Reason).Str("next_action", h.NextAction).Str("by", h.By).Str("host", h.Host).Msg("calls are on hold")
@@ -111,7 +110,6 @@ func (e *events) compare(kinds []gate.KindStatus, holds []hold.Hold) {
 	for _, h := range e.holds {
 		if !slices.ContainsFunc(holds, h.Same) {
 			about(e.log.Info(), h).Msg("a hold has ended")
-			e.owe(storage.EventFleetResumed, h)
 		}
 	}
 	e.holds = holds
@@ -128,34 +126,6 @@ func (e *events) compare(kinds []gate.KindStatus, holds []hold.Hold) {
 			e.log.Warn().Str("kind", k.Kind).Int("count", k.Limited-before.Limited).Dur("silent_ms", k.StoppedFor).
 				Msg("Cashfree answered 429: no calls of this kind for a while")
 		}
-	}
-}
-
-// fleetEvent is the data of fleet.held and fleet.resumed. What an operator has written is not in it.
-type fleetEvent struct {
-	Kind       string    `json:"kind"`
-	Cause      string    `json:"cause"`
-	Code       string    `json:"code"`
-	NextAction string    `json:"next_action,omitempty"`
-	Since      time.Time `json:"since"`
-	ResumedAt  time.Time `json:"resumed_at,omitzero"`
-}
-
-// oweFleet owes an event of a hold to the webhook endpoints. Each worker does; the objects are the same.
-func (w *Worker) oweFleet(ctx context.Context, name string, h hold.Hold) {
-	e := storage.Event{Name: name, Kind: cmp.Or(h.Kind, storage.AllKinds), ID: h.Cause, Run: 1, At: h.Since.Truncate(time.Millisecond)}
-	data := fleetEvent{Kind: e.Kind, Cause: h.Cause, Code: advice.Listed(h.Code), Since: e.At}
-	if name == storage.EventFleetResumed {
-		data.ResumedAt = time.Now().UTC().Truncate(time.Millisecond)
-	} else if h.Cause != hold.Operator {
-		data.NextAction = h.NextAction
-	}
-	body, err := json.Marshal(data)
-	if err == nil {
-		err = w.store.Owe(ctx, e, body)
-	}
-	if err != nil && ctx.Err() == nil {
-		w.log.Warn().Err(err).Str("event", name).Msg("the event of a hold is not owed to the webhook endpoints")
 	}
 }
 
