@@ -6,7 +6,8 @@
 # For all packages:
 #   - internal/e2e and internal/faults run beside the rest and without the race detector: they wait for most of the time, and
 #     what they test are programs of their own, which are built without it.
-#   - The tests of pictures run without the race detector: they take ten times as long with it, and the code starts no goroutines.
+#   - The tests of pictures, of pure functions, of the deployment files and of kycq-dev run without the race detector: pictures take
+#     ten times as long with it, and the code starts no goroutines or is started as a program.
 #   - The fuzz targets of the mask check run a number of inputs. With a time instead of a number, go test sometimes fails with
 #     "context deadline exceeded" when the time is over (go.dev/issue/75804, corrected in Go 1.27).
 set -euo pipefail
@@ -15,6 +16,7 @@ cd "$(dirname "$0")/.."
 scripts/tools.sh cc redis minio >/dev/null # prints its progress on stderr
 
 race=(-race)
+export GORACE=atexit_sleep_ms=0 # by default each program waits for a second at its end
 if [[ $(go env CGO_ENABLED) != 1 ]] || ! command -v "$(go env CC)" >/dev/null; then
 	race=()
 	echo "NOTICE: no C compiler ($(go env CC)): the tests run WITHOUT the race detector. Install gcc to enable it." >&2
@@ -33,22 +35,24 @@ if [[ ${*:-./...} != ./... ]]; then
 	exit
 fi
 
-pictures=(./internal/maskcheck ./internal/qr ./internal/dev/specimen/...)
-mapfile -t rest < <(go list ./... | grep -Ev '/internal/(maskcheck|qr|e2e|faults|dev/specimen(/.*)?)$')
+processes='internal/(e2e|faults)'
+plain='cmd/kycq-dev|deploy|internal/(advice|arch|batch/(manifest|report)|cli|config|dev/specimen(/.*)?|faults/mutants|forms|loopback|maskcheck|outfile|printable|qr|rate|redact|retention|sleep|vendorid)'
+mapfile -t without_race < <(go list ./... | grep -E "/kycq/($plain)\$")
+mapfile -t rest < <(go list ./... | grep -Ev "/kycq/($plain|$processes)\$")
 
 processes_log=$(mktemp)
-trap 'kill "$processes" 2>/dev/null || true; rm -f "$processes_log"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; rm -f "$processes_log"' EXIT
 echo "internal/e2e and internal/faults run beside the other packages; their output follows after these."
 with_servers -p 1 ./internal/faults ./internal/e2e >"$processes_log" 2>&1 &
-processes=$!
+pid=$!
 
 status=0
 with_servers "${race[@]}" "${rest[@]}" || status=$?
-go test -vet=off -shuffle=on "${pictures[@]}" || status=$?
+with_servers "${without_race[@]}" || status=$?
 go test -vet=off "${race[@]}" -run 'Budget|Alone|Cancelled|Panic|ItselfIsStored' ./internal/maskcheck || status=$?
 for target in maskcheck:FuzzCheck maskcheck:FuzzStrip maskcheck:FuzzCompare qr:FuzzFind; do
 	go test -vet=off -run '^$' -fuzz "^${target#*:}\$" -fuzztime 2000x -fuzzminimizetime 100x "./internal/${target%:*}" || status=$?
 done
-wait "$processes" || status=$?
+wait "$pid" || status=$?
 cat "$processes_log"
 exit "$status"

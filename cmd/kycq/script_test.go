@@ -86,7 +86,7 @@ func (s *stack) setup(env *testscript.Env) error {
 		"KYCQ_S3_INBOX_BUCKET": cfg.InboxBucket, "KYCQ_S3_MASKED_BUCKET": cfg.MaskedBucket, "KYCQ_S3_RECORDS_BUCKET": cfg.RecordsBucket,
 		"AWS_ACCESS_KEY_ID": cfg.AccessKeyID, "AWS_SECRET_ACCESS_KEY": cfg.SecretAccessKey.Reveal(), "AWS_EC2_METADATA_DISABLED": "true",
 		"KYCQ_KEYSET_FILE": filepath.Join(env.WorkDir, "keyset.json"), "REDIS_ADDR": s.redis.Addr(),
-		"DASHBOARD_ADDR": freeAddress(),
+		"DASHBOARD_ADDR": freeAddress(), "GORACE": os.Getenv("GORACE"),
 	} {
 		if value != "" {
 			env.Setenv(name, value)

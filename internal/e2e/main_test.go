@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,7 +15,14 @@ import (
 // binary is kycq, built once for all tests.
 var binary string
 
+// parallelTests is how many tests run at once. Most of the time they wait for holds and retries.
+const parallelTests = "4"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", parallelTests); err != nil {
+		panic(err)
+	}
 	dir, err := os.MkdirTemp("", "kycq-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
