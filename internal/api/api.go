@@ -53,8 +53,9 @@ type API struct {
 	mux      *http.ServeMux
 	huma     huma.API
 	bodies   bodies
-	large    places // of manifests and reports
-	checking places // of manifests that are checked and stored
+	large    places   // of manifests and reports
+	ofKeys   sync.Map // of places in large, by the names of keys
+	checking places   // of manifests that are checked and stored
 	waiters  *waiters
 	metrics  *counts
 	pending  pending

@@ -249,7 +249,7 @@ func (a *API) getReport(ctx context.Context, c *call, in *ReportParams, failures
 	if strings.Contains(in.Accept, ndjsonType) {
 		r.Format, contentType = report.JSONL, ndjsonType
 	}
-	release, err := a.large.take(ctx, a)
+	release, err := a.takeLarge(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,8 @@ const (
 	// minRate is the slowest body that is read, in bytes a second, after slowStart.
 	minRate   = 64 << 10
 	slowStart = 5 * time.Second
+	// bodyTime limits the time of any body: a manifest holds a place that others wait for.
+	bodyTime = 10 * time.Minute
 	// maxJSON is the size of a JSON body, formRest what a form has beside its image, in bytes.
 	maxJSON  = 64 << 10
 	formRest = 16 << 10
@@ -84,7 +86,7 @@ func (c *call) body(limit int64) io.Reader {
 func (b *pacedBody) Read(p []byte) (int, error) {
 	p = p[:min(len(p), readStep)]
 	allowed := slowStart + time.Duration(b.read+int64(len(p)))*time.Second/minRate
-	_ = b.deadline(b.began.Add(allowed)) // a test's writer has none
+	_ = b.deadline(b.began.Add(min(allowed, bodyTime))) // a test's writer has none
 	n, err := b.body.Read(p)
 	b.read += int64(n)
 	switch {

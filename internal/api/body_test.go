@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -137,6 +139,38 @@ func TestAManifestWaitsForTheCheckOfAnotherOneForALimitedTime(t *testing.T) {
 	})
 }
 
+// Slow manifests of one key leave places to the others, and are cut off in the end.
+func TestSlowManifestsOfAKeyBlockNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := open(t, zerolog.Nop())
+		slow, other := &call{key: Key{Name: "slow"}}, &call{key: Key{Name: "other"}}
+		for range maxLargeOfKey {
+			if _, err := a.takeLarge(t.Context(), slow); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		release, err := a.takeLarge(t.Context(), other)
+		if err != nil || time.Since(began) != 0 {
+			t.Errorf("another key: %v after %s", err, time.Since(began))
+		}
+		release()
+		var p *Problem
+		if _, err := a.takeLarge(t.Context(), slow); !errors.As(err, &p) || p.Code != "busy" || time.Since(began) != bodyPatience {
+			t.Errorf("the same key: %v after %s", err, time.Since(began))
+		}
+		if len(a.large) != maxLargeOfKey {
+			t.Errorf("%d places are taken", len(a.large))
+		}
+	})
+	var until time.Time
+	b := &pacedBody{body: strings.NewReader("x"), deadline: func(at time.Time) error { until = at; return nil }, read: maxManifest - 1}
+	if _, err := b.Read(make([]byte, 1)); err != nil || until != (time.Time{}).Add(bodyTime) {
+		t.Errorf("the end of a manifest may arrive %s after its beginning: %v", until.Sub(time.Time{}), err)
+	}
+}
+
 // The value of a panic may hold input.
 func TestAPanicIsAnInternalErrorWithoutItsValue(t *testing.T) {
 	t.Parallel()
@@ -174,4 +208,20 @@ func TestAPanicIsAnInternalErrorWithoutItsValue(t *testing.T) {
 	if !strings.Contains(text.String(), "panicked") || strings.Contains(text.String(), "CANARYBIRD") {
 		t.Errorf("log: %s", &text)
 	}
+}
+
+// Patterns lists the patterns of the mux.
+func (a *API) Patterns() (all []string) {
+	index := reflect.ValueOf(a.mux).Elem().FieldByName("index")
+	add := func(list reflect.Value) {
+		for i := range list.Len() {
+			all = append(all, list.Index(i).Elem().FieldByName("str").String())
+		}
+	}
+	add(index.FieldByName("multis"))
+	for segments := index.FieldByName("segments").MapRange(); segments.Next(); {
+		add(segments.Value())
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }

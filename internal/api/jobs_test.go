@@ -219,19 +219,25 @@ func TestOperatorsRetryAndCancel(t *testing.T) {
 	}
 }
 
+// review makes an aadhaar job whose masked image waits for a decision.
+func (s *server) review(id string) {
+	s.t.Helper()
+	s.want(s.send(http.MethodPost, "/v1/aadhaar?verification_id="+id, bytes.NewReader(picture(1, 100)), "Content-Type", "image/png"), http.StatusAccepted, "")
+	if _, _, err := s.store.PutQuarantine(s.t.Context(), id, "image/png", picture(2, 10_000)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.edit(tasks.Aadhaar, id, func(rec *storage.Record) {
+		finish(storage.StateFailed)(rec)
+		rec.Code, rec.Review = "unsafe_mask", "visible_qr"
+	})
+}
+
 func TestReviewsAreDecided(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for i, action := range []string{"approve", "reject"} {
 		id := fmt.Sprintf("A%d", i)
-		s.want(s.send(http.MethodPost, "/v1/aadhaar?verification_id="+id, bytes.NewReader(picture(1, 100)), "Content-Type", "image/png"), http.StatusAccepted, "")
-		if _, _, err := s.store.PutQuarantine(t.Context(), id, "image/png", picture(2, 10_000)); err != nil {
-			t.Fatal(err)
-		}
-		s.edit(tasks.Aadhaar, id, func(rec *storage.Record) {
-			finish(storage.StateFailed)(rec)
-			rec.Code, rec.Review = "unsafe_mask", "visible_qr"
-		})
+		s.review(id)
 		if list := s.list("/v1/jobs?review=true"); len(list.Items) != 1 || list.Items[0].VerificationID != id || list.Items[0].Review != "visible_qr" {
 			t.Errorf("in review: %+v", list)
 		}

@@ -77,7 +77,7 @@ var problems = map[string]kindOfProblem{
 	"scope_missing":       {403, "scope missing", "the key does not have the scope of this operation: use another key, or have the scope added to its line in the file of keys", 0},
 	"not_found":           {404, "not found", "there is no such job, batch or path: correct the address", 0},
 	"method_not_allowed":  {405, "method not allowed", "the path has no such operation: see /docs", 0},
-	"too_slow":            {408, "body too slow", "the body arrived slower than 64 KiB/s: send it again", 0},
+	"too_slow":            {408, "body too slow", "the body arrived slower than 64 KiB/s, or took longer than 10 minutes: send it again over a faster connection, or a manifest in parts", 0},
 	"different_input":     {409, "different input", "this verification_id already belongs to a job with a different input: use a new id", 0},
 	"not_masked_yet":      {409, "not masked yet", "the job has no masked image: read the job to see why, and ask again once it is valid", 0},
 	"not_finished":        {409, "not finished", "the job is not finished: wait for it, or cancel it", 0},

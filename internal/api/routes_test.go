@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/kycq/kycq/internal/api"
+	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
 )
 
 const described = "../../api/openapi.json"
@@ -35,7 +39,16 @@ func TestTheDescriptionIsUpToDate(t *testing.T) {
 // route is an operation of the description.
 type route struct{ method, path, scope string }
 
-// routes lists all operations.
+// fill returns a path with the ids of a batch and, if it has a kind, of a job of each.
+func fill(path string) []string {
+	paths := []string{
+		strings.NewReplacer("{kind}", "passport", "{id}", "P1", "{batch}", "b-00000000").Replace(path),
+		strings.NewReplacer("{kind}", "aadhaar", "{id}", "A1", "{batch}", "b-00000000").Replace(path),
+	}
+	return slices.Compact(paths)
+}
+
+// routes lists all operations, those of jobs for each kind.
 func (s *server) routes() []route {
 	s.t.Helper()
 	var doc struct {
@@ -48,9 +61,10 @@ func (s *server) routes() []route {
 	}
 	var all []route
 	for path, methods := range doc.Paths {
-		path = strings.NewReplacer("{kind}", "passport", "{id}", "P1", "{batch}", "b-00000000").Replace(path)
 		for method, op := range methods {
-			all = append(all, route{strings.ToUpper(method), path, op.Security[0]["key"][0]})
+			for _, filled := range fill(path) {
+				all = append(all, route{strings.ToUpper(method), filled, op.Security[0]["key"][0]})
+			}
 		}
 	}
 	if len(all) < 10 {
@@ -75,6 +89,21 @@ func TestNoRouteAnswersWithoutARightKey(t *testing.T) {
 	s.keys.Set(line + "\n" + now)
 	routes := append(s.routes(), route{"GET", "/", ""}, route{"GET", "/v1", ""}, route{"GET", "/debug/pprof/", ""}, route{"DELETE", "/v1/jobs", ""},
 		route{"GET", "/problems/", ""}, route{"GET", "/problems/unknown", ""}, route{"GET", "//livez", ""}, route{"GET", "/docs/", ""})
+	public := []string{"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"}
+	for _, pattern := range s.api.Patterns() { // also what the description does not have
+		method, path, _ := strings.Cut(pattern, " ")
+		if path == "" {
+			method, path = http.MethodGet, pattern
+		}
+		if slices.Contains(public, path) || strings.HasPrefix(path, "/problems/") {
+			continue
+		}
+		for _, path := range fill(path) {
+			if !slices.ContainsFunc(routes, func(r route) bool { return r.method == method && r.path == path }) {
+				routes = append(routes, route{method, path, ""})
+			}
+		}
+	}
 	for _, r := range routes {
 		for name, token := range map[string]string{"no": "", "a wrong": api.NewToken(), "an expired": expired, "a cut": right[:20], "a hash as": strings.Fields(now)[2]} {
 			a := s.sendAs(token, r.method, r.path, nil)
@@ -162,6 +191,7 @@ func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.want(s.post("/v1/passport", passport("P1", "SPECIMEN1")), http.StatusAccepted, "")
+	s.review("A1")
 	batchID := s.upload("kind=passport&name=b", "file_number,dob\nSPECIMEN2,1990-01-31\n").field("id")
 	bodies := []string{
 		"", canary, `"` + canary + `"`, "[]", "{}", "{", `{"` + canary + `":1}`, `{"reason":"` + canary + `\u0000"}`, `{"reason":["` + canary + `"]}`,
@@ -194,12 +224,19 @@ func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
 			t.Errorf("%s %s repeats the request: %s", r.method, r.path, a.body)
 		}
 	}
+	hostile := func(r route, a answer) {
+		t.Helper()
+		if check(r, a); a.status/100 != 4 {
+			t.Errorf("%s %s: %d %s", r.method, r.path, a.status, a.body)
+		}
+	}
 	for _, r := range s.routes() {
 		r.path = strings.Replace(r.path, "b-00000000", batchID, 1)
 		for _, query := range queries {
 			check(r, s.send(r.method, r.path+query, nil))
 		}
-		for _, path := range []string{"/%2e%2e/" + canary, strings.Replace(r.path, "P1", canary, 1), strings.Replace(r.path, "P1", "%2f"+canary+"%00", 1), strings.Replace(r.path, "passport", canary, 1)} {
+		other := func(name, by string) string { return strings.NewReplacer("P1", by, "A1", by, name, by).Replace(r.path) }
+		for _, path := range []string{"/%2e%2e/" + canary, other("/", "/"), other(batchID, canary), other(batchID, "%2f"+canary+"%00"), strings.NewReplacer("passport", canary, "aadhaar", canary).Replace(r.path)} {
 			check(r, s.send(r.method, path, nil))
 		}
 		if r.method != http.MethodPost {
@@ -211,16 +248,54 @@ func TestHostileRequestsAreRefusedAndNotRepeated(t *testing.T) {
 		}
 		for i, body := range bodies {
 			for j, kind := range types {
-				if slices.Contains([]string{"", jsonType}, kind) || (i+j)%2 == 0 {
-					check(r, s.send(r.method, path, strings.NewReader(body), "Content-Type", kind))
+				if slices.Contains([]string{"", jsonType}, kind) || (i+j)%4 == 0 {
+					hostile(r, s.send(r.method, path, strings.NewReader(body), "Content-Type", kind))
 				}
 			}
 		}
 	}
-	t.Logf("%d requests", n)
-	for id := range strings.SplitSeq("P1", " ") {
-		if rec := s.record("passport", id); rec.Run != 1 {
-			t.Errorf("a hostile request started run %d of %s", rec.Run, id)
+	for name, image := range hostileImages() {
+		for _, kind := range []string{"image/png", "image/jpeg", "multipart/form-data; boundary=x"} {
+			body := image
+			if strings.HasPrefix(kind, "multipart") {
+				body = part("image", image) + "--x--"
+			}
+			hostile(route{http.MethodPost, "/v1/aadhaar " + name, ""}, s.send(http.MethodPost, "/v1/aadhaar", strings.NewReader(body), "Content-Type", kind))
 		}
+	}
+	good := string(picture(1, 100))
+	for name, form := range map[string]string{
+		"no end": part("image", good), "field": part("image", good) + part(canary, "1") + "--x--", "image twice": part("image", good) + part("image", good) + "--x--",
+		"id": part("verification_id", canary+"/") + part("image", good) + "--x--", "lane": part("image", good) + part("lane", canary) + "--x--",
+		"long id": part("verification_id", strings.Repeat(canary, 1000)) + part("image", good) + "--x--", "id is not text": part("verification_id", "\xff\x00"+canary) + part("image", good) + "--x--",
+		"encoded": strings.Replace(part("image", base64.StdEncoding.EncodeToString([]byte(good))), "\r\n\r\n", "\r\nContent-Transfer-Encoding: base64\r\n\r\n", 1) + "--x--",
+	} {
+		hostile(route{http.MethodPost, "/v1/aadhaar form " + name, ""}, s.send(http.MethodPost, "/v1/aadhaar", strings.NewReader(form), "Content-Type", "multipart/form-data; boundary=x"))
+	}
+	hostile(route{http.MethodPost, "/v1/aadhaar gzip", ""}, s.send(http.MethodPost, "/v1/aadhaar", strings.NewReader("\x1f\x8b"+canary), "Content-Type", "image/png", "Content-Encoding", "gzip"))
+	t.Logf("%d requests", n)
+	for kind, id := range map[tasks.Kind]string{tasks.Passport: "P1", tasks.Aadhaar: "A1"} {
+		if rec := s.record(kind, id); rec.Run != 1 || rec.State == storage.StateValid || kind == tasks.Aadhaar && rec.Review != "visible_qr" {
+			t.Errorf("hostile requests made of %s: %s in run %d, review %q", id, rec.State, rec.Run, rec.Review)
+		}
+	}
+}
+
+// part is a part of a form with the boundary x.
+func part(name, content string) string {
+	return "--x\r\nContent-Disposition: form-data; name=\"" + name + "\"; filename=\"" + canary + "\"\r\n\r\n" + content + "\r\n"
+}
+
+// hostileImages are images that no submission may accept.
+func hostileImages() map[string]string {
+	good := string(picture(1, 100))
+	size := make([]byte, 8)
+	binary.BigEndian.PutUint32(size, 1<<30)
+	binary.BigEndian.PutUint32(size[4:], 1<<30)
+	const head = 16 // of a PNG, before its width and height
+	return map[string]string{
+		"empty": "", "text": canary, "cut off in its head": good[:head+3] + canary, "of 2^60 pixels": good[:head] + string(size) + good[head+8:],
+		"gif": "GIF89a" + canary, "pdf": "%PDF-1.7 " + canary, "jpeg without a picture": "\xff\xd8\xff\xe0" + canary, "svg": "<svg>" + canary + "</svg>",
+		"webp": "RIFF\x00\x00\x00\x00WEBP" + canary, "too large": good + strings.Repeat(canary, tasks.MaxImageBytes/len(canary)),
 	}
 }

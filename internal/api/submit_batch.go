@@ -24,6 +24,8 @@ const (
 	// maxLarge is how many manifests and reports are in work at once. Of the manifests, one at a time is checked and stored, since that
 	// takes 56 MB for a million rows.
 	maxLarge = 4
+	// maxLargeOfKey is how many of these a key may have, which leaves places to the others.
+	maxLargeOfKey = maxLarge / 2
 	// maxShown is how many problems of rows an answer lists.
 	maxShown = 100
 	// batchTimeout is the time for storing a manifest that was read.
@@ -104,12 +106,12 @@ func (a *API) submitBatch(ctx context.Context, c *call, in *BatchParams) (*Batch
 	case kind != csvType && kind != ndjsonType || !isUTF8(parameters):
 		return nil, failure("media_type", nil)
 	}
-	release, err := a.large.take(ctx, a)
+	release, err := a.takeLarge(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(maxManifest/minRate*time.Second + batchTimeout)) // a test's writer has none
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(bodyTime + batchTimeout)) // a test's writer has none
 	var shown []FieldError
 	opt.Keyset, opt.Stdin = a.cfg.Keyset, c.body(maxManifest)
 	opt.Rejected = func(line int, p *manifest.Problem) {
@@ -151,7 +153,7 @@ func (a *API) untilShutdown(ctx context.Context, dryRun bool) (context.Context, 
 }
 
 func (a *API) submitSource(ctx context.Context, c *call, in *BatchParams, source *submit.Source) (*BatchAnswer, error) {
-	release, err := a.checking.take(ctx, a)
+	release, err := a.takePlaces(ctx, a.checking)
 	if err != nil {
 		return nil, err
 	}
@@ -267,18 +269,36 @@ func refused(plan *submit.Plan, rejected bool) *Problem {
 // places limits how many large requests are in work at once.
 type places chan struct{}
 
-// take waits for a place for at most bodyPatience.
-func (p places) take(ctx context.Context, a *API) (release func(), err error) {
+// takeLarge takes a place for a manifest or a report.
+func (a *API) takeLarge(ctx context.Context, c *call) (release func(), err error) {
+	ofKey, _ := a.ofKeys.LoadOrStore(c.key.Name, make(places, maxLargeOfKey))
+	return a.takePlaces(ctx, ofKey.(places), a.large)
+}
+
+// takePlaces waits for one of each of the places for at most bodyPatience.
+func (a *API) takePlaces(ctx context.Context, from ...places) (release func(), err error) {
 	patience := time.NewTimer(bodyPatience)
 	defer patience.Stop()
-	select {
-	case p <- struct{}{}:
-		return func() { <-p }, nil
-	case <-patience.C:
-		return nil, failure("busy", nil)
-	case <-a.stopping:
-		return nil, failure("shutting_down", nil)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	taken := 0
+	release = func() {
+		for _, p := range from[:taken] {
+			<-p
+		}
 	}
+	for _, p := range from {
+		select {
+		case p <- struct{}{}:
+			taken++
+			continue
+		case <-patience.C:
+			err = failure("busy", nil)
+		case <-a.stopping:
+			err = failure("shutting_down", nil)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		release()
+		return nil, err
+	}
+	return release, nil
 }
