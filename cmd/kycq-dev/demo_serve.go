@@ -64,7 +64,7 @@ func (d *demo) serve(ctx context.Context, a *app) (stop func() error, err error)
 	serving, end := context.WithCancel(ctx)
 	var group errgroup.Group
 	group.Go(func() error { handler.Run(serving); return nil })
-	group.Go(func() error { return cli.Serve(serving, l, handler, cli.ShutdownTimeout, handler.Close) })
+	group.Go(func() error { return cli.Serve(serving, l, nil, handler, cli.ShutdownTimeout, handler.Close) })
 	return func() error {
 		end()
 		err := group.Wait()

@@ -128,7 +128,7 @@ func (a *app) simulate(ctx context.Context, cfg *config.Config, f simulatorFlags
 	if err := a.announce(l.Addr()); err != nil {
 		return errors.Join(err, l.Close(), sim.Close())
 	}
-	err = cli.Serve(ctx, l, sim, cli.ShutdownTimeout, sim.Close)
+	err = cli.Serve(ctx, l, nil, sim, cli.ShutdownTimeout, sim.Close)
 	a.Note("the simulator has stopped")
 	return err
 }

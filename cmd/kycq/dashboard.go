@@ -86,7 +86,7 @@ func (a *app) serveDashboard(ctx context.Context, cfg *config.Config, operate, n
 		_ = l.Close()
 		return err
 	}
-	return cli.Serve(ctx, l, page, cli.ShutdownTimeout, nil)
+	return cli.Serve(ctx, l, nil, page, cli.ShutdownTimeout, nil)
 }
 
 // auditOfDashboard returns what enters changes into the audit trail: with the name of the login, or of the operator if there

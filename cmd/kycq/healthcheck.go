@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,14 +62,13 @@ func (a *app) checkHealth(ctx context.Context, url string) error {
 	}
 	// Without proxy and keep-alive. The certificate of kycq serve is for its public name.
 	resp, err := (&http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}).RoundTrip(req) //nolint:gosec // nothing is sent
-	rest, plain := strings.CutPrefix(url, "http://")
-	if plain && errors.Is(err, io.EOF) { // kycq serve by HTTPS
-		return a.checkHealth(ctx, "https://"+rest)
-	}
 	if err != nil {
 		return cli.WithCode(cli.ExitUnreachable, fmt.Errorf("healthcheck: %w", err))
 	}
 	defer resp.Body.Close()
+	if rest, plain := strings.CutPrefix(url, "http://"); plain && resp.StatusCode == http.StatusBadRequest { // kycq serve by HTTPS
+		return a.checkHealth(ctx, "https://"+rest)
+	}
 	const enough = 200
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, enough))
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -14,7 +12,7 @@ import (
 
 func TestTheHealthOfAServerIsCheckedByHTTPAndHTTPS(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(http.Handler) *httptest.Server{"HTTP": httptest.NewServer, "HTTPS": serveTLS} {
+	for name, start := range map[string]func(http.Handler) *httptest.Server{"HTTP": httptest.NewServer, "HTTPS": httptest.NewTLSServer} {
 		for path, want := range map[string]string{"/readyz": "200 ready\n", "/livez": "503 draining\n"} {
 			server := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/livez" {
@@ -33,22 +31,4 @@ func TestTheHealthOfAServerIsCheckedByHTTPAndHTTPS(t *testing.T) {
 			}
 		}
 	}
-}
-
-// serveTLS serves as cli.Serve does.
-func serveTLS(h http.Handler) *httptest.Server {
-	server := httptest.NewUnstartedServer(h)
-	certificate := httptest.NewTLSServer(nil)
-	defer certificate.Close()
-	server.Listener = wrapped{tls.NewListener(server.Listener, certificate.TLS)}
-	server.Start()
-	return server
-}
-
-// wrapped hides the type of connections from net/http, which would answer plain HTTP.
-type wrapped struct{ net.Listener }
-
-func (l wrapped) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	return struct{ net.Conn }{c}, err
 }

@@ -101,7 +101,6 @@ func (a *app) serve(ctx context.Context, d *deps, maxPending int) error {
 	url := "http://" + l.Addr().String()
 	if secure != nil {
 		url = "https://" + l.Addr().String()
-		l = tls.NewListener(l, secure)
 	}
 	if err := a.announceAPI(l.Addr(), url, secure != nil); err != nil {
 		_ = l.Close()
@@ -117,7 +116,7 @@ func (a *app) serve(ctx context.Context, d *deps, maxPending int) error {
 		running.Go(func() { hooks.Run(background) })
 	}
 	log.Info().Str("version", a.Build.Version).Str("url", url).Msg("serving the API")
-	err = cli.Serve(ctx, l, handler, cli.ShutdownTimeout, handler.Close)
+	err = cli.Serve(ctx, l, secure, handler, cli.ShutdownTimeout, handler.Close)
 	stop()
 	running.Wait()
 	log.Info().Msg("stopped serving the API")

@@ -39,7 +39,7 @@ type Config struct {
 	Keys   *Keys
 	// Audit writes an event of a user to the audit trail.
 	Audit func(ctx context.Context, user string, act audit.Act) error
-	// MaxPending is how many unfinished jobs that it has submitted a key may have, and how many rows a batch; 0: any number.
+	// MaxPending is how many unfinished jobs and rows of batches that it has submitted a key may have; 0: any number.
 	MaxPending int
 	// Metrics adds further metrics to those at /metrics; it may be nil.
 	Metrics func(prometheus.Registerer)

@@ -119,6 +119,18 @@ func TestRejectedRowsAreListedAndNothingIsSubmitted(t *testing.T) {
 	}
 }
 
+func TestEachInvalidFieldOfARowIsNamed(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.upload("kind=passport", "verification_id,file_number,dob\nP 1,-,1990-01-31\n")
+	s.want(a, http.StatusUnprocessableEntity, "rows_rejected")
+	for _, want := range []string{`"pointer":"/verification_id","line":2`, `"pointer":"/file_number","line":2`} {
+		if !strings.Contains(string(a.body), want) {
+			t.Errorf("%s is not in %s", want, a.body)
+		}
+	}
+}
+
 func TestManifestsThatCannotBeTaken(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *api.Config) { c.MaxPending = 2 })

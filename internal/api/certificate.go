@@ -32,7 +32,6 @@ func (c *Certificate) TLS() (*tls.Config, error) {
 	}
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"http/1.1"}, // HTTP/2 would read ahead into the bodies that wait for a buffer
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(time.Now()), nil },
 	}, nil
 }

@@ -67,7 +67,8 @@ type Blocked struct {
 
 func jobPath(kind tasks.Kind, id string) string { return fmt.Sprintf("/v1/jobs/%s/%s", kind, id) }
 
-// view returns a record as the API shows it, without what blocks the job. Image and comparisons are those of the best result of all runs.
+// view returns a record as the API shows it, without what blocks the job. Image and comparisons are those of the best result of all runs;
+// there is no comparison while a run is unfinished.
 func view(rec *storage.Record) *Job {
 	best := rec.Best()
 	j := &Job{
@@ -84,7 +85,7 @@ func view(rec *storage.Record) *Job {
 			URL: jobPath(rec.Kind, rec.VerificationID) + "/image",
 		}
 	}
-	if p := best.Passport; p != nil {
+	if p := best.Passport; p != nil && rec.State.Final() {
 		j.Matches = &Matches{Name: string(p.Matches.Name), DOB: string(p.Matches.DOB), FileNumber: string(p.Matches.FileNumber)}
 	}
 	for _, at := range rec.Attempts {

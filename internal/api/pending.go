@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,9 +16,9 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// pending counts, in Redis, the unfinished jobs that each key has submitted: single jobs in a set, and the rows of batches in a
-// hash by batch. What has ended is noticed only when the limit is reached: then some of the jobs and all batches are looked up.
-// If Redis loses the counts, they begin anew.
+// pending counts what each key has submitted that is unfinished: rows of batches, by batch.json and their progress, and jobs, in a
+// set in Redis. A job leaves the set only when the limit is reached: then some of its jobs are looked up. If Redis loses the set, the
+// count of jobs begins anew.
 type pending struct {
 	redis   redis.UniversalClient
 	store   *storage.Store
@@ -34,80 +34,64 @@ const (
 
 func pendingKey(name string) string { return "kycq:{api}:pending:" + name }
 
-func batchesKey(key string) string { return key + ":batches" }
-
-// takeJob counts a job; refund takes the count back. The problem is too_many_pending if the key may have no further job. A job that
-// is counted already is not counted twice.
-func (p pending) takeJob(ctx context.Context, name string, job tasks.Job) (refund func(context.Context), err error) {
-	key, member := pendingKey(name), string(job.Kind)+"/"+job.VerificationID
-	return p.take(ctx, key, member, func() (bool, error) {
-		added, err := p.redis.SAdd(ctx, key, member).Result()
-		return added > 0, err
-	}, func(ctx context.Context) { _ = p.redis.SRem(ctx, key, member).Err() })
-}
-
-// takeBatch is takeJob for the rows of a batch.
-func (p pending) takeBatch(ctx context.Context, name, id string, rows int) (refund func(context.Context), err error) {
-	key := pendingKey(name)
-	return p.take(ctx, key, id, func() (bool, error) { return p.redis.HSetNX(ctx, batchesKey(key), id, rows).Result() },
-		func(ctx context.Context) { _ = p.redis.HDel(ctx, batchesKey(key), id).Err() })
-}
-
-func (p pending) take(ctx context.Context, key, newest string, add func() (bool, error), refund func(context.Context)) (func(context.Context), error) {
+// take counts a job; refund takes the count back. The problem is too_many_pending if the key may have no further job. A job that is
+// counted already is not counted twice.
+func (p pending) take(ctx context.Context, name string, job tasks.Job) (refund func(context.Context), err error) {
 	nothing := func(context.Context) {}
 	if p.limit == 0 {
 		return nothing, nil
 	}
-	added, err := add()
+	key, member := pendingKey(name), string(job.Kind)+"/"+job.VerificationID
+	added, err := p.redis.SAdd(ctx, key, member).Result()
 	if err != nil {
 		return nil, fmt.Errorf("count the jobs of a key: %w", err)
 	}
-	if !added {
+	if added == 0 {
 		return nothing, nil
 	}
-	full, err := p.full(ctx, key)
-	if full && err == nil {
-		if err = p.prune(ctx, key, newest); err == nil {
-			full, err = p.full(ctx, key)
-		}
-	}
-	if full && err == nil {
-		err = failure("too_many_pending", nil)
-	}
-	if err != nil {
+	refund = func(ctx context.Context) { _ = p.redis.SRem(ctx, key, member).Err() }
+	_ = p.redis.Expire(ctx, key, pendingLife).Err()
+	if err := p.check(ctx, name, member, 0); err != nil {
 		refund(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	return refund, nil
 }
 
-// full reports whether more is counted for a key than it may have.
-func (p pending) full(ctx context.Context, key string) (bool, error) {
-	pipe := p.redis.Pipeline()
-	jobs, batches := pipe.SCard(ctx, key), pipe.HVals(ctx, batchesKey(key))
-	pipe.Expire(ctx, key, pendingLife)
-	pipe.Expire(ctx, batchesKey(key), pendingLife)
-	if _, err := pipe.Exec(ctx); err != nil {
-		return false, fmt.Errorf("count the jobs of a key: %w", err)
+// check returns the problem too_many_pending if the jobs of a key, of which newest was added just now, the unfinished rows of its
+// batches and further rows exceed the limit.
+func (p pending) check(ctx context.Context, name, newest string, rows int) error {
+	if p.limit == 0 {
+		return nil
 	}
-	n := jobs.Val()
-	for _, rows := range batches.Val() {
-		count, _ := strconv.ParseInt(rows, 10, 64)
-		n += count
+	open, err := p.control().RowsOf(ctx, name)
+	if err != nil {
+		return err
 	}
-	return n > int64(p.limit), nil
+	jobs, err := p.redis.SCard(ctx, pendingKey(name)).Result()
+	if err != nil {
+		return fmt.Errorf("count the jobs of a key: %w", err)
+	}
+	for over := int(jobs) + open + rows - p.limit; over > 0; {
+		ended, err := p.prune(ctx, pendingKey(name), newest)
+		if err != nil {
+			return err
+		}
+		if ended == 0 {
+			return failure("too_many_pending", nil)
+		}
+		over -= ended
+	}
+	return nil
 }
 
-// prune removes what has ended from a key's counts, except what is being submitted.
-func (p pending) prune(ctx context.Context, key, newest string) error {
+// prune removes jobs that have ended, out of some of a set, and returns how many.
+func (p pending) prune(ctx context.Context, key, newest string) (int, error) {
 	members, err := p.redis.SRandMemberN(ctx, key, lookUp).Result()
 	if err != nil {
-		return fmt.Errorf("count the jobs of a key: %w", err)
+		return 0, fmt.Errorf("count the jobs of a key: %w", err)
 	}
-	batches, err := p.redis.HGetAll(ctx, batchesKey(key)).Result()
-	if err != nil {
-		return fmt.Errorf("count the jobs of a key: %w", err)
-	}
+	var removed atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(lookUpParallel)
 	for _, member := range members {
@@ -124,24 +108,11 @@ func (p pending) prune(ctx context.Context, key, newest string) error {
 			case !rec.State.Final():
 				return nil
 			}
-			return p.redis.SRem(ctx, key, member).Err()
+			gone, err := p.redis.SRem(ctx, key, member).Result()
+			removed.Add(gone)
+			return err
 		})
 	}
-	for id := range batches {
-		if id == newest {
-			continue
-		}
-		group.Go(func() error {
-			s, _, err := p.control().Status(ctx, id)
-			switch {
-			case errors.Is(err, batch.ErrNotFound): // its submission was cut off
-			case err != nil:
-				return err
-			case !s.Done:
-				return p.redis.HSet(ctx, batchesKey(key), id, s.Rows-s.Ended).Err()
-			}
-			return p.redis.HDel(ctx, batchesKey(key), id).Err()
-		})
-	}
-	return group.Wait()
+	err = group.Wait()
+	return int(removed.Load()), err
 }

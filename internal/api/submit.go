@@ -189,7 +189,7 @@ func (a *API) submit(ctx context.Context, c *call, job tasks.Job, image io.ReadS
 	if err := job.Validate(); err != nil { // before anything is written
 		return nil, err
 	}
-	refund, err := a.pending.takeJob(ctx, c.key.Name, job)
+	refund, err := a.pending.take(ctx, c.key.Name, job)
 	if err != nil {
 		return nil, err
 	}

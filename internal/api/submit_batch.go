@@ -116,7 +116,7 @@ func (a *API) submitBatch(ctx context.Context, c *call, in *BatchParams) (*Batch
 	opt.Keyset, opt.Stdin = a.cfg.Keyset, c.body(maxManifest)
 	opt.Rejected = func(line int, p *manifest.Problem) {
 		if len(shown) < maxShown {
-			shown = append(shown, rowError(line, p))
+			shown = append(shown, rowErrors(line, p)...)
 		}
 	}
 	source, err := submit.Open(ctx, opt, quiet{})
@@ -129,7 +129,7 @@ func (a *API) submitBatch(ctx context.Context, c *call, in *BatchParams) (*Batch
 	answer, err := a.submitSource(ctx, c, in, source)
 	var p *Problem
 	if errors.As(err, &p) && p.Status == http.StatusUnprocessableEntity {
-		p.Errors = append(p.Errors, shown...)
+		p.Errors = append(p.Errors, shown[:min(len(shown), maxShown)]...)
 	} else if errors.As(context.Cause(ctx), &p) {
 		err = p
 	}
@@ -183,16 +183,15 @@ func (a *API) submitSource(ctx context.Context, c *call, in *BatchParams, source
 	if in.DryRun {
 		return a.dryRun(ctx, source, plan)
 	}
-	refund, err := a.pending.takeBatch(ctx, c.key.Name, source.ID, plan.Rows)
-	if err != nil {
+	if err := a.pending.check(ctx, c.key.Name, "", plan.Rows); err != nil {
 		return nil, err
 	}
 	w := &submit.Writer{Source: source, Plan: plan, Store: a.cfg.Store, Progress: quiet{}}
 	b, created, err := w.Accept(ctx, a.control(), 0, func(b *batch.Batch) error {
+		b.Key = c.key.Name
 		return a.audit(ctx, c, audit.Act{Action: "batch.submit", Kind: string(b.Kind), Batch: b.ID, Detail: map[string]string{"rows": strconv.Itoa(b.Rows)}})
 	})
 	if b == nil {
-		refund(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	if err != nil { // workers start it
@@ -231,13 +230,20 @@ func (a *API) dryRun(ctx context.Context, source *submit.Source, plan *submit.Pl
 	}}, nil
 }
 
-// rowError describes a rejected row without quoting it.
-func rowError(line int, p *manifest.Problem) FieldError {
+// rowErrors describes a rejected row without quoting it.
+func rowErrors(line int, p *manifest.Problem) []FieldError {
+	if p.Fields != nil {
+		list := invalidFields(p.Fields).Errors
+		for i := range list {
+			list[i].Line = line
+		}
+		return list
+	}
 	message := p.Message
 	if p.Code == manifest.CodeMisspelled {
 		message = "a key looks like one that kycq reads, but is spelled otherwise"
 	}
-	return FieldError{Line: line, Code: p.Code, Message: message}
+	return []FieldError{{Line: line, Code: p.Code, Message: message}}
 }
 
 // fileProblem is the problem of a file that cannot be read to its end.

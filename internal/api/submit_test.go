@@ -388,8 +388,10 @@ func TestRowsOfBatchesArePendingJobs(t *testing.T) {
 	}
 	s.want(s.post("/v1/passport", passport("P2", canary+"1")), http.StatusAccepted, "")
 	s.want(s.upload("kind=passport&name=two", manifestOf(3)), http.StatusTooManyRequests, "too_many_pending")
-	s.redis.FlushAll() // begins the counts anew
+	s.redis.FlushAll() // begins the count of jobs anew
 	s.want(s.upload("kind=passport&name=two", manifestOf(3)), http.StatusAccepted, "")
+	s.want(s.upload("kind=passport&name=four", manifestOf(1)), http.StatusTooManyRequests, "too_many_pending")
+	s.want(s.post("/v1/passport", passport("P4", canary+"1")), http.StatusTooManyRequests, "too_many_pending")
 }
 
 func TestOutagesSayWhatToDo(t *testing.T) {

@@ -23,3 +23,14 @@ func TestWebhooksTellTheDecisionOfAReviewAndNotTheReviewersWords(t *testing.T) {
 		}
 	}
 }
+
+func TestAnUnfinishedRetryShowsNoComparison(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[storage.State]bool{storage.StateSent: false, storage.StateFailed: true} {
+		rec := &storage.Record{State: state, Earlier: []storage.EarlierRun{{Run: 1, State: storage.StateValid, Passport: &storage.PassportView{}}}}
+		body, err := json.Marshal(api.WebhookData(rec))
+		if err != nil || strings.Contains(string(body), `"matches"`) != want {
+			t.Errorf("%s: %s, %v", state, body, err)
+		}
+	}
+}

@@ -114,13 +114,22 @@ func (s *Status) setProgress(b *Batch, p *Progress) {
 
 // RowsAhead counts the rows of a kind that have not ended, over all open batches that are not paused.
 func (c *Control) RowsAhead(ctx context.Context, kind tasks.Kind) (int, error) {
+	return c.openRows(ctx, func(b *Batch) bool { return b.Kind == kind && b.State != Cancelled && b.State != Paused })
+}
+
+// RowsOf counts the rows that have not ended, over all open batches that an API key has submitted.
+func (c *Control) RowsOf(ctx context.Context, key string) (int, error) {
+	return c.openRows(ctx, func(b *Batch) bool { return b.Key == key })
+}
+
+func (c *Control) openRows(ctx context.Context, counts func(*Batch) bool) (int, error) {
 	open, err := c.Batches.Open(ctx)
 	if err != nil {
 		return 0, err
 	}
 	rows := 0
 	for _, b := range open {
-		if b.Kind != kind || b.State == Cancelled || b.State == Paused {
+		if !counts(b) {
 			continue
 		}
 		s, err := c.StatusOf(ctx, b)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -46,21 +47,28 @@ const (
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 	maxConnections = 1024
+	maxStreams     = 64 // of a connection by HTTP/2
+	streamBuffer   = 128 << 10
 )
 
 // ShutdownTimeout is the usual grace of Serve.
 const ShutdownTimeout = 10 * time.Second
 
 // Serve answers requests until ctx ends, and closes connections whose requests do not complete within grace after that.
-// When ctx ends, it calls closeHandler first, which can release requests that hang; it may be nil.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration, closeHandler func() error) error {
+// When ctx ends, it calls closeHandler first, which can release requests that hang; it may be nil. With secure, it speaks TLS.
+func Serve(ctx context.Context, l net.Listener, secure *tls.Config, h http.Handler, grace time.Duration, closeHandler func() error) error {
 	if closeHandler == nil {
 		closeHandler = func() error { return nil }
 	}
 	srv := newServer(h)
+	srv.TLSConfig = secure
 	l = netutil.LimitListener(l, maxConnections)
+	serve := srv.Serve
+	if secure != nil {
+		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
+	go func() { failed <- serve(l) }()
 	select {
 	case err := <-failed:
 		return errors.Join(fmt.Errorf("serve: %w", err), closeHandler())
@@ -82,5 +90,9 @@ func newServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes,
+		// Bodies that wait to be read must leave room in their connection for those that are read.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: maxStreams * streamBuffer,
+		},
 	}
 }

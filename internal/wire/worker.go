@@ -350,7 +350,7 @@ func (w *Worker) ServeAdmin(ctx context.Context, l net.Listener) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := cli.Serve(serving, l, w.admin, stopTimeout, nil); err != nil {
+		if err := cli.Serve(serving, l, nil, w.admin, stopTimeout, nil); err != nil {
 			w.log.Error().Err(err).Msg("stopped serving health and metrics; the worker continues")
 		}
 	}()

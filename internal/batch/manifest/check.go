@@ -63,13 +63,13 @@ func (c *Checker) Check(ctx context.Context, row *Row) (Accepted, *Problem, erro
 	place := row.Get(ColumnImage)
 	switch {
 	case place == "":
-		return Accepted{}, &Problem{"image_missing", "the image column is empty"}, nil
+		return Accepted{}, &Problem{Code: "image_missing", Message: "the image column is empty"}, nil
 	case strings.HasPrefix(strings.ToLower(place), "s3://"):
 		return c.checkStored(ctx, row, place)
 	case c.Folder == nil:
-		return Accepted{}, &Problem{"image_place_invalid", "the image is not of the form s3://bucket/key"}, nil
+		return Accepted{}, &Problem{Code: "image_place_invalid", Message: "the image is not of the form s3://bucket/key"}, nil
 	case strings.Contains(place, "://"):
-		return Accepted{}, &Problem{"image_place_invalid", "the image is neither a path nor of the form s3://bucket/key"}, nil
+		return Accepted{}, &Problem{Code: "image_place_invalid", Message: "the image is neither a path nor of the form s3://bucket/key"}, nil
 	}
 	return c.checkLocal(row, place)
 }
@@ -103,9 +103,9 @@ func isASCII(text string) bool {
 
 func invalidCell(name, message string) *Problem {
 	if name == ColumnImage {
-		return &Problem{"image_place_invalid", "image " + message}
+		return &Problem{Code: "image_place_invalid", Message: "image " + message}
 	}
-	return &Problem{name + "_value_invalid", name + " " + message}
+	return &Problem{Code: name + "_value_invalid", Message: name + " " + message}
 }
 
 func (c *Checker) checkPassport(row *Row) (Accepted, *Problem, error) {
@@ -133,12 +133,12 @@ func (c *Checker) accept(row *Row, a Accepted, identity ...string) (Accepted, *P
 		job.Input = tasks.Input{Image: &tasks.Image{Bucket: "inbox", Key: "to-be-uploaded"}}
 	}
 	err := job.Validate()
-	var invalid *tasks.InvalidError
+	var invalid *tasks.InvalidJobError
 	switch {
 	case err == nil:
 		return a, nil, nil
 	case errors.As(err, &invalid):
-		return Accepted{}, &Problem{Code: invalid.Code, Message: err.Error()}, nil
+		return Accepted{}, &Problem{invalid.Fields[0].Code, err.Error(), invalid.Fields}, nil
 	}
 	return Accepted{}, nil, fmt.Errorf("line %d: %w", row.Line, err)
 }
@@ -228,7 +228,7 @@ const storedHead = 512
 func (c *Checker) checkStored(ctx context.Context, row *Row, place string) (Accepted, *Problem, error) {
 	bucket, key, ok := strings.Cut(place[len("s3://"):], "/")
 	if !ok || bucket == "" || key == "" {
-		return Accepted{}, &Problem{"image_place_invalid", "the image is not of the form s3://bucket/key"}, nil
+		return Accepted{}, &Problem{Code: "image_place_invalid", Message: "the image is not of the form s3://bucket/key"}, nil
 	}
 	img := tasks.Image{Bucket: bucket, Key: key}
 	a, problem, err := c.accept(row, Accepted{Input: tasks.Input{Image: &img}}, "s3", "s3://"+bucket+"/"+key)
@@ -246,15 +246,15 @@ func (c *Checker) checkHead(ctx context.Context, img tasks.Image) (*Problem, err
 	head, size, err := c.Heads.ImageHead(ctx, img, storedHead)
 	switch {
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrNoBucket):
-		return &Problem{"image_not_found", "there is no such object in S3"}, nil
+		return &Problem{Code: "image_not_found", Message: "there is no such object in S3"}, nil
 	case errors.Is(err, storage.ErrDenied):
-		return &Problem{"image_not_readable", "these credentials may not read the object in S3"}, nil
+		return &Problem{Code: "image_not_readable", Message: "these credentials may not read the object in S3"}, nil
 	case errors.Is(err, storage.ErrUnreachable), ctx.Err() != nil:
 		return nil, err
 	case errors.As(err, &invalid):
 		return problemOf(invalid), nil
 	case err != nil:
-		return &Problem{"image_place_invalid", "S3 does not accept the image's bucket or key"}, nil
+		return &Problem{Code: "image_place_invalid", Message: "S3 does not accept the image's bucket or key"}, nil
 	}
 	_, err = tasks.ValidateImage(head, size)
 	if errors.As(err, &invalid) && invalid.Code != "image_header_invalid" {

@@ -122,7 +122,7 @@ func (r *csvReader) read(row *Row) error {
 		row.Fields[i] = unescapeFormula(f)
 	}
 	if n := len(row.Fields); row.Problem == nil && n != r.width {
-		row.Problem = &Problem{codeFields, fmt.Sprintf("the row has %d fields, but there are %d headings", n, r.width)}
+		row.Problem = &Problem{Code: codeFields, Message: fmt.Sprintf("the row has %d fields, but there are %d headings", n, r.width)}
 	}
 	row.Fields = row.Fields[:min(len(row.Fields), r.width)]
 	return nil
@@ -177,7 +177,7 @@ func (r *csvReader) addLine(row *Row) error {
 	case problem != "" && inQuotes:
 		return fileError(r.opened, "a quote is opened here, but line %d has one that does not close it (%s)", number, problem)
 	case problem != "":
-		row.Problem = &Problem{codeSyntax, "the row is not valid CSV: " + problem}
+		row.Problem = &Problem{Code: codeSyntax, Message: "the row is not valid CSV: " + problem}
 	}
 	return nil
 }

@@ -27,14 +27,14 @@ var dateLayout = strings.NewReplacer("YYYY", "2006", "MMM", "Jan", "MM", "1", "D
 // iso returns the date as YYYY-MM-DD. Without a DateFormat it returns other texts as they are, for PassportInput.Validate.
 func (f DateFormat) iso(text string) (string, *Problem) {
 	if f == "" && len(text) > 4 && text[4] != '-' && rowForms[ColumnDOB].MatchString(text) {
-		return "", &Problem{"dob_value_invalid", "dob must be a real date of the form YYYY-MM-DD (for another form: --date-format, for example DD/MM/YYYY)"}
+		return "", &Problem{Code: "dob_value_invalid", Message: "dob must be a real date of the form YYYY-MM-DD (for another form: --date-format, for example DD/MM/YYYY)"}
 	}
 	if f == "" || text == "" {
 		return text, nil
 	}
 	date, err := time.Parse(dateLayout.Replace(string(f)), text)
 	if err != nil {
-		return "", &Problem{"dob_value_invalid", "dob must be a real date of the form " + string(f)}
+		return "", &Problem{Code: "dob_value_invalid", Message: "dob must be a real date of the form " + string(f)}
 	}
 	return date.Format(time.DateOnly), nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-var outside = &Problem{"image_outside_folder", "the image's path leads out of the folder of the images"}
+var outside = &Problem{Code: "image_outside_folder", Message: "the image's path leads out of the folder of the images"}
 
 // Folder is the folder of a manifest's images. Paths and symbolic links that lead out of it are refused, because a manifest
 // must not send other files of this machine to the vendor.
@@ -45,7 +45,7 @@ func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	}
 	info, err := f.root.Stat(name)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, &Problem{"image_not_a_file", "the image is not a regular file"}, nil // opening a pipe would block
+		return nil, &Problem{Code: "image_not_a_file", Message: "the image is not a regular file"}, nil // opening a pipe would block
 	}
 	var file *os.File
 	if err == nil {
@@ -55,9 +55,9 @@ func (f *Folder) Open(name string) (*os.File, *Problem, error) {
 	case err == nil:
 		return file, nil, nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
-		return nil, &Problem{"image_not_found", "there is no such image in the folder (--images sets another folder)"}, nil
+		return nil, &Problem{Code: "image_not_found", Message: "there is no such image in the folder (--images sets another folder)"}, nil
 	case errors.Is(err, fs.ErrPermission):
-		return nil, &Problem{"image_not_readable", "the image may not be read by this user"}, nil
+		return nil, &Problem{Code: "image_not_readable", Message: "the image may not be read by this user"}, nil
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
 		return nil, nil, fmt.Errorf("open an image: %w", errno(err))
 	}

@@ -31,12 +31,12 @@ func (r *jsonlReader) read(row *Row) error {
 	text := bytes.TrimSpace(r.lines.text)
 	switch {
 	case r.lines.long:
-		row.Problem = &Problem{codeTooLong, fmt.Sprintf("the line has more than %d bytes", MaxRow)}
+		row.Problem = &Problem{Code: codeTooLong, Message: fmt.Sprintf("the line has more than %d bytes", MaxRow)}
 		return r.lines.skip()
 	case len(text) == 0:
 		return nil
 	case !utf8.Valid(text): // the decoder would silently insert replacement characters
-		row.Problem = &Problem{codeUTF8, "the line is not valid UTF-8"}
+		row.Problem = &Problem{Code: codeUTF8, Message: "the line is not valid UTF-8"}
 	default:
 		row.Fields, row.Problem = r.decode(text)
 	}
@@ -81,7 +81,7 @@ func (r *jsonlReader) decode(text []byte) ([]string, *Problem) {
 	}
 	for at, name := range r.similar {
 		if known, found := r.columns.known[name]; seen[at] && !(found && seen[known]) {
-			return fields, &Problem{CodeMisspelled, "the key " + explainSimilar(r.columns.names[at], name)}
+			return fields, &Problem{Code: CodeMisspelled, Message: "the key " + explainSimilar(r.columns.names[at], name)}
 		}
 	}
 	return fields, nil
@@ -98,7 +98,7 @@ func (r *jsonlReader) column(key string) (int, *Problem) {
 	}
 	at = len(r.columns.names)
 	if at >= MaxColumns {
-		return 0, &Problem{codeManyKeys, fmt.Sprintf("the file's objects have more than %d different keys", MaxColumns)}
+		return 0, &Problem{Code: codeManyKeys, Message: fmt.Sprintf("the file's objects have more than %d different keys", MaxColumns)}
 	}
 	r.columns.add(key)
 	r.keys[r.columns.names[at]] = at

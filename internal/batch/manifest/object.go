@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-var keyTwice = &Problem{"key_twice", "a key appears twice in the object"}
+var keyTwice = &Problem{Code: "key_twice", Message: "a key appears twice in the object"}
 
 // TextFields reads a JSON object with the given keys, by the rules for the columns that kycq reads: each key at most once, a
 // string or a plain integer. Keys are compared like headings.
@@ -20,7 +20,7 @@ func TextFields(text []byte, names []string) (fields map[string]string, problem 
 	problem = DecodeObject(text, func(key string, value any) (problem *Problem) {
 		at := slices.IndexFunc(names, func(name string) bool { return normalize(name) == normalize(key) })
 		if at < 0 {
-			return &Problem{"key_unknown", "unknown field: use " + strings.Join(names, ", ")}
+			return &Problem{Code: "key_unknown", Message: "unknown field: use " + strings.Join(names, ", ")}
 		}
 		if _, found := fields[names[at]]; found {
 			return keyTwice
@@ -35,7 +35,7 @@ func TextFields(text []byte, names []string) (fields map[string]string, problem 
 // DecodeObject calls visit for each key of a JSON object in order, which a map would not keep, until it returns a Problem. Numbers
 // are of type json.Number.
 func DecodeObject(text []byte, visit func(key string, value any) *Problem) *Problem {
-	notJSON := &Problem{codeSyntax, "not one JSON object"}
+	notJSON := &Problem{Code: codeSyntax, Message: "not one JSON object"}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
@@ -78,7 +78,7 @@ func inputText(value any) (string, *Problem) {
 			return v.String(), nil
 		}
 	}
-	return "", &Problem{"value_type_wrong", "a field is not a string: put values into quotes (only plain integers may be without)"}
+	return "", &Problem{Code: "value_type_wrong", Message: "a field is not a string: put values into quotes (only plain integers may be without)"}
 }
 
 // reportText formats a value as reports show it. Numbers keep their digits.
@@ -97,7 +97,7 @@ func reportText(value any) (string, *Problem) {
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(value); err != nil {
-		return "", &Problem{codeNotFlat, "a value cannot be written to the report"}
+		return "", &Problem{Code: codeNotFlat, Message: "a value cannot be written to the report"}
 	}
 	return strings.TrimSuffix(text.String(), "\n"), nil
 }

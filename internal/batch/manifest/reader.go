@@ -60,7 +60,11 @@ func quotingError(line int, format string, args ...any) error {
 const CodeMisspelled = "key_misspelled"
 
 // Problem is why a row is rejected. Code is stable, Message is for people; neither quotes cells.
-type Problem struct{ Code, Message string }
+type Problem struct {
+	Code, Message string
+	// Fields are the invalid fields one by one, if they are known.
+	Fields []*tasks.InvalidError
+}
 
 // The codes of rows that cannot be read into fields.
 const (
@@ -202,9 +206,9 @@ func checkText(fields []string) *Problem {
 	for _, f := range fields {
 		switch {
 		case strings.IndexByte(f, 0) >= 0:
-			return &Problem{codeNUL, "the row holds NUL bytes"}
+			return &Problem{Code: codeNUL, Message: "the row holds NUL bytes"}
 		case !utf8.ValidString(f):
-			return &Problem{codeUTF8, "the row is not valid UTF-8: save the file as CSV UTF-8"}
+			return &Problem{Code: codeUTF8, Message: "the row is not valid UTF-8: save the file as CSV UTF-8"}
 		}
 	}
 	return nil
