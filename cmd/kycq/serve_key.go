@@ -21,7 +21,7 @@ func newServeKey(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key --name NAME --scope SCOPES --file FILE",
 		Short: "make a key of the API",
-		Long: `key appends a line to FILE (mode 0600), the file that KYCQ_API_KEYS_FILE names, and prints the token of the key, once: the line
+		Long: `key appends a line to FILE (mode 0600 if it is new), the file that KYCQ_API_KEYS_FILE names, and prints the token of the key, once: the line
 holds its SHA-256 only. A process that serves reads the line within 2 seconds. To revoke the key, remove the line. To replace
 it, make another key of the same name, give it to the program, and remove the first line.
 
@@ -63,7 +63,7 @@ Scopes: submit (jobs), read (jobs, masked images), operate (retry, cancel, revie
 	return cmd
 }
 
-// appendLine replaces a file by one with a further line.
+// appendLine replaces a file by one with a further line and the same mode: a server in a container may have another user id.
 func appendLine(path, line string) error {
 	before, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -80,6 +80,11 @@ func appendLine(path, line string) error {
 	defer f.Discard()
 	if _, err := f.WriteString(text + line + "\n"); err != nil {
 		return fmt.Errorf("write the file of keys: %w", err)
+	}
+	if info, err := os.Stat(path); err == nil {
+		if err := f.Chmod(info.Mode().Perm()); err != nil {
+			return fmt.Errorf("write the file of keys: %w", err)
+		}
 	}
 	return f.Commit()
 }
