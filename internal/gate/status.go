@@ -52,9 +52,13 @@ func (g *Gate) Status(ctx context.Context) ([]KindStatus, []hold.Hold, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	at, err := g.cfg.Redis.Time(ctx).Result()
+	if err != nil {
+		return nil, nil, err
+	}
 	var all []KindStatus
 	for _, name := range slices.Sorted(maps.Keys(g.kinds)) {
-		st, err := g.status(ctx, g.kinds[name])
+		st, err := g.status(ctx, g.kinds[name], at)
 		if err != nil {
 			return nil, nil, fmt.Errorf("status of %s: %w", name, err)
 		}
@@ -63,11 +67,7 @@ func (g *Gate) Status(ctx context.Context) ([]KindStatus, []hold.Hold, error) {
 	return all, holds, nil
 }
 
-func (g *Gate) status(ctx context.Context, k *kind) (KindStatus, error) {
-	at, err := g.cfg.Redis.Time(ctx).Result()
-	if err != nil {
-		return KindStatus{}, err
-	}
+func (g *Gate) status(ctx context.Context, k *kind, at time.Time) (KindStatus, error) {
 	fields, err := g.cfg.Redis.HGetAll(ctx, kindKey(k.name)).Result()
 	if err != nil {
 		return KindStatus{}, err
