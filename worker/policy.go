@@ -82,7 +82,7 @@ const (
 
 // Delays before the next delivery of a job that counted no attempt.
 const (
-	infraDelay       = 5 * time.Second  // S3 or Redis is unavailable
+	infraDelay       = 3 * time.Second  // S3 or Redis is unavailable; asynq looks each delayedPoll
 	linkDelay        = 5 * time.Second  // the masked image cannot be fetched
 	linkDelayMax     = 5 * time.Minute  // the same, after a while
 	missingKeyDelay  = 5 * time.Minute  // the keyset lacks a key

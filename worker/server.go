@@ -79,7 +79,7 @@ func (s *Server) newServers() map[string]*asynq.Server {
 
 const (
 	livePoll = 200 * time.Millisecond
-	bulkPoll = time.Second
+	bulkPoll = 1250 * time.Millisecond
 	// delayedPoll is how often asynq looks for tasks whose retry is due, in two sets of each queue. At one second, that was a
 	// quarter of the commands that an idle worker sends to Redis.
 	delayedPoll = 3 * time.Second
@@ -93,6 +93,7 @@ func (s *Server) newServer(queue string, concurrency int, poll time.Duration) *a
 		Concurrency:              concurrency,
 		TaskCheckInterval:        poll,
 		DelayedTaskCheckInterval: delayedPoll,
+		JanitorInterval:          time.Minute, // it only deletes completed tasks whose retention has ended
 		RetryDelayFunc:           s.retryDelay,
 		IsFailure:                isFailure,
 		ShutdownTimeout:          s.cfg.ShutdownTimeout,

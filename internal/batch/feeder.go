@@ -111,7 +111,8 @@ func (f *Feeder) Run(ctx context.Context) error {
 		Queues:                   map[string]int{Queue: 1},
 		Concurrency:              feedParallel,
 		TaskCheckInterval:        feedPoll,
-		DelayedTaskCheckInterval: feedPoll,
+		DelayedTaskCheckInterval: 2 * feedPoll,
+		JanitorInterval:          time.Minute,
 		RetryDelayFunc:           f.retryDelay,
 		// The handler returns an error to be called again; that must not count as a retry.
 		IsFailure:       func(error) bool { return false },

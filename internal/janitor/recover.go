@@ -57,8 +57,13 @@ func (j *Janitor) Recover(ctx context.Context) (tasks int, err error) {
 	j.leases = map[leaseID]seen{}
 	began := time.Now()
 	pipe := j.client.Pipeline()
+	keys := make([]string, 0, len(j.queues))
 	for _, queue := range j.queues {
+		keys = append(keys, asynqx.KeysOf(queue).Lease)
 		pipe.ZRangeWithScores(ctx, asynqx.KeysOf(queue).Lease, 0, mostLeases-1)
+	}
+	if n, err := j.client.Exists(ctx, keys...).Result(); err == nil && n == 0 { // one command while no job runs
+		return 0, nil
 	}
 	found, err := pipe.Exec(ctx)
 	if err != nil {

@@ -3,7 +3,9 @@ package redisx
 import (
 	"context"
 	"errors"
+	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -96,4 +98,41 @@ func Server(ctx context.Context, client redis.UniversalClient) (string, error) {
 		database = c.Options().DB
 	}
 	return info["run_id"] + "/" + strconv.Itoa(database), nil
+}
+
+// WatchServer returns a function like Server that asks the server only after a connection was made, and every 10 s. Another
+// server needs a new connection, so between these nothing can have changed.
+func WatchServer(client redis.UniversalClient) func(context.Context) (string, error) {
+	made := &dials{}
+	client.AddHook(made)
+	var name string
+	var asked time.Time
+	var seen int64
+	return func(ctx context.Context) (string, error) {
+		n := made.Load()
+		if !asked.IsZero() && n == seen && time.Since(asked) < 10*time.Second {
+			return name, nil
+		}
+		now, err := Server(ctx, client)
+		if err == nil {
+			name, asked, seen = now, time.Now(), n
+		}
+		return now, err
+	}
+}
+
+// dials counts the connections that a client makes.
+type dials struct{ atomic.Int64 }
+
+func (d *dials) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d.Add(1)
+		return next(ctx, network, address)
+	}
+}
+
+func (*dials) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (*dials) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }

@@ -66,3 +66,25 @@ func TestServerNamesTheProcessAndTheDatabase(t *testing.T) {
 		t.Errorf("%q of a server that refuses INFO", got)
 	}
 }
+
+func TestTheServerIsAskedAgainAfterANewConnection(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t)
+	which := redisx.WatchServer(client)
+	asked := func() int {
+		before := server.CommandCount()
+		must[string](t)(which(t.Context()))
+		return server.CommandCount() - before
+	}
+	asked() // connects
+	asked()
+	if n := asked(); n != 0 {
+		t.Errorf("%d commands on the same connection", n)
+	}
+	server.Close()
+	check(t, server.Restart())
+	check(t, client.Set(t.Context(), "reconnect", "x", 0).Err())
+	if n := asked(); n == 0 {
+		t.Error("another server was not noticed")
+	}
+}

@@ -13,7 +13,7 @@ import (
 
 const (
 	// HeartbeatEvery is how often a worker renews its entry.
-	HeartbeatEvery = time.Second
+	HeartbeatEvery = 1500 * time.Millisecond
 	// A worker whose entry is older is not alive: operators see within 5 s that it crashed.
 	heartbeatLife = 4500 * time.Millisecond
 	// workersKept is how long it is known when and where a worker was last seen.

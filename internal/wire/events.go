@@ -38,8 +38,8 @@ func (w *Worker) LogStart(cfg *config.Config) {
 }
 
 const (
-	eventsEvery = 2 * time.Second
-	storeEvery  = 5 // rounds
+	eventsEvery = 5 * time.Second
+	storeEvery  = 2 // rounds
 )
 
 // events logs changes of the fleet, apart from those that this process has caused and logged.

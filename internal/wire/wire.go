@@ -110,7 +110,6 @@ func OpenGate(rdb redis.UniversalClient, cfg *config.Config, name func() string,
 // OpenPauses connects the operator's pauses in S3 and the gate.
 func OpenPauses(store *storage.Store, rdb redis.UniversalClient, g *gate.Gate, log zerolog.Logger) *pauses.Pauses {
 	return &pauses.Pauses{
-		Bucket: store.Buckets().Records, Holds: g.Set, Owe: store.Owe, Log: log,
-		Server: func(ctx context.Context) (string, error) { return redisx.Server(ctx, rdb) },
+		Bucket: store.Buckets().Records, Holds: g.Set, Owe: store.Owe, Log: log, Server: redisx.WatchServer(rdb),
 	}
 }
