@@ -51,7 +51,7 @@ bench: ## run the benchmarks (PKG=, ARGS=)
 bench-gate: ## measure the used share of the rate limit and the 429s of a fleet (about 15 minutes; ARGS=)
 	scripts/tools.sh redis >/dev/null && go run ./cmd/kycq-dev gatebench $(ARGS)
 
-bench-compare: ## measure kycq beside a plain asynq worker (bench/README.md; about 30 minutes; ARGS=)
+bench-compare: ## measure kycq beside a plain asynq worker (bench/README.md; about 20 minutes; ARGS=)
 	scripts/with-servers.sh go run ./bench $(ARGS)
 
 soak: ## run the long fault tests, and judge how soon calls go on (up to 20 minutes)
