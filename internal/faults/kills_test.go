@@ -55,6 +55,7 @@ func atRate(rate string) option {
 func runKills(t *testing.T, k killPlan) {
 	t.Helper()
 	s := newStack(t, append(k.options, onRedis(startRedis(t), nil))...)
+	s.subscribe()
 	moments := rand.New(rand.NewPCG(seed(t), 0))
 	s.enqueue(k.jobs)
 	workers := []*process{s.startWorker(), s.startWorker()}

@@ -26,6 +26,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				killer := newTrap(at)
 				s := newStack(t, takesIDs(mode), withTap(killer.command))
 				s.skipReconcile()
+				s.subscribe()
 				s.enqueue(12)
 				s.recorder.inject(killer.request)
 				first := s.startWorker()

@@ -41,11 +41,41 @@ func (s *stack) verify(mayLose lossRule) tally {
 			s.t.Errorf("%d charges for %s, which no record mentions", paid, id.id)
 		}
 	}
+	s.verifyOwed()
 	s.verifyPauses()
 	s.parked.verify(s.t)
 	s.leaks.verify(s.t)
 	s.t.Logf("%s: %s", s.t.Name(), n)
 	return n
+}
+
+// subscribe registers a webhook endpoint, to which nothing is delivered.
+func (s *stack) subscribe() {
+	s.t.Helper()
+	s.subscribed = "app1"
+	check(s.t, s.store.SetSubscribers(s.t.Context(), []storage.Subscriber{{Name: s.subscribed}}))
+}
+
+// verifyOwed checks that the endpoint, if there is one, is owed the events of each job.
+func (s *stack) verifyOwed() {
+	s.t.Helper()
+	if s.subscribed == "" {
+		return
+	}
+	owed := map[string]bool{}
+	for e, err := range s.store.Owed(s.t.Context(), s.subscribed) {
+		check(s.t, err)
+		owed[e.Key(s.subscribed)] = true
+	}
+	for _, j := range s.jobs() {
+		rec, _, err := s.store.Record(s.t.Context(), j.kind, j.id)
+		check(s.t, err)
+		for _, e := range storage.EventsOf(rec) {
+			if !owed[e.Key(s.subscribed)] {
+				s.t.Errorf("%s %s: %s is not owed to the webhook endpoint", j.kind, j.id, e.Name)
+			}
+		}
+	}
 }
 
 // waitUntilDone waits until every job is finished and its tail has run.

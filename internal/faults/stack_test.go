@@ -45,6 +45,7 @@ type stack struct {
 	program  string // path of the kycq that startWorker and run start
 	// vendorProxy is set by viaProxy.
 	vendorProxy *proxy
+	subscribed  string // the webhook endpoint; empty: there is none
 
 	mu       sync.Mutex
 	named    int
