@@ -37,6 +37,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		Lane           tasks.Lane `json:"lane"`
 		Batch          string     `json:"batch,omitempty"`
 		Row            int        `json:"row,omitempty"`
+		Line           int        `json:"line,omitempty"`
 		Run            int        `json:"run"`
 		plainRecord
 		MaybeCharged    bool         `json:"maybe_charged,omitempty"`
@@ -53,7 +54,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		UpdatedAt       stamp        `json:"updated_at,omitzero"`
 		CompletedAt     stamp        `json:"completed_at,omitzero"`
 	}{
-		r.Version, r.Kind, r.VerificationID, r.Lane, r.Batch, r.Row, r.Run,
+		r.Version, r.Kind, r.VerificationID, r.Lane, r.Batch, r.Row, r.Line, r.Run,
 		plainRecord(r), r.MaybeCharged(),
 		r.SealedInput, r.Sealed, r.Fingerprint,
 		r.Earlier, attempts, stamp(r.NotBefore), r.Reason, stamp(r.UploadDeletedAt), r.Erased,

@@ -27,7 +27,7 @@ func goldenRecord() *storage.Record {
 	return &storage.Record{
 		Version: 4,
 		JobSpec: tasks.JobSpec{
-			Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Batch: "backfill-2026-1f00c3aa", Row: 17, Run: 2,
+			Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Batch: "backfill-2026-1f00c3aa", Row: 17, Line: 18, Run: 2,
 			SealedInput: "kq1.1.aW5wdXQ", Fingerprint: "f1",
 		},
 		WriteID: "0f0e0d0c0b0a09080706050403020100",

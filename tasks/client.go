@@ -214,8 +214,8 @@ func (c *Client) Prepare(j Job) (JobSpec, error) {
 		return JobSpec{}, fmt.Errorf("enqueue: %w", err)
 	}
 	return JobSpec{
-		Kind: j.Kind, VerificationID: j.VerificationID, Lane: j.Lane, Run: j.Run, Batch: j.Batch, Row: j.Row, SealedInput: sealed,
-		Fingerprint: c.cfg.Keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
+		Kind: j.Kind, VerificationID: j.VerificationID, Lane: j.Lane, Run: j.Run, Batch: j.Batch, Row: j.Row, Line: j.Line,
+		SealedInput: sealed, Fingerprint: c.cfg.Keyset.Fingerprint(string(j.Kind), j.VerificationID, identity(j.Input, plain)),
 	}, nil
 }
 

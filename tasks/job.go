@@ -22,9 +22,10 @@ type Job struct {
 	Lane Lane
 	// Run is 1 for a new job (zero means 1). An operator's retry of a final job is run 2, 3, ...
 	Run int
-	// Batch and Row are set for the rows of a batch.
+	// Batch, Row and Line are set for the rows of a batch. Row counts its accepted rows from 1, Line the lines of its file.
 	Batch string
 	Row   int
+	Line  int
 	Input Input
 }
 

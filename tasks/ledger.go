@@ -28,9 +28,10 @@ type JobSpec struct {
 	Lane           Lane   `json:"lane"`
 	// Run counts from 1; each retry of a finished job by an operator is the next run.
 	Run int `json:"run"`
-	// Batch and Row name the batch row that the job comes from; both are zero for a single job.
+	// Batch and Row name the batch row that the job comes from, Line its line in the file; all are zero for a single job.
 	Batch string `json:"batch,omitempty"`
 	Row   int    `json:"row,omitempty"`
+	Line  int    `json:"line,omitempty"`
 	// SealedInput is the encrypted input. It opens only with the keyset, and only for this kind and verification_id.
 	SealedInput string `json:"sealed_input"`
 	// Fingerprint is a keyed hash of the plain input. Two inputs for one verification_id differ if their fingerprints do.

@@ -95,8 +95,8 @@ func (c *Client) OpenPayload(ctx context.Context, queue, taskID string, raw []by
 // payloadBinding has every field of a payload.
 func payloadBinding(installation string, j JobSpec) seal.Binding {
 	return seal.Binding{Kind: string(j.Kind), ID: j.VerificationID, Purpose: seal.PurposePayload, Further: seal.Fields(
-		installation, string(j.Lane), strconv.Itoa(j.Run), j.Batch, strconv.Itoa(j.Row), j.SealedInput, j.Fingerprint,
-		strconv.FormatBool(j.Base.None), j.Base.ETag, strconv.FormatInt(j.Base.CreatedAt.UnixMilli(), 10),
+		installation, string(j.Lane), strconv.Itoa(j.Run), j.Batch, strconv.Itoa(j.Row), strconv.Itoa(j.Line), j.SealedInput,
+		j.Fingerprint, strconv.FormatBool(j.Base.None), j.Base.ETag, strconv.FormatInt(j.Base.CreatedAt.UnixMilli(), 10),
 	)}
 }
 

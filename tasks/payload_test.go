@@ -36,7 +36,7 @@ func TestPayloadKeepsItsWireForm(t *testing.T) {
 	t.Parallel()
 	want := tasks.JobSpec{
 		Kind: tasks.Aadhaar, VerificationID: "ABC00123", Lane: tasks.Bulk, Run: 2,
-		Batch: "backfill-2026-1f00c3aa", Row: 17, SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "0a0b",
+		Batch: "backfill-2026-1f00c3aa", Row: 17, Line: 18, SealedInput: "kq1.1.c2VhbGVk", Fingerprint: "0a0b",
 	}
 	want.Base = tasks.Base{ETag: `"e"`, CreatedAt: time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)}
 	task, err := tasks.NewTask(seal.Insecure(), "installation", want)

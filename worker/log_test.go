@@ -19,13 +19,13 @@ func TestAJobIsOneLineInTheLog(t *testing.T) {
 		var log bytes.Buffer
 		p.Log = zerolog.New(&log).Level(zerolog.InfoLevel)
 		job := w.payload(tasks.Passport, "A")
-		job.Batch, job.Row = "people-1f00c3aa", 17
+		job.Batch, job.Line = "people-1f00c3aa", 17
 		w.vendor.script = append(w.vendor.script, reply(cashfree.OtherStatus, 502), reply(cashfree.OtherStatus, 502))
 		w.processUntilFinal(t, p, job)
 		for range 3 {
 			p.Process(t.Context(), job)
 		}
-		want := `{"level":"info","kind":"passport","job":"A","lane":"live","run":1,"batch":"people-1f00c3aa","row":17,"outcome":"valid","attempts":3,`
+		want := `{"level":"info","kind":"passport","job":"A","lane":"live","run":1,"batch":"people-1f00c3aa","line":17,"outcome":"valid","attempts":3,`
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, want) {
 			t.Errorf("logged %s", got)
 		}

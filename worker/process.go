@@ -162,7 +162,7 @@ func (d *delivery) setAnswer(a *answer) { d.answer, d.reissue, d.streak = a, nil
 func (p *Processor) Process(ctx context.Context, job tasks.JobSpec) Verdict {
 	log := p.Log.With().Str("kind", string(job.Kind)).Str("job", job.VerificationID).Str("lane", string(job.Lane)).Int("run", job.Run)
 	if job.Batch != "" {
-		log = log.Str("batch", job.Batch).Int("row", job.Row)
+		log = log.Str("batch", job.Batch).Int("line", job.Line)
 	}
 	d := &delivery{Processor: p, drain: p.drain(), job: job, log: log.Logger()}
 	steps := map[stepName]func(context.Context) transition{

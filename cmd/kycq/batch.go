@@ -59,7 +59,7 @@ func batchError(err error) error {
 	case errors.As(err, &file):
 		return cli.UsageError(err)
 	case errors.Is(err, batch.ErrNotFound):
-		return cli.NotFound(err)
+		return cli.NotFound(err, "check the id: `kycq batch list --all` lists the batches")
 	}
 	for _, usage := range []error{
 		batch.ErrOtherManifest, batch.ErrCancelled, batch.ErrStillOpen, batch.ErrDone, batch.ErrNotPaused,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -57,6 +58,9 @@ It calls the cancelled rows and no others. --name must be that of the submission
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return cli.Usagef("want the file of the batch (- for standard input)")
+			}
+			if _, err := os.Stat(args[0]); err != nil && batch.CheckID(args[0]) == nil {
+				return cli.Usagef("%s is a batch: name the file that it was submitted from", args[0])
 			}
 			f.command = commandLine(cmd, args)
 			return f.check(a, "", args[0])

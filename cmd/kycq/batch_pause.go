@@ -61,7 +61,7 @@ func newBatchResume(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume BATCH",
 		Short: "continue a batch that is paused or has reached its call limit",
-		Long: `resume ends the pause of a batch; its rows go on within 15 seconds.
+		Long: `resume ends the pause of a batch; its rows go on within a few seconds.
 
 With --max-calls, it sets the call limit of the batch, and continues the batch if it had reached the previous one. Without
 --max-calls, a batch at its limit may make as many calls again.`,

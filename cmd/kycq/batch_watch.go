@@ -43,20 +43,23 @@ func newBatchWatch(a *app) *cobra.Command {
 type watcher struct {
 	*progress
 	outage  *outage
+	every   time.Duration // between lines; what blocks the batch is looked for each second
+	plain   bool          // a line is printed, not redrawn
+	shown   time.Time
 	blocked string // the reason that was printed last
 }
 
 func (a *app) watchBatch(ctx context.Context, d *batchDeps, id string, f watchFlags) error {
 	w := &watcher{progress: a.newProgress(f.progress)}
 	w.outage = &outage{patience: f.patience, note: w.note}
-	every := f.every
-	if every <= 0 {
-		every = plainEvery
-		if w.mode == "bar" || w.mode == "json" || a.JSON {
-			every = time.Second
+	w.every, w.plain = f.every, w.mode == "plain" && !a.JSON
+	if w.every <= 0 {
+		w.every = time.Second
+		if w.plain {
+			w.every = plainEvery
 		}
 	}
-	st, err := w.follow(ctx, d, id, every)
+	st, err := w.follow(ctx, d, id)
 	if err != nil {
 		return a.interrupted(ctx, err, "kycq batch watch "+id)
 	}
@@ -78,16 +81,19 @@ const endingEvery = 500 * time.Millisecond
 const outageEvery = time.Second
 
 // follow returns the status when the batch is done.
-func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every time.Duration) (*batchStatus, error) {
+func (w *watcher) follow(ctx context.Context, d *batchDeps, id string) (*batchStatus, error) {
 	defer w.Clear()
 	for {
 		st, err := readBatch(ctx, d, id)
 		if err := w.outage.pass(ctx, err); err != nil {
 			return nil, err
 		}
-		wait := every
+		wait := w.every
+		if w.plain {
+			wait = min(w.every, time.Second)
+		}
 		if err != nil {
-			wait = min(every, outageEvery)
+			wait = min(wait, outageEvery)
 		} else {
 			if st.Done {
 				return st, nil
@@ -96,7 +102,7 @@ func (w *watcher) follow(ctx context.Context, d *batchDeps, id string, every tim
 				return nil, err
 			}
 			if st.Ended == st.Rows {
-				wait = min(every, endingEvery)
+				wait = min(wait, endingEvery)
 			}
 		}
 		if err := sleep.For(ctx, wait); err != nil {
@@ -128,6 +134,10 @@ func (w *watcher) show(st *batchStatus) error {
 		}
 	}
 	w.blocked = reason
+	if w.plain && time.Since(w.shown) < w.every {
+		return nil
+	}
+	w.shown = time.Now()
 	w.Show(int64(st.Ended), int64(st.Rows), progressLines(st)...)
 	return nil
 }

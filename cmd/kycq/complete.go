@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func findBatch(ctx context.Context, batches *batch.Store, prefix string) (string
 	case err != nil:
 		return "", err
 	case len(ids) == 0:
-		return "", batch.ErrNotFound
+		return "", fmt.Errorf("%s: %w", prefix, batch.ErrNotFound)
 	case len(ids) > 1:
 		return "", cli.Usagef("%s begins the ids of %d batches: %s", prefix, len(ids), strings.Join(ids, ", "))
 	}

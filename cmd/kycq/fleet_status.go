@@ -27,7 +27,7 @@ type fleetStatus struct {
 	Kinds     []kindStatus `json:"kinds"`
 	// FeedBlocked says that the queue that feeds all batches was paused by hand.
 	FeedBlocked *blocked.Reason `json:"feed_blocked,omitempty"`
-	// Batches are those that are open, of fleet status only those that are paused or have reached their call limit.
+	// Batches are those that are open, of fleet status only those that are blocked by a cause of their own.
 	Batches []*batchStatus `json:"batches"`
 }
 
@@ -82,7 +82,7 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 	// Without S3, the batches are missing.
 	batches, _ := listBatches(ctx, batch.NewControl(d.redis, d.store), fleet, false)
 	st.Batches = slices.DeleteFunc(batches, func(s *batchStatus) bool {
-		return s == nil || s.State != batch.CallLimitReached && s.State != batch.Paused
+		return s == nil || s.Blocked == nil || !slices.Contains([]string{blocked.CallLimit, blocked.BatchPause, blocked.KeyMissing, blocked.RedisFull}, s.Blocked.Cause)
 	})
 	return st, nil
 }
@@ -129,7 +129,7 @@ func (a *app) printScreen(v any, watch bool, text func() string) error {
 
 // describeFleet formats the status as text.
 func describeFleet(st fleetStatus) string {
-	lines := []string{"KIND\tRATE\tEFFECTIVE\tLAST MINUTE\tLIVE\tBULK\t429S\tBREAKER\tETA"}
+	lines := []string{"KIND\tRATE\tEFFECTIVE\tLAST MINUTE\tLIVE\tBULK\t429S\tBREAKER\tQUEUE ETA"}
 	for _, k := range st.Kinds {
 		eta := "-"
 		if k.Blocked == nil {

@@ -63,7 +63,7 @@ func (n *jobName) find(ctx context.Context, store *storage.Store) (*storage.Reco
 		if len(n.kinds) == 1 {
 			what = string(n.kinds[0]) + " job"
 		}
-		return nil, fmt.Errorf("no %s %s: %w; a row of a batch is there from its first call on: kycq batch status BATCH says what blocks it", what, n.id, storage.ErrNotFound)
+		return nil, cli.NotFound(fmt.Errorf("no %s %s: %w", what, n.id, storage.ErrNotFound), "check the id and --kind: `kycq batch report BATCH` lists the rows of a batch")
 	}
 	return found, nil
 }

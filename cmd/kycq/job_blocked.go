@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,10 +16,13 @@ import (
 )
 
 // jobView finds out what blocks a job. Unlike for other commands, Redis may be down: the record is in S3.
-type jobView struct{ deps }
+type jobView struct {
+	deps
+	row *storage.Record // of a row without a record in S3
+}
 
 func newJobView(cfg *config.Config, store *storage.Store) (*jobView, error) {
-	v := &jobView{deps{store: store}}
+	v := &jobView{deps: deps{cfg: cfg, store: store}}
 	var err error
 	if v.redis, err = wire.NewRedis(cfg); err != nil {
 		return nil, err
@@ -33,32 +35,43 @@ func (v *jobView) blocked(ctx context.Context, rec *storage.Record) *blocked.Rea
 	return (&blocked.Jobs{Redis: v.redis, Gate: v.gate, Store: v.store}).Of(ctx, rec)
 }
 
-// noRecord adds the open batches, and what blocks them, to the error about a job without a record: it may be a row of one.
-func (v *jobView) noRecord(ctx context.Context, name jobName, err error) error {
+// find returns the record of a job, or that of a row of an open batch which has none yet.
+func (v *jobView) find(ctx context.Context, name jobName) (*storage.Record, error) {
+	rec, err := name.find(ctx, v.store)
 	if !errors.Is(err, storage.ErrNotFound) {
-		return err
+		return rec, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // Redis may be down
+	batches := batch.NewStore(v.store)
+	if v.row == nil {
+		v.row = v.openRow(ctx, batches, name)
+	} else if b, failed := batches.Load(ctx, v.row.Batch); failed == nil && b.Done() { // cancelled before a call
+		v.row = nil
+	}
+	if v.row == nil {
+		return nil, err
+	}
+	return v.row, nil
+}
+
+// rowPatience is how long the open batches are searched for a row.
+const rowPatience = 20 * time.Second
+
+// openRow searches the open batches for a row. Without the keyset, or in an outage, it finds none.
+func (v *jobView) openRow(ctx context.Context, batches *batch.Store, name jobName) *storage.Record {
+	ctx, cancel := context.WithTimeout(ctx, rowPatience)
 	defer cancel()
-	fleet, failed := v.fleet(ctx)
-	if failed != nil {
-		return err
+	keyset, err := wire.OpenKeyset(v.cfg)
+	if err != nil {
+		return nil
 	}
-	batches, failed := listBatches(ctx, batch.NewControl(v.redis, v.store), fleet, false)
-	if failed != nil {
-		return err
-	}
-	const shown = 5
-	batches = slices.DeleteFunc(batches, func(s *batchStatus) bool { return !slices.Contains(name.kinds, s.Kind) })
-	for i, s := range batches {
-		switch {
-		case i == shown:
-			return fmt.Errorf("%w\nand %d further open batches (kycq batch list)", err, len(batches)-shown)
-		case s.Blocked != nil:
-			err = fmt.Errorf("%w\n%s %s", err, s.Batch, s.Blocked.Line())
-		default:
-			err = fmt.Errorf("%w\n%s is %s: %d of %d rows ended", err, s.Batch, s.State, s.Ended, s.Rows)
+	open, _ := batches.Open(ctx)
+	for _, b := range open {
+		if !slices.Contains(name.kinds, b.Kind) {
+			continue
+		}
+		if row, _ := batch.PartsOf(v.store, keyset, b).Find(ctx, name.id); row != nil {
+			return b.Queued(row)
 		}
 	}
-	return err
+	return nil
 }

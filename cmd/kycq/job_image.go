@@ -91,7 +91,7 @@ func (a *app) jobImage(ctx context.Context, d *deps, name jobName, f imageFlags)
 	}
 	id, img := rec.VerificationID, rec.Best().MaskedImage
 	if img == nil {
-		return cli.NotFound(fmt.Errorf("%s has no masked image: its state is %s", id, rec.State))
+		return cli.NotFound(fmt.Errorf("%s has no masked image: its state is %s", id, rec.State), fmt.Sprintf("see `kycq job show %s`", id))
 	}
 	act := audit.Act{Action: "job.image", Kind: string(rec.Kind), VerificationID: id, Detail: f.detail()}
 	if err := d.appendAudit(ctx, act); err != nil {

@@ -42,12 +42,16 @@ masked. With --reveal it decrypts and prints input and answer, after an event in
 				return err
 			}
 			defer view.Close()
+			if !reveal {
+				rec, err := view.find(cmd.Context(), name)
+				if err != nil {
+					return err
+				}
+				return a.printOpenRecord(cmd.Context(), view, rec)
+			}
 			rec, err := name.find(cmd.Context(), store)
 			if err != nil {
-				return view.noRecord(cmd.Context(), name, err)
-			}
-			if !reveal {
-				return a.printOpenRecord(cmd.Context(), view, rec)
+				return err
 			}
 			act := audit.Act{Action: "reveal", Kind: string(rec.Kind), VerificationID: rec.VerificationID, Reason: reason}
 			if err := (&deps{cfg: cfg, store: store}).appendAudit(cmd.Context(), act); err != nil {
@@ -102,7 +106,7 @@ func describe(rec *storage.Record) string {
 	}
 	line("job", fmt.Sprintf("%s %s (%s, run %d)", rec.Kind, rec.VerificationID, rec.Lane, rec.Run))
 	if rec.Batch != "" {
-		line("batch", fmt.Sprintf("%s, row %d", rec.Batch, rec.Row))
+		line("batch", fmt.Sprintf("%s, line %d", rec.Batch, rec.Line))
 	}
 	line("state", strings.TrimSpace(string(rec.State)+" "+rec.Code))
 	line("message", rec.Message)

@@ -40,7 +40,7 @@ reached, and exits with 6 after --give-up-after. Exit code 0: the outcome is val
 			defer w.view.Close()
 			rec, err := w.record(cmd.Context())
 			if err != nil {
-				return w.view.noRecord(cmd.Context(), name, err)
+				return err
 			}
 			if err := a.printRecord(rec); err != nil {
 				return err
@@ -50,7 +50,7 @@ reached, and exits with 6 after --give-up-after. Exit code 0: the outcome is val
 			}
 			return nil
 		}),
-	}, config.S3, config.Redis, config.Rates)
+	}, config.S3, config.Redis, config.Rates, config.Sealing)
 	name.register(cmd)
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "give up after this time; 0: never")
 	addPatienceFlag(cmd, &patience)
@@ -71,8 +71,6 @@ type waiting struct {
 const (
 	firstWaitPause = 100 * time.Millisecond
 	maxWaitPause   = 2 * time.Second
-	// blockedEvery is the time between two looks for what blocks a job that does not change.
-	blockedEvery = 3 * time.Second
 )
 
 // record returns the final record.
@@ -82,9 +80,8 @@ func (w *waiting) record(ctx context.Context) (*storage.Record, error) {
 		ctx, cancel = context.WithTimeout(ctx, w.timeout)
 		defer cancel()
 	}
-	looked := time.Now()
 	for pause := firstWaitPause; ; pause = min(2*pause, maxWaitPause) {
-		rec, err := w.name.find(ctx, w.store)
+		rec, err := w.view.find(ctx, w.name)
 		if failed := w.outage.pass(ctx, err); failed != nil {
 			return nil, w.ended(ctx, failed)
 		}
@@ -93,9 +90,8 @@ func (w *waiting) record(ctx context.Context) (*storage.Record, error) {
 				return rec, nil
 			}
 			w.noteState(rec)
-			if time.Since(looked) >= blockedEvery {
+			if pause > time.Second { // what passes at once is not noted
 				w.noteBlocked(ctx, rec)
-				looked = time.Now()
 			}
 		}
 		if ended := sleep.For(ctx, pause); ended != nil {

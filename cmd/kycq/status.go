@@ -52,7 +52,7 @@ func newOverview(a *app) *cobra.Command {
 		Short: "show workers, holds, rates, open batches, failures, reviews, paid calls and dead letters on one screen",
 		Long: `status shows the workers that are alive, the holds, the rates and their use, the open batches with their progress and what
 blocks them, the paid calls of today and yesterday, the failures of the last day by code with the command for each, the images that wait for a review, and the dead
-letters (archived tasks).`,
+letters (archived tasks). If Redis has lost data, failures and paid calls are fewer than there were.`,
 		Example: "  kycq status\n  kycq status --watch\n  kycq status --json | jq .failures_last_day",
 		Args:    cobra.NoArgs,
 	}), func(ctx context.Context, d *batchDeps, _ []string) error {
@@ -143,7 +143,7 @@ func (o *overview) text() string {
 	} else {
 		text.WriteString(progressTable(o.Batches) + blockedBatches(o.Batches))
 	}
-	text.WriteString("\nfailures of the last 24 hours:")
+	text.WriteString("\nfailures of the last 24 hours (counted in Redis; batch failures reads the records):")
 	if len(o.Failures) == 0 {
 		text.WriteString(" none\n")
 	} else {

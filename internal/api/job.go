@@ -17,7 +17,8 @@ type Job struct {
 	VerificationID string       `json:"verification_id"`
 	Lane           string       `json:"lane" enum:"live,bulk"`
 	Batch          string       `json:"batch,omitempty"`
-	Row            int          `json:"row,omitempty"`
+	Row            int          `json:"row,omitempty" doc:"counts the accepted rows of the batch"`
+	Line           int          `json:"line,omitempty" doc:"of the row in the file that was submitted"`
 	Run            int          `json:"run" doc:"1, or higher after a retry"`
 	State          string       `json:"state" enum:"queued,waiting,sent,answered,valid,invalid,failed,cancelled" doc:"the last four are final"`
 	Code           string       `json:"code" doc:"why the job is not valid; empty for success"`
@@ -72,7 +73,7 @@ func jobPath(kind tasks.Kind, id string) string { return fmt.Sprintf("/v1/jobs/%
 func view(rec *storage.Record) *Job {
 	best := rec.Best()
 	j := &Job{
-		Kind: string(rec.Kind), VerificationID: rec.VerificationID, Lane: string(rec.Lane), Batch: rec.Batch, Row: rec.Row, Run: rec.Run,
+		Kind: string(rec.Kind), VerificationID: rec.VerificationID, Lane: string(rec.Lane), Batch: rec.Batch, Row: rec.Row, Line: rec.Line, Run: rec.Run,
 		State: string(rec.State), Code: rec.Code, Message: rec.Message, NextAction: rec.NextAction, Review: rec.Review,
 		ReferenceID: rec.ReferenceID, Attempts: []Attempt{}, CreatedAt: rec.CreatedAt, UpdatedAt: rec.UpdatedAt,
 	}
@@ -132,7 +133,7 @@ type jobID struct {
 func named(kind, id string) (jobID, error) {
 	k, err := tasks.ParseKind(kind)
 	if err != nil || tasks.ValidateID(id) != nil {
-		return jobID{}, failure("not_found", nil)
+		return jobID{}, missing("job", nil)
 	}
 	return jobID{k, id}, nil
 }

@@ -243,8 +243,11 @@ func (a *API) rowsOf(ctx context.Context, id, after string) (source, error) {
 		for i, row := range rows {
 			at = row.Item.Row
 			chunk[i] = candidate{job: rowView(b, row), cursor: strconv.Itoa(at)}
-			if row.Own() {
+			switch {
+			case row.Own():
 				chunk[i].rec = row.Record
+			case row.State.Outcome() == "":
+				chunk[i].rec = b.Queued(row.Item)
 			}
 		}
 		return chunk, err
@@ -255,10 +258,8 @@ func rowView(b *batch.Batch, row *batch.Row) *Job {
 	if row.Own() {
 		return view(row.Record)
 	}
-	j := &Job{
-		Kind: string(b.Kind), VerificationID: row.Item.ID, Lane: string(tasks.Bulk), Batch: b.ID, Row: row.Item.Row, Run: 1,
-		State: string(storage.StateQueued), Code: row.Code(), Attempts: []Attempt{}, CreatedAt: b.CreatedAt, UpdatedAt: b.CreatedAt,
-	}
+	j := view(b.Queued(row.Item))
+	j.Code = row.Code()
 	if outcome := row.State.Outcome(); outcome != "" {
 		j.State = outcome
 		text := advice.For(j.Code)
@@ -270,11 +271,11 @@ func rowView(b *batch.Batch, row *batch.Row) *Job {
 // batch reads a batch.
 func (a *API) batch(ctx context.Context, id string) (*batch.Batch, error) {
 	if batch.CheckID(id) != nil {
-		return nil, failure("not_found", nil)
+		return nil, missing("batch", nil)
 	}
 	b, err := a.control().Batches.Load(ctx, id)
 	if errors.Is(err, batch.ErrNotFound) {
-		return nil, failure("not_found", nil)
+		return nil, missing("batch", nil)
 	}
 	return b, err
 }

@@ -116,6 +116,13 @@ func failure(code string, err error) *Problem {
 	}
 }
 
+// missing returns the problem of something that does not exist.
+func missing(what string, err error) *Problem {
+	p := failure("not_found", err)
+	p.Detail = "there is no such " + what + ": correct its name in the address"
+	return p
+}
+
 // invalid returns the problem of invalid fields.
 func invalid(fields ...FieldError) *Problem {
 	p := failure("invalid_input", nil)
@@ -158,7 +165,6 @@ var known = []struct {
 	{storage.ErrDenied, "misconfigured"},
 	{storage.ErrNoBucket, "misconfigured"},
 	{storage.ErrConflict, "changed_meanwhile"},
-	{storage.ErrNotFound, "not_found"},
 }
 
 // problemOf turns an error into an answer.
@@ -173,6 +179,9 @@ func problemOf(err error) *Problem {
 		return invalidFields(job.Fields)
 	case errors.As(err, &field):
 		return invalidFields([]*tasks.InvalidError{field})
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return missing("job or image", err)
 	}
 	for _, k := range known {
 		if errors.Is(err, k.err) {

@@ -31,6 +31,18 @@ func ReadDelayed(client redis.UniversalClient, queue string, limit int) ([]Delay
 	return list, nil
 }
 
+// RunDelayed delivers those of the first limit delayed tasks of a queue that run accepts at once. Errors are ignored: the tasks are
+// delivered when they are due.
+func RunDelayed(client redis.UniversalClient, queue string, limit int, run func(Delayed) bool) {
+	inspector := asynq.NewInspectorFromRedisClient(client)
+	infos, _ := inspector.ListRetryTasks(queue, asynq.PageSize(limit))
+	for _, info := range infos {
+		if run(delayed(info)) {
+			_ = inspector.RunTask(queue, info.ID)
+		}
+	}
+}
+
 // ReadTask reads one task. It is nil if the task does not exist or is not delayed.
 func ReadTask(client redis.UniversalClient, queue, id string) (*Delayed, error) {
 	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(queue, id)

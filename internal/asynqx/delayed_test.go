@@ -51,6 +51,13 @@ func TestADelayedTaskSaysWhyItWaits(t *testing.T) {
 		if left := task.Next.Sub(task.Since).Round(time.Minute); left != time.Hour {
 			t.Errorf("next try after %s", left)
 		}
+		srv.Shutdown()
+		for _, run := range []bool{false, true} {
+			asynqx.RunDelayed(client, "q", 10, func(d asynqx.Delayed) bool { return run && d.Code == "key_missing" })
+			if task, err := asynqx.ReadTask(client, "q", "P1"); err != nil || (task == nil) != run {
+				t.Errorf("to be run at once: %t: %+v, %v", run, task, err)
+			}
+		}
 		return
 	}
 }

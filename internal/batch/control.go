@@ -10,8 +10,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/kycq/kycq/internal/asynqx"
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/storage"
+	"github.com/kycq/kycq/tasks"
 )
 
 // Control is what operators do to batches.
@@ -86,7 +88,7 @@ func (c *Control) Pause(ctx context.Context, id string, p Pause) (*Batch, error)
 	return b, nil
 }
 
-// Resume ends the pause of a batch. Its rows go on within 15 seconds.
+// Resume ends the pause of a batch.
 func (c *Control) Resume(ctx context.Context, id string) (*Batch, error) {
 	return c.reopen(ctx, id, func(b *Batch) error {
 		if b.State != Paused {
@@ -174,7 +176,7 @@ func (b *Batch) addRun(run Run) {
 	}
 }
 
-// reopen changes a batch that is to be fed again.
+// reopen changes a batch that is to be fed again, and delivers its feed task and its rows that wait for that at once.
 func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
 	b, err := c.Batches.Edit(ctx, id, change)
 	if err != nil || b.Done() {
@@ -183,7 +185,15 @@ func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) err
 	if err := c.Progress.Sync(ctx, b); err != nil {
 		return b, err
 	}
-	return b, Schedule(ctx, c.Redis, id)
+	if err := Schedule(ctx, c.Redis, id); err != nil {
+		return b, err
+	}
+	asynqx.RunDelayed(c.Redis, Queue, 1000, func(d asynqx.Delayed) bool { return string(d.Payload) == id })
+	asynqx.RunDelayed(c.Redis, tasks.Queue(b.Kind, tasks.Bulk), maxOutstanding, func(d asynqx.Delayed) bool {
+		job, err := tasks.DecodePayload(d.Payload)
+		return err == nil && job.Batch == id && (d.Code == "batch_paused" || d.Code == "call_limit_reached")
+	})
+	return b, nil
 }
 
 // Selection selects ended rows for a retry, by one of its fields.

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kycq/kycq/internal/batch/manifest"
 	"github.com/kycq/kycq/internal/objects"
@@ -71,6 +75,30 @@ func (p *Parts) read(ctx context.Context, number int) (*manifest.Part, error) {
 		return nil, fmt.Errorf("part %d of the manifest: %w", number, err)
 	}
 	return manifest.OpenPart(found.Body, p.keyset, p.batch.Kind, p.batch.ID, number)
+}
+
+// Find returns the row of a verification_id, nil if there is none. It may read all parts.
+func (p *Parts) Find(ctx context.Context, id string) (*manifest.Item, error) {
+	var found atomic.Pointer[manifest.Item]
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readParallel)
+	for n := range manifest.Parts(p.batch.Rows) {
+		group.Go(func() error {
+			if found.Load() != nil {
+				return nil
+			}
+			part, err := p.read(ctx, n)
+			if err != nil {
+				return err
+			}
+			if i := slices.IndexFunc(part.Items, func(it manifest.Item) bool { return it.ID == id }); i >= 0 {
+				found.Store(&part.Items[i])
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return found.Load(), err
 }
 
 // rows returns the rows of a list.

@@ -81,6 +81,16 @@ type Row struct {
 	invalid  bool // the input cannot be enqueued: an earlier version accepted it
 }
 
+// Queued returns the record of a row that S3 has no record of, because no call was made for it.
+func (b *Batch) Queued(it *manifest.Item) *storage.Record {
+	return &storage.Record{
+		Version: storage.RecordVersion, JobSpec: tasks.JobSpec{
+			Kind: b.Kind, VerificationID: it.ID, Lane: tasks.Bulk, Run: 1, Batch: b.ID, Row: it.Row, Line: it.Line,
+		},
+		State: storage.StateQueued, CreatedAt: b.CreatedAt, UpdatedAt: b.CreatedAt,
+	}
+}
+
 // rowsOf returns the rows of items, each asking for run 1 of its job.
 func rowsOf(items []manifest.Item, batch string) []*Row {
 	rows := make([]*Row, len(items))
@@ -197,7 +207,7 @@ func (b *Batch) prepare(client Preparer, rows []*Row) error {
 		r.spec, err = client.Prepare(job)
 		var invalid *tasks.InvalidError
 		if r.invalid = errors.As(err, &invalid); err != nil && !r.invalid {
-			return fmt.Errorf("row %d: %w", r.Item.Row, err)
+			return fmt.Errorf("line %d: %w", r.Item.Line, err)
 		}
 	}
 	return nil

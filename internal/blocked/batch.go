@@ -30,7 +30,7 @@ func (f *Fleet) StatusOf(s *batch.Status) (*BatchStatus, error) {
 		return nil, err
 	}
 	if st.Moving() {
-		st.ETASeconds = int64(batch.TimeFor(left, st.PerMinute) / time.Second)
+		st.ETASeconds = max(1, int64(batch.TimeFor(left, st.PerMinute)/time.Second))
 	}
 	return st, nil
 }

@@ -233,7 +233,13 @@ func (f *Fleet) withoutTasks(s *batch.Status) (r *Reason, unknown bool) {
 		all = append(all, f.calls(s.Kind)...)
 		all = append(all, f.paused(s.Kind, tasks.Bulk)...)
 	}
-	if r := f.Feed(); r != nil { // rows are neither enqueued nor closed
+	all = append(all, f.feeding(s)...)
+	return first(all), len(all) == 0 && s.Open > 0 && !closing
+}
+
+// feeding says why rows of a batch are neither enqueued nor closed.
+func (f *Fleet) feeding(s *batch.Status) (all []*Reason) {
+	if r := f.Feed(); r != nil {
 		all = append(all, r)
 	}
 	switch s.Reason {
@@ -245,7 +251,7 @@ func (f *Fleet) withoutTasks(s *batch.Status) (r *Reason, unknown bool) {
 	case KeyMissing:
 		all = append(all, delayed(asynqx.Delayed{Code: KeyMissing}, "the rows of the batch wait"))
 	}
-	return first(all), len(all) == 0 && s.Open > 0 && !closing
+	return all
 }
 
 // rowsOf returns why all open rows of a batch wait, nil if not all do. list is a sample of the delayed tasks of its queue.
@@ -313,6 +319,9 @@ func (f *Fleet) job(rec *storage.Record, status *batch.Status, task *asynqx.Dela
 		all = append(all, f.calls(rec.Kind)...)
 	}
 	all = append(all, f.paused(rec.Kind, rec.Lane)...)
+	if status != nil && task == nil && rec.State == storage.StateQueued { // a row that is not enqueued
+		all = append(all, f.feeding(status)...)
+	}
 	if task != nil && len(all) == 0 {
 		all = append(all, delayed(*task, "the job waits"))
 	}

@@ -109,7 +109,7 @@ func (a *App) Group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Comma
 		if len(args) == 0 {
 			return Usagef("%s: missing subcommand (%s)", cmd.Name(), choice)
 		}
-		return Usagef("%s: unknown command %q%s: use one of %s", cmd.Name(), args[0], config.Nearest(args[0], names), choice)
+		return Usagef("%s: unknown command %q, want one of %s%s", cmd.Name(), args[0], choice, config.Nearest(args[0], names))
 	}
 	return cmd
 }

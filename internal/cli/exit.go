@@ -37,6 +37,7 @@ type exitError struct {
 	err    error
 	silent bool
 	name   string // of the code, for programs; empty: by the exit code
+	next   string // what to do; empty: by the code
 }
 
 func (e *exitError) Error() string { return e.err.Error() }
@@ -59,8 +60,10 @@ func Exit(code int) error {
 	return &exitError{code: code, err: fmt.Errorf("exit code %d", code), silent: true}
 }
 
-// NotFound is an error about something that does not exist.
-func NotFound(err error) error { return &exitError{code: ExitFailure, err: err, name: "not_found"} }
+// NotFound is an error about something that does not exist, and what to do about it.
+func NotFound(err error, next string) error {
+	return &exitError{code: ExitFailure, err: err, name: "not_found", next: next}
+}
 
 // report prints err, each of its lines after the program's name, and returns its exit code. With --json it also prints the
 // error on stdout.
@@ -126,11 +129,15 @@ func problemOf(cmd *cobra.Command, err error, code int) problem {
 	switch f, ok := redisx.Explain(err); {
 	case ok:
 		p.NextAction = f.Fix
+	case chosen != nil && chosen.next != "":
+		p.NextAction = chosen.next
 	case code == ExitUsage:
 		p.NextAction = fmt.Sprintf("see `%s --help`", cmd.CommandPath())
 	case p.Code == "not_found":
-		p.NextAction = "check the id: `kycq batch list --all` lists the batches, `kycq batch report BATCH` the rows of one"
-	case code == ExitCredentials, code == ExitBalance, code == ExitUnreachable:
+		p.NextAction = "check the id"
+	case code == ExitInterrupted:
+		p.NextAction = "run the same command again"
+	default:
 		p.NextAction = "run `kycq doctor`, which names the fault and the fix"
 	}
 	return p

@@ -130,7 +130,7 @@ func passportTask(t *testing.T, keyset *seal.Keyset, id, name string) *asynq.Tas
 		Version int `json:"version"`
 		tasks.JobSpec
 	}{1, tasks.JobSpec{
-		Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, Row: 7,
+		Kind: tasks.Passport, VerificationID: id, Lane: tasks.Bulk, Run: 1, Line: 7,
 		Batch: "backfill-1f00c3aa", SealedInput: sealed, Fingerprint: "f",
 	}})
 	if err != nil {

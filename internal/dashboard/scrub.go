@@ -19,7 +19,7 @@ const hidden = "[hidden]"
 // batchID is the form of a batch's id.
 var batchID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,80}$`)
 
-// formatPayload tells rows apart, since asynqmon cuts ids at the first hyphen: "passport ABC-123 (batch people-1f00c3aa, row 17)". It
+// formatPayload tells rows apart, since asynqmon cuts ids at the first hyphen: "passport ABC-123 (batch people-1f00c3aa, line 17)". It
 // also shows the id of the key of the sealed input, but not the sealed input: screenshots may outlive the secrecy of a keyset.
 func formatPayload(taskType string, payload []byte) string {
 	if taskType == feedType && batchID.Match(payload) {
@@ -31,7 +31,7 @@ func formatPayload(taskType string, payload []byte) string {
 	}
 	var details []string
 	if batchID.MatchString(p.Batch) {
-		details = append(details, "batch "+p.Batch, fmt.Sprintf("row %d", p.Row))
+		details = append(details, "batch "+p.Batch, fmt.Sprintf("line %d", p.Line))
 	}
 	if p.Run > 1 {
 		details = append(details, fmt.Sprintf("run %d", p.Run))

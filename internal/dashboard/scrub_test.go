@@ -144,7 +144,7 @@ func TestPayloadsOfKycqAreDescribed(t *testing.T) {
 	if _, err := client.Enqueue(passportTask(t, keyset, "ABC-123", canary), asynq.Queue("passport-bulk"), asynq.TaskID("A")); err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("passport ABC-123 (batch backfill-1f00c3aa, row 7, key %d)", keyset.Info()[0].ID)
+	want := fmt.Sprintf("passport ABC-123 (batch backfill-1f00c3aa, line 7, key %d)", keyset.Info()[0].ID)
 	if answer := s.get("/asynqmon/api/queues/passport-bulk/tasks/A"); !strings.Contains(answer, want) {
 		t.Errorf("%s lacks %q", answer, want)
 	}

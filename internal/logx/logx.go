@@ -56,7 +56,7 @@ func console(w io.Writer) io.Writer {
 		NoColor:      !IsTerminal(w), // ConsoleWriter itself honours NO_COLOR
 		TimeFormat:   time.TimeOnly,
 		TimeLocation: time.Local,
-		FieldsOrder:  []string{"kind", "job", "batch", "row", "outcome", "code"},
+		FieldsOrder:  []string{"kind", "job", "batch", "line", "outcome", "code"},
 		FormatPrepare: func(event map[string]any) error { // zerolog quotes fields, but no messages
 			if text, ok := event[zerolog.MessageFieldName].(string); ok {
 				event[zerolog.MessageFieldName] = printable.Text(text)

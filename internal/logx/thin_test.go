@@ -43,8 +43,8 @@ func TestTheConsoleShowsWhatIdentifiesAJobFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.Info().Int("attempts", 2).Str("outcome", "valid").Int("row", 17).Str("batch", "b").Str("job", "A1").Str("kind", "aadhaar").Msg("job")
-	if got := out.String(); !strings.HasSuffix(got, "INF job kind=aadhaar job=A1 batch=b row=17 outcome=valid attempts=2\n") {
+	log.Info().Int("attempts", 2).Str("outcome", "valid").Int("line", 17).Str("batch", "b").Str("job", "A1").Str("kind", "aadhaar").Msg("job")
+	if got := out.String(); !strings.HasSuffix(got, "INF job kind=aadhaar job=A1 batch=b line=17 outcome=valid attempts=2\n") {
 		t.Errorf("got %q", got)
 	}
 }

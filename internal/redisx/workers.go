@@ -15,7 +15,7 @@ const (
 	// HeartbeatEvery is how often a worker renews its entry.
 	HeartbeatEvery = 1500 * time.Millisecond
 	// A worker whose entry is older is not alive: operators see within 5 s that it crashed.
-	heartbeatLife = 4500 * time.Millisecond
+	heartbeatLife = 4 * time.Second
 	// workersKept is how long it is known when and where a worker was last seen.
 	workersKept = 7 * 24 * time.Hour
 )

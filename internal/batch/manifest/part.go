@@ -136,9 +136,9 @@ func (p *Part) Erase(ids map[string]bool) (matches, left int) {
 func (it *Item) Job(batch string, kind tasks.Kind, run int) (tasks.Job, error) {
 	in, err := tasks.DecodeInput(it.Input)
 	if err != nil {
-		return tasks.Job{}, fmt.Errorf("row %d: %w", it.Row, err)
+		return tasks.Job{}, fmt.Errorf("line %d: %w", it.Line, err)
 	}
 	return tasks.Job{
-		Kind: kind, VerificationID: it.ID, Lane: tasks.Bulk, Run: run, Batch: batch, Row: it.Row, Input: in,
+		Kind: kind, VerificationID: it.ID, Lane: tasks.Bulk, Run: run, Batch: batch, Row: it.Row, Line: it.Line, Input: in,
 	}, nil
 }
