@@ -37,7 +37,7 @@ func newWebhooks(a *app) *cobra.Command {
     allow_private: false            # true: private addresses and plain HTTP are allowed
 
 Events: ` + strings.Join(storage.Events(), ", ") + `. Each is delivered at least once (a hold
-that lasts less than 2 seconds may have no events; fleet.resumed may wait for the next worker), and repeated with the same
+that lasts less than 5 seconds may have no events; fleet.resumed may wait for the next worker), and repeated with the same
 webhook-id until the endpoint answers 2xx: after 5 seconds first, then after up to 6 hours, for 3 days. An endpoint that
 answers 410, or fails for 3 days, is stopped; its events stay in S3 for 30 days. All servers must have the same file.
 To end all webhooks, empty the file before you remove the setting.`,
