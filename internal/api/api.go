@@ -58,7 +58,7 @@ type API struct {
 	checking places   // of manifests that are checked and stored
 	waiters  *waiters
 	metrics  *counts
-	pending  pending
+	pending  *pending
 
 	stop     sync.Once
 	stopping chan struct{}
@@ -70,7 +70,7 @@ func New(cfg Config) (*API, error) {
 		cfg: cfg, mux: http.NewServeMux(), bodies: newBodies(), waiters: newWaiters(), stopping: make(chan struct{}),
 		large: make(places, maxLarge), checking: make(places, 1),
 	}
-	a.pending = pending{redis: cfg.Redis, store: cfg.Store, control: a.control, limit: cfg.MaxPending}
+	a.pending = &pending{rows: map[string]openRows{}, redis: cfg.Redis, store: cfg.Store, control: a.control, limit: cfg.MaxPending}
 	a.metrics = newCounts(a)
 	if cfg.Metrics != nil {
 		cfg.Metrics(a.metrics.registry)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,10 +25,20 @@ type pending struct {
 	store   *storage.Store
 	control func() *batch.Control
 	limit   int // 0: none
+
+	mu   sync.Mutex
+	rows map[string]openRows // by key
+}
+
+// openRows is how many unfinished rows of batches a key had at a time.
+type openRows struct {
+	n  int
+	at time.Time
 }
 
 const (
-	lookUp         = 100 // jobs that are looked up at once
+	rowsLife       = 5 * time.Second // a job is not worth a list of the batches in S3
+	lookUp         = 100             // jobs that are looked up at once
 	lookUpParallel = 16
 	pendingLife    = 30 * 24 * time.Hour
 )
@@ -36,7 +47,7 @@ func pendingKey(name string) string { return "kycq:{api}:pending:" + name }
 
 // take counts a job; refund takes the count back. The problem is too_many_pending if the key may have no further job. A job that is
 // counted already is not counted twice.
-func (p pending) take(ctx context.Context, name string, job tasks.Job) (refund func(context.Context), err error) {
+func (p *pending) take(ctx context.Context, name string, job tasks.Job) (refund func(context.Context), err error) {
 	nothing := func(context.Context) {}
 	if p.limit == 0 {
 		return nothing, nil
@@ -60,17 +71,23 @@ func (p pending) take(ctx context.Context, name string, job tasks.Job) (refund f
 
 // check returns the problem too_many_pending if the jobs of a key, of which newest was added just now, the unfinished rows of its
 // batches and further rows exceed the limit.
-func (p pending) check(ctx context.Context, name, newest string, rows int) error {
+func (p *pending) check(ctx context.Context, name, newest string, rows int) error {
 	if p.limit == 0 {
+		return nil
+	}
+	jobs, err := p.redis.SCard(ctx, pendingKey(name)).Result()
+	if err != nil {
+		return fmt.Errorf("count the jobs of a key: %w", err)
+	}
+	p.mu.Lock()
+	last := p.rows[name]
+	p.mu.Unlock()
+	if rows == 0 && time.Since(last.at) < rowsLife && int(jobs)+last.n <= p.limit {
 		return nil
 	}
 	open, err := p.control().RowsOf(ctx, name)
 	if err != nil {
 		return err
-	}
-	jobs, err := p.redis.SCard(ctx, pendingKey(name)).Result()
-	if err != nil {
-		return fmt.Errorf("count the jobs of a key: %w", err)
 	}
 	for over := int(jobs) + open + rows - p.limit; over > 0; {
 		ended, err := p.prune(ctx, pendingKey(name), newest)
@@ -82,11 +99,14 @@ func (p pending) check(ctx context.Context, name, newest string, rows int) error
 		}
 		over -= ended
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rows[name] = openRows{open + rows, time.Now()}
 	return nil
 }
 
 // prune removes jobs that have ended, out of some of a set, and returns how many.
-func (p pending) prune(ctx context.Context, key, newest string) (int, error) {
+func (p *pending) prune(ctx context.Context, key, newest string) (int, error) {
 	members, err := p.redis.SRandMemberN(ctx, key, lookUp).Result()
 	if err != nil {
 		return 0, fmt.Errorf("count the jobs of a key: %w", err)
