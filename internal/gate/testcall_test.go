@@ -17,40 +17,39 @@ import (
 func TestHoldAndBreakerEndUnderSlowAnswersAndSlowRates(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
+		lane  string
 		rate  rate.Rate
 		takes time.Duration
 	}{
-		"answers after 70 s":        {rate.Rate{Calls: 100, Per: time.Minute}, 70 * time.Second},
-		"answers after 4 min":       {rate.Rate{Calls: 100, Per: time.Minute}, 4 * time.Minute},
-		"30 an hour":                {rate.Rate{Calls: 30, Per: time.Hour}, 100 * time.Millisecond},
-		"1 a minute":                {rate.Rate{Calls: 1, Per: time.Minute}, 100 * time.Millisecond},
-		"30 an hour, answers 100 s": {rate.Rate{Calls: 30, Per: time.Hour}, 100 * time.Second},
-		"10 an hour, answers 70 s":  {rate.Rate{Calls: 10, Per: time.Hour}, 70 * time.Second},
+		"answers after 70 s":        {Live, rate.Rate{Calls: 100, Per: time.Minute}, 70 * time.Second},
+		"answers after 4 min":       {Bulk, rate.Rate{Calls: 100, Per: time.Minute}, 4 * time.Minute},
+		"30 an hour":                {Bulk, rate.Rate{Calls: 30, Per: time.Hour}, 100 * time.Millisecond},
+		"1 a minute":                {Live, rate.Rate{Calls: 1, Per: time.Minute}, 100 * time.Millisecond},
+		"30 an hour, answers 100 s": {Live, rate.Rate{Calls: 30, Per: time.Hour}, 100 * time.Second},
+		"10 an hour, answers 70 s":  {Bulk, rate.Rate{Calls: 10, Per: time.Hour}, 70 * time.Second},
 	} {
-		for _, lane := range []string{Live, Bulk} {
-			t.Run(name+" "+lane, func(t *testing.T) {
-				t.Parallel()
-				inFakeTime(t, func(t *testing.T, f *fleet) {
-					g := f.process(map[string]rate.Rate{"aadhaar": tt.rate})
-					fail(t, g, "1", "2", "3", "4", "5")
-					raise(t, g, true)
-					if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
-						t.Fatal(err)
-					}
-					ctx, cancel := context.WithCancel(t.Context())
-					var wg sync.WaitGroup
-					var v vendor
-					backlog(ctx, &wg, g, "aadhaar", lane, 3, &v, tt.takes)
-					time.Sleep(10*time.Minute + 2*tt.rate.Interval())
-					st, holds, err := g.Status(t.Context())
-					cancel()
-					wg.Wait()
-					if err != nil || len(holds) > 0 || st[0].Breaker != BreakerClosed {
-						t.Errorf("after %d answered calls: holds %+v, breaker %s, %v", v.count(), holds, st[0].Breaker, err)
-					}
-				})
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inFakeTime(t, func(t *testing.T, f *fleet) {
+				g := f.process(map[string]rate.Rate{"aadhaar": tt.rate})
+				fail(t, g, "1", "2", "3", "4", "5")
+				raise(t, g, true)
+				if err := g.ResumeHolds(t.Context(), balanceOut); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				var v vendor
+				backlog(ctx, &wg, g, "aadhaar", tt.lane, 3, &v, tt.takes)
+				time.Sleep(10*time.Minute + 2*tt.rate.Interval())
+				st, holds, err := g.Status(t.Context())
+				cancel()
+				wg.Wait()
+				if err != nil || len(holds) > 0 || st[0].Breaker != BreakerClosed {
+					t.Errorf("after %d answered calls: holds %+v, breaker %s, %v", v.count(), holds, st[0].Breaker, err)
+				}
 			})
-		}
+		})
 	}
 }
 
