@@ -149,16 +149,11 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 			r, err = Report{}, unsafe(Undecodable)
 		}
 	}()
-	var before original
+	var before *original
 	if source != nil {
-		bright, err := openBright(ctx, source, sourceHeader)
-		switch {
-		case ctx.Err() != nil:
-			return Report{}, fmt.Errorf("mask check: %w", ctx.Err())
-		case err != nil:
-			return Report{}, unsafe(NotComparable)
+		if before, err = openOriginal(ctx, source, sourceHeader); err != nil {
+			return Report{}, err
 		}
-		before = readOriginal(bright)
 	}
 	p, err := openPicture(ctx, body, h)
 	if err != nil {
@@ -166,30 +161,15 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 	}
 	r = Report{Width: h.width, Height: h.height}
 	unknown := p.toSRGB(p.icc)
-	codes, busy := c.find(p.pixels)
-	switch {
-	case ctx.Err() != nil:
-		return Report{}, fmt.Errorf("mask check: %w", ctx.Err())
-	case busy:
-		return Report{}, unsafe(TooBusy)
-	}
-	if r.ReviewReason, err = c.judge(p.pixels, codes); err != nil {
+	if r.ReviewReason, err = c.inspect(ctx, p.pixels); err != nil {
 		return Report{}, err
 	}
 	if unknown {
 		r.addReview(ReviewColourProfile)
 	}
-	if source != nil {
-		uncovered, review, err := before.compare(p.pixels)
-		if err != nil {
+	if before != nil {
+		if err := c.compare(before, p.pixels, &r); err != nil {
 			return Report{}, err
-		}
-		r.addReview(review)
-		if review, err = c.judge(p.pixels, uncovered); err != nil {
-			return Report{}, err
-		}
-		if !strings.Contains(r.ReviewReason, review) {
-			r.addReview(review)
 		}
 	}
 	r.File, r.Ext, r.ContentType, err = p.encode()
@@ -197,4 +177,44 @@ func (c *checker) look(ctx context.Context, body []byte, h header, source []byte
 		return Report{}, fmt.Errorf("mask check: encode: %w", err)
 	}
 	return r, nil
+}
+
+func openOriginal(ctx context.Context, source []byte, h header) (*original, error) {
+	bright, err := openBright(ctx, source, h)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("mask check: %w", ctx.Err())
+	case err != nil:
+		return nil, unsafe(NotComparable)
+	}
+	o := readOriginal(bright)
+	return &o, nil
+}
+
+// inspect returns the reasons for a review, or an *UnsafeError.
+func (c *checker) inspect(ctx context.Context, pixels image.Image) (review string, err error) {
+	codes, busy := c.find(pixels)
+	switch {
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("mask check: %w", ctx.Err())
+	case busy:
+		return "", unsafe(TooBusy)
+	}
+	return c.judge(pixels, codes)
+}
+
+// compare adds what the comparison with the source shows.
+func (c *checker) compare(before *original, pixels image.Image, r *Report) error {
+	uncovered, review, err := before.compare(pixels)
+	if err != nil {
+		return err
+	}
+	r.addReview(review)
+	if review, err = c.judge(pixels, uncovered); err != nil {
+		return err
+	}
+	if !strings.Contains(r.ReviewReason, review) {
+		r.addReview(review)
+	}
+	return nil
 }
