@@ -129,8 +129,13 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 	w.retention = NewRetention(cfg, w.redis, w.store, keyset, w.log, func(ctx context.Context, act audit.Act) error {
 		return AuditOfWorker(ctx, cfg, w.store, act)
 	})
-	batches := batch.NewStore(w.store)
-	progress := batch.NewProgressStore(w.redis, batches)
+	return w.assembleJobs(cfg, keyset, number)
+}
+
+// assembleJobs builds what processes jobs, looks for missing tasks and feeds batches.
+func (w *Worker) assembleJobs(cfg *config.Config, keyset *tasks.Keyset, number *digits.Reader) error {
+	w.batches = batch.NewStore(w.store)
+	progress := batch.NewProgressStore(w.redis, w.batches)
 	pause := worker.NewQueuePause(w.redis)
 	parts := worker.Parts{
 		Records: w.store, Images: w.store, MaskedImages: w.store, Vendor: w.vendor, Gate: w.gate, Keyset: keyset,
@@ -156,11 +161,10 @@ func (w *Worker) assemble(cfg *config.Config, keyset *tasks.Keyset, number *digi
 		ShutdownTimeout: shutdownTimeout(cfg.CashfreeTimeout), Ahead: w.aheadOfRedis, Log: w.log, AsynqLog: asynqLog,
 	})
 	w.janitor = janitor.New(w.redis, queues(), w.log)
-	w.batches = batches
 	w.sweeper = &worker.Sweeper{
 		Processor: processor, Ledger: w.store, Tasks: w.Client, Leader: redisx.NewLeader(w.redis, "sweep", worker.LeadFor),
 		SyncQueues: func(ctx context.Context) error { return pause.Sync(ctx, w.gate) },
-		Housekeep:  w.janitor.Run, MarkBatches: batches.MarkOpen, Counted: w.counted, Log: w.log,
+		Housekeep:  w.janitor.Run, MarkBatches: w.batches.MarkOpen, Counted: w.counted, Log: w.log,
 	}
 	w.feeder = batch.NewFeeder(batch.FeederConfig{
 		Redis: w.redis, Store: w.store, Keyset: keyset, Client: w.Client, Progress: progress, Gate: w.gate, Finish: w.sweeper.Finish,
