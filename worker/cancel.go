@@ -22,7 +22,7 @@ var (
 // batch. It may be repeated; EndTask comes after it.
 //
 // Errors: storage.ErrNotFound, ErrEnded, ErrCallInFlight, ErrAnswerPaid, ErrRowOfBatch, storage.ErrConflict, and those of S3.
-func Cancel(ctx context.Context, records Records, kind tasks.Kind, id string) (*storage.Record, error) {
+func Cancel(ctx context.Context, records RecordStore, kind tasks.Kind, id string) (*storage.Record, error) {
 	var err error
 	for range maxConflicts {
 		var rec *storage.Record
@@ -69,7 +69,7 @@ func cancelled(rec *storage.Record, version storage.Version) (*storage.Record, e
 // EndTask does what is left to do for a job that was cancelled. It deletes the task, which may be due much later. If a call
 // may have been charged, or a batch has the job, a worker does the rest: its new task runs at once. A task that is being
 // processed cannot be deleted and ends by itself. After an error, the leader does the same within minutes.
-func EndTask(ctx context.Context, records Records, free Forget, push Push, rec *storage.Record) error {
+func EndTask(ctx context.Context, records RecordStore, free Forget, push Push, rec *storage.Record) error {
 	err := free(ctx, rec)
 	if err == nil && !rec.MaybeCharged() && rec.Batch == "" {
 		err = records.UnmarkOpen(ctx, storage.OpenRunOf(rec.JobSpec))

@@ -16,7 +16,7 @@ import (
 
 // Erasable is the store that Erase deletes from.
 type Erasable interface {
-	Records
+	RecordStore
 	ErasableImages
 	LegalHold(ctx context.Context, kind tasks.Kind, id string) (*storage.LegalHold, error)
 	DeleteUpload(ctx context.Context, img tasks.Image) error

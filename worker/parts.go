@@ -16,8 +16,8 @@ import (
 	"github.com/kycq/kycq/tasks"
 )
 
-// Records reads and writes records and the markers of open runs. Every write of a record is a compare-and-swap.
-type Records interface {
+// RecordStore reads and writes records and the markers of open runs. Every write of a record is a compare-and-swap.
+type RecordStore interface {
 	Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error)
 	CreateRecord(ctx context.Context, rec *storage.Record) (storage.Version, error)
 	SwapRecord(ctx context.Context, rec *storage.Record, was storage.Version) (storage.Version, error)
@@ -117,7 +117,7 @@ type Observer interface {
 
 // Parts are the dependencies of a Processor. All are required except HasNumber, Batches, Observer and OnHold.
 type Parts struct {
-	Records      Records
+	Records      RecordStore
 	Images       Images
 	MaskedImages MaskedImages
 	Vendor       Vendor

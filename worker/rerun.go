@@ -29,7 +29,7 @@ type Push func(ctx context.Context, job tasks.JobSpec) (tasks.Status, error)
 //
 // Errors: storage.ErrNotFound, ErrOtherRun, ErrNotFinal, ErrErased, ErrInputGone, storage.ErrConflict if another operator was faster, and those of S3
 // and Redis.
-func Rerun(ctx context.Context, records Records, push Push, kind tasks.Kind, id string, ifRun int) (tasks.JobSpec, error) {
+func Rerun(ctx context.Context, records RecordStore, push Push, kind tasks.Kind, id string, ifRun int) (tasks.JobSpec, error) {
 	rec, version, err := records.Record(ctx, kind, id)
 	switch {
 	case err != nil:

@@ -68,12 +68,12 @@ func TestARunThatIsNotFinishedOrWasErasedIsNotRunAgain(t *testing.T) {
 
 // readTogether returns a record only once all callers have read it.
 type readTogether struct {
-	Records
+	RecordStore
 	reads *sync.WaitGroup
 }
 
 func (r readTogether) Record(ctx context.Context, kind tasks.Kind, id string) (*storage.Record, storage.Version, error) {
-	rec, version, err := r.Records.Record(ctx, kind, id)
+	rec, version, err := r.RecordStore.Record(ctx, kind, id)
 	r.reads.Done()
 	r.reads.Wait()
 	return rec, version, err

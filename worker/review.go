@@ -17,7 +17,7 @@ var ErrNoReview = errors.New("the job has no image in quarantine")
 
 // Reviewable is the store that a review reads and writes.
 type Reviewable interface {
-	Records
+	RecordStore
 	Quarantined(ctx context.Context, id string) ([]byte, error)
 	DeleteQuarantine(ctx context.Context, id string) error
 	DeleteImage(ctx context.Context, key string) error

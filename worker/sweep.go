@@ -18,7 +18,7 @@ import (
 
 // Ledger lists records and the markers of open runs: *storage.Store.
 type Ledger interface {
-	Records
+	RecordStore
 	OpenRuns(ctx context.Context, kind tasks.Kind) iter.Seq2[storage.OpenRun, error]
 	Records(ctx context.Context, kind tasks.Kind) iter.Seq2[string, error]
 	MarkersComplete(ctx context.Context) (bool, error)

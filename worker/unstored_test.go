@@ -187,7 +187,7 @@ func TestAKeptAnswerIsCountedUntilItIsRecorded(t *testing.T) {
 	t.Parallel()
 	withWorld(t, Policy{}, func(t *testing.T, w *world, _ *Processor) {
 		job := w.putJob(tasks.Passport, "A", storage.StateQueued)
-		records := &noAnswers{Records: w.s3, down: true}
+		records := &noAnswers{RecordStore: w.s3, down: true}
 		w.parts.Records = records
 		p, err := NewProcessor(w.parts, Policy{})
 		if err != nil {
@@ -211,7 +211,7 @@ func TestAKeptAnswerIsCountedUntilItIsRecorded(t *testing.T) {
 
 // noAnswers refuses to write answers while it is down.
 type noAnswers struct {
-	Records
+	RecordStore
 	down bool
 }
 
@@ -219,7 +219,7 @@ func (n *noAnswers) SwapRecord(ctx context.Context, rec *storage.Record, was sto
 	if n.down && rec.State != storage.StateSent {
 		return storage.Version{}, errors.Join(storage.ErrUnreachable, errInjected)
 	}
-	return n.Records.SwapRecord(ctx, rec, was)
+	return n.RecordStore.SwapRecord(ctx, rec, was)
 }
 
 // deniedSource denies to open images while it is set.
