@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -50,6 +51,7 @@ func Unreachable(err error) bool {
 	}
 	var network *net.OpError
 	var name *net.DNSError
-	return errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrPoolTimeout) ||
+	return errors.As(err, &network) && network.Op != "listen" || errors.As(err, &name) || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.Is(err, redis.ErrPoolTimeout) ||
 		redis.IsLoadingError(err) || redis.IsMasterDownError(err) || strings.Contains(err.Error(), "redis eval error") // asynq keeps only the text
 }
