@@ -71,6 +71,12 @@ func TestTheCausesOfTheFleet(t *testing.T) {
 			time.Time{},
 			time.Time{},
 		},
+		"redis has lost its name": {
+			func(f *Fleet) { f.nameless = true }, Restoring, "Redis is new or has lost data: workers restore the installation's name and the pauses before any call",
+			"none if it passes; else run `kycq doctor`",
+			time.Time{},
+			time.Time{},
+		},
 		"never a worker": {
 			func(f *Fleet) { f.Workers = nil }, NoWorker, "no worker is alive, and none was seen in the last week", "start one with `kycq worker`", time.Time{}, time.Time{},
 		},

@@ -33,8 +33,9 @@ type Fleet struct {
 	Workers   []redisx.Worker
 	Queues    map[string]asynqx.Depth
 
-	at    time.Time
-	redis redis.UniversalClient
+	at       time.Time
+	nameless bool // Redis has lost the installation's name: workers are alive, and call nothing until one has adopted it
+	redis    redis.UniversalClient
 }
 
 // Read reads the state of the fleet.
@@ -52,6 +53,11 @@ func Read(ctx context.Context, client redis.UniversalClient, g Gate) (*Fleet, er
 	if f.Workers, err = redisx.Workers(ctx, client); err != nil {
 		return nil, err
 	}
+	name, err := redisx.Name(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	f.nameless = name == "" && f.Alive() > 0
 	for i, k := range f.Kinds {
 		if r, err := rate.Parse(f.Configured(k)); err == nil { // not if the workers differ
 			configure(&f.Kinds[i], r)
@@ -132,7 +138,7 @@ func (f *Fleet) calls(kind tasks.Kind) (all []*Reason) {
 	if r := f.NoWorker(); r != nil {
 		all = append(all, r)
 	}
-	if f.Restoring {
+	if f.Restoring || f.nameless {
 		all = append(all, restoring())
 	}
 	for _, k := range f.Kinds {
