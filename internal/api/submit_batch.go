@@ -188,7 +188,7 @@ func (a *API) submitSource(ctx context.Context, c *call, in *BatchParams, source
 	}
 	w := &submit.Writer{Source: source, Plan: plan, Store: a.cfg.Store, Progress: quiet{}}
 	b, created, err := w.Accept(ctx, a.control(), 0, func(b *batch.Batch) error {
-		b.Key = c.key.Name
+		b.SubmittedBy = c.key.Name
 		return a.audit(ctx, c, audit.Act{Action: "batch.submit", Kind: string(b.Kind), Batch: b.ID, Detail: map[string]string{"rows": strconv.Itoa(b.Rows)}})
 	})
 	if b == nil {

@@ -55,8 +55,8 @@ type Batch struct {
 	SealedColumns string `json:"sealed_columns"`
 	// Uploads is true if images were uploaded to the inbox, which deletes them after its lifecycle.
 	Uploads bool `json:"uploads,omitempty"`
-	// Key names the API key that submitted the batch: its unfinished rows count towards the key's limit.
-	Key string `json:"api_key,omitempty"`
+	// SubmittedBy names the API key that submitted the batch: its unfinished rows count towards the key's limit.
+	SubmittedBy string `json:"submitted_by,omitempty"`
 	// MaxCalls limits the calls of the batch; 0 means no limit.
 	MaxCalls int `json:"max_calls,omitempty"`
 	// Fed is the last row that may have been fed; set when a cancelled batch is done.

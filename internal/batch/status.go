@@ -119,7 +119,7 @@ func (c *Control) RowsAhead(ctx context.Context, kind tasks.Kind) (int, error) {
 
 // RowsOf counts the rows that have not ended, over all open batches that an API key has submitted.
 func (c *Control) RowsOf(ctx context.Context, key string) (int, error) {
-	return c.openRows(ctx, func(b *Batch) bool { return b.Key == key })
+	return c.openRows(ctx, func(b *Batch) bool { return b.SubmittedBy == key })
 }
 
 func (c *Control) openRows(ctx context.Context, counts func(*Batch) bool) (int, error) {
