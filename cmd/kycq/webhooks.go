@@ -174,48 +174,58 @@ func newWebhooksList(a *app) *cobra.Command {
 	})
 }
 
-// delivery is an event that is owed.
-type delivery struct {
-	Endpoint string    `json:"endpoint"`
-	Event    string    `json:"event"`
-	Kind     string    `json:"kind"`
-	ID       string    `json:"id"`
-	Run      int       `json:"run"`
-	At       time.Time `json:"at"`
-}
-
 func newWebhooksDeliveries(a *app) *cobra.Command {
-	return a.command(tolerant(&cobra.Command{
-		Use: "deliveries [NAME]", Short: "list the events that are not delivered yet", Args: cobra.MaximumNArgs(1),
-		Example: "  kycq webhooks deliveries\n  kycq webhooks deliveries app1 --json",
+	var last bool
+	cmd := a.command(tolerant(&cobra.Command{
+		Use: "deliveries [NAME]", Short: "list the events that are not delivered yet, or the last deliveries", Args: cobra.MaximumNArgs(1),
+		Long: `deliveries lists the events that are owed. With --last it lists the last 100 tries to deliver to each endpoint, the newest first, and their
+results. These are in Redis only: they are lost with its data.`,
+		Example: "  kycq webhooks deliveries\n  kycq webhooks deliveries app1 --last --json",
 	}), webhookAreas, func(ctx context.Context, d *deps, args []string) error {
 		list, err := endpointsOf(d, strings.Join(args, ""))
 		if err != nil {
 			return err
 		}
-		owed := []delivery{}
+		shown := []redisx.Delivery{}
 		for _, to := range list {
+			if last {
+				tries, err := redisx.Deliveries(ctx, d.redis, to.Name)
+				if err != nil {
+					return err
+				}
+				shown = append(shown, tries...)
+				continue
+			}
 			for e, err := range d.store.Owed(ctx, to.Name) {
 				if err != nil {
 					return err
 				}
-				owed = append(owed, delivery{to.Name, e.Name, e.Kind, e.ID, e.Run, e.At})
+				shown = append(shown, redisx.Delivery{Endpoint: to.Name, Event: e.Name, Kind: e.Kind, ID: e.ID, Run: e.Run, At: e.At})
 			}
 		}
-		if len(owed) == 0 {
+		if len(shown) == 0 && !last {
 			a.Note("all events are delivered")
 		}
-		return a.Answer(map[string]any{"deliveries": owed}, func() string {
-			if len(owed) == 0 {
+		return a.Answer(map[string]any{"deliveries": shown}, func() string {
+			if len(shown) == 0 {
 				return ""
 			}
 			lines := []string{"ENDPOINT\tEVENT\tKIND\tID\tRUN\tAT"}
-			for _, o := range owed {
-				lines = append(lines, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", o.Endpoint, o.Event, o.Kind, o.ID, o.Run, stamp(o.At)))
+			if last {
+				lines[0] += "\tSENT\tTRY\tRESULT"
+			}
+			for _, o := range shown {
+				line := fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", o.Endpoint, o.Event, o.Kind, o.ID, o.Run, stamp(o.At))
+				if last {
+					line += fmt.Sprintf("\t%s\t%d\t%s", stamp(o.SentAt), o.Try, o.Result)
+				}
+				lines = append(lines, line)
 			}
 			return cli.Table(lines)
 		})
 	})
+	cmd.Flags().BoolVar(&last, "last", false, "list the last tries and their results")
+	return cmd
 }
 
 func newWebhooksTest(a *app) *cobra.Command {

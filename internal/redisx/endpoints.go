@@ -3,6 +3,8 @@ package redisx
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -47,4 +49,45 @@ func SetEndpoint(ctx context.Context, client redis.UniversalClient, name string,
 		err = client.HSet(ctx, endpointsKey, name, text).Err()
 	}
 	return wrap("store the state of a webhook endpoint", err)
+}
+
+// Delivery is an event that an endpoint is owed or, with SentAt, a try to deliver it.
+type Delivery struct {
+	Endpoint string    `json:"endpoint"`
+	Event    string    `json:"event"`
+	Kind     string    `json:"kind"`
+	ID       string    `json:"id"`
+	Run      int       `json:"run"`
+	At       time.Time `json:"at"`
+	SentAt   time.Time `json:"sent_at,omitzero"`
+	Try      int       `json:"try,omitempty"`
+	Result   string    `json:"result,omitempty"` // ok, or the failure
+}
+
+// keptDeliveries is how many tries of an endpoint Redis keeps, in a hash that is a ring.
+const keptDeliveries = 100
+
+// NoteDelivery adds a try to those that Deliveries returns.
+func NoteDelivery(ctx context.Context, client redis.UniversalClient, d Delivery) error {
+	key := accountKey("deliveries:" + d.Endpoint)
+	n, err := client.HIncrBy(ctx, key, "count", 1).Result()
+	if err == nil {
+		text, _ := json.Marshal(d) // it has no type that fails
+		err = client.HSet(ctx, key, strconv.FormatInt(n%keptDeliveries, 10), text).Err()
+	}
+	return wrap("note a delivery", err)
+}
+
+// Deliveries returns the last tries of an endpoint, the newest first.
+func Deliveries(ctx context.Context, client redis.UniversalClient, endpoint string) ([]Delivery, error) {
+	texts, err := client.HGetAll(ctx, accountKey("deliveries:"+endpoint)).Result()
+	var list []Delivery
+	for _, text := range texts {
+		var d Delivery
+		if json.Unmarshal([]byte(text), &d) == nil {
+			list = append(list, d)
+		}
+	}
+	slices.SortFunc(list, func(a, b Delivery) int { return b.SentAt.Compare(a.SentAt) })
+	return list, wrap("read the deliveries to an endpoint", err)
 }

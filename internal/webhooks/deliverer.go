@@ -325,6 +325,12 @@ func (l *lane) note(ctx context.Context, e storage.Event, r result, state redisx
 		t.first = now
 	}
 	t.next = now.Add(backoff(t.n, maxBackoff))
+	if r.sent || r.failure != "" {
+		tried := redisx.Delivery{
+			Endpoint: l.Name, Event: e.Name, Kind: e.Kind, ID: e.ID, Run: e.Run, At: e.At, SentAt: time.Now().UTC(), Try: t.n, Result: cmp.Or(r.failure, "ok"),
+		}
+		_ = redisx.NoteDelivery(ctx, l.Redis, tried) // only people read it
+	}
 	switch {
 	case r.failure == "" && !r.sent:
 		if errors.Is(r.err, errNotYet) {

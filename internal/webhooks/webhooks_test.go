@@ -505,6 +505,10 @@ func TestAnEndpointThatAnswersGoneIsStoppedUntilATestSucceeds(t *testing.T) {
 	if n := receivers[0].take(); len(n) != 2 { // the test, and the event
 		t.Errorf("got %v", n)
 	}
+	tries, err := redisx.Deliveries(t.Context(), f.redis, "app1")
+	if err != nil || len(tries) != 2 || tries[0].Result != "ok" || tries[1].Result == "ok" || tries[0].ID != "P1" {
+		t.Errorf("tries %+v, %v", tries, err)
+	}
 }
 
 func TestAFailingEventAndEndpointAreGivenUpInTime(t *testing.T) {
