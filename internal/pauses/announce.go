@@ -20,7 +20,7 @@ func (p *Pauses) Announce(ctx context.Context, holds []hold.Hold) error {
 	if p.announced != nil && slices.EqualFunc(p.announced, holds, sameHold) {
 		return nil
 	}
-	var err error = objects.ErrConflict
+	err := objects.ErrConflict
 	for i := 0; i < tries && conflict(err); i++ {
 		err = p.announce(ctx)
 	}
