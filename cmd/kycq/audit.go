@@ -29,8 +29,8 @@ func newAuditList(a *app) *cobra.Command {
 	cmd := a.command(&cobra.Command{
 		Use:   "list",
 		Short: "show who did what, when and why",
-		Long: `list prints the events of the audit trail, the oldest first. --who selects a user, --what an action or a group of actions
-("job" selects job.retry and job.cancel), --since a time: 24h, 30d, or a date.`,
+		Long: `list prints the events of the audit trail, the oldest first. --who selects a user, --what an action (fleet.pause), its
+first part ("job": job.retry and job.cancel) or its last ("pause": fleet.pause and batch.pause), --since a time: 24h, 30d, or a date.`,
 		Example: "  kycq audit list --since 7d\n  kycq audit list --what fleet --who asha\n  kycq audit list --json | jq '.events[] | select(.verification_id == \"ABC00123\")'",
 	}, auditAreas, func(ctx context.Context, d *deps, _ []string) error {
 		events, unreadable, err := audit.List(ctx, audit.BucketOf(d.store.Buckets()), from)
@@ -38,7 +38,7 @@ func newAuditList(a *app) *cobra.Command {
 			return err
 		}
 		events = slices.DeleteFunc(events, func(e audit.Event) bool {
-			return who != "" && e.User != who || what != "" && e.Action != what && !strings.HasPrefix(e.Action, what+".")
+			return who != "" && e.User != who || what != "" && !strings.Contains("."+e.Action+".", "."+what+".")
 		})
 		if unreadable > 0 {
 			a.Warn(count(unreadable, "event") + " cannot be read: run `kycq audit verify`")
@@ -49,7 +49,7 @@ func newAuditList(a *app) *cobra.Command {
 		return a.Answer(map[string]any{"events": events}, func() string { return eventTable(events) })
 	})
 	cmd.Flags().StringVar(&who, "who", "", "events of this user")
-	cmd.Flags().StringVar(&what, "what", "", "events of this action or group of actions")
+	cmd.Flags().StringVar(&what, "what", "", "events of this action: fleet.pause, fleet or pause")
 	addSinceFlag(cmd, &from)
 	return cmd
 }

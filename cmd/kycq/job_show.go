@@ -105,8 +105,10 @@ func describe(rec *storage.Record) string {
 		}
 	}
 	line("job", fmt.Sprintf("%s %s (%s, run %d)", rec.Kind, rec.VerificationID, rec.Lane, rec.Run))
-	if rec.Batch != "" {
+	if rec.Line > 0 {
 		line("batch", fmt.Sprintf("%s, line %d", rec.Batch, rec.Line))
+	} else {
+		line("batch", rec.Batch)
 	}
 	line("state", strings.TrimSpace(string(rec.State)+" "+rec.Code))
 	line("message", rec.Message)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -104,7 +105,12 @@ type documented struct {
 	Responses []response
 }
 
-type content struct{ Type, Schema string }
+// content is a body. Its fields are listed beside it unless its schema has a section of its own.
+type content struct {
+	Type, Schema string
+	Fields       map[string]*huma.Schema
+	Required     map[string]bool
+}
 
 type response struct {
 	Status, Text string
@@ -131,7 +137,9 @@ func (a *API) documentation() ([]byte, error) {
 			operations = append(operations, d)
 		}
 	}
-	page, err := template.New("docs").Funcs(template.FuncMap{"typeOf": typeName, "problems": func() map[string]kindOfProblem { return problems }}).Parse(docsTemplate)
+	page, err := template.New("docs").Funcs(template.FuncMap{
+		"typeOf": typeName, "marked": marked, "problems": func() map[string]kindOfProblem { return problems },
+	}).Parse(docsTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("documentation: %w", err)
 	}
@@ -150,11 +158,21 @@ func contents(of map[string]*huma.MediaType) []content {
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		c := content{Type: name}
 		if s := of[name].Schema; s != nil {
-			c.Schema = schemaName(s)
+			c.Schema, c.Fields, c.Required = schemaName(s), s.Properties, map[string]bool{}
+			for _, field := range s.Required {
+				c.Required[field] = true
+			}
 		}
 		list = append(list, c)
 	}
 	return list
+}
+
+var inCode = regexp.MustCompile("`([^`]*)`")
+
+// marked is a text whose words between backticks are code.
+func marked(text string) template.HTML {
+	return template.HTML(inCode.ReplaceAllString(template.HTMLEscapeString(text), "<code>$1</code>")) //nolint:gosec // the text is escaped
 }
 
 // schemaName is the name of a schema with a section of its own, else "".
