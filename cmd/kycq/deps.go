@@ -15,6 +15,7 @@ import (
 	"github.com/kycq/kycq/internal/config"
 	"github.com/kycq/kycq/internal/gate"
 	"github.com/kycq/kycq/internal/objects"
+	"github.com/kycq/kycq/internal/rate"
 	"github.com/kycq/kycq/internal/wire"
 	"github.com/kycq/kycq/storage"
 	"github.com/kycq/kycq/tasks"
@@ -117,6 +118,19 @@ func (d *deps) open(ctx context.Context, cfg *config.Config, areas []config.Area
 // fleet reads the state of the fleet.
 func (d *deps) fleet(ctx context.Context) (*blocked.Fleet, error) {
 	return blocked.Read(ctx, d.redis, d.gate)
+}
+
+// ownRates are the rates that are set for this command. Those of the workers count.
+func (d *deps) ownRates() map[string]rate.Rate {
+	own := map[string]rate.Rate{}
+	for _, v := range d.cfg.Values() {
+		for kind, r := range map[tasks.Kind]rate.Rate{tasks.Aadhaar: d.cfg.AadhaarRate, tasks.Passport: d.cfg.PassportRate} {
+			if v.Name == string(kind)+"_rate" && v.Source != "default" {
+				own[string(kind)] = r
+			}
+		}
+	}
+	return own
 }
 
 func (d *deps) Close() {

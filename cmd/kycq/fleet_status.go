@@ -29,6 +29,8 @@ type fleetStatus struct {
 	FeedBlocked *blocked.Reason `json:"feed_blocked,omitempty"`
 	// Batches are those that are open, of fleet status only those that are blocked by a cause of their own.
 	Batches []*batchStatus `json:"batches"`
+
+	otherRates []string
 }
 
 type kindStatus struct {
@@ -79,6 +81,7 @@ func readFleet(ctx context.Context, d *deps) (fleetStatus, error) {
 	if err != nil {
 		return fleetStatus{}, err
 	}
+	st.otherRates = fleet.OtherRates(d.ownRates())
 	// Without S3, the batches are missing.
 	batches, _ := listBatches(ctx, batch.NewControl(d.redis, d.store), fleet, false)
 	st.Batches = slices.DeleteFunc(batches, func(s *batchStatus) bool {
@@ -143,7 +146,11 @@ func describeFleet(st fleetStatus) string {
 	if st.Restoring {
 		holds = "hold: not known: Redis is new or has lost data; no calls are made until a worker has read the pauses from S3\n"
 	}
-	text := holds + fmt.Sprintf("workers: %d alive\n", st.Workers) + cli.Table(lines) + setRates(st.Kinds) + blockedKinds(st.Kinds)
+	text := holds + fmt.Sprintf("workers: %d alive\n", st.Workers) + cli.Table(lines) + setRates(st.Kinds)
+	for _, other := range st.otherRates {
+		text += other + "\n"
+	}
+	text += blockedKinds(st.Kinds)
 	if st.FeedBlocked != nil {
 		text += "batches " + st.FeedBlocked.Line() + "\n"
 	}

@@ -160,6 +160,9 @@ func (s *submission) estimate(ctx context.Context, plan *submit.Plan, known *sub
 	if r := fleet.Calls(s.answer.Kind); r != nil {
 		s.app.Note("%s", r.Line())
 	}
+	for _, line := range fleet.OtherRates(s.deps.ownRates()) {
+		s.app.Note("%s", line)
+	}
 	ahead, err := s.deps.control.RowsAhead(ctx, s.answer.Kind)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package blocked
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -268,6 +269,19 @@ func TestTheConfiguredRateIsThatOfTheWorkersAlive(t *testing.T) {
 		f.Workers = []redisx.Worker{with("200/m", 0), with("50/m", time.Hour), with("100/m", 0), with("200/m", 0)}
 	})
 	if got := f.Configured(free); got != "200/m, 100/m" {
+		t.Error(got)
+	}
+	own := map[string]rate.Rate{"passport": {Calls: 100, Per: time.Minute}}
+	differ := "passport: the workers are set to different rates (200/m, 100/m): give all the same, or run: kycq fleet rate passport RATE"
+	if got := f.OtherRates(own); !slices.Equal(got, []string{differ}) {
+		t.Error(got)
+	}
+	f.Workers = f.Workers[:2]
+	if got := f.OtherRates(own); !slices.Equal(got, []string{"passport: the rate of the workers counts (200/m), not the one set here (100/m)"}) {
+		t.Error(got)
+	}
+	f.Workers = f.Workers[1:]
+	if got := f.OtherRates(own); got != nil {
 		t.Error(got)
 	}
 }

@@ -109,6 +109,22 @@ func (f *Fleet) Configured(k gate.KindStatus) string {
 	return strings.Join(rates, ", ")
 }
 
+// OtherRates has a line for each kind whose workers are set to another rate than own says, or to several. Kinds that own lacks are
+// compared only among the workers.
+func (f *Fleet) OtherRates(own map[string]rate.Rate) (lines []string) {
+	for _, k := range f.Kinds {
+		theirs := f.Configured(k)
+		mine, given := own[k.Kind]
+		switch {
+		case strings.Contains(theirs, ","):
+			lines = append(lines, fmt.Sprintf("%s: the workers are set to different rates (%s): give all the same, or run: kycq fleet rate %s RATE", k.Kind, theirs, k.Kind))
+		case given && f.Alive() > 0 && mine.String() != theirs:
+			lines = append(lines, fmt.Sprintf("%s: the rate of the workers counts (%s), not the one set here (%s)", k.Kind, theirs, mine))
+		}
+	}
+	return lines
+}
+
 // HoldsOf returns the holds that cover a kind.
 func (f *Fleet) HoldsOf(kind tasks.Kind) []hold.Hold {
 	return slices.DeleteFunc(slices.Clone(f.Holds), func(h hold.Hold) bool { return !h.Covers(string(kind)) })
