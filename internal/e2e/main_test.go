@@ -16,7 +16,7 @@ import (
 var binary string
 
 // parallelTests is how many tests run at once. Most of the time they wait for holds and retries.
-const parallelTests = "4"
+const parallelTests = "3"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -71,6 +71,7 @@ func TestStagedRotationDuringABatchHasNoErrors(t *testing.T) {
 		}
 		for i := range workers {
 			enqueue(before, next)
+			eventually(t, func() bool { return strings.Contains(workers[i].read(t), "worker started") })
 			workers[i].terminate(t)
 			workers[i] = next.start("worker")
 			all = append(all, workers[i])

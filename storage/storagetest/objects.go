@@ -3,6 +3,7 @@ package storagetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // Object is an object of a bucket with its metadata.
@@ -36,6 +38,9 @@ func (s *Server) Objects(ctx context.Context) ([]Object, error) {
 			}
 			for _, found := range page.Contents {
 				o, err := readObject(ctx, client, bucket, aws.ToString(found.Key))
+				if gone := (*types.NoSuchKey)(nil); errors.As(err, &gone) { // deleted since it was listed
+					continue
+				}
 				if err != nil {
 					return nil, fmt.Errorf("read %s/%s: %w", bucket, aws.ToString(found.Key), err)
 				}
