@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 
@@ -89,10 +93,20 @@ func Serve(ctx context.Context, l net.Listener, secure *tls.Config, h http.Handl
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(serverLog{os.Stderr}, "", log.LstdFlags),
 		// Bodies that wait to be read must leave room in their connection for those that are read.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: maxStreams * streamBuffer,
 		},
 	}
+}
+
+// serverLog leaves out handshakes that fail: each health check by plain HTTP, and each probe of a port, would be a line.
+type serverLog struct{ to io.Writer }
+
+func (l serverLog) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("http: TLS handshake error")) {
+		return len(line), nil
+	}
+	return l.to.Write(line)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -83,6 +84,17 @@ func TestABodyIsReadWhileOthersOfItsConnectionWait(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAFailedHandshakeIsNotLogged(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	logged := log.New(serverLog{&text}, "", 0)
+	logged.Printf("http: TLS handshake error from 127.0.0.1:1: EOF")
+	logged.Printf("http: panic serving")
+	if text.String() != "http: panic serving\n" {
+		t.Errorf("%q", text.String())
 	}
 }
 
