@@ -44,8 +44,9 @@ func (v *jobView) find(ctx context.Context, name jobName) (*storage.Record, erro
 	batches := batch.NewStore(v.store)
 	if v.row == nil {
 		v.row = v.openRow(ctx, batches, name)
-	} else if b, failed := batches.Load(ctx, v.row.Batch); failed == nil && b.Done() { // cancelled before a call
+	} else if b, failed := batches.Load(ctx, v.row.Batch); failed == nil && b.Done() { // cancelled before a call, or ended since the search above
 		v.row = nil
+		return name.find(ctx, v.store)
 	}
 	if v.row == nil {
 		return nil, err
