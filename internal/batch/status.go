@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/kycq/kycq/tasks"
@@ -133,7 +132,7 @@ func (c *Control) openRows(ctx context.Context, counts func(*Batch) bool) (int, 
 			continue
 		}
 		s, err := c.StatusOf(ctx, b)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil {
 			return 0, err
 		}
 		rows += s.Rows - s.Ended

@@ -51,8 +51,8 @@ const (
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 	maxConnections = 1024
-	maxStreams     = 64 // of a connection by HTTP/2
-	streamBuffer   = 128 << 10
+	maxStreams     = 32 // of a connection by HTTP/2
+	streamBuffer   = 64 << 10
 )
 
 // ShutdownTimeout is the usual grace of Serve.

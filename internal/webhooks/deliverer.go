@@ -146,7 +146,7 @@ func (d *Deliverer) refresh(ctx context.Context) {
 	if !changed && time.Since(d.published) < idleLook {
 		return
 	}
-	if err := d.publish(ctx, list); err != nil {
+	if err := d.publish(ctx, list, changed); err != nil {
 		d.Log.Warn().Err(err).Msg("the webhook endpoints could not be compared with those in S3: retrying")
 		return
 	}
@@ -160,7 +160,8 @@ func (d *Deliverer) refresh(ctx context.Context) {
 	d.endpoints = list
 }
 
-func (d *Deliverer) publish(ctx context.Context, list []Endpoint) error {
+// publish stores the list in S3. A list that has not changed gives way to that of another server, which may have a newer file.
+func (d *Deliverer) publish(ctx context.Context, list []Endpoint, changed bool) error {
 	want := make([]storage.Subscriber, len(list))
 	for i := range list {
 		want[i] = list[i].subscriber()
@@ -169,7 +170,11 @@ func (d *Deliverer) publish(ctx context.Context, list []Endpoint) error {
 	if errors.Is(err, storage.ErrDamagedSubscribers) {
 		d.Log.Error().Err(err).Msg("the list of webhook endpoints in S3 is written again: find out what has changed it")
 	}
-	if err != nil || len(stored) != len(want) || len(want) > 0 && !reflect.DeepEqual(stored, want) {
+	switch differs := len(stored) != len(want) || len(want) > 0 && !reflect.DeepEqual(stored, want); {
+	case err == nil && differs && !changed && len(stored) > 0:
+		d.Log.Warn().Msg("another server has other webhook endpoints, and those count: give all servers the same file")
+		return nil
+	case err != nil || differs:
 		if err := d.Store.SetSubscribers(ctx, want); err != nil {
 			return err
 		}

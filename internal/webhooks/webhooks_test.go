@@ -410,6 +410,22 @@ func TestADamagedListOfEndpointsStopsNoJobAndLosesNoEvent(t *testing.T) {
 	}
 }
 
+// During an update, a server whose file has not changed leaves the list of one with a newer file as it is.
+func TestAServerWithAnOlderFileLeavesTheListOfANewerOne(t *testing.T) {
+	t.Parallel()
+	f, _ := newFixture(t, "app1", "app2")
+	older, newer := f.server(), f.server()
+	older.Load = func() ([]Endpoint, error) { return f.endpoints[:1], nil }
+	newer.Load = func() ([]Endpoint, error) { return f.endpoints, nil }
+	older.refresh(t.Context())
+	newer.refresh(t.Context())
+	older.published = time.Now().Add(-time.Hour)
+	older.refresh(t.Context())
+	if list, err := f.store.Subscribers(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 func TestAnEventOfAnEarlierRunAndOfErasedDataIsDelivered(t *testing.T) {
 	t.Parallel()
 	f, receivers := newFixture(t, "app1")
