@@ -118,7 +118,7 @@ var rules = []rule{
 	},
 	{imports: []string{"math/rand$"}, because: "use math/rand/v2"},
 	{imports: []string{"io/ioutil"}, because: "use io and os"},
-	{imports: []string{"log$"}, only: []string{"examples/", "bench/"}, because: "loggers are passed as arguments (zerolog)"},
+	{imports: []string{"log$"}, only: []string{"examples/", "bench/", "internal/cli/"}, because: "loggers are passed as arguments (zerolog); http.Server takes a log.Logger"},
 	{imports: []string{"github.com/pkg/errors"}, because: "use errors and fmt"},
 	{imports: []string{"gopkg.in/yaml.v3"}, because: "use go.yaml.in/yaml/v3"},
 }
