@@ -126,8 +126,9 @@ type dials struct{ atomic.Int64 }
 
 func (d *dials) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		d.Add(1)
-		return next(ctx, network, address)
+		conn, err := next(ctx, network, address)
+		d.Add(1) // not before: an answer over an older connection would then count for this one
+		return conn, err
 	}
 }
 

@@ -3,9 +3,12 @@ package redisx_test
 import (
 	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/kycq/kycq/internal/redisx"
 	"github.com/kycq/kycq/internal/testenv"
@@ -86,5 +89,36 @@ func TestTheServerIsAskedAgainAfterANewConnection(t *testing.T) {
 	check(t, client.Set(t.Context(), "reconnect", "x", 0).Err())
 	if n := asked(); n == 0 {
 		t.Error("another server was not noticed")
+	}
+}
+
+// An answer over an older connection, while another one is being made, does not count for that one.
+func TestTheServerIsAskedAgainAfterAConnectionThatWasBeingMade(t *testing.T) {
+	t.Parallel()
+	server, _ := fake(t)
+	var during func()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if during != nil {
+			during()
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}})
+	t.Cleanup(func() { _ = client.Close() })
+	which := redisx.WatchServer(client)
+	ask := func() { must[string](t)(which(t.Context())) }
+	ask() // connects
+	older := client.Conn()
+	check(t, older.Ping(t.Context()).Err())
+	var dialled bool
+	during = func() {
+		during, dialled = nil, true
+		check(t, older.Close())
+		ask()
+	}
+	check(t, client.Ping(t.Context()).Err())
+	before := server.CommandCount()
+	ask()
+	if !dialled || server.CommandCount() == before {
+		t.Error("another server would not be noticed")
 	}
 }
