@@ -169,6 +169,8 @@ func (d *Deliverer) publish(ctx context.Context, list []Endpoint, changed bool) 
 	stored, err := d.Store.Subscribers(ctx)
 	if errors.Is(err, storage.ErrDamagedSubscribers) {
 		d.Log.Error().Err(err).Msg("the list of webhook endpoints in S3 is written again: find out what has changed it")
+	} else if err != nil {
+		return err // the list may be that of a newer server
 	}
 	switch differs := len(stored) != len(want) || len(want) > 0 && !reflect.DeepEqual(stored, want); {
 	case err == nil && differs && !changed && len(stored) > 0:

@@ -419,8 +419,18 @@ func TestAServerWithAnOlderFileLeavesTheListOfANewerOne(t *testing.T) {
 	newer.Load = func() ([]Endpoint, error) { return f.endpoints, nil }
 	older.refresh(t.Context())
 	newer.refresh(t.Context())
-	older.published = time.Now().Add(-time.Hour)
-	older.refresh(t.Context())
+	for _, readable := range []bool{true, false} {
+		older.published = time.Now().Add(-time.Hour)
+		f.s3.Use(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if !readable && r.Method == http.MethodGet {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+		older.refresh(t.Context())
+	}
+	f.s3.Use(nil)
 	if list, err := f.store.Subscribers(t.Context()); err != nil || len(list) != 2 {
 		t.Errorf("%v, %v", list, err)
 	}
