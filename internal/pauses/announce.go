@@ -15,9 +15,14 @@ import (
 
 // Announce owes the webhook endpoints an event of each hold that has begun or ended since the last call of any process, and notes in
 // holds.json what is owed: a hold may end while no worker is alive. holds are those that this process has seen in Redis; Announce does
-// nothing while they are those that it has announced.
+// nothing while they are those that it has announced, unless the holds.json that it read last names one that is not there: a pause
+// is announced by the command, and may have ended before any worker saw it.
 func (p *Pauses) Announce(ctx context.Context, holds []hold.Hold) error {
-	if p.announced != nil && slices.EqualFunc(p.announced, holds, sameHold) {
+	var named []hold.Hold
+	if last := p.named.Load(); last != nil {
+		named = *last
+	}
+	if p.announced != nil && slices.EqualFunc(p.announced, holds, sameHold) && len(without(named, holds)) == 0 {
 		return nil
 	}
 	err := objects.ErrConflict

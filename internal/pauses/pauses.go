@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -54,7 +55,8 @@ type Pauses struct {
 	Owe func(ctx context.Context, e storage.Event, data []byte) error
 	Log zerolog.Logger
 
-	announced []hold.Hold // by this process; nil: not known
+	announced []hold.Hold                 // by this process; nil: not known
+	named     atomic.Pointer[[]hold.Hold] // those in the holds.json that was read last
 }
 
 // Pause stops all calls, or those of one kind. first is false if they are paused already; then that pause stays as it is.
@@ -179,6 +181,8 @@ func (p *Pauses) read(ctx context.Context) (doc document, etag string, err error
 	if doc.Version != documentVersion {
 		return doc, "", fmt.Errorf("%s was written by a newer kycq: upgrade this one", key)
 	}
+	named := slices.Clone(doc.Announced)
+	p.named.Store(&named)
 	return doc, found.ETag, nil
 }
 

@@ -467,4 +467,15 @@ func TestEachHoldIsAnnounced(t *testing.T) {
 	one.pause("")
 	f.flush() // Redis lacks the pause for a while
 	announce(f.process(), "held operator")
+	last := f.worker()
+	announce(last, "")
+	last.resume(hold.Operator)
+	clear(hold.Hold{Cause: hold.Operator})
+	announce(last, "resumed operator")
+	f.process().pause("passport")
+	f.process().resume(hold.Operator)
+	clear(hold.Hold{Cause: hold.Operator, Kind: "passport"})
+	last.restore() // as it does every 10 s
+	announce(last, "held operator, resumed operator")
+	announce(last, "")
 }
