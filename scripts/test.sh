@@ -36,7 +36,7 @@ if [[ ${*:-./...} != ./... ]]; then
 fi
 
 processes='internal/(e2e|faults)'
-plain='cmd/kycq-dev|deploy|internal/(advice|arch|batch/(manifest|report)|config|dev/specimen(/.*)?|faults/mutants|forms|loopback|maskcheck|outfile|printable|qr|rate|redact|retention|sleep|vendorid)'
+plain='cmd/kycq-dev|deploy|internal/(advice|arch|batch/(manifest|report)|dev/specimen(/.*)?|faults/mutants|forms|loopback|maskcheck|outfile|printable|qr|rate|redact|retention|sleep|vendorid)'
 mapfile -t without_race < <(go list ./... | grep -E "/kycq/($plain)\$")
 mapfile -t rest < <(go list ./... | grep -Ev "/kycq/($plain|$processes)\$")
 

@@ -89,7 +89,7 @@ const (
 	inputDelay       = time.Minute      // the image's bucket denies access
 	previousRunDelay = 30 * time.Second // the previous run is not final
 	callLimitDelay   = 30 * time.Second // the batch has reached its limit of calls
-	batchPausedDelay = 10 * time.Second // rows that are queued go on so late after the batch was resumed
+	batchPausedDelay = 10 * time.Second // the batch is paused; a resume delivers its rows at once
 )
 
 const (

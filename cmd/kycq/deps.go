@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
@@ -122,12 +123,10 @@ func (d *deps) fleet(ctx context.Context) (*blocked.Fleet, error) {
 
 // ownRates are the rates that are set for this command. Those of the workers count.
 func (d *deps) ownRates() map[string]rate.Rate {
-	own := map[string]rate.Rate{}
+	own, rates := map[string]rate.Rate{}, map[string]rate.Rate{"aadhaar": d.cfg.AadhaarRate, "passport": d.cfg.PassportRate}
 	for _, v := range d.cfg.Values() {
-		for kind, r := range map[tasks.Kind]rate.Rate{tasks.Aadhaar: d.cfg.AadhaarRate, tasks.Passport: d.cfg.PassportRate} {
-			if v.Name == string(kind)+"_rate" && v.Source != "default" {
-				own[string(kind)] = r
-			}
+		if kind, isRate := strings.CutSuffix(v.Name, "_rate"); isRate && v.Source != "default" {
+			own[kind] = rates[kind]
 		}
 	}
 	return own

@@ -90,7 +90,7 @@ func (c *Control) Pause(ctx context.Context, id string, p Pause) (*Batch, error)
 
 // Resume ends the pause of a batch.
 func (c *Control) Resume(ctx context.Context, id string) (*Batch, error) {
-	return c.reopen(ctx, id, func(b *Batch) error {
+	return c.goOn(ctx, id, func(b *Batch) error {
 		if b.State != Paused {
 			return fmt.Errorf("%s: %w", id, ErrNotPaused)
 		}
@@ -101,7 +101,7 @@ func (c *Control) Resume(ctx context.Context, id string) (*Batch, error) {
 
 // SetMaxCalls sets the call limit (0 for none), and continues a batch that had reached it.
 func (c *Control) SetMaxCalls(ctx context.Context, id string, maxCalls int) (*Batch, error) {
-	return c.reopen(ctx, id, func(b *Batch) error {
+	return c.goOn(ctx, id, func(b *Batch) error {
 		if b.State == Cancelled {
 			return fmt.Errorf("%s: %w", id, ErrCancelled)
 		}
@@ -176,7 +176,7 @@ func (b *Batch) addRun(run Run) {
 	}
 }
 
-// reopen changes a batch that is to be fed again, and delivers its feed task and its rows that wait for that at once.
+// reopen changes a batch that is to be fed again.
 func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
 	b, err := c.Batches.Edit(ctx, id, change)
 	if err != nil || b.Done() {
@@ -185,7 +185,13 @@ func (c *Control) reopen(ctx context.Context, id string, change func(*Batch) err
 	if err := c.Progress.Sync(ctx, b); err != nil {
 		return b, err
 	}
-	if err := Schedule(ctx, c.Redis, id); err != nil {
+	return b, Schedule(ctx, c.Redis, id)
+}
+
+// goOn is reopen for a batch whose rows were stopped: it delivers its feed task and the rows that wait at once.
+func (c *Control) goOn(ctx context.Context, id string, change func(*Batch) error) (*Batch, error) {
+	b, err := c.reopen(ctx, id, change)
+	if err != nil || b.Done() {
 		return b, err
 	}
 	asynqx.RunDelayed(c.Redis, Queue, 1000, func(d asynqx.Delayed) bool { return string(d.Payload) == id })

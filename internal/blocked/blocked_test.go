@@ -280,6 +280,10 @@ func TestTheConfiguredRateIsThatOfTheWorkersAlive(t *testing.T) {
 	if got := f.OtherRates(own); !slices.Equal(got, []string{"passport: the rate of the workers counts (200/m), not the one set here (100/m)"}) {
 		t.Error(got)
 	}
+	set := fleet(func(f *Fleet) { f.Workers = []redisx.Worker{with("200/m", 0)}; f.Kinds[0].Set = &gate.SetRate{} })
+	if got := set.OtherRates(own); got != nil {
+		t.Error(got)
+	}
 	f.Workers = f.Workers[1:]
 	if got := f.OtherRates(own); got != nil {
 		t.Error(got)

@@ -116,6 +116,7 @@ func (f *Fleet) OtherRates(own map[string]rate.Rate) (lines []string) {
 		theirs := f.Configured(k)
 		mine, given := own[k.Kind]
 		switch {
+		case k.Set != nil: // by kycq fleet rate, which counts for all
 		case strings.Contains(theirs, ","):
 			lines = append(lines, fmt.Sprintf("%s: the workers are set to different rates (%s): give all the same, or run: kycq fleet rate %s RATE", k.Kind, theirs, k.Kind))
 		case given && f.Alive() > 0 && mine.String() != theirs:

@@ -67,7 +67,7 @@ func TestABodyIsReadWhileOthersOfItsConnectionWait(t *testing.T) {
 	}
 	send("/") // one connection from now on
 	answers := make(chan string)
-	for range 8 {
+	for range maxStreams - 1 {
 		go func() { answers <- send("/waits") }()
 		<-waiting
 	}
@@ -75,7 +75,7 @@ func TestABodyIsReadWhileOthersOfItsConnectionWait(t *testing.T) {
 		t.Errorf("answer %s", proto)
 	}
 	close(release)
-	for range 8 {
+	for range maxStreams - 1 {
 		if proto := <-answers; proto != "HTTP/2.0" {
 			t.Errorf("answer %s", proto)
 		}

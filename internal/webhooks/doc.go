@@ -4,8 +4,9 @@
 // Endpoints are registered in a file that only `kycq serve` reads; webhooks.json in the records bucket lists their names, and
 // which events they want. The worker or command that makes an event true first puts an object for each endpoint
 // (storage.Event). Deliverer lists these objects, and deletes each after an endpoint has answered 2xx. Redis holds only which
-// server delivers, and the backoff of failing endpoints. So each event arrives at least once, whatever is killed
-// or wiped; only a hold that lasts less than 5 seconds may have none (internal/pauses). A repeated event has the same webhook-id, which is a hash of the object's key.
+// server delivers, and the backoff and last tries of endpoints. So each event arrives at least once, whatever is killed or wiped;
+// only a hold that lasts less than 5 seconds may have none (internal/pauses). A repeated event has the same webhook-id, which is a
+// hash of the object's key.
 //
 // The body is made from the record or batch at the time of the delivery. It holds no personal data. Of data that was erased
 // meanwhile, it says `erased`. An object whose run did not end at the time in its key belongs to a write that did not happen

@@ -55,7 +55,7 @@ func describe(cfg *config.Config, build cli.Build, digitCheck string) redisx.Wor
 	return w
 }
 
-const heartbeatPatience = 2 * time.Second
+const heartbeatPatience = 800 * time.Millisecond
 
 // beat tells the fleet about this worker until ctx ends. A failure is not logged: the Redis that fails is reported elsewhere.
 func (w *Worker) beat(ctx context.Context) {
